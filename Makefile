@@ -1,0 +1,59 @@
+# make setup   a virtual environment with everything the project needs
+# make demo    the whole zoo: derived, checked, emitted; two systems trained
+# make test    everything that must hold
+# make lint, make fast: parts of it
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+DEMO := build/demo
+ZOO := $(sort $(basename $(notdir $(wildcard ibsym/zoo/*.toml))))
+
+.PHONY: help setup demo test lint fast
+
+help:
+	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	rm -rf $(DEMO)
+	mkdir -p $(DEMO)/derivations $(DEMO)/generated
+	$(BIN)/ibsym derive vib
+	for name in $(ZOO); do \
+	  $(BIN)/ibsym derive $$name --format html -o $(DEMO)/derivations/$$name.html; \
+	  $(BIN)/ibsym derive $$name --format latex -o $(DEMO)/derivations/$$name.tex; \
+	done
+	$(BIN)/ibsym check --all
+	$(BIN)/ibsym generate --all -o $(DEMO)/generated
+	$(BIN)/ibsym train vib --data digits -o $(DEMO)/vib
+	$(BIN)/ibsym train bib-ae --data digits -o $(DEMO)/bib-ae
+	@printf '\n%s\n' 'Done. Look at:'
+	@printf '  %-28s %s\n' \
+	  '$(DEMO)/derivations/' 'every derivation, as a page (.html) and as a document (.tex)' \
+	  '$(DEMO)/generated/' 'every emitted loss, with its formulas' \
+	  '$(DEMO)/vib/' 'a trained information bottleneck: metrics, plot, checkpoint' \
+	  '$(DEMO)/bib-ae/' 'a trained bounded autoencoder: metrics, plot, checkpoint'
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/typos
+
+# One thread per worker: two workers with two threads each would fight over two cores.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+fast: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'

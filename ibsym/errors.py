@@ -1,0 +1,68 @@
+"""Errors by phase: every one names the smallest guilty thing and says what to write instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class IbsymError(Exception):
+    """Base of all errors that ibsym raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the user's text something is: a file (or ``<spec>``), a key, a line and a column, each if known."""
+
+    file: str = "<spec>"
+    key: str = ""
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        where = self.file
+        if self.line is not None:
+            where += f":{self.line}"
+            if self.column is not None:
+                where += f":{self.column}"
+        return f"{where}: {self.key}" if self.key else where
+
+
+class SpecError(IbsymError):
+    """A spec says something that cannot be meant.
+
+    ``message`` says what is wrong, ``remedy`` what to write, ``key`` where (``joints.q``), ``column`` the offset (from 1)
+    inside the value that is stored under the key.
+    """
+
+    def __init__(self, message: str, *, key: str = "", remedy: str = "", column: int | None = None, place: Place | None = None):
+        self.message, self.key, self.remedy, self.column = message, key, remedy, column
+        self.place = place if place is not None else Place(key=key, column=None)
+        super().__init__(str(self))
+
+    def at(self, place: Place) -> SpecError:
+        """The same error at a place that is known better."""
+        return SpecError(self.message, key=self.key, remedy=self.remedy, column=self.column, place=place)
+
+    def __str__(self) -> str:
+        text = f"{self.place}: {self.message}"
+        return f"{text}\n  write: {self.remedy}" if self.remedy else text
+
+
+class DerivationError(IbsymError):
+    """No bound of the kind that was asked for exists with what was declared; says which term and which factor to declare."""
+
+
+class SolverError(IbsymError):
+    """The linear-programming solver failed; says nothing about the claim."""
+
+
+class AuditError(IbsymError):
+    """A derivation or an emitted module disagrees with its oracle."""
+
+
+class EmissionError(IbsymError):
+    """A certified bound cannot become code with the families that were declared."""
+
+
+class MissingDependencyError(IbsymError):
+    """An optional package is needed for this call."""

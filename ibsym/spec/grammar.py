@@ -1,0 +1,266 @@
+"""The grammar of objectives, factors, joints, expansions and claims, read by Lark into plain syntax values.
+
+Nothing is evaluated: a coefficient stays a small tree until :mod:`ibsym.terms.reading` turns it into SymPy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, TypeAlias
+
+from lark import Lark, Token, Transformer
+from lark.exceptions import UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
+
+from ibsym.errors import SpecError
+
+GRAMMAR = r"""
+objective: DIRECTION sum
+expansion: quantity "with" density
+constraint: quantity LE sum
+claim: sum (LE | GE | EQUAL) sum
+
+?sum: product | sum "+" product -> add | sum "-" product -> subtract
+?product: signed | product "*" signed -> multiply | product "/" signed -> divide
+?signed: power | "-" signed -> negate | "+" signed
+?power: atom | atom ("^" | "**") signed -> power
+?atom: NUMBER -> number | NAME -> parameter | quantity | NUMBER quantity -> multiply_number | "(" sum ")"
+
+quantity: INFORMATION "(" groups ["|" names] ")" -> information
+        | ENTROPY "(" names ["|" names] ")" -> entropy
+        | CORRELATION "(" groups ["|" names] ")" -> correlation
+        | DIVERGENCE "(" density "||" density+ ")" -> divergence
+        | FDIVERGENCE "[" GENERATOR "]" "(" density "||" density+ ")" -> fdivergence
+        | EXPECTATION "[" "log" density+ "]" -> expectation
+
+groups: names (";" names)*
+names: NAME ("," NAME)*
+density: NAME "(" names ["|" names] ")"
+
+joint: joint_factor ("*"? joint_factor)*
+?joint_factor: density | "(" component ("+" component)* ")" -> mixture
+component: [NUMBER "*"?] density
+
+DIRECTION.5: "minimize" | "maximize"
+INFORMATION.4: /I(_[A-Za-z][A-Za-z0-9_]*)?(?=\s*\()/
+ENTROPY.4: /H(_[A-Za-z][A-Za-z0-9_]*)?(?=\s*\()/
+CORRELATION.4: /TC(_[A-Za-z][A-Za-z0-9_]*)?(?=\s*\()/
+DIVERGENCE.4: /(KL|CE|JS)(?=\s*\()/
+FDIVERGENCE.4: /F(?=\s*\[)/
+EXPECTATION.4: /E(_[A-Za-z][A-Za-z0-9_]*)?(?=\s*\[)/
+GENERATOR: /[a-z][a-z0-9-]*/
+NAME.2: /[A-Za-z_][A-Za-z0-9_]*/
+NUMBER: /([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?/
+LE: "<="
+GE: ">="
+EQUAL: "="
+%ignore /[ \t\r\n]+/
+"""
+
+MAX_LENGTH = 4000
+MAX_DEPTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class DensitySyntax:
+    """``r(a,b|c)`` as written: a head, variables, conditioners."""
+
+    head: str
+    of: tuple[str, ...]
+    given: tuple[str, ...] = ()
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.head}({','.join(self.of)}" + (f"|{','.join(self.given)}" if self.given else "") + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureSyntax:
+    """``(w1*a(x) + w2*b(x))``: weights and components."""
+
+    parts: tuple[tuple[float, DensitySyntax], ...]
+    column: int = 0
+
+    def __str__(self) -> str:
+        return "(" + " + ".join(f"{w:g}*{d}" for w, d in self.parts) + ")"
+
+
+Kind: TypeAlias = Literal["I", "H", "TC", "KL", "CE", "JS", "F", "E"]
+
+
+@dataclass(frozen=True, slots=True)
+class QuantitySyntax:
+    """A term as written. ``groups`` for I, H and TC; ``first`` and ``second`` for divergences and E."""
+
+    kind: Kind
+    joint: str | None = None
+    groups: tuple[tuple[str, ...], ...] = ()
+    given: tuple[str, ...] = ()
+    first: DensitySyntax | None = None
+    second: tuple[DensitySyntax, ...] = ()
+    generator: str = ""
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """A node of a coefficient: an operator over syntax values, a number or a parameter's name."""
+
+    operator: Literal["+", "-", "*", "/", "^", "neg", "number", "parameter"]
+    arguments: tuple[ExpressionSyntax, ...] = ()
+    value: str = ""
+    column: int = 0
+
+
+ExpressionSyntax: TypeAlias = Arithmetic | QuantitySyntax
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveSyntax:
+    sense: Literal["minimize", "maximize"]
+    expression: ExpressionSyntax
+
+
+@dataclass(frozen=True, slots=True)
+class RelationSyntax:
+    """``left <= right``, ``>=`` or ``=``."""
+
+    left: ExpressionSyntax
+    relation: Literal["<=", ">=", "="]
+    right: ExpressionSyntax
+
+
+def _joint_of(token: Token) -> str | None:
+    return str(token).split("_", 1)[1] if "_" in token else None
+
+
+def _names(part: object) -> tuple[str, ...]:
+    return part if isinstance(part, tuple) else ()
+
+
+class _Reader(Transformer):  # type: ignore[type-arg]
+    """Parse tree to syntax values; one method a rule of the grammar."""
+
+    def names(self, items):
+        return tuple(str(t) for t in items)
+
+    def groups(self, items):
+        return tuple(items)
+
+    def density(self, items):
+        head, of, given = items
+        return DensitySyntax(str(head), of, _names(given), head.column)
+
+    def component(self, items):
+        weight, density = items
+        return (float(weight) if weight is not None else 1.0, density)
+
+    def mixture(self, items):
+        return MixtureSyntax(tuple(items), items[0][1].column)
+
+    def joint(self, items):
+        return tuple(items)
+
+    def information(self, items):
+        return QuantitySyntax("I", _joint_of(items[0]), items[1], _names(items[2]), column=items[0].column)
+
+    def entropy(self, items):
+        return QuantitySyntax("H", _joint_of(items[0]), (items[1],), _names(items[2]), column=items[0].column)
+
+    def correlation(self, items):
+        return QuantitySyntax("TC", _joint_of(items[0]), items[1], _names(items[2]), column=items[0].column)
+
+    def divergence(self, items):
+        return QuantitySyntax(str(items[0]), first=items[1], second=tuple(items[2:]), column=items[0].column)  # type: ignore[arg-type]
+
+    def fdivergence(self, items):
+        return QuantitySyntax("F", first=items[2], second=tuple(items[3:]), generator=str(items[1]), column=items[0].column)
+
+    def expectation(self, items):
+        return QuantitySyntax("E", _joint_of(items[0]), second=tuple(items[1:]), column=items[0].column)
+
+    def number(self, items):
+        return Arithmetic("number", value=str(items[0]), column=items[0].column)
+
+    def parameter(self, items):
+        return Arithmetic("parameter", value=str(items[0]), column=items[0].column)
+
+    def multiply_number(self, items):
+        return Arithmetic("*", (self.number(items[:1]), items[1]), column=items[0].column)
+
+    def add(self, items):
+        return Arithmetic("+", tuple(items), column=items[0].column)
+
+    def subtract(self, items):
+        return Arithmetic("-", tuple(items), column=items[0].column)
+
+    def multiply(self, items):
+        return Arithmetic("*", tuple(items), column=items[0].column)
+
+    def divide(self, items):
+        return Arithmetic("/", tuple(items), column=items[0].column)
+
+    def power(self, items):
+        return Arithmetic("^", tuple(items), column=items[0].column)
+
+    def negate(self, items):
+        return Arithmetic("neg", tuple(items), column=items[0].column)
+
+    def objective(self, items):
+        return ObjectiveSyntax(str(items[0]), items[1])  # type: ignore[arg-type]
+
+    def expansion(self, items):
+        return items[0], items[1]
+
+    def constraint(self, items):
+        return RelationSyntax(items[0], "<=", items[2])
+
+    def claim(self, items):
+        return RelationSyntax(items[0], str(items[1]), items[2])  # type: ignore[arg-type]
+
+
+@cache
+def _parser(start: str) -> Lark:
+    return Lark(GRAMMAR, parser="lalr", start=start, maybe_placeholders=True)
+
+
+WHAT = {
+    "objective": ('an objective: "minimize" or "maximize", then a sum of terms', '"minimize I_q(X;Z) - beta*I_q(Z;C)"'),
+    "joint": ("a product of factors", '"data(x,c) q(z|x)"'),
+    "density": ("a factor", '"q(z|x)"'),
+    "quantity": ("a term", '"KL(q(z)||p(z))"'),
+    "expansion": ("an expansion", '"H_q(X) with p(x)"'),
+    "constraint": ("a constraint", '"I_m(X;T) <= Ic"'),
+    "claim": ("a claim", '"I(X;Z) <= I(X;Y)"'),
+}
+
+
+def parse(text: str, start: str, key: str = "") -> object:
+    """Read ``text`` as ``start`` (``objective``, ``joint``, ``density``, ``quantity``, ``expansion``, ``constraint``, ``claim``).
+
+    Raises :class:`SpecError` with the column of the first character that does not fit.
+
+    >>> str(parse("q(z | x)", "density"))
+    'q(z|x)'
+    """
+    what, example = WHAT[start]
+    if len(text) > MAX_LENGTH:
+        raise SpecError(f"{what} has {len(text)} characters, more than {MAX_LENGTH}", key=key, remedy="a shorter one")
+    depth = deepest = 0
+    for character in text:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH or any(s * MAX_DEPTH in text.replace(" ", "") for s in ("-", "+", "^")):
+        raise SpecError(f"{what} is nested deeper than {MAX_DEPTH}", key=key, remedy="a flatter one")
+    try:
+        return _Reader().transform(_parser(start).parse(text))
+    except UnexpectedEOF:
+        raise SpecError(f"{text!r} ends too early for {what}", key=key, remedy=f"for example {example}", column=len(text) + 1) from None
+    except UnexpectedInput as error:
+        ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+        column = error.column if not ended and isinstance(error.column, int) and error.column > 0 else len(text) + 1
+        rest = text[column - 1 : column + 11]
+        found = f"does not fit at {rest!r}" if rest else "ends too early"
+        raise SpecError(f"{text!r} {found}: this is to be {what}", key=key, remedy=f"for example {example}", column=column) from None
+    except VisitError as error:
+        raise SpecError(f"{text!r} cannot be read: {error.orig_exc}", key=key, remedy=f"for example {example}") from None

@@ -1,0 +1,150 @@
+"""Joints as directed graphs over variables: factors, ancestors, d-separation, what a conditional depends on.
+
+A joint is a product of factors along a directed acyclic graph. Everything a derivation may assume about it is read off
+the graph here: conditional independences (d-separation), and the factors that a marginal or a conditional depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+
+import networkx as nx
+
+from ibsym.spec.families import FamilyUse
+
+Names = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part of a mixture: the marginal of another joint, with its weight."""
+
+    weight: float
+    joint: str
+    of: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """``head(of|given)`` with its family; a mixture has components and no family. Equal text within a spec is one network."""
+
+    head: str
+    of: tuple[str, ...]
+    given: tuple[str, ...] = ()
+    family: FamilyUse | None = None
+    components: tuple[Component, ...] = ()
+
+    @cached_property
+    def text(self) -> str:
+        """The factor in the spec's own notation."""
+        return f"{self.head}({','.join(self.of)}" + (f"|{','.join(self.given)}" if self.given else "") + ")"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __hash__(self) -> int:
+        return hash((self.text, self.components))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Factor) and (self.text, self.components) == (other.text, other.components)
+
+    @property
+    def empirical(self) -> bool:
+        return self.family is not None and self.family.name == "empirical"
+
+    @property
+    def learned(self) -> bool:
+        return self.family is not None and self.family.facts.learned
+
+    @property
+    def evaluated(self) -> bool:
+        return self.family is not None and self.family.facts.evaluated
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """A named product of factors. ``rooted`` tells a distribution from a set of conditionals."""
+
+    name: str
+    factors: tuple[Factor, ...]
+    variables: tuple[str, ...]
+    rooted: bool
+    _memory: dict[object, object] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def graph(self) -> nx.DiGraph:
+        """Variables and, as extra roots ``("factor", text)``, the factors; variables of one factor are fully connected."""
+        graph: nx.DiGraph = nx.DiGraph()
+        graph.add_nodes_from(self.variables)
+        for factor in self.factors:
+            for i, child in enumerate(factor.of):
+                graph.add_edges_from((parent, child) for parent in (*factor.given, *factor.of[:i]))
+                graph.add_edge(("factor", factor.text), child)
+        return graph
+
+    @cached_property
+    def by_variable(self) -> dict[str, Factor]:
+        return {v: f for f in self.factors for v in f.of}
+
+    def ancestral_factors(self, variables: Iterable[str]) -> frozenset[Factor]:
+        """The factors that the marginal of ``variables`` is made of."""
+        key = ("ancestral", frozenset(variables))
+        if key not in self._memory:
+            found: set[Factor] = set()
+            pending = list(key[1])
+            while pending:
+                factor = self.by_variable.get(pending.pop())
+                if factor is not None and factor not in found:
+                    found.add(factor)
+                    pending += factor.given
+            self._memory[key] = frozenset(found)
+        return self._memory[key]  # type: ignore[return-value]
+
+    def independent(self, a: Iterable[str], b: Iterable[str], given: Iterable[str] = ()) -> bool:
+        """Whether a and b are d-separated by the given variables; what is given counts on neither side."""
+        condition = frozenset(given)
+        left, right = frozenset(a) - condition, frozenset(b) - condition
+        if not left or not right:
+            return True
+        if left & right:
+            return False
+        key = ("independent", min(left, right, key=sorted), max(left, right, key=sorted), condition)
+        if key not in self._memory:
+            self._memory[key] = nx.is_d_separator(self.graph, set(left), set(right), set(condition))
+        return bool(self._memory[key])
+
+    def requisite_factors(self, of: Iterable[str], given: Iterable[str] = ()) -> frozenset[Factor]:
+        """The factors that the conditional of ``of`` given ``given`` depends on (Shachter's requisite nodes)."""
+        a, b = frozenset(of), frozenset(given)
+        key = ("requisite", a, b)
+        if key not in self._memory:
+            candidates = self.ancestral_factors(a | b)
+            declared = [f for f in candidates if frozenset(f.of) == a and frozenset(f.given) == b]
+            if declared:
+                self._memory[key] = frozenset(declared)
+            elif not b or not self.rooted:
+                self._memory[key] = candidates
+            else:
+                graph = self.graph
+                self._memory[key] = frozenset(
+                    f for f in candidates if not nx.is_d_separator(graph, {("factor", f.text)}, set(a), set(b))
+                )
+        return self._memory[key]  # type: ignore[return-value]
+
+    def independences(self) -> Iterable[tuple[str, str, tuple[str, ...]]]:
+        """Elemental conditional independences a, b | C of the graph; all others follow by the chain rule."""
+        for a, b in combinations(self.variables, 2):
+            rest = [v for v in self.variables if v not in (a, b)]
+            for size in range(len(rest) + 1):
+                for given in combinations(rest, size):
+                    if self.independent((a,), (b,), given):
+                        yield a, b, given
+
+    def order(self) -> tuple[str, ...]:
+        """Variables, parents first; ties by declaration."""
+        place = {v: i for i, v in enumerate(self.variables)}
+        graph = self.graph.subgraph([*self.variables])
+        return tuple(nx.lexicographical_topological_sort(graph, key=lambda v: place[v]))

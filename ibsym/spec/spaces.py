@@ -1,0 +1,55 @@
+"""Spaces of values: real[D], binary[D], categorical[K], unit[D], sphere[D]; discrete or continuous."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ibsym.errors import SpecError
+from ibsym.facts import Fact
+
+KINDS = {"real": False, "unit": False, "sphere": False, "binary": True, "categorical": True}
+RESERVED_AXES = ("B", "S")
+_SPACE = re.compile(r"\s*([A-Za-z]\w*)\s*\[\s*([^\[\]]*?)\s*\]\s*", re.ASCII)
+_DIMENSION = re.compile(r"[A-Za-z]\w*|[1-9]\d{0,8}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A space of values with named dimensions.
+
+    >>> Space.parse("real[C,H,W]")
+    Space(kind='real', dims=('C', 'H', 'W'))
+    >>> Space.parse("categorical[K]").discrete
+    <Fact.TRUE: 'true'>
+    """
+
+    kind: str
+    dims: tuple[str, ...]
+
+    @staticmethod
+    def parse(text: str, key: str = "variables") -> Space:
+        match = _SPACE.fullmatch(text)
+        if not match or match[1] not in KINDS:
+            raise SpecError(f"{text!r} is no space", key=key, remedy="one of " + ", ".join(f'"{k}[D]"' for k in KINDS))
+        dims = tuple(d.strip() for d in match[2].split(","))
+        for dim in dims:
+            if not _DIMENSION.fullmatch(dim):
+                raise SpecError(f"{dim!r} is no dimension in {text!r}", key=key, remedy=f'"{match[1]}[D]": a name or a positive number')
+            if dim.split("_")[0] in RESERVED_AXES:
+                raise SpecError(f"the dimension name {dim!r} is taken by the batch and Monte-Carlo axes", key=key, remedy="another name")
+        if match[1] in ("categorical", "sphere") and len(dims) != 1:
+            raise SpecError(f"{match[1]} has one dimension, {text!r} has {len(dims)}", key=key, remedy=f'"{match[1]}[K]"')
+        return Space(match[1], dims)
+
+    @property
+    def discrete(self) -> Fact:
+        return Fact.of(KINDS[self.kind])
+
+    @property
+    def event(self) -> tuple[str, ...]:
+        """Axes of one value: a class index has none."""
+        return () if self.kind == "categorical" else self.dims
+
+    def __str__(self) -> str:
+        return f"{self.kind}[{','.join(self.dims)}]"

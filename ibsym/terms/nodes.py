@@ -1,0 +1,226 @@
+"""Information terms as frozen values that print themselves in the spec's own notation.
+
+Every node is an expectation under one or two joints. The linear ones reduce to a cross-entropy vector
+(:mod:`ibsym.terms.vectors`); Jensen-Shannon and f-divergences, and a total correlation over the coordinates of one
+variable, are coordinates of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import sympy
+
+from ibsym.spec.model import capitalised
+
+
+def values(names: Iterable[str]) -> str:
+    return ",".join(names)
+
+
+def variables(names: Iterable[str]) -> str:
+    return ",".join(capitalised(n) for n in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Density:
+    """r(a|b): a marginal or conditional of a joint; ``head`` is the joint, or the owner of a declared factor.
+
+    >>> str(Density("p", ("x",), ("z",)))
+    'p(x|z)'
+    """
+
+    head: str
+    of: tuple[str, ...]
+    given: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.head}({values(self.of)}" + (f"|{values(self.given)}" if self.given else "") + ")"
+
+    @property
+    def scope(self) -> frozenset[str]:
+        return frozenset(self.of) | frozenset(self.given)
+
+
+@dataclass(frozen=True, slots=True)
+class Entropy:
+    """H_j(A|B) = -E_j log j(a|b), in nats."""
+
+    joint: str
+    of: tuple[str, ...]
+    given: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"H_{self.joint}({variables(self.of)}" + (f"|{variables(self.given)}" if self.given else "") + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class MutualInformation:
+    """I_j(A;B|C) = E_j log j(a|b,c) / j(a|c); with more than two groups, interaction information."""
+
+    joint: str
+    groups: tuple[tuple[str, ...], ...]
+    given: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"I_{self.joint}({';'.join(map(variables, self.groups))}" + (f"|{variables(self.given)}" if self.given else "") + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class TotalCorrelation:
+    """TC_j(A1;...;An|C) = sum_i H_j(Ai|C) - H_j(A1,...,An|C); with one group, over the coordinates of that variable."""
+
+    joint: str
+    groups: tuple[tuple[str, ...], ...]
+    given: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"TC_{self.joint}({';'.join(map(variables, self.groups))}" + (f"|{variables(self.given)}" if self.given else "") + ")"
+
+    @property
+    def coordinatewise(self) -> bool:
+        return len(self.groups) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeEntropy:
+    """KL(j(a|b) || r(a|c)) = E_j [ log j(a|b) - log r(a|c) ]; the second argument may be a product of densities."""
+
+    first: Density
+    second: tuple[Density, ...]
+
+    def __str__(self) -> str:
+        return f"KL({self.first}||{''.join(map(str, self.second))})"
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEntropy:
+    """CE(j(a|b) || r(a|b)) = -E_j log r(a|b)."""
+
+    first: Density
+    second: tuple[Density, ...]
+
+    def __str__(self) -> str:
+        return f"CE({self.first}||{''.join(map(str, self.second))})"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedLog:
+    """E_j[log r(a|b)], of one density or of a product."""
+
+    joint: str
+    second: tuple[Density, ...]
+
+    def __str__(self) -> str:
+        return f"E_{self.joint}[log {''.join(map(str, self.second))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class JensenShannon:
+    """JS(P, Q) = KL(P||M)/2 + KL(Q||M)/2 with M = (P+Q)/2, in nats: at most log 2."""
+
+    first: Density
+    second: tuple[Density, ...]
+
+    def __str__(self) -> str:
+        return f"JS({self.first}||{''.join(map(str, self.second))})"
+
+
+@dataclass(frozen=True, slots=True)
+class FDivergence:
+    """E_Q g(p/q) for a convex generator g with g(1) = 0, by the generator's name."""
+
+    generator: str
+    first: Density
+    second: tuple[Density, ...]
+
+    def __str__(self) -> str:
+        return f"F[{self.generator}]({self.first}||{''.join(map(str, self.second))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What stands in for a term that cannot be evaluated: an estimator's value, by the estimator's name."""
+
+    term: Term
+    estimator: str
+
+    def __str__(self) -> str:
+        return f"{self.estimator}[{self.term}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Slack:
+    """The non-negative difference between a term and its one-sided estimator: term - estimate, or estimate - term."""
+
+    estimate: Estimate
+    upper: bool
+
+    def __str__(self) -> str:
+        low, high = (self.estimate.term, self.estimate) if self.upper else (self.estimate, self.estimate.term)
+        return f"({high} - {low})"
+
+
+Divergence: TypeAlias = RelativeEntropy | CrossEntropy | JensenShannon | FDivergence
+Term: TypeAlias = (
+    Entropy | MutualInformation | TotalCorrelation | RelativeEntropy | CrossEntropy | ExpectedLog | JensenShannon | FDivergence | Estimate | Slack
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A coefficient (SymPy, over the spec's parameters) times a term."""
+
+    coefficient: sympy.Expr
+    term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A sum of weighted terms, equal terms added up, zero terms gone, in order of first appearance.
+
+    >>> h = Entropy("q", ("z",))
+    >>> str(Expression.of((2, h), (-1, Entropy("q", ("x",))), (-2, h)))
+    '-H_q(X)'
+    """
+
+    parts: tuple[Weighted, ...] = ()
+
+    @staticmethod
+    def of(*pairs: tuple[object, Term]) -> Expression:
+        total: dict[Term, sympy.Expr] = {}
+        for coefficient, term in pairs:
+            total[term] = total.get(term, sympy.Integer(0)) + sympy.sympify(coefficient)
+        summed = ((sympy.expand(c), t) for t, c in total.items())
+        return Expression(tuple(Weighted(c, t) for c, t in summed if c != 0))
+
+    def __iter__(self) -> Iterator[Weighted]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __add__(self, other: Expression) -> Expression:
+        return Expression.of(*((w.coefficient, w.term) for w in (*self, *other)))
+
+    def __sub__(self, other: Expression) -> Expression:
+        return self + other.scaled(-1)
+
+    def scaled(self, factor: object) -> Expression:
+        return Expression.of(*((sympy.sympify(factor) * w.coefficient, w.term) for w in self))
+
+    def coefficient(self, term: Term) -> sympy.Expr:
+        return next((w.coefficient for w in self if w.term == term), sympy.Integer(0))
+
+    def __str__(self) -> str:
+        if not self.parts:
+            return "0"
+        text = ""
+        for part in self.parts:
+            negative = part.coefficient.could_extract_minus_sign()
+            size = -part.coefficient if negative else part.coefficient
+            factor = "" if size == 1 else (f"({size})*" if size.is_Add else f"{size}*")
+            text += (" - " if negative else " + ") + factor + str(part.term)
+        return text[3:] if text.startswith(" + ") else "-" + text[3:]

@@ -1,0 +1,219 @@
+"""Syntax to terms: every name resolved, every conditional checked against the graphs, coefficients as SymPy."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import sympy
+
+from ibsym.errors import SpecError
+from ibsym.spec.grammar import Arithmetic, DensitySyntax, ExpressionSyntax, QuantitySyntax
+from ibsym.spec.graphs import Joint
+from ibsym.spec.model import Spec
+from ibsym.terms.nodes import (
+    CrossEntropy,
+    Density,
+    Entropy,
+    ExpectedLog,
+    Expression,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    Term,
+    TotalCorrelation,
+)
+
+MAX_EXPONENT = 16
+GENERATORS = ("kl", "reverse-kl", "pearson", "neyman", "squared-hellinger", "jensen-shannon", "jeffreys")
+
+
+@cache
+def parameter(name: str) -> sympy.Symbol:
+    """The SymPy symbol of a spec's parameter."""
+    return sympy.Symbol(name, real=True)
+
+
+def density(spec: Spec, head: str, of: tuple[str, ...], given: tuple[str, ...] = ()) -> Density:
+    """A density in canonical order: as its factor was declared, else variables in the order of declaration."""
+    joint = spec.joints[head]
+    for factor in joint.factors:
+        if frozenset(factor.of) == frozenset(of) and frozenset(factor.given) == frozenset(given):
+            return Density(head, factor.of, factor.given)
+    return Density(head, spec.ordered(of), spec.ordered(given))
+
+
+class Reader:
+    """Turns a spec's syntax into terms, with errors that name the place."""
+
+    def __init__(self, spec: Spec, key: str):
+        self.spec, self.key = spec, key
+
+    def fail(self, message: str, remedy: str, column: int = 0) -> SpecError:
+        return SpecError(message, key=self.key, remedy=remedy, column=column or None)
+
+    def expression(self, syntax: ExpressionSyntax) -> Expression:
+        scalar, linear = self._linear(syntax)
+        if scalar != 0:
+            raise self.fail(f"the constant {scalar} is no term", "leave it out: constants do not train anything")
+        return linear
+
+    def coefficient(self, syntax: ExpressionSyntax) -> sympy.Expr:
+        scalar, linear = self._linear(syntax)
+        if len(linear):
+            raise self.fail(f"{linear} stands where a number or parameter is needed", "a coefficient", getattr(syntax, "column", 0))
+        return scalar
+
+    def _linear(self, syntax: ExpressionSyntax) -> tuple[sympy.Expr, Expression]:
+        """A scalar and a sum of terms, added."""
+        zero = sympy.Integer(0)
+        if isinstance(syntax, QuantitySyntax):
+            return zero, Expression.of((1, self.term(syntax)))
+        match syntax.operator:
+            case "number":
+                return sympy.Rational(syntax.value), Expression()
+            case "parameter":
+                return self._parameter(syntax), Expression()
+            case "neg":
+                scalar, linear = self._linear(syntax.arguments[0])
+                return -scalar, linear.scaled(-1)
+        (a, p), (b, r) = (self._linear(x) for x in syntax.arguments)
+        match syntax.operator:
+            case "+":
+                return a + b, p + r
+            case "-":
+                return a - b, p - r
+            case "*":
+                if len(p) and len(r):
+                    raise self.fail("a product of two information terms is not linear", "one term in each product", syntax.column)
+                return a * b, p.scaled(b) + r.scaled(a)
+            case "/":
+                if len(r) or b == 0:
+                    raise self.fail("division by zero or by a term", "divide by a number or a parameter that is not zero", syntax.column)
+                return a / b, p.scaled(1 / b)
+            case "^":
+                if len(p) or len(r):
+                    raise self.fail("a power of an information term is not linear", "the term itself", syntax.column)
+                if not b.is_Integer or abs(int(b)) > MAX_EXPONENT or (a == 0 and b < 0):
+                    raise self.fail(f"the exponent {b} is no whole number of at most {MAX_EXPONENT}", "beta^2", syntax.column)
+                return a**b, Expression()
+        raise AssertionError(syntax.operator)
+
+    def _parameter(self, syntax: Arithmetic) -> sympy.Expr:
+        if syntax.value not in self.spec.parameters:
+            known = ", ".join(self.spec.parameters) or "none is declared"
+            raise self.fail(f"{syntax.value!r} is no parameter ({known})", f"parameters.{syntax.value} = {{ default = 1.0, min = 0 }}", syntax.column)
+        return parameter(syntax.value)
+
+    def term(self, syntax: QuantitySyntax) -> Term:
+        match syntax.kind:
+            case "I" | "H" | "TC":
+                return self._information(syntax)
+            case "E":
+                return self._expectation(syntax)
+        return self._divergence(syntax)
+
+    def _information(self, syntax: QuantitySyntax) -> Term:
+        groups = tuple(self._variables(g, syntax) for g in syntax.groups)
+        given = self._variables(syntax.given, syntax)
+        everything = [v for g in groups for v in g] + list(given)
+        if len(set(everything)) < len(everything):
+            raise self.fail("a variable occurs twice in one term", "disjoint arguments", syntax.column)
+        joint = self._joint(syntax.joint, set(everything), syntax.column)
+        if syntax.kind == "H":
+            return Entropy(joint.name, groups[0], given)
+        if syntax.kind == "TC":
+            if len(groups) == 1 and len(groups[0]) > 1:
+                raise self.fail("several variables need semicolons in TC", f"TC_{joint.name}({';'.join(v.capitalize() for v in groups[0])})", syntax.column)
+            if len(groups) == 1 and given:
+                raise self.fail("a conditional total correlation over coordinates is not supported", "TC_q(Z)", syntax.column)
+            return TotalCorrelation(joint.name, groups, given)
+        if len(groups) < 2:
+            raise self.fail("mutual information needs two arguments", "I_q(X;Z)", syntax.column)
+        return MutualInformation(joint.name, groups, given)
+
+    def _variables(self, names: tuple[str, ...], syntax: QuantitySyntax) -> tuple[str, ...]:
+        return self.spec.ordered(self.spec.resolve(n, self.key, syntax.column, capital=True) for n in names)
+
+    def _joint(self, name: str | None, scope: set[str], column: int) -> Joint:
+        """The named joint, or the only one that has these variables."""
+        rooted = {n: j for n, j in self.spec.joints.items() if j.rooted}
+        if name is None:
+            fitting = [j for n, j in rooted.items() if scope <= set(j.variables) and n not in self.spec.sources] or [
+                j for j in rooted.values() if scope <= set(j.variables)
+            ]
+            if len(fitting) != 1:
+                choices = ", ".join(j.name for j in fitting) or "no joint has all of them"
+                raise self.fail(f"which joint of {', '.join(sorted(scope))}? ({choices})", "a subscript: I_q(...)", column)
+            return fitting[0]
+        if name not in self.spec.joints:
+            raise self.fail(f"{name!r} is no joint", "one of " + ", ".join(rooted), column)
+        if name not in rooted:
+            raise self.fail(f"{name} has only conditionals, no expectation can be taken under it", "one of " + ", ".join(rooted), column)
+        missing = scope - set(rooted[name].variables)
+        if missing:
+            raise self.fail(f"the joint {name} has no variable {', '.join(sorted(missing))}", f"a factor for it in joints.{name}", column)
+        return rooted[name]
+
+    def density(self, syntax: DensitySyntax) -> Density:
+        """A density that its joint has: any marginal or conditional of a rooted one, a declared factor of a rootless one."""
+        of = tuple(self.spec.resolve(v, self.key, syntax.column, capital=False) for v in syntax.of)
+        given = tuple(self.spec.resolve(v, self.key, syntax.column, capital=False) for v in syntax.given)
+        if len({*of, *given}) < len(of) + len(given):
+            raise self.fail(f"a variable occurs twice in {syntax}", "each variable once", syntax.column)
+        joint = self.spec.joints.get(syntax.head)
+        if joint is None:
+            raise self.fail(f"{syntax.head!r} is no joint and no source", "one of " + ", ".join(self.spec.joints), syntax.column)
+        found = density(self.spec, syntax.head, of, given)
+        missing = found.scope - set(joint.variables)
+        if missing:
+            raise self.fail(f"the joint {joint.name} has no variable {', '.join(sorted(missing))}", f"a factor for it in joints.{joint.name}", syntax.column)
+        if not joint.rooted and str(found) not in {f.text for f in joint.factors}:
+            raise self.fail(f"{joint.name} has no root, so only its declared conditionals exist", ", ".join(map(str, joint.factors)), syntax.column)
+        return found
+
+    def _expectation(self, syntax: QuantitySyntax) -> ExpectedLog:
+        second = tuple(self.density(d) for d in syntax.second)
+        joint = self._joint(syntax.joint, {v for d in second for v in d.scope}, syntax.column)
+        return ExpectedLog(joint.name, second)
+
+    def _divergence(self, syntax: QuantitySyntax) -> Term:
+        assert syntax.first is not None
+        first, second = self.density(syntax.first), tuple(self.density(d) for d in syntax.second)
+        joint = self.spec.joints[first.head]
+        if not joint.rooted:
+            raise self.fail(f"{first.head} has only conditionals, no expectation can be taken under it", "a joint with a root", syntax.column)
+        covered = [v for d in second for v in d.of]
+        if sorted(covered) != sorted(first.of):
+            raise self.fail(f"the arguments of {syntax.kind} are densities of different variables", f"densities of {', '.join(first.of)}", syntax.column)
+        for d in second:
+            extra = frozenset(d.given) - first.scope
+            if not extra <= set(joint.variables):
+                raise self.fail(f"the joint {joint.name} has no variable {', '.join(sorted(extra))}", f"a conditioner of {first}", syntax.column)
+            if extra and not joint.independent(first.of, extra, first.given):
+                raise self.fail(
+                    f"{d} depends on {', '.join(sorted(extra))}, and {first} is not independent of it", f"{first.head}({','.join(first.of)}|...) with the same conditioners", syntax.column
+                )
+        match syntax.kind:
+            case "KL":
+                return RelativeEntropy(first, second)
+            case "CE":
+                return CrossEntropy(first, second)
+        if first.given or any(d.given and len(second) == 1 for d in second):
+            raise self.fail(f"a conditional {syntax.kind} is not supported", f"{syntax.kind} of the joint densities", syntax.column)
+        if syntax.kind == "JS":
+            return JensenShannon(first, second)
+        if syntax.generator not in GENERATORS:
+            raise self.fail(f"{syntax.generator!r} is no generator of an f-divergence", "one of " + ", ".join(GENERATORS), syntax.column)
+        return FDivergence(syntax.generator, first, second)
+
+
+def read_objective(spec: Spec) -> Expression:
+    """The objective as a sum of weighted terms, in the order in which it was written.
+
+    Terms are not merged with others of equal value: each is bounded on its own.
+    """
+    expression = Reader(spec, "objective").expression(spec.objective.expression)
+    if not len(expression):
+        raise SpecError("the objective has no term left", key="objective", remedy="at least one information term")
+    return expression

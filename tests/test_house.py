@@ -1,0 +1,113 @@
+"""The rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted(ROOT.glob("ibsym/**/*.py"))
+TEMPLATES = sorted(path for path in ROOT.glob("templates/**/*") if path.is_file())
+ZOO = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(ROOT.glob("ibsym/zoo/*.toml"))}
+NAMES = sorted(str(entry["name"]) for entry in ZOO.values())
+FIRST_TWELVE = (
+    *("vib", "vae", "beta-vae", "aae", "infovae", "vae-gan", "bib-ae"),
+    *("gan", "infogan", "bigan", "vdb", "semi-supervised-ib"),
+)
+
+# Third parties that only some layers may touch, at the head of a module or inside a function.
+ONLY_IN = {
+    "torch": {"checking", "training", "api", "cli"},
+    "jinja2": {"codegen", "rendering"},
+    "click": {"cli"},
+    "rich": {"training", "cli"},
+    "sklearn": {"training"},
+    "matplotlib": {"rendering", "training"},
+}
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def occurrences(name: str, text: str) -> list[str]:
+    """Where a system's name stands in the text as a word of its own: vae-gan, vae_gan, VaeGan, VAE/GAN, VAEGANLoss."""
+    words = r"[\W_]*".join(map(re.escape, re.split(r"\W", name)))
+    humps = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
+    pattern = re.compile(rf"(?<![^\W\d_]){words}s?(?![^\W\d_])", re.IGNORECASE)
+    return [version[: found.end()].rpartition("\n")[2] for version in {text, humps} for found in pattern.finditer(version)]
+
+
+def roots(source: str) -> set[str]:
+    """The top-level packages that a module imports anywhere."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("path", [*MODULES, *TEMPLATES], ids=relative)
+def test_no_system_is_a_special_case(path: Path) -> None:
+    text = f"{relative(path)}\n{path.read_text(encoding='utf-8')}"
+    assert {name: found for name in NAMES if (found := occurrences(name, text))} == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["vae-gan", "vae_gan", "vaegan", "VaeGan", "VaeGanLoss", "if 'VAE/GAN' in", "VAE-GANs", "vae_gan2"]
+)
+def test_a_name_is_found(text: str) -> None:
+    assert occurrences("vae-gan", f"\nx = {text}\n")
+
+
+@pytest.mark.parametrize("text", ["organ", "began()", "gander", "Ganges", "GANTT", "slogan_s"])
+def test_a_part_of_a_word_is_no_name(text: str) -> None:
+    assert occurrences("gan", text) == []
+
+
+def test_the_zoo_is_there_and_has_no_code() -> None:
+    assert set(FIRST_TWELVE) <= set(NAMES)
+    assert list(ROOT.glob("ibsym/zoo/**/*.py")) == []
+
+
+@pytest.mark.parametrize("stem", ZOO)
+def test_a_zoo_entry_is_whole(stem: str) -> None:
+    assert ZOO[stem]["name"] == stem
+    name = stem.replace("-", "_")
+    for file in (f"generated/{name}.py", f"generated/{name}.tex", f"tests/references/{name}.py"):
+        assert (ROOT / file).is_file(), f"{stem} lacks {file}"
+
+
+def test_nothing_strays_among_the_emitted_files() -> None:
+    emitted = {f"{stem.replace('-', '_')}{suffix}" for stem in ZOO for suffix in (".py", ".tex")}
+    assert {path.name for path in ROOT.glob("generated/*.*")} <= emitted
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_a_module_is_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines < 450, f"{relative(path)} has {lines} lines; it is usually two modules"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_third_parties_are_declared_and_in_their_place(path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
+    third_parties = roots(path.read_text(encoding="utf-8")) - set(sys.stdlib_module_names) - {"ibsym"}
+    assert {DISTRIBUTIONS.get(name, name) for name in third_parties} <= declared
+    top = path.relative_to(ROOT / "ibsym").with_suffix("").parts[0]
+    layer = {"__init__": "api", "__main__": "cli"}.get(top, top)
+    assert [name for name in sorted(third_parties) if layer not in ONLY_IN.get(name, {layer})] == []
+
+
+def test_importing_ibsym_is_light() -> None:
+    code = "import sys, ibsym; print(*{'torch', 'scipy', 'sklearn', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
