@@ -17,7 +17,7 @@ ZOO := $(sort $(basename $(notdir $(wildcard ibsym/zoo/*.toml))))
 .PHONY: help setup demo test lint fast
 
 help:
-	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
+	@sed -n '1,/^$$/s/^# //p' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/.installed
 

@@ -73,7 +73,7 @@ def test_a_part_of_a_word_is_no_name(text: str) -> None:
 
 def test_the_zoo_is_there_and_has_no_code() -> None:
     assert set(FIRST_TWELVE) <= set(NAMES)
-    assert list(ROOT.glob("ibsym/zoo/**/*.py")) == []
+    assert [path for path in ROOT.glob("ibsym/zoo/**/*.py") if ast.parse(path.read_text(encoding="utf-8")).body] == []
 
 
 @pytest.mark.parametrize("stem", ZOO)

@@ -113,3 +113,24 @@ def _check_option(family: str, name: str, value: object, key: str) -> None:
         number = isinstance(value, int) and not isinstance(value, bool) and value > 0
         if not number and not (isinstance(value, str) and value.isidentifier() and value.isascii()):
             raise SpecError(f"components = {value!r} is neither a name nor a positive number", key=key, remedy='components = "M"')
+
+
+_NORMALS = frozenset({"diagonal-normal", "isotropic-normal", "standard-normal", "full-normal"})
+_CLOSED_KL: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
+    (_NORMALS, _NORMALS),
+    (frozenset({"bernoulli", "uniform"}), frozenset({"bernoulli", "uniform"})),
+    (frozenset({"categorical", "uniform"}), frozenset({"categorical", "uniform"})),
+    (frozenset({"continuous-bernoulli", "uniform"}), frozenset({"continuous-bernoulli", "uniform"})),
+    (frozenset({"laplace"}), frozenset({"laplace"})),
+    (frozenset({"von-mises-fisher", "uniform-sphere"}), frozenset({"uniform-sphere"})),
+)
+
+
+def closed_relative_entropy(first: FamilyUse, second: FamilyUse) -> bool:
+    """Whether KL(first || second) has a closed form, for two families on one space."""
+    return any(first.name in a and second.name in b for a, b in _CLOSED_KL)
+
+
+def closed_entropy(family: FamilyUse) -> bool:
+    """Whether the family's entropy has a closed form."""
+    return family.name in _NORMALS | {"bernoulli", "categorical", "uniform", "laplace", "continuous-bernoulli", "uniform-sphere", "von-mises-fisher"}

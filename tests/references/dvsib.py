@@ -62,9 +62,7 @@ SCALE = 1.0
 def loss(inputs, *, beta, reduction="mean"):
     mean, logvar = inputs["q(z1|x1)", "mean", "q"], inputs["q(z1|x1)", "logvar", "q"]
     first = _rows(_kl_to_standard_normal(mean, logvar)).mean()
-    second = _rows(
-        _kl_to_standard_normal(inputs["q(z2|x2)", "mean", "q"], inputs["q(z2|x2)", "logvar", "q"])
-    ).mean()
+    second = _rows(_kl_to_standard_normal(inputs["q(z2|x2)", "mean", "q"], inputs["q(z2|x2)", "logvar", "q"])).mean()
     shared = _infonce(inputs["I_q(Z1;Z2)", "scores", "q"])
     fit1 = _rows(_log_isotropic(inputs["x1", "value", "q"], inputs["p(x1|z1)", "mean", "q"], SCALE)).mean()
     fit2 = _rows(_log_bernoulli(inputs["x2", "value", "q"], inputs["p(x2|z2)", "logits", "q"])).mean()

@@ -13,10 +13,12 @@
 # of the two normals: given x, z1 depends on z2.  Its entropy part alone is closed, E_q[log q(z1|x)] = -H_q(Z1|X);
 # log p(z1|z2) is evaluated at the pair (z1, z2) that was drawn, and z1 carries a gradient.
 #
-# Inputs: (q(z1|x), mean | logvar, q) (B,L1); (z1, sample, q) (S,B,L1); (q(z2|z1), mean | logvar, q) (S,B,L2), at that
-# draw; (p(z1|z2), mean | logvar, q) (S,B,L1), at a draw z2 ~ q(z2|z1); (p(x|z1), logits, q) (S,B,D); (x, value, q) (B,D).
+# Inputs: (q(z1|x), logvar, q) (B,L1); (z1, sample, q) (S,B,L1); (q(z2|z1), mean | logvar, q) (S,B,L2), at that draw;
+# (p(z1|z2), mean | logvar, q) (S,B,L1), at a draw z2 ~ q(z2|z1); (p(x|z1), logits, q) (S,B,D); (x, value, q) (B,D).
+# The entropy of a normal does not depend on its mean, which therefore enters through the draws alone.
 #
-# entropy="sampled" evaluates log q(z1|x) at the draw instead: another estimate of the same number.
+# entropy="sampled" evaluates log q(z1|x) at the draw instead, another estimate of the same number, and needs
+# (q(z1|x), mean, q) (B,L1) as well.
 
 import math
 
@@ -51,12 +53,11 @@ def _log_bernoulli(value, logits):
 
 
 def loss(inputs, *, reduction="mean", entropy="closed"):
-    mean, logvar = inputs["q(z1|x)", "mean", "q"], inputs["q(z1|x)", "logvar", "q"]
-    z1 = inputs["z1", "sample", "q"]
+    logvar, z1 = inputs["q(z1|x)", "logvar", "q"], inputs["z1", "sample", "q"]
     if entropy == "closed":
         encoder = _rows(-0.5 * (logvar + 1 + math.log(2 * math.pi)).sum(-1))
     else:
-        encoder = _rows(_log_normal(z1, mean, logvar))
+        encoder = _rows(_log_normal(z1, inputs["q(z1|x)", "mean", "q"], logvar))
     upper = _rows(_kl_to_standard_normal(inputs["q(z2|z1)", "mean", "q"], inputs["q(z2|z1)", "logvar", "q"]))
     lower = _rows(_log_normal(z1, inputs["p(z1|z2)", "mean", "q"], inputs["p(z1|z2)", "logvar", "q"]))
     fit = _rows(_log_bernoulli(inputs["x", "value", "q"], inputs["p(x|z1)", "logits", "q"]))

@@ -39,9 +39,7 @@ def loss(inputs, *, reduction="mean"):
     mean, scale = inputs["q(z|x)", "mean", "q"], inputs["q(z|x)", "scale", "q"]
     distance = (mean - inputs["p(z)", "mean", "q"]).abs()
     rate = _rows((-scale.log() + distance + scale * (-distance / scale).exp() - 1).sum(-1))
-    fit = _rows(
-        _log_laplace(inputs["x", "value", "q"], inputs["p(x|z)", "mean", "q"], inputs["p(x|z)", "scale", "q"])
-    )
+    fit = _rows(_log_laplace(inputs["x", "value", "q"], inputs["p(x|z)", "mean", "q"], inputs["p(x|z)", "scale", "q"]))
     terms = {
         "KL(q(z|x)||p(z))": rate.mean().detach(),
         "E_q[log p(x|z)]": fit.mean().detach(),

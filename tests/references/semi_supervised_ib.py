@@ -33,11 +33,7 @@ def loss(inputs, *, beta_c, beta_x, reduction="mean"):
     data = inputs[D_U, "critic", "u"].mean()
     data_surrogate = softplus(-inputs[D_U, "critic_reference", "p"]).mean()
 
-    total = (
-        kl - latent
-        - beta_c * label + beta_c * marginal
-        - beta_x * log_lik + beta_x * data_surrogate
-    )
+    total = kl - latent - beta_c * label + beta_c * marginal - beta_x * log_lik + beta_x * data_surrogate
     terms = {
         A_U: kl.detach(),
         B_U: latent.detach(),

@@ -42,9 +42,7 @@ def _infonce(scores):
 def loss(inputs, *, beta, reduction="mean"):
     mean, logvar = inputs["q(z1|x1)", "mean", "q"], inputs["q(z1|x1)", "logvar", "q"]
     first = _rows(_kl_to_standard_normal(mean, logvar)).mean()
-    second = _rows(
-        _kl_to_standard_normal(inputs["q(z2|x2)", "mean", "q"], inputs["q(z2|x2)", "logvar", "q"])
-    ).mean()
+    second = _rows(_kl_to_standard_normal(inputs["q(z2|x2)", "mean", "q"], inputs["q(z2|x2)", "logvar", "q"])).mean()
     shared = _infonce(inputs["I_q(Z1;Z2)", "scores", "q"])
     terms = {
         "KL(q(z1|x1)||p(z1))": first.detach(),

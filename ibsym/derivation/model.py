@@ -1,0 +1,109 @@
+"""A derivation: steps from the objective to what can be computed, the gap, the constants, the plans that prove it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import sympy
+
+from ibsym.facts import Relation
+from ibsym.proving.elemental import Row
+from ibsym.spec.model import CriticUse, Spec
+from ibsym.terms.nodes import Estimate, Expression, Term
+from ibsym.terms.vectors import Coordinates, Equation, Vector
+
+
+@dataclass(frozen=True)
+class Step:
+    """``before (relation) after`` for the whole expression, by a named rule.
+
+    ``gap`` is the exact difference, never negative: after - before for ``<=``, before - after for ``>=``, empty for ``=`` and ``~``.
+    """
+
+    rule: str
+    relation: Relation
+    before: Expression
+    after: Expression
+    gap: Expression = Expression()
+    premises: tuple[str, ...] = ()
+    cite: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Computable:
+    """A term that can be computed: an expected log-density of a declared factor, an estimator, or a constant."""
+
+    term: Term
+    vector: Vector
+    cost: float = 0.0
+    learned: bool = True
+    constant: bool = False
+    estimated: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The certificate of one term's bound: term + sum lambda g = sum t c modulo equations (minus for a lower bound)."""
+
+    term: Term
+    weight: sympy.Expr
+    upper: bool
+    gaps: tuple[tuple[Fraction, Row], ...]
+    computed: tuple[tuple[Fraction, Computable], ...]
+    equations: tuple[tuple[Fraction, Equation], ...]
+
+
+@dataclass(frozen=True)
+class BoundTerm:
+    """A term of the bound that code computes: ``estimator`` is ``closed-form``, ``sampled``, or what the spec asked for."""
+
+    coefficient: sympy.Expr
+    term: Term
+    estimator: str
+    model: str | None = None
+    options: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The canonical text: the term's own, also where an estimator stands in for it."""
+        return str(self.term.term if isinstance(self.term, Estimate) else self.term)
+
+
+@dataclass(frozen=True)
+class GapTerm:
+    coefficient: sympy.Expr
+    term: Term
+    closable: bool
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What a critic is held to: its information term's own derivation, the budget and the multiplier."""
+
+    critic: CriticUse
+    divergence: str
+    derivation: Derivation | None
+    budget: sympy.Expr
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """objective (relation) bound + constants, with the steps between and the exact gap."""
+
+    spec: Spec
+    objective: Expression
+    relation: Relation
+    steps: tuple[Step, ...]
+    bound: tuple[BoundTerm, ...]
+    gap: tuple[GapTerm, ...]
+    constants: Expression
+    plans: tuple[Plan, ...]
+    coordinates: Coordinates
+    constraints: tuple[Constraint, ...] = ()
+
+    @property
+    def final(self) -> Expression:
+        """The last expression of the chain: bound and constants."""
+        return self.steps[-1].after if self.steps else self.objective

@@ -1,0 +1,206 @@
+"""Plans: the cheapest computable bound of one term, found by linear programming and kept as an exact certificate.
+
+The order of preference: (1) multipliers of dropped informations, entropies and cross-entropies, (2) sizes of computable terms
+that are no densities of the information term's second argument, (3) multipliers of relative entropies to conditionals without
+a learned factor, (4) of those to learned ones, then one fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from functools import cached_property
+
+import sympy
+
+from ibsym.derivation.model import Computable, Plan
+from ibsym.proving.elemental import Row, RowKind, elemental_rows, estimator_row, subsets
+from ibsym.proving.program import Column, solve
+from ibsym.spec.graphs import Factor
+from ibsym.spec.model import EstimatorUse, Spec
+from ibsym.terms.nodes import (
+    CrossEntropy,
+    Density,
+    Entropy,
+    Estimate,
+    ExpectedLog,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    Term,
+    TotalCorrelation,
+)
+from ibsym.terms.reading import Reader
+from ibsym.terms.vectors import ONE_SIDED, Coordinates, Equation, Span, Vector, combine
+
+TIER_1, TIER_2, TIER_3, TIER_4, RANK, EQUATION = 1e6, 1e4, 1e2, 1.0, 1e-3, 1e-4
+DOMINANCE, CAP = 1e8, 100
+
+
+def samplers_of(term: Term) -> tuple[str, ...]:
+    """The joints that a term is an expectation under."""
+    match term:
+        case Entropy(joint=joint) | MutualInformation(joint=joint) | TotalCorrelation(joint=joint) | ExpectedLog(joint=joint):
+            return (joint,)
+        case RelativeEntropy(first=first) | CrossEntropy(first=first) | JensenShannon(first=first) | FDivergence(first=first):
+            return (first.head,)
+        case Estimate(term=inner):
+            return samplers_of(inner)
+    raise AssertionError(term)
+
+
+class Planner:
+    """Plans the terms of one spec; remembers rows, equations and computable terms per set of samplers."""
+
+    def __init__(self, spec: Spec):
+        self.spec = spec
+        self.coordinates = Coordinates(spec)
+        self._rows: dict[tuple[str, ...], list[Row]] = {}
+        self._equations: dict[tuple[str, ...], list[Equation]] = {}
+        self._spans: dict[tuple[str, ...], Span] = {}
+
+    @cached_property
+    def asked(self) -> tuple[tuple[EstimatorUse, Term], ...]:
+        """The terms that the spec names an estimator for."""
+        return tuple((use, Reader(self.spec, f'estimators."{use.key}"').term(use.term)) for use in self.spec.estimators)
+
+    def rows(self, samplers: tuple[str, ...]) -> list[Row]:
+        if samplers not in self._rows:
+            self._rows[samplers] = elemental_rows(self.coordinates, samplers)
+        return self._rows[samplers]
+
+    def equations(self, samplers: tuple[str, ...]) -> list[Equation]:
+        if samplers not in self._equations:
+            self._equations[samplers] = self.coordinates.equations(samplers)
+        return self._equations[samplers]
+
+    def span(self, samplers: tuple[str, ...]) -> Span:
+        if samplers not in self._spans:
+            self._spans[samplers] = Span(e.vector for e in self.equations(samplers))
+        return self._spans[samplers]
+
+    def learned_law(self, sampler: str, scope: Iterable[str]) -> bool:
+        """Whether the sampler's distribution of these variables depends on a learned factor."""
+        names = set(scope)
+        return any(f.learned for _, part in self.coordinates.samplers(sampler) for f in part.ancestral_factors(names))
+
+    def computables(self, term: Term, samplers: tuple[str, ...], exclude: Iterable[Term] = ()) -> list[Computable]:
+        """What can be computed under the samplers: estimators, constants, densities of declared factors; each law once."""
+        found: dict[frozenset[object], Computable] = {}
+        refused = set(exclude)
+
+        def record(item: Computable) -> None:
+            if item.vector and item.term not in refused:
+                found.setdefault(frozenset(item.vector.items()), item)
+
+        for use, wanted in self.asked:
+            if use.estimator in ONE_SIDED:
+                estimate = Estimate(wanted, use.estimator)
+                record(Computable(estimate, self.coordinates.vector(estimate), estimated=True))
+            else:
+                record(Computable(wanted, self.coordinates.vector(wanted), estimated=True))
+        second = frozenset(term.groups[-1]) if isinstance(term, MutualInformation) else None
+
+        def cost(of: Iterable[str]) -> float:
+            return 0.0 if second is None or set(of) <= second else TIER_2
+
+        for sampler in samplers:
+            variables = self.spec.joints[sampler].variables
+            fixed = [v for v in variables if not self.learned_law(sampler, (v,))]
+            for of in subsets(fixed):
+                for given in subsets(v for v in fixed if v not in of):
+                    if of and not self.learned_law(sampler, (*of, *given)):
+                        entropy = Entropy(sampler, of, given)
+                        record(Computable(entropy, self.coordinates.vector(entropy), cost(of), learned=False, constant=True))
+            for factor in self.spec.factors.values():
+                if factor.evaluated and {*factor.of, *factor.given} <= set(variables):
+                    record(self._evaluated(sampler, factor, cost(factor.of)))
+        return list(found.values())
+
+    def _evaluated(self, sampler: str, factor: Factor, cost: float) -> Computable:
+        owner = factor.head if factor.head in self.spec.joints else next(j.name for j in self.spec.joints.values() if factor in j.factors)
+        term = ExpectedLog(sampler, (Density(owner, factor.of, factor.given),))
+        learned = factor.learned or self.learned_law(sampler, (*factor.of, *factor.given))
+        return Computable(term, self.coordinates.log_factor(sampler, factor), cost, learned, constant=not learned)
+
+    def plan(self, term: Term, weight: sympy.Expr, upper: bool | None, *, extra: Sequence[Computable] = (), rows: Sequence[Row] | None = None) -> Plan | None:
+        """The cheapest plan: an upper bound, a lower one, or an equality where ``upper`` is None. None if there is none."""
+        samplers = self.coordinates.connected(samplers_of(term))
+        items = [*self.computables(term, samplers), *extra]
+        equations = self.equations(samplers)
+        cone: list[Row] = []
+        if upper is not None:
+            asked = [estimator_row(self.coordinates, c.term) for c in items if isinstance(c.term, Estimate)]
+            cone = [*asked, *(self.rows(samplers) if rows is None else rows)]
+        sign = -1 if upper is False else 1
+        target = self.coordinates.vector(term)
+        columns = self._columns(sign, cone, items, equations)
+        answer = solve(target, columns)
+        if answer is None:
+            return None
+        if cone:
+            answer = self._undominated(target, cone, items, samplers, columns, answer)
+        n, m = len(cone), len(items)
+        return Plan(
+            term,
+            weight,
+            sign > 0,
+            tuple((x, row) for x, row in zip(answer[:n], cone, strict=True) if x),
+            tuple((x, item) for x, item in zip(answer[n : n + m], items, strict=True) if x),
+            tuple((x, e) for x, e in zip(answer[n + m :], equations, strict=True) if x),
+        )
+
+    @staticmethod
+    def _columns(sign: int, cone: Sequence[Row], items: Sequence[Computable], equations: Sequence[Equation]) -> list[Column]:
+        """Columns of ``term + sign * sum lambda g - sum t c - sum e E = 0``: rows, computable terms, equations."""
+        size = max(1, len(cone) + len(items))
+        columns = [Column(combine((sign, r.vector)), _price(r) + RANK * (1 + k / size)) for k, r in enumerate(cone)]
+        for k, c in enumerate(items, len(cone)):
+            price = 0.0 if c.estimated else c.cost + RANK * (1 + k / size)
+            columns.append(Column(combine((-1, c.vector)), price, free=True))
+        return columns + [Column(combine((-1, e.vector)), EQUATION, free=True) for e in equations]
+
+    def _undominated(
+        self, target: Vector, cone: Sequence[Row], items: Sequence[Computable], samplers: tuple[str, ...], columns: Sequence[Column], answer: list[Fraction]
+    ) -> list[Fraction]:
+        """The answer, or another proved bound whose gap is smaller by non-negative rows.
+
+        The second system of coordinates says gap - gap' = sum mu g with mu >= 0, and the program makes sum mu large. A cheaper
+        bound can only be dominated by one that uses terms of tier 2, so nothing is solved where there are none. An estimate
+        is no bound and dominates none.
+        """
+        gap = combine(*((x, r.vector) for x, r in zip(answer, cone, strict=False)))
+        tempting = any(c.cost and not c.estimated and not answer[len(cone) + k] for k, c in enumerate(items))
+        if not gap or not tempting:
+            return answer
+        span = self.span(samplers)
+        equations = self.equations(samplers)
+        both = [
+            Column(_tag(0, c.vector) | _tag(1, combine((-1, cone[k].vector)) if k < len(cone) else {}), c.cost, c.free) for k, c in enumerate(columns)
+        ]
+        for k, item in enumerate(items, len(cone)):
+            if item.estimated and not answer[k]:
+                both[k] = Column({})
+        cap = ("cap",)
+        live = [row for row in cone if span.reduce(row.vector)]
+        both += [Column(_tag(1, combine((-1, row.vector))) | {cap: Fraction(1)}, -DOMINANCE) for row in live]
+        both += [Column(_tag(1, e.vector), EQUATION, free=True) for e in equations]
+        both.append(Column({cap: Fraction(1)}))
+        found = solve(_tag(0, target) | _tag(1, gap) | {cap: Fraction(-CAP)}, both)
+        if found is None or not any(found[len(columns) : len(columns) + len(live)]) or not found[-1]:
+            return answer
+        return found[: len(columns)]
+
+
+def _tag(system: int, vector: Vector) -> Vector:
+    return {(system, *key): value for key, value in vector.items()}
+
+
+def _price(row: Row) -> float:
+    match row.kind:
+        case RowKind.ESTIMATOR:
+            return 0.0
+        case RowKind.RELATIVE_ENTROPY:
+            return TIER_4 if row.learned else TIER_3
+    return TIER_1

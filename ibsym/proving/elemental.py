@@ -1,0 +1,107 @@
+"""The elemental inequalities: relative entropies, mutual informations, entropies and cross-entropies, one variable at a time.
+
+Every inequality of Shannon type, for one joint or for several, is a non-negative combination of these rows; the chain rule
+gives the rest. Entropy and cross-entropy rows exist for discrete variables only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations
+
+from ibsym.spec.graphs import Joint
+from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Estimate, MutualInformation, RelativeEntropy, Slack, Term
+from ibsym.terms.reading import density
+from ibsym.terms.vectors import ONE_SIDED, Coordinates, Vector, combine
+
+
+class RowKind(Enum):
+    """Which of the sources of inequality a row comes from."""
+
+    RELATIVE_ENTROPY = "relative entropy"
+    INFORMATION = "mutual information"
+    ENTROPY = "entropy"
+    CROSS_ENTROPY = "cross-entropy"
+    ESTIMATOR = "one-sided estimator"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A term that is never negative, with its coordinates. ``learned``: its second argument depends on a learned factor."""
+
+    term: Term
+    kind: RowKind
+    vector: Vector
+    learned: bool = False
+
+
+def subsets(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    items = tuple(names)
+    for size in range(len(items) + 1):
+        yield from combinations(items, size)
+
+
+def elemental_rows(coordinates: Coordinates, samplers: Iterable[str]) -> list[Row]:
+    """The rows whose expectation is under one of the samplers, smaller contexts first, equal vectors once."""
+    spec = coordinates.spec
+    rows: list[Row] = []
+    for name in samplers:
+        joint = spec.joints[name]
+        rows += _relative_entropies(coordinates, joint)
+        for a, b in combinations(joint.variables, 2):
+            for context in subsets(v for v in joint.variables if v not in (a, b)):
+                term = MutualInformation(name, ((a,), (b,)), context)
+                rows.append(Row(term, RowKind.INFORMATION, coordinates.vector(term)))
+        for a in filter(spec.discrete, joint.variables):
+            for context in subsets(v for v in joint.variables if v != a):
+                entropy = Entropy(name, (a,), context)
+                rows.append(Row(entropy, RowKind.ENTROPY, coordinates.vector(entropy)))
+    rows.sort(key=lambda r: len(r.term.given) if isinstance(r.term, Entropy | MutualInformation) else len(r.term.first.given))  # type: ignore[union-attr]
+    unique: dict[frozenset[object], Row] = {}
+    for row in rows:
+        if row.vector:
+            unique.setdefault(frozenset(row.vector.items()), row)
+    return list(unique.values())
+
+
+def _relative_entropies(coordinates: Coordinates, joint: Joint) -> Iterator[Row]:
+    """KL(J(a|B) || R(a|B)) for every other joint R, and -E_J log R(a|B) where a is discrete."""
+    spec = coordinates.spec
+    for model in spec.joints.values():
+        if model is joint:
+            continue
+        for second in _conditionals(coordinates, joint, model):
+            first = density(spec, joint.name, second.of, second.given)
+            learned = any(f.learned for f in model.requisite_factors(second.of, second.given))
+            vector = coordinates.log_density(joint.name, second)
+            term = RelativeEntropy(first, (second,))
+            yield Row(term, RowKind.RELATIVE_ENTROPY, combine((1, coordinates.log_density(joint.name, first)), (-1, vector)), learned)
+            if all(map(spec.discrete, second.of)):
+                yield Row(CrossEntropy(first, (second,)), RowKind.CROSS_ENTROPY, combine((-1, vector)), learned)
+
+
+def _conditionals(coordinates: Coordinates, joint: Joint, model: Joint) -> Iterator[Density]:
+    if not model.rooted:
+        for factor in model.factors:
+            if {*factor.of, *factor.given} <= set(joint.variables):
+                yield density(coordinates.spec, model.name, factor.of, factor.given)
+        return
+    common = [v for v in joint.variables if v in model.variables]
+    for a in common:
+        for context in subsets(v for v in common if v != a):
+            yield density(coordinates.spec, model.name, (a,), context)
+
+
+def estimator_row(coordinates: Coordinates, estimate: Estimate) -> Row:
+    """The row of a one-sided estimator: what it bounds minus it, or the other way round."""
+    slack = Slack(estimate, ONE_SIDED[estimate.estimator])
+    return Row(slack, RowKind.ESTIMATOR, coordinates.vector(slack))
+
+
+def closable(coordinates: Coordinates, term: Term) -> bool:
+    """Whether training can bring a gap to zero: a learned factor occurs in either side of a relative entropy."""
+    if not isinstance(term, RelativeEntropy):
+        return False
+    return any(f.learned for d in (term.first, *term.second) for f in coordinates.spec.joints[d.head].requisite_factors(d.of, d.given))

@@ -1,0 +1,114 @@
+"""Small linear programs over coordinates, solved by HiGHS and then made exact.
+
+``target + sum_k x_k column_k = 0`` with ``x_k >= 0`` for cone columns and ``x_k`` free for others, at the least cost. The solver
+works in floating point; its answer is turned into rationals and accepted only if the identity holds exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ibsym.errors import SolverError
+from ibsym.terms.vectors import Coordinate, Vector, combine
+
+TINY = 1e-9
+MAX_DENOMINATOR = 10_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """A vector with its price; ``free`` ones may enter with either sign, and pay for their size."""
+
+    vector: Vector
+    cost: float = 0.0
+    free: bool = False
+
+
+def solve(target: Vector, columns: Sequence[Column]) -> list[Fraction] | None:
+    """The cheapest multipliers x with target + sum x_k column_k = 0, exactly; None if there are none.
+
+    Raises :class:`SolverError` where the solver gives no verdict or its answer cannot be made exact.
+    """
+    import numpy as np
+    from scipy.optimize import linprog
+    from scipy.sparse import csc_array
+
+    keys: dict[Coordinate, int] = {}
+    for vector in (target, *(c.vector for c in columns)):
+        for key in vector:
+            keys.setdefault(key, len(keys))
+    if not keys:
+        return [Fraction(0)] * len(columns)
+    entries: list[tuple[float, int, int]] = []
+    costs: list[float] = []
+    origin: list[tuple[int, int]] = []
+    for k, column in enumerate(columns):
+        for sign in (1, -1) if column.free else (1,):
+            entries += [(sign * float(v), keys[key], len(costs)) for key, v in column.vector.items()]
+            costs.append(column.cost)
+            origin.append((k, sign))
+    right = np.zeros(len(keys))
+    for key, value in target.items():
+        right[keys[key]] = -float(value)
+    if not costs:
+        return None if np.any(right) else []
+    data, rows, places = zip(*entries, strict=True) if entries else ((), (), ())
+    matrix = csc_array((data, (rows, places)), shape=(len(keys), len(costs)))
+    answer = linprog(costs, A_eq=matrix, b_eq=right, bounds=(0, None), method="highs")
+    if answer.status == 2:
+        return None
+    if answer.status != 0:
+        raise SolverError(f"the linear-programming solver gave no verdict: {answer.message}")
+    rough = [0.0] * len(columns)
+    for (k, sign), x in zip(origin, answer.x, strict=True):
+        rough[k] += sign * float(x)
+    return exact(target, columns, rough)
+
+
+def exact(target: Vector, columns: Sequence[Column], rough: Sequence[float]) -> list[Fraction]:
+    """Rational multipliers near the rough ones that satisfy the identity exactly."""
+    near = [Fraction(x).limit_denominator(MAX_DENOMINATOR) if abs(x) > TINY else Fraction(0) for x in rough]
+    if not residual(target, columns, near):
+        return near
+    support = [k for k, x in enumerate(rough) if abs(x) > TINY]
+    solved = _gauss(target, [columns[k].vector for k in support])
+    if solved is not None:
+        found = [Fraction(0)] * len(columns)
+        for k, x in zip(support, solved, strict=True):
+            found[k] = x
+        if all(columns[k].free or x >= 0 for k, x in enumerate(found)) and not residual(target, columns, found):
+            return found
+    raise SolverError("the solver's multipliers could not be made exact")
+
+
+def residual(target: Vector, columns: Sequence[Column], multipliers: Sequence[Fraction]) -> Vector:
+    """What is left of the identity: empty if it holds."""
+    return combine((1, target), *((x, c.vector) for x, c in zip(multipliers, columns, strict=True)))
+
+
+def _gauss(target: Vector, vectors: Sequence[Vector]) -> list[Fraction] | None:
+    """One rational solution of target + sum x_k vector_k = 0, free unknowns at zero."""
+    keys = sorted({k for v in (target, *vectors) for k in v}, key=repr)
+    rows = [[v.get(key, Fraction(0)) for v in vectors] + [-target.get(key, Fraction(0))] for key in keys]
+    pivots: list[int] = []
+    for column in range(len(vectors)):
+        top = len(pivots)
+        place = next((r for r in range(top, len(rows)) if rows[r][column]), None)
+        if place is None:
+            continue
+        rows[top], rows[place] = rows[place], rows[top]
+        head = rows[top][column]
+        rows[top] = [v / head for v in rows[top]]
+        for r in range(len(rows)):
+            if r != top and rows[r][column]:
+                factor = rows[r][column]
+                rows[r] = [a - factor * b for a, b in zip(rows[r], rows[top], strict=True)]
+        pivots.append(column)
+    if any(row[-1] for row in rows[len(pivots) :]):
+        return None
+    solution = [Fraction(0)] * len(vectors)
+    for r, column in enumerate(pivots):
+        solution[column] = rows[r][-1]
+    return solution

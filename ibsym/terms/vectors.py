@@ -1,0 +1,253 @@
+"""Cross-entropy vectors: every linear term as a combination of coordinates <J|R(S)> = E_J[log R(S)].
+
+J samples and R is evaluated on the set of variables S. Two coordinates are one where the joints agree on S, that is, where
+the same factors make up their marginals. What else is known of the joints is a linear equation between coordinates:
+a conditional independence of R (d-separation), under any J, and a factor that several joints share.
+Equality of terms is membership of their difference in the span of these equations, decided in rational arithmetic.
+
+Jensen-Shannon and f-divergences, a total correlation over coordinates and one-sided estimates are coordinates of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TypeAlias, assert_never
+
+from ibsym.errors import SpecError
+from ibsym.spec.graphs import Factor, Joint
+from ibsym.spec.model import Spec
+from ibsym.terms.nodes import (
+    CrossEntropy,
+    Density,
+    Entropy,
+    Estimate,
+    ExpectedLog,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    Slack,
+    Term,
+    TotalCorrelation,
+    variables,
+)
+
+Coordinate: TypeAlias = tuple[object, ...]
+Vector: TypeAlias = dict[Coordinate, Fraction]
+
+ONE_SIDED = {"infonce": False, "iwae": False, "leave-one-out": True, "club": True}
+"""Estimators that bound what they estimate, whatever their critic: True from above, False from below."""
+
+
+def combine(*pairs: tuple[Fraction | int | float, Mapping[Coordinate, Fraction]]) -> Vector:
+    """The linear combination of vectors, zeros left out."""
+    total: Vector = {}
+    for coefficient, vector in pairs:
+        if coefficient:
+            factor = Fraction(coefficient)
+            for key, value in vector.items():
+                total[key] = total.get(key, Fraction(0)) + factor * value
+    return {k: v for k, v in total.items() if v}
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A combination of coordinates that is zero, and the fact of a graph that makes it so."""
+
+    vector: Vector
+    premise: str
+
+
+class Span:
+    """The span of some vectors, in echelon form over the rationals."""
+
+    def __init__(self, vectors: Iterable[Vector] = ()):
+        self.rows: dict[Coordinate, Vector] = {}
+        for vector in vectors:
+            self.add(vector)
+
+    def reduce(self, vector: Vector) -> Vector:
+        """What is left of a vector modulo the span: empty if it lies in it."""
+        rest = dict(vector)
+        for key in list(self.rows):
+            value = rest.get(key)
+            if value:
+                rest = combine((1, rest), (-value, self.rows[key]))
+        return rest
+
+    def add(self, vector: Vector) -> None:
+        rest = self.reduce(vector)
+        if rest:
+            pivot = min(rest, key=repr)
+            row = combine((1 / rest[pivot], rest))
+            for key, other in self.rows.items():
+                if other.get(pivot):
+                    self.rows[key] = combine((1, other), (-other[pivot], row))
+            self.rows[pivot] = row
+
+
+class Coordinates:
+    """The coordinate system of a spec: vectors of terms, and the equations between coordinates."""
+
+    def __init__(self, spec: Spec):
+        self.spec = spec
+        self._samplers: dict[str, tuple[tuple[Fraction, Joint], ...]] = {}
+        owners: dict[Factor, int] = {}
+        for joint in spec.joints.values():
+            if joint.name not in spec.sources:
+                for factor in joint.factors:
+                    owners[factor] = owners.get(factor, 0) + (1 if joint.rooted else 2)
+        self._named = {f for f, n in owners.items() if n > 1 and f.given}
+
+    def samplers(self, name: str) -> tuple[tuple[Fraction, Joint], ...]:
+        """The joint as a mixture of products: one part of weight 1 unless a factor is a mixture."""
+        if name not in self._samplers:
+            joint = self.spec.joints[name]
+            mixture = next((f for f in joint.factors if f.components), None)
+            if mixture is None:
+                self._samplers[name] = ((Fraction(1), joint),)
+            else:
+                others = tuple(f for f in joint.factors if f is not mixture)
+                parts = [
+                    (Fraction(component.weight).limit_denominator(10**6) * weight, self._part(joint, component.of, inner, others))
+                    for component in mixture.components
+                    for weight, inner in self.samplers(component.joint)
+                ]
+                self._samplers[name] = tuple(parts)
+        return self._samplers[name]
+
+    def _part(self, joint: Joint, of: tuple[str, ...], inner: Joint, others: tuple[Factor, ...]) -> Joint:
+        below = tuple(f for f in inner.factors if f in inner.ancestral_factors(of))
+        hidden = {v for f in below for v in f.of} - set(of)
+        clash = hidden & {v for f in others for v in f.of}
+        if clash:
+            raise SpecError(f"{', '.join(sorted(clash))} occurs inside a component of the mixture too", key=f"joints.{joint.name}", remedy="another variable")
+        names = {v for f in (*below, *others) for v in f.of}
+        return Joint(inner.name, (*below, *others), self.spec.ordered(names), True)
+
+    @staticmethod
+    def _law(joint: Joint, scope: Iterable[str]) -> Coordinate:
+        return tuple(sorted(f.text for f in joint.ancestral_factors(scope)))
+
+    def _atom(self, sampler: str, law: tuple[object, ...], scope: frozenset[str]) -> Vector:
+        where = tuple(sorted(scope))
+        return combine(*((weight, {(self._law(part, scope), law, where): Fraction(1)}) for weight, part in self.samplers(sampler)))
+
+    def log(self, sampler: str, model: str, of: Iterable[str], given: Iterable[str] = ()) -> Vector:
+        """<J|R(of|given)>: the expected log-density of the model under the sampler."""
+        a, b = frozenset(of), frozenset(given)
+        joint = self.spec.joints[model]
+        if not joint.rooted:
+            factor = next(f for f in joint.factors if frozenset(f.of) == a and frozenset(f.given) == b)
+            return self.log_factor(sampler, factor)
+        both = self._atom(sampler, self._law(joint, a | b), a | b)
+        return combine((1, both), (-1, self._atom(sampler, self._law(joint, b), b))) if b else both
+
+    def log_factor(self, sampler: str, factor: Factor, of: Iterable[str] | None = None) -> Vector:
+        """<J|f(a|b)> for a factor, or for a part ``of`` of its variables."""
+        part = frozenset(factor.of if of is None else of)
+        if factor in self._named:
+            return self._atom(sampler, ("factor", factor.text, *sorted(part)), part | frozenset(factor.given))
+        owner = next(j for j in self.spec.joints.values() if j.rooted and factor in j.factors)
+        return self.log(sampler, owner.name, part, factor.given)
+
+    def log_density(self, sampler: str, density: Density) -> Vector:
+        return self.log(sampler, density.head, density.of, density.given)
+
+    def vector(self, term: Term) -> Vector:
+        """The coordinates of a term."""
+        match term:
+            case Entropy(joint, of, given):
+                return combine((-1, self.log(joint, joint, of, given)))
+            case MutualInformation(joint, groups, given):
+                return self._information(joint, groups, given)
+            case TotalCorrelation() if term.coordinatewise:
+                return {("TC", self._law(self.spec.joints[term.joint], term.groups[0]), term.groups[0]): Fraction(1)}
+            case TotalCorrelation(joint, groups, given):
+                everything = [v for g in groups for v in g]
+                parts = [(-1, self.log(joint, joint, g, given)) for g in groups]
+                return combine((1, self.log(joint, joint, everything, given)), *parts)
+            case RelativeEntropy(first, second):
+                return combine((1, self.log_density(first.head, first)), *((-1, self.log_density(first.head, d)) for d in second))
+            case CrossEntropy(first, second):
+                return combine(*((-1, self.log_density(first.head, d)) for d in second))
+            case ExpectedLog(joint, second):
+                return combine(*((1, self.log_density(joint, d)) for d in second))
+            case JensenShannon(first, second):
+                return self._divergence("JS", first, second)
+            case FDivergence(generator, first, second):
+                return self._divergence(generator, first, second)
+            case Estimate(inner, estimator):
+                return {("estimate", estimator, str(inner)): Fraction(1)} if estimator in ONE_SIDED else self.vector(inner)
+            case Slack(estimate, upper):
+                sign = 1 if upper else -1
+                return combine((sign, self.vector(estimate)), (-sign, self.vector(estimate.term)))
+        assert_never(term)
+
+    def _information(self, joint: str, groups: tuple[tuple[str, ...], ...], given: tuple[str, ...]) -> Vector:
+        first, *rest = groups
+        if len(rest) == 1:
+            return combine((1, self.log(joint, joint, rest[0], (*first, *given))), (-1, self.log(joint, joint, rest[0], given)))
+        last = rest[-1]
+        return combine((1, self._information(joint, groups[:-1], given)), (-1, self._information(joint, groups[:-1], (*given, *last))))
+
+    def _divergence(self, name: str, first: Density, second: tuple[Density, ...]) -> Vector:
+        def law(d: Density) -> Coordinate:
+            return (self._law(self.spec.joints[d.head], d.scope), tuple(sorted(d.of)), tuple(sorted(d.given)))
+
+        return {("divergence", name, law(first), tuple(sorted(map(law, second)))): Fraction(1)}
+
+    def connected(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Joints that share the law of a variable with the given ones, directly or through others; sources inside others left out."""
+        laws = {
+            j.name: {(v, self._law(part, (v,))) for _, part in self.samplers(j.name) for v in j.variables}
+            for j in self.spec.joints.values()
+            if j.rooted
+        }
+        found = [n for n in laws if n in set(names)]
+        for name in found:
+            found += [n for n in laws if n not in found and laws[n] & laws[name]]
+        inside = {s for s in found if s in self.spec.sources and any(s != n and laws[s] <= laws[n] for n in found)}
+        return tuple(n for n in laws if n in found and n not in inside)
+
+    def equations(self, samplers: Iterable[str]) -> list[Equation]:
+        """Every known equation between the coordinates of these samplers."""
+        found: dict[tuple[tuple[Coordinate, Fraction], ...], Equation] = {}
+
+        def record(vector: Vector, premise: str) -> None:
+            if vector:
+                found.setdefault(tuple(sorted(vector.items(), key=repr)), Equation(vector, premise))
+
+        for sampler in samplers:
+            scope = set(self.spec.joints[sampler].variables)
+            for model in self.spec.joints.values():
+                if not model.rooted:
+                    continue
+                for a, b, given in model.independences():
+                    if {a, b, *given} <= scope:
+                        vector = combine((1, self.log(sampler, model.name, (a,), (b, *given))), (-1, self.log(sampler, model.name, (a,), given)))
+                        record(vector, independence(a, b, given, model.name))
+                for factor in model.factors:
+                    if factor in self._named and {*factor.of, *factor.given} <= scope:
+                        vector = combine((1, self.log(sampler, model.name, factor.of, factor.given)), (-1, self.log_factor(sampler, factor)))
+                        record(vector, f"{factor} is a factor of {model.name}")
+        return list(found.values())
+
+    @cached_property
+    def _span(self) -> Span:
+        rooted = [j.name for j in self.spec.joints.values() if j.rooted]
+        return Span(e.vector for e in self.equations(rooted))
+
+    def equal(self, a: Vector, b: Vector) -> bool:
+        """Whether two vectors are equal modulo everything that is known of the graphs."""
+        return not self._span.reduce(combine((1, a), (-1, b)))
+
+
+def independence(a: str, b: str, given: Iterable[str], joint: str) -> str:
+    """How a conditional independence is written: as a Markov chain where something is given."""
+    given = tuple(given)
+    first, second = variables((a,)), variables((b,))
+    return f"{first} - {variables(given)} - {second} in {joint}" if given else f"{first} and {second} independent in {joint}"
