@@ -44,7 +44,7 @@ def subsets(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
 
 
 def elemental_rows(coordinates: Coordinates, samplers: Iterable[str]) -> list[Row]:
-    """The rows whose expectation is under one of the samplers, smaller contexts first, equal vectors once."""
+    """The rows whose expectation is under one of the samplers, smaller contexts and a factor's own joint first, equal vectors once."""
     spec = coordinates.spec
     rows: list[Row] = []
     for name in samplers:
@@ -58,12 +58,24 @@ def elemental_rows(coordinates: Coordinates, samplers: Iterable[str]) -> list[Ro
             for context in subsets(v for v in joint.variables if v != a):
                 entropy = Entropy(name, (a,), context)
                 rows.append(Row(entropy, RowKind.ENTROPY, coordinates.vector(entropy)))
-    rows.sort(key=lambda r: len(r.term.given) if isinstance(r.term, Entropy | MutualInformation) else len(r.term.first.given))  # type: ignore[union-attr]
+    rows.sort(key=lambda r: _precedence(coordinates, r.term))
     unique: dict[frozenset[object], Row] = {}
     for row in rows:
         if row.vector:
             unique.setdefault(frozenset(row.vector.items()), row)
     return list(unique.values())
+
+
+def _precedence(coordinates: Coordinates, term: Term) -> tuple[int, bool]:
+    match term:
+        case Entropy(given=given) | MutualInformation(given=given):
+            return len(given), False
+        case RelativeEntropy(first, (second,)) | CrossEntropy(first, (second,)):
+            borrowed = str(second) not in coordinates.spec.factors and any(
+                frozenset(f.of) == frozenset(second.of) and frozenset(f.given) == frozenset(second.given) for f in coordinates.spec.joints[second.head].factors
+            )
+            return len(first.given), borrowed
+    raise AssertionError(term)
 
 
 def _relative_entropies(coordinates: Coordinates, joint: Joint) -> Iterator[Row]:

@@ -84,6 +84,9 @@ conditional_independence = _rule(
 shared_factor = _rule(
     "shared factor", EQ, r"q(a|b) = u(a|b)", (COVER,), "E_u[log q(z|x)] = E_u[log u(z|x)]", "both joints use the factor"
 )
+equal_laws = _rule(
+    "equal laws", EQ, r"j(a) = u(a)", (COVER,), "KL(data(x)||p(x)) = KL(q(x)||p(x))", "both joints are made of the same factors there"
+)
 collection = _rule(
     "definition of relative entropy, collected",
     EQ,
@@ -132,6 +135,13 @@ class EstimatorRule:
     lower: bool = False
     upper: bool = False
 
+
+RELAXATION = EstimatorRule(
+    "relaxation",
+    r"E_{j(a|b)}[f(a)] \approx E[f(\tilde a)]",
+    ("Bengio et al. 2013", "Jang et al. 2017; Maddison et al. 2017"),
+    "surrogate: discrete draws carry no gradient, relaxed ones do",
+)
 
 ESTIMATOR_RULES: dict[str, EstimatorRule] = {
     r.name: r

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from ibsym.spec.families import FamilyUse
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Names = frozenset[str]
 
@@ -77,6 +79,8 @@ class Joint:
     @cached_property
     def graph(self) -> nx.DiGraph:
         """Variables and, as extra roots ``("factor", text)``, the factors; variables of one factor are fully connected."""
+        import networkx as nx  # here and below: a tenth of a second that `import ibsym` need not pay
+
         graph: nx.DiGraph = nx.DiGraph()
         graph.add_nodes_from(self.variables)
         for factor in self.factors:
@@ -113,6 +117,8 @@ class Joint:
             return False
         key = ("independent", min(left, right, key=sorted), max(left, right, key=sorted), condition)
         if key not in self._memory:
+            import networkx as nx
+
             self._memory[key] = nx.is_d_separator(self.graph, set(left), set(right), set(condition))
         return bool(self._memory[key])
 
@@ -128,6 +134,8 @@ class Joint:
             elif not b or not self.rooted:
                 self._memory[key] = candidates
             else:
+                import networkx as nx
+
                 graph = self.graph
                 self._memory[key] = frozenset(
                     f for f in candidates if not nx.is_d_separator(graph, {("factor", f.text)}, set(a), set(b))
@@ -145,6 +153,8 @@ class Joint:
 
     def order(self) -> tuple[str, ...]:
         """Variables, parents first; ties by declaration."""
+        import networkx as nx
+
         place = {v: i for i, v in enumerate(self.variables)}
         graph = self.graph.subgraph([*self.variables])
         return tuple(nx.lexicographical_topological_sort(graph, key=lambda v: place[v]))

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
-import networkx as nx
-
 from ibsym.errors import SpecError
 from ibsym.facts import Fact
 from ibsym.spec.families import FAMILIES, FamilyUse, read_family
@@ -25,6 +23,7 @@ from ibsym.spec.grammar import (
     parse,
 )
 from ibsym.spec.graphs import Component, Factor, Joint
+from ibsym.spec.places import located
 from ibsym.spec.schema import CRITIC_ESTIMATORS, ESTIMATORS, MODULE_ATTRIBUTES, EstimatorEntry, ParameterEntry, check_name, validate
 from ibsym.spec.spaces import Space
 
@@ -70,6 +69,7 @@ class Spec:
     def __init__(self, **keys: Any):
         file = validate(keys)
         self.keys = dict(keys)
+        self.origin: tuple[str, str] | None = None
         if not _SPEC_NAME.fullmatch(file.name):
             raise SpecError(f"{file.name!r} is no name for a spec", key="name", remedy="lower-case words joined by hyphens")
         self.name, self.title, self.cite, self.notes = file.name, file.title or file.name, file.cite, file.notes
@@ -127,6 +127,10 @@ class Spec:
 
     def fail(self, message: str, *, key: str, remedy: str = "", column: int | None = None) -> NoReturn:
         raise SpecError(message, key=key, remedy=remedy, column=column)
+
+    def located(self, error: SpecError) -> SpecError:
+        """The error with its place in the file that the spec was read from, if it was read from one."""
+        return error if self.origin is None else located(error, *self.origin)
 
     def _estimator(self, text: str, entry: str | EstimatorEntry) -> EstimatorUse:
         key = f'estimators."{text}"'
@@ -310,6 +314,8 @@ class _Builder:
                     what = f"{factor} is declared twice" if owner[variable] == factor else f"{owner[variable]} and {factor} both give {variable}"
                     spec.fail(what, key=key, remedy="one factor a variable")
                 owner[variable] = factor
+        import networkx as nx
+
         graph: nx.DiGraph = nx.DiGraph((parent, child) for f in factors for parent in f.given for child in f.of)
         if not nx.is_directed_acyclic_graph(graph):
             cycle = [edge[0] for edge in nx.find_cycle(graph)]

@@ -176,6 +176,12 @@ class Weighted:
     coefficient: sympy.Expr
     term: Term
 
+    def split(self) -> tuple[bool, sympy.Expr]:
+        """Whether a minus is written in front, and the coefficient behind it: a sum keeps its signs inside."""
+        c = self.coefficient
+        negative = all(a.could_extract_minus_sign() for a in c.args) if c.is_Add else c.could_extract_minus_sign()
+        return negative, -c if negative else c
+
 
 @dataclass(frozen=True, slots=True)
 class Expression:
@@ -211,6 +217,16 @@ class Expression:
     def scaled(self, factor: object) -> Expression:
         return Expression.of(*((sympy.sympify(factor) * w.coefficient, w.term) for w in self))
 
+    def replaced(self, term: Term, *pairs: tuple[object, Term]) -> Expression:
+        """The sum with ``pairs`` added, written where ``term`` stands if it stands there."""
+        place = next((i for i, w in enumerate(self.parts) if w.term == term), len(self.parts) - 1)
+        before, after = self.parts[: place + 1], self.parts[place + 1 :]
+        return Expression.of(*((w.coefficient, w.term) for w in before), *pairs, *((w.coefficient, w.term) for w in after))
+
+    def same(self, other: Expression) -> bool:
+        """Equal up to order."""
+        return set(self.parts) == set(other.parts)
+
     def coefficient(self, term: Term) -> sympy.Expr:
         return next((w.coefficient for w in self if w.term == term), sympy.Integer(0))
 
@@ -219,8 +235,7 @@ class Expression:
             return "0"
         text = ""
         for part in self.parts:
-            negative = part.coefficient.could_extract_minus_sign()
-            size = -part.coefficient if negative else part.coefficient
+            negative, size = part.split()
             factor = "" if size == 1 else (f"({size})*" if size.is_Add else f"{size}*")
             text += (" - " if negative else " + ") + factor + str(part.term)
         return text[3:] if text.startswith(" + ") else "-" + text[3:]

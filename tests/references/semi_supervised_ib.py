@@ -8,7 +8,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-A_U = "KL(q(z|x)||p(z))"  # the encoder's rate on the unlabelled rows
+A_U = "KL(u(z|x)||p(z))"
 B_U = "KL(u(z)||p(z))"
 D_U = "KL(u(x)||p(x))"
 D_C = "KL(q(c)||u(c))"

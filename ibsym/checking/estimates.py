@@ -1,0 +1,162 @@
+"""What an estimator's value is in a finite world, by exact sums: expectations over all draws, critics as fixed random tables.
+
+An estimate that has no direction, and a surrogate, stands for its term. The duals take the world's critic. The
+multi-sample estimates are expectations over every outcome of K draws.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ibsym.checking import divergences
+from ibsym.errors import IbsymError
+from ibsym.terms.nodes import (
+    CrossEntropy,
+    Density,
+    Estimate,
+    ExpectedLog,
+    Expression,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    Slack,
+    Term,
+    TotalCorrelation,
+)
+from ibsym.terms.vectors import ONE_SIDED
+
+if TYPE_CHECKING:
+    from ibsym.checking.finite import FiniteWorld, Table
+
+STANDING = frozenset(("density-ratio", "mmd", "sliced-wasserstein", "minibatch-weighted", "minibatch-stratified", "batch-marginal"))
+"""Estimates and surrogates that stand for their term, whatever their error in practice."""
+
+
+def value(world: FiniteWorld, estimate: Estimate) -> float:
+    """The estimate's expectation under exact sampling."""
+    term, name = estimate.term, estimate.estimator
+    match name, term:
+        case _ if name in STANDING:
+            return world.value(term)
+        case "infonce" | "leave-one-out" | "club", MutualInformation(groups=(_, _)):
+            return _pairs(world, name, term)
+        case "dv" | "nwj", RelativeEntropy() | MutualInformation() | TotalCorrelation():
+            p, q = world.pair(term)
+            critic = np.asarray(world.critic(term))
+            return divergences.donsker_varadhan(p, q, critic) if name == "dv" else divergences.dual("kl", p, q, critic)
+        case "logistic", JensenShannon():
+            return divergences.logistic(*world.pair(term), world.critic(term))
+        case "dual", FDivergence():
+            return divergences.dual(term.generator, *world.pair(term), world.critic(term))
+        case "iwae", ExpectedLog(joint, (density,)):
+            return _importance(world, joint, density)
+        case "iwae", CrossEntropy(first, (density,)):
+            return -_importance(world, first.head, density)
+    raise IbsymError(f"{name} does not estimate {term}")
+
+
+def _pairs(world: FiniteWorld, name: str, term: MutualInformation) -> float:
+    """An estimate of I_J(A;B|C) from K pairs (a_k, b_k), all drawn given the same c."""
+    first, second = term.groups
+    law = world.grid(world.marginal(term.joint, {*first, *second, *term.given}), (term.given, first, second))
+    total = 0.0
+    for part in law:
+        weight = part.sum()
+        if weight > 0:
+            pairs = part / weight
+            match name:
+                case "club":
+                    total += weight * _contrast(pairs)
+                case "leave-one-out":
+                    total += weight * _leave_one_out(pairs, world.draws)
+                case _:
+                    total += weight * _infonce(pairs, _scores(world, term, pairs.shape), world.draws)
+    return float(total)
+
+
+def _scores(world: FiniteWorld, term: MutualInformation, shape: tuple[int, ...]) -> Table:
+    """The world's critic of pairs: a random table, unless one was set under the term's text."""
+    if str(term) not in world.critics:
+        rng = np.random.default_rng((world.seed, len(str(term))))
+        world.critics[str(term)] = rng.normal(size=shape)
+    return world.critics[str(term)].reshape(shape)
+
+
+def _conditional(pairs: Table) -> Table:
+    """j(b|a), nan where a cannot happen."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return pairs / pairs.sum(axis=1, keepdims=True)
+
+
+def _mean_log(weights: Table, logs: Table) -> float:
+    """sum w l over what can happen."""
+    reached = weights > 0
+    return float((weights[reached] * logs[reached]).sum())
+
+
+def _contrast(pairs: Table) -> float:
+    """E log j(b|a) - E log j(b'|a), with b' drawn apart from a."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(_conditional(pairs))
+    apart = pairs.sum(axis=1, keepdims=True) * pairs.sum(axis=0, keepdims=True)
+    return _mean_log(pairs, logs) - _mean_log(apart, logs)
+
+
+def _leave_one_out(pairs: Table, draws: int) -> float:
+    """E log j(b|a) - E log 1/(K-1) sum_k j(b|a_k), with the a_k drawn apart from b."""
+    a, b = pairs.sum(axis=1), pairs.sum(axis=0)
+    conditional = np.nan_to_num(_conditional(pairs))
+    total = 0.0
+    with np.errstate(divide="ignore"):
+        for others in product(np.flatnonzero(a), repeat=draws - 1):
+            chosen = list(others)
+            total -= np.prod(a[chosen]) * _mean_log(b, np.log(conditional[chosen].mean(axis=0)))
+        return float(total + _mean_log(pairs, np.log(conditional)))
+
+
+def _infonce(pairs: Table, scores: Table, draws: int) -> float:
+    """E log e^f(a,b) - E log 1/K sum_k e^f(a,b_k), with b_1 = b and the others drawn apart."""
+    b = pairs.sum(axis=0)
+    total = _mean_log(pairs, scores)
+    for others in product(np.flatnonzero(b), repeat=draws - 1):
+        chosen = list(others)
+        rest = np.exp(scores[:, chosen]).sum(axis=1, keepdims=True)
+        total -= np.prod(b[chosen]) * _mean_log(pairs, np.log((np.exp(scores) + rest) / draws))
+    return float(total)
+
+
+def _importance(world: FiniteWorld, joint: str, density: Density) -> float:
+    """E_J log 1/K sum_k r(x,z_k|y)/j(z_k|x,y), the z_k drawn from j(z|x,y): at most E_J log r(x|y)."""
+    sampler, model = world.spec.joints[joint], world.spec.joints[density.head]
+    seen = (*density.of, *density.given)
+    hidden = tuple(v for v in model.variables if v in sampler.variables and v not in seen)
+    law = world.grid(world.marginal(joint, {*seen, *hidden}), (seen, hidden))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        proposal = _conditional(law)
+        ratio = world.grid(world.density(Density(density.head, (*density.of, *hidden), density.given)), (seen, hidden)) / proposal
+        total = 0.0
+        for row, weight in enumerate(law.sum(axis=1)):
+            if weight > 0:
+                for draws in product(np.flatnonzero(proposal[row]), repeat=world.draws):
+                    chosen = list(draws)
+                    total += weight * np.prod(proposal[row, chosen]) * np.log(ratio[row, chosen].mean())
+    return float(total)
+
+
+def standing(term: Term) -> Term:
+    """The term with every estimate of no proved direction replaced by what it stands for."""
+    match term:
+        case Estimate() if term.estimator not in ONE_SIDED:
+            return standing(term.term)
+        case Slack() if term.estimate.estimator not in ONE_SIDED:
+            raise IbsymError(f"{term} has no direction")
+    return term
+
+
+def ideal(expression: Expression) -> Expression:
+    """The expression at the best critics: estimates stand for their terms, one-sided ones stay."""
+    return Expression.of(*((w.coefficient, standing(w.term)) for w in expression))

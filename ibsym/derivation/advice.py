@@ -1,0 +1,136 @@
+"""Why there is no bound, and what to declare: found by trying, not by rote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import sympy
+
+from ibsym.derivation.model import Computable, Plan
+from ibsym.derivation.planning import Planner, samplers_of
+from ibsym.errors import DerivationError, IbsymError, SpecError
+from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
+from ibsym.spec.model import EstimatorUse, Spec
+from ibsym.spec.spaces import Space
+from ibsym.terms.nodes import CrossEntropy, Density, ExpectedLog, Expression, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term, TotalCorrelation
+from ibsym.terms.reading import density
+from ibsym.terms.vectors import ONE_SIDED, combine
+
+
+def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term) -> SpecError:
+    """The coefficient of a term that needs an inequality has no sign."""
+    names = sorted(s.name for s in coefficient.free_symbols)
+    open_ones = [n for n in names if spec.parameters[n].min is None and spec.parameters[n].max is None] or names
+    default = f"{spec.parameters[open_ones[0]].default:g}"
+    return SpecError(
+        f"the coefficient {coefficient} of {term} may be positive or negative, so no inequality can be used for it",
+        key=f"parameters.{open_ones[0]}",
+        remedy=f"{open_ones[0]} = {{ default = {default}, min = 0 }}, or another interval that fixes the sign",
+    )
+
+
+def unused_estimator(spec: Spec, use: EstimatorUse, wanted: Term, objective: Expression) -> SpecError:
+    """An estimator that the bound has no place for."""
+    key = f'estimators."{use.key}"'
+    if use.estimator in ONE_SIDED and objective.coefficient(wanted) != 0:
+        side, needed = ("above", "below") if ONE_SIDED[use.estimator] else ("below", "above")
+        others = [n for n, upper in ONE_SIDED.items() if upper is not ONE_SIDED[use.estimator]]
+        return SpecError(f"{use.estimator} bounds {wanted} from {side}, and the objective needs a bound from {needed}", key=key, remedy="one of " + ", ".join(others))
+    return SpecError(f"{wanted} does not occur in the bound, so its estimator has no use", key=key, remedy="leave it out, or name a term that the bound keeps")
+
+
+def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool, plan: Plan | None) -> IbsymError:
+    """The error for a term without a useful bound, with the obstacle and the factor to declare."""
+    side = "upper" if upper else "lower"
+    head = f"no {side} bound of {term} can be computed with what was declared (its weight is {coefficient})"
+    if plan is not None:
+        found = " + ".join(f"{x}*{c.term}" for x, c in plan.computed) or "0"
+        head = f"the only {side} bound of {term} is {found}, which nothing that is learned can change"
+    wrong = next((use for use, t in planner.asked if t == term and use.estimator in ONE_SIDED and ONE_SIDED[use.estimator] is not upper), None)
+    if wrong is not None:
+        return unused_estimator(planner.spec, wrong, term, Expression.of((1, term)))
+    if isinstance(term, JensenShannon | FDivergence) or (isinstance(term, TotalCorrelation) and term.coordinatewise):
+        name = {JensenShannon: "logistic", FDivergence: "dual"}.get(type(term), "minibatch-weighted")  # type: ignore[call-overload]
+        return DerivationError(f'{head}: it is no sum of expected log-densities\n  write: estimators."{term}" = "{name}"')
+    reasons = []
+    blocked = list(_unevaluated(planner, term, coefficient, upper))
+    if blocked:
+        reasons.append(f"{blocked[0][0]} is {blocked[0][1]} and has no density that can be evaluated")
+    discrete = _discrete_only(planner, term, coefficient, upper)
+    if discrete is not None:
+        reasons.append(f"a bound would drop {discrete} >= 0, which holds for discrete variables only")
+    wanted = None if blocked else next(_hypothetical(planner, term, coefficient, upper), None)
+    if blocked:
+        remedy = f'families."{blocked[0][0]}" = "diagonal-normal", or another family with a density'
+    elif wanted is not None:
+        remedy = f'declare {wanted}: joints.{wanted.head} = "... {wanted}", and families."{wanted}" = a family with a density'
+    else:
+        remedy = f"an estimator for {term}, or for a relative entropy that it decomposes into"
+    reason = "".join(f"\n  {r}" for r in reasons)
+    return DerivationError(f"{head}{reason}\n  write: {remedy}")
+
+
+def _useful(plan: Plan | None) -> bool:
+    return plan is not None and any(c.learned for _, c in plan.computed)
+
+
+def _unevaluated(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Iterator[tuple[str, str]]:
+    """Declared factors that would give a bound if their density could be evaluated."""
+    spec = planner.spec
+    (sampler, *_) = samplers_of(term)
+    for factor in spec.factors.values():
+        inside = {*factor.of, *factor.given} <= set(spec.joints[sampler].variables)
+        if factor.family is None or factor.evaluated or factor.empirical or not inside:
+            continue
+        item = Computable(ExpectedLog(sampler, (Density(factor.head, factor.of, factor.given),)), planner.coordinates.log_factor(sampler, factor))
+        if _useful(planner.plan(term, coefficient, upper, extra=(item,))):
+            yield factor.text, factor.family.name
+
+
+def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Term | None:
+    """The entropy or cross-entropy that a bound would drop if every variable were discrete, where that is the only obstacle."""
+    spec = planner.spec
+    if all(map(spec.discrete, spec.variables)):
+        return None
+    real = spec.variables
+    samplers = planner.coordinates.connected(samplers_of(term))
+    try:
+        spec.variables = {v: Space("binary", ("D",)) for v in real}
+        rows = elemental_rows(planner.coordinates, samplers)
+    finally:
+        spec.variables = real
+    plan = planner.plan(term, coefficient, upper, rows=rows)
+    if not _useful(plan) or plan is None:
+        return None
+    return next((r.term for _, r in plan.gaps if r.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY)), None)
+
+
+def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Iterator[Density]:
+    """Densities that were not declared and would give a bound, the smallest first."""
+    spec = planner.spec
+    (sampler, *_) = samplers_of(term)
+    joint = spec.joints[sampler]
+    others = sorted((j for j in spec.joints.values() if j.name != sampler and j.name not in spec.sources), key=lambda j: not j.rooted)
+    head = others[0].name if others else next(n for n in ("p", "r", "model") if n not in spec.joints)
+    match term:
+        case MutualInformation(groups=groups):
+            targets = [groups[-1], groups[0]]
+        case RelativeEntropy(second=second) | CrossEntropy(second=second):
+            targets = [d.of for d in second]
+        case _:
+            targets = []
+    targets += [(v,) for v in joint.variables if (v,) not in targets]
+    for of in targets:
+        for given in subsets(v for v in joint.variables if v not in of):
+            if any(frozenset(f.of) == frozenset(of) and frozenset(f.given) == frozenset(given) and f.evaluated for f in spec.factors.values() if f not in joint.factors):
+                continue
+            model = Density(head, of, given)
+            vector = {("hypothetical", of, given): Fraction(1)}
+            item = Computable(ExpectedLog(sampler, (model,)), vector)
+            first = density(spec, sampler, of, given)
+            row = Row(RelativeEntropy(first, (model,)), RowKind.RELATIVE_ENTROPY, combine((1, planner.coordinates.log_density(sampler, first)), (-1, vector)), True)
+            rows = [row, *planner.rows(planner.coordinates.connected((sampler,)))]
+            plan = planner.plan(term, coefficient, upper, extra=(item,), rows=rows)
+            if plan is not None and _useful(plan) and any(c.term == item.term for _, c in plan.computed):
+                yield model

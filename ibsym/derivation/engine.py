@@ -1,0 +1,203 @@
+"""The derivation of a spec: each term planned and told, constants expanded, estimators applied, nothing left that cannot be computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sympy
+
+from ibsym.derivation.advice import no_bound, no_sign, unused_estimator
+from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, Plan, Step
+from ibsym.derivation.planning import Planner
+from ibsym.derivation.sampling import estimator_of, model_of, relaxations
+from ibsym.derivation.telling import Teller, step
+from ibsym.errors import SpecError
+from ibsym.facts import Relation, Sign
+from ibsym.proving.elemental import closable
+from ibsym.rules import catalogue
+from ibsym.rules.catalogue import ESTIMATOR_RULES, RELAXATION
+from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
+from ibsym.spec.model import CriticUse, Spec, capitalised
+from ibsym.terms.nodes import CrossEntropy, Entropy, Estimate, Expression, RelativeEntropy, Slack, Term, Weighted
+from ibsym.terms.reading import Reader, read_objective
+from ibsym.terms.signs import Interval, sign
+from ibsym.terms.vectors import ONE_SIDED
+
+MODEL_SIDES = {
+    "value": "the model minimises the value, whose gradient reaches the samples of the first argument",
+    "saturating": "the model minimises the value, whose gradient reaches the samples of both arguments",
+    "non-saturating": "the model minimises softplus(-f) on samples of the second argument, the surrogate whose gradient reaches what draws them",
+    "nwj": "the model minimises -exp(f) on samples of the second argument, whose gradient is exact at the best critic",
+}
+
+
+def derive(spec: Spec) -> Derivation:
+    """The bound of a spec's objective that code can compute, with its steps, gap and certificate.
+
+    Each term is bounded on its own, in the direction that its coefficient needs, by the cheapest computable bound. Raises
+    :class:`~ibsym.errors.DerivationError` with the factor to declare where no useful bound exists, and
+    :class:`~ibsym.errors.SpecError` where the spec asks for what cannot be.
+    """
+    try:
+        engine = _Engine(spec)
+        objective = read_objective(spec)
+        constraints = tuple(engine.constraint(c) for c in spec.critics)
+        return engine.derive(objective, spec.sense == "minimize", constraints, whole=True)
+    except SpecError as error:
+        raise spec.located(error) from None
+
+
+class _Engine:
+    """One run: the expression as it stands and the steps so far."""
+
+    def __init__(self, spec: Spec):
+        self.spec = spec
+        self.planner = Planner(spec)
+        self.teller = Teller(self.planner.coordinates)
+        self.bounds: dict[str, Interval] = {
+            n: (p.min if p.min is not None else -float("inf"), p.max if p.max is not None else float("inf")) for n, p in spec.parameters.items()
+        }
+        self.used: set[Term] = set()
+
+    def derive(self, objective: Expression, down: bool, constraints: tuple[Constraint, ...], *, whole: bool) -> Derivation:
+        """``down``: the bound is an upper one, of something that is minimised."""
+        plans, steps, state = self.terms(objective, down)
+        if whole:
+            for quantity, density in self.spec.expansions:
+                state = self.expand(state, quantity, density, down, steps)
+        constants = Expression(tuple(w for w in state if isinstance(w.term, Entropy) and self.teller.constant(w.term)))
+        state = self.estimate(state, down, steps, constraints)
+        items = tuple(self.bound_term(w) for w in state if w not in constants.parts)
+        for factor, reason in relaxations(self.spec, self.planner.coordinates, items):
+            note = f"draws of {factor} ({factor.family.option('relax') if factor.family else ''}) carry the gradient of {reason}"
+            steps.append(Step(RELAXATION.name, Relation.APPROX, state, state, cite=RELAXATION.sources, note=note))
+        if whole:
+            for use, wanted in self.planner.asked:
+                if wanted not in self.used:
+                    raise unused_estimator(self.spec, use, wanted, objective)
+        relation = Relation.EQ
+        for s in steps:
+            relation = relation & s.relation
+        gap = sum((s.gap for s in steps), Expression())
+        gaps = tuple(GapTerm(w.coefficient, w.term, closable(self.planner.coordinates, w.term)) for w in gap)
+        return Derivation(self.spec, objective, relation, tuple(steps), items, gaps, constants, plans, self.planner.coordinates, constraints)
+
+    def sign(self, coefficient: sympy.Expr) -> Sign:
+        return sign(coefficient, self.bounds)
+
+    def terms(self, objective: Expression, down: bool) -> tuple[tuple[Plan, ...], list[Step], Expression]:
+        """Every term planned and told, its steps lifted to the whole expression."""
+        plans: list[Plan] = []
+        steps: list[Step] = []
+        done = Expression()
+        pending = list(objective)
+        while pending:
+            part = pending.pop(0)
+            plan = self.plan(part, down)
+            plans.append(plan)
+            local, final = self.teller.tell(plan)
+            rest = Expression(tuple(pending))
+            flipped = self.sign(part.coefficient) is Sign.NONPOSITIVE
+            for s in local:
+                before, after = (done + e.scaled(part.coefficient) + rest for e in (s.before, s.after))
+                gap = s.gap.scaled(-part.coefficient if flipped else part.coefficient)
+                relation = -s.relation if flipped else s.relation
+                steps.append(Step(s.rule, relation, before, after, gap, s.premises, s.cite, s.note))
+            done = done + final.scaled(part.coefficient)
+        return tuple(plans), steps, done
+
+    def plan(self, part: Weighted, down: bool) -> Plan:
+        direction = self.sign(part.coefficient)
+        if direction is Sign.UNKNOWN:
+            plan = self.planner.plan(part.term, part.coefficient, None)
+            if plan is None:
+                raise no_sign(self.spec, part.coefficient, part.term)
+            return plan
+        upper = down if direction is Sign.NONNEGATIVE else not down
+        plan = self.planner.plan(part.term, part.coefficient, upper)
+        if plan is None or (plan.gaps and not any(c.learned for _, c in plan.computed)):
+            raise no_bound(self.planner, part.term, part.coefficient, upper, plan)
+        return plan
+
+    def expand(self, state: Expression, quantity: QuantitySyntax, density: DensitySyntax, down: bool, steps: list[Step]) -> Expression:
+        """``H_j(A) with r(a)``: the constant through a model, its cross-entropy dropped, its relative entropy kept."""
+        key = "derivation.expand"
+        reader = Reader(self.spec, key)
+        entropy, model = reader.term(quantity), reader.density(density)
+        text = f"{entropy} with {model}"
+        if not isinstance(entropy, Entropy) or entropy.given or frozenset(model.of) != frozenset(entropy.of) or model.given:
+            raise SpecError(f"{text!r} is no expansion", key=key, remedy='"H_q(X) with p(x)": an entropy, and a density of the same variables')
+        coefficient = state.coefficient(entropy)
+        if coefficient == 0:
+            left = ", ".join(str(w.term) for w in state if isinstance(w.term, Entropy)) or "none"
+            raise SpecError(f"{entropy} is no constant of the bound", key=key, remedy=f"one of its constants: {left}")
+        first = reader.density(DensitySyntax(entropy.joint, entropy.of))
+        cross, relative = CrossEntropy(first, (model,)), RelativeEntropy(first, (model,))
+        vector = self.planner.coordinates.vector(relative)
+        kept = next((t for u, t in self.planner.asked if self.planner.coordinates.vector(t) == vector), None)
+        if kept is None:
+            raise SpecError(f"{relative} is kept by {text!r} and has no estimator", key=key, remedy=f'estimators."{relative}" = "density-ratio"')
+        after = state + Expression.of((-coefficient, entropy), (coefficient, cross), (-coefficient, kept))
+        steps.append(step(catalogue.expansion_of_entropy, state, after))
+        continuous = [v for v in entropy.of if not self.spec.discrete(v)]
+        if continuous:
+            spaces = ", ".join(f"{v} is {self.spec.variables[v]}" for v in continuous)
+            raise SpecError(
+                f"the step '{catalogue.cross_entropy_dropped.name}' of {text!r} drops {cross} >= 0, which holds for discrete variables only: {spaces}",
+                key=key, remedy='a discrete space such as "binary[D]", or leave the expansion out',
+            )  # fmt: skip
+        if self.sign(coefficient) is not (Sign.NONPOSITIVE if down else Sign.NONNEGATIVE):
+            raise SpecError(f"{cross} enters with weight {coefficient}, so dropping it would turn the bound round", key=key, remedy="leave the expansion out")
+        final = after - Expression.of((coefficient, cross))
+        relation, gap = (Relation.LE, -coefficient) if down else (Relation.GE, coefficient)
+        premises = tuple(f"{capitalised(v)} is discrete ({self.spec.variables[v]})" for v in entropy.of)
+        note = "for a continuous variable a density may exceed 1, and this step does not hold"
+        steps.append(step(catalogue.cross_entropy_dropped, after, final, gap=Expression.of((gap, cross)), premises=premises, relation=relation, note=note))
+        return final
+
+    def estimate(self, state: Expression, down: bool, steps: list[Step], constraints: Iterable[Constraint]) -> Expression:
+        """Every kept term that the spec names an estimator for, replaced by it; a bound only where its direction is right."""
+        for use, wanted in self.planner.asked:
+            coefficient = state.coefficient(wanted)
+            if coefficient == 0:
+                continue
+            self.used.add(wanted)
+            rule = ESTIMATOR_RULES[use.estimator]
+            estimate = Estimate(wanted, use.estimator)
+            after = Expression.of(*((w.coefficient, estimate if w.term == wanted else w.term) for w in state))
+            direction = self.sign(coefficient)
+            relation, gap = Relation.APPROX, Expression()
+            # An upper bound needs est >= term where the weight is positive, est <= term where it is negative; a lower one the reverse.
+            above = down if direction is Sign.NONNEGATIVE else not down
+            proved = direction is not Sign.UNKNOWN and (rule.upper if above else rule.lower)
+            if proved:
+                relation = Relation.LE if down else Relation.GE
+                size = coefficient if direction is Sign.NONNEGATIVE else -coefficient
+                gap = Expression.of((size, Slack(estimate, above)))
+            seen = [f"the critic sees its samples through {c.critic.through}" for c in constraints if c.divergence == str(wanted)]
+            side = MODEL_SIDES.get(model_of(self.spec, use, wanted) or "")
+            known = rule.known if proved or use.estimator in ONE_SIDED or not rule.lower else f"{rule.known}; here a critic's value, no bound"
+            note = "; ".join([known, *seen, *([side] if side else [])])
+            steps.append(Step(rule.name, relation, state, after, gap, cite=rule.sources, note=note))
+            state = after
+        return state
+
+    def bound_term(self, part: Weighted) -> BoundTerm:
+        if isinstance(part.term, Estimate):
+            wanted = part.term.term
+            use = next(u for u, t in self.planner.asked if t == wanted)
+            return BoundTerm(part.coefficient, part.term, use.estimator, model_of(self.spec, use, wanted), use.options)
+        return BoundTerm(part.coefficient, part.term, estimator_of(self.spec, part.term))
+
+    def constraint(self, critic: CriticUse) -> Constraint:
+        """The critic's information term bounded from above, its budget, and the divergence it belongs to."""
+        key = f'critics."{critic.key}"'
+        reader = Reader(self.spec, key)
+        wanted = reader.term(critic.term)
+        if wanted not in [t for u, t in self.planner.asked if model_of(self.spec, u, t) is not None]:
+            raise SpecError(f"{wanted} has no estimator with a critic", key=key, remedy=f'estimators."{wanted}" = "logistic" or "density-ratio"')
+        if critic.constraint is None:
+            return Constraint(critic, str(wanted), None, sympy.Integer(0))
+        left = Reader(self.spec, f"{key}.subject_to").expression(critic.constraint.left)
+        budget = Reader(self.spec, f"{key}.subject_to").coefficient(critic.constraint.right)
+        return Constraint(critic, str(wanted), self.derive(left, True, (), whole=False), budget)

@@ -1,0 +1,119 @@
+"""What each bound term is computed from: closed form or draws, which side of a divergence learns, where draws must carry a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ibsym.derivation.model import BoundTerm
+from ibsym.errors import SpecError
+from ibsym.spec.families import closed_entropy, closed_relative_entropy
+from ibsym.spec.graphs import Factor
+from ibsym.spec.model import EstimatorUse, Spec
+from ibsym.spec.schema import CRITIC_ESTIMATORS
+from ibsym.terms.nodes import Density, Estimate, ExpectedLog, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term
+from ibsym.terms.vectors import Coordinates
+
+
+def declared(spec: Spec, d: Density) -> Factor:
+    """The factor that a density is, by its joint's declaration."""
+    return next(f for f in spec.joints[d.head].factors if frozenset(f.of) == frozenset(d.of) and frozenset(f.given) == frozenset(d.given))
+
+
+def estimator_of(spec: Spec, term: Term) -> str:
+    """``closed-form`` where the families and the graph allow it, else ``sampled``.
+
+    A cross term E_j log r(u|v) has a closed form only if u comes from its own factor and is independent of v given that
+    factor's conditioners.
+    """
+    match term:
+        case RelativeEntropy(first, (second,)):
+            a, b = declared(spec, first).family, declared(spec, second).family
+            return "closed-form" if a and b and closed_relative_entropy(a, b) else "sampled"
+        case ExpectedLog(joint, (model,)):
+            own = spec.joints[joint].by_variable.get(model.of[0])
+            if own is None or own.family is None or own.empirical or frozenset(own.of) != frozenset(model.of):
+                return "sampled"
+            evaluated = declared(spec, model)
+            if own == evaluated:
+                return "closed-form" if closed_entropy(own.family) else "sampled"
+            free = spec.joints[joint].independent(own.of, model.given, own.given)
+            closed = evaluated.family is not None and closed_entropy(own.family) and closed_relative_entropy(own.family, evaluated.family)
+            return "closed-form" if free and closed else "sampled"
+    return "sampled"
+
+
+def learns(spec: Spec, densities: Iterable[Density]) -> bool:
+    """Whether a learned factor occurs in what the densities are made of."""
+    return any(f.learned for d in densities for f in _factors(spec, d))
+
+
+def _factors(spec: Spec, d: Density) -> Iterator[Factor]:
+    joint = spec.joints[d.head]
+    for factor in joint.ancestral_factors(d.scope):
+        if factor.components:
+            for component in factor.components:
+                yield from spec.joints[component.joint].ancestral_factors(component.of)
+        yield factor
+
+
+def model_of(spec: Spec, use: EstimatorUse, term: Term) -> str | None:
+    """What the model minimises in a critic's term: as the spec says, else ``value`` where only the first argument learns."""
+    if use.estimator not in CRITIC_ESTIMATORS or not isinstance(term, RelativeEntropy | JensenShannon | FDivergence):
+        return None
+    if use.model is not None:
+        return use.model
+    return "non-saturating" if learns(spec, term.second) or not learns(spec, (term.first,)) else "value"
+
+
+def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> Iterator[tuple[Factor, str]]:
+    """Factors whose draws are discrete, learned, and needed with a gradient: relaxed ones are named once, others are refused."""
+    seen: set[str] = set()
+    for item in items:
+        for factor in _drawn(spec, coordinates, item):
+            family = factor.family
+            if family is None or not factor.learned or family.facts.reparameterised:
+                continue
+            if not family.carries_gradient:
+                options = '{ family = "%s", relax = "concrete" }' % family.name
+                remedy = f'families."{factor}" = {options}' if "relax" in family.facts.options else "a family whose draws are reparameterised"
+                raise SpecError(f"draws of {factor} ({family.name}) carry no gradient, and {item.text} needs one", key=f'families."{factor}"', remedy=remedy)
+            if factor.text not in seen:
+                seen.add(factor.text)
+                yield factor, item.text
+
+
+def _drawn(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Factor]:
+    """The factors whose draws a term's gradient passes through."""
+    term = item.term
+    if isinstance(term, Estimate):
+        inner = term.term
+        match inner:
+            case RelativeEntropy(first, second) | JensenShannon(first, second) | FDivergence(first, second):
+                if item.estimator == "batch-marginal":
+                    for d in second:
+                        yield from _parents(spec, spec.joints[d.head].by_variable[d.of[0]], d.head)
+                    return
+                sides = [first] if item.model == "value" and item.estimator == "density-ratio" else list(second) if item.model == "non-saturating" and not learns(spec, (first,)) else [first, *second]
+                for d in sides:
+                    yield from _factors(spec, d)
+            case MutualInformation(joint, groups):
+                for v in (v for g in groups for v in g):
+                    yield from spec.joints[joint].ancestral_factors((v,))
+        return
+    match term:
+        case RelativeEntropy(first, (second,)):
+            scope = {*first.given, *second.given} if item.estimator == "closed-form" else first.scope | second.scope
+            joint = first.head
+        case ExpectedLog(joint, (model,)):
+            own = spec.joints[joint].by_variable.get(model.of[0])
+            scope = set(model.scope)
+            if item.estimator == "closed-form" and own is not None:
+                scope = {*model.given, *own.given} - set(model.of)
+        case _:
+            return
+    for _, part in coordinates.samplers(joint):
+        yield from part.ancestral_factors(scope)
+
+
+def _parents(spec: Spec, factor: Factor, joint: str) -> Iterator[Factor]:
+    yield from spec.joints[joint].ancestral_factors(factor.given)

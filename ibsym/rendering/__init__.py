@@ -1,0 +1,1 @@
+"""A derivation as LaTeX, text, JSON and HTML. Notation is decided once (:mod:`.notation`), the printers only spell it."""

@@ -1,0 +1,306 @@
+"""term -> I_q(X;Z), E_{q(x)} D_KL(q(z|x) ‖ p(z)), ... as boxes: every renderer takes its notation from here.
+
+Total over the term nodes: a new node does not type-check until it has a notation.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+import sympy
+
+from ibsym.facts import Relation
+from ibsym.rendering.boxes import Accent, Box, Fence, Hat, Letter, Mark, Number, Quotient, Row, Script, Style, Word, joined, row
+from ibsym.spec.graphs import Factor
+from ibsym.spec.model import capitalised
+from ibsym.spec.spaces import Space
+from ibsym.terms.nodes import (
+    CrossEntropy,
+    Density,
+    Entropy,
+    Estimate,
+    ExpectedLog,
+    Expression,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    Slack,
+    Term,
+    TotalCorrelation,
+    Weighted,
+)
+
+GREEK = dict(
+    zip(
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau upsilon phi chi psi omega lam Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split(),
+        "αβγδϵζηθικμνξπρστυϕχψωλΓΔΘΛΞΠΣΥΦΨΩ",
+        strict=True,
+    )
+)
+HATS = {"hat": Hat.HAT, "tilde": Hat.TILDE, "bar": Hat.BAR}
+RELATIONS = {Relation.EQ: Mark.EQ, Relation.LE: Mark.LE, Relation.GE: Mark.GE, Relation.APPROX: Mark.APPROX}
+
+
+def name(text: str, style: Style = Style.ITALIC) -> Box:
+    """A name from a spec: one letter, a Greek letter, a letter with an index, a letter with a hat, else a word.
+
+    >>> name("z"), name("lam")
+    (Letter(text='z'), Letter(text='λ'))
+    >>> name("x2")
+    Script(base=Letter(text='x'), sub=Number(text='2'), sup=None)
+    """
+    if len(text) == 1:
+        return Letter(text)
+    if text in GREEK:
+        return Letter(GREEK[text])
+    parts = text.split("_")
+    if len(parts) > 1 and all(parts):
+        indices = joined(Mark.COMMA, tuple(_index(p) for p in parts[1:]))
+        base = name(parts[0], style)
+        if isinstance(base, Script) and base.sub is not None:
+            return Script(base.base, joined(Mark.COMMA, (base.sub, indices)))
+        return Script(base, indices)
+    indexed = re.fullmatch(r"([A-Za-z]+?)(\d+)", text)
+    if indexed and (len(indexed[1]) == 1 or indexed[1] in GREEK or _hat(indexed[1])):
+        return Script(name(indexed[1], style), Number(indexed[2]))
+    hatted = _hat(text)
+    if hatted:
+        return Accent(HATS[hatted[2]], Letter(hatted[1]))
+    return Word(text, style)
+
+
+def _hat(text: str) -> re.Match[str] | None:
+    return re.fullmatch(r"([A-Za-z])(hat|tilde|bar)", text)
+
+
+def _index(text: str) -> Box:
+    return Number(text) if text.isdigit() else name(text, Style.UPRIGHT)
+
+
+def value(variable: str) -> Box:
+    """A variable's value: ``z1`` is z with index 1."""
+    return name(variable)
+
+
+def random(variable: str) -> Box:
+    """The random variable: ``z1`` is Z with index 1."""
+    return name(capitalised(variable))
+
+
+def head(text: str) -> Box:
+    """A joint's or source's name as a density; the data's own is p with index data."""
+    return Script(Letter("p"), Word("data", Style.UPRIGHT)) if text == "data" else name(text, Style.UPRIGHT)
+
+
+def subscript(joint: str) -> Box:
+    return name(joint, Style.UPRIGHT)
+
+
+def _listed(names: tuple[str, ...], spell: object = value) -> Box:
+    return joined(Mark.COMMA, tuple((random if spell is random else value)(n) for n in names))
+
+
+def _conditioned(body: Box, given: tuple[str, ...], spell: object = value) -> Box:
+    return row(body, Mark.GIVEN, _listed(given, spell)) if given else body
+
+
+def law(who: str, of: tuple[str, ...], given: tuple[str, ...] = ()) -> Box:
+    """r(a|b)."""
+    return row(head(who), Fence("()", _conditioned(_listed(of), given)))
+
+
+def density(item: Density | Factor) -> Box:
+    """A density; for a mixture its components with their weights."""
+    if isinstance(item, Factor) and item.components:
+        parts = [row(number(sympy.nsimplify(c.weight, rational=True)), Mark.THIN, law(c.joint, c.of)) for c in item.components]
+        return Fence("()", joined(Mark.PLUS, tuple(parts)))
+    return law(item.head, item.of, item.given)
+
+
+def product(items: tuple[Density, ...] | tuple[Factor, ...]) -> Box:
+    return joined(Mark.THIN, tuple(density(i) for i in items))
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """The parts of a quantity: what it is averaged over, its letter with indices, its arguments."""
+
+    symbol: Box
+    arguments: tuple[Box, ...]
+    sub: Box | None = None
+    sup: Box | None = None
+    prefix: tuple[Box, ...] = ()
+
+    @property
+    def box(self) -> Box:
+        letter = self.symbol if self.sub is None and self.sup is None else Script(self.symbol, self.sub, self.sup)
+        return row(*self.prefix, letter, *self.arguments)
+
+
+def _averaged(first: Density, second: tuple[Density, ...]) -> tuple[Box, ...]:
+    """The expectation that a conditional divergence stands under."""
+    extra = [v for d in second for v in d.given if v not in first.scope]
+    over = (*first.given, *dict.fromkeys(extra))
+    return (Script(Mark.EXPECTATION, law(first.head, over)), Mark.THIN) if over else ()
+
+
+def _versus(first: Density, second: tuple[Density, ...]) -> Box:
+    return Fence("()", row(density(first), Mark.AGAINST, product(second)))
+
+
+def _information(symbol: Box, joint: str, groups: tuple[tuple[str, ...], ...], given: tuple[str, ...]) -> Anatomy:
+    body = joined(Mark.SEMICOLON, tuple(_listed(g, random) for g in groups))
+    return Anatomy(symbol, (Fence("()", _conditioned(body, given, random)),), subscript(joint))
+
+
+def anatomy(item: Term) -> Anatomy:
+    """The parts of a term, by its kind."""
+    match item:
+        case Entropy(joint, of, given):
+            return _information(Letter("H"), joint, (of,), given)
+        case MutualInformation(joint, groups, given):
+            return _information(Letter("I"), joint, groups, given)
+        case TotalCorrelation(joint, groups, given):
+            return _information(Word("TC", Style.UPRIGHT), joint, groups, given)
+        case RelativeEntropy(first, second):
+            return Anatomy(Letter("D"), (_versus(first, second),), Word("KL", Style.UPRIGHT), prefix=_averaged(first, second))
+        case CrossEntropy(first, second):
+            return Anatomy(Word("CE", Style.UPRIGHT), (_versus(first, second),), prefix=_averaged(first, second))
+        case JensenShannon(first, second):
+            return Anatomy(Word("JS", Style.UPRIGHT), (_versus(first, second),))
+        case FDivergence(generator, first, second):
+            return Anatomy(Letter("D"), (_versus(first, second),), Word(generator, Style.TEXT))
+        case ExpectedLog(joint, second):
+            return Anatomy(Mark.EXPECTATION, (Fence("[]", row(Mark.LOG, product(second))),), subscript(joint))
+        case Estimate(inner, estimator):
+            parts = anatomy(inner)
+            label: Box = Word(estimator, Style.TEXT)
+            return replace(parts, symbol=Accent(Hat.WIDE, parts.symbol), sup=label if parts.sup is None else joined(Mark.COMMA, (label, parts.sup)))
+        case Slack(estimate, upper):
+            low, high = (estimate.term, estimate) if upper else (estimate, estimate.term)
+            return Anatomy(Fence("()", row(term(high), Mark.MINUS, term(low))), ())
+    assert_never(item)
+
+
+def term(item: Term) -> Box:
+    """A term in the notation of the field."""
+    return anatomy(item).box
+
+
+def number(x: sympy.Rational) -> Box:
+    digits = Number(str(abs(x.p)))
+    size: Box = digits if x.q == 1 else Quotient(digits, Number(str(x.q)))
+    return row(Mark.NEGATIVE, size) if x < 0 else size
+
+
+def coefficient(x: sympy.Expr) -> Box:
+    """A coefficient over the spec's parameters.
+
+    >>> coefficient(sympy.Symbol("beta"))
+    Letter(text='β')
+    """
+    match x:
+        case sympy.Rational():
+            return number(x)
+        case sympy.Symbol():
+            return name(x.name)
+        case sympy.Add():
+            ordered = x.as_ordered_terms()
+            parts: list[Box] = [coefficient(ordered[0])]
+            for part in ordered[1:]:
+                negative = part.could_extract_minus_sign()
+                parts += [Mark.MINUS if negative else Mark.PLUS, coefficient(-part if negative else part)]
+            return Row(tuple(parts))
+        case sympy.Mul() if x.could_extract_minus_sign():
+            return row(Mark.NEGATIVE, _factor(-x))
+        case sympy.Mul():
+            over, under = x.as_numer_denom()
+            if under != 1:
+                rational, rest = x.as_coeff_Mul()
+                if rational != 1 and rational.q != 1 and rest.as_numer_denom()[1] == 1:
+                    return joined(Mark.THIN, (number(rational), _factor(rest)))
+                return Quotient(coefficient(over), coefficient(under))
+            return joined(Mark.THIN, tuple(_factor(f) for f in x.as_ordered_factors()))
+        case sympy.Pow() if x.exp.is_Rational and x.exp < 0:
+            return Quotient(Number("1"), coefficient(1 / x))
+        case sympy.Pow():
+            return Script(_factor(x.base, power=True), None, coefficient(x.exp))
+        case sympy.Float():
+            return Number(f"{float(x):g}")
+    raise AssertionError(f"no notation for the coefficient {x!r}")
+
+
+def _factor(x: sympy.Expr, *, power: bool = False) -> Box:
+    """A coefficient as a factor of a product: sums in brackets, and whatever is no single letter under a power."""
+    box = coefficient(x)
+    return Fence("()", box) if x.is_Add or (power and not (x.is_Symbol or (x.is_Integer and x >= 0))) else box
+
+
+def weighted(part: Weighted, *, first: bool) -> Box:
+    """``- beta I``: a term with its sign and coefficient; the first of a sum has a sign only if it is negative."""
+    negative = part.coefficient.could_extract_minus_sign()
+    size = -part.coefficient if negative else part.coefficient
+    factor: tuple[Box, ...] = () if size == 1 else (_factor(size), Mark.THIN)
+    sign: tuple[Box, ...] = ((Mark.NEGATIVE if first else Mark.MINUS),) if negative else (() if first else (Mark.PLUS,))
+    return row(*sign, *factor, term(part.term))
+
+
+def pieces(expression: Expression) -> tuple[Box, ...]:
+    """An expression term by term, signs included; zero is one piece."""
+    parts = tuple(weighted(part, first=i == 0) for i, part in enumerate(expression))
+    return parts or (Number("0"),)
+
+
+def expression(item: Expression) -> Box:
+    return row(*pieces(item))
+
+
+def joint(who: str, variables: tuple[str, ...], factors: tuple[Factor, ...], rooted: bool) -> Box:
+    """q(x,z) = data(x) q(z|x); a set of conditionals without a root is listed."""
+    if not rooted:
+        return joined(Mark.COMMA, tuple(density(f) for f in factors))
+    if len(factors) == 1 and factors[0].head == who and not factors[0].components:
+        return density(factors[0])
+    return row(law(who, variables), Mark.EQ, product(factors))
+
+
+def space(item: Space) -> Box:
+    """The set that a space is: real[D] as R^D."""
+    dims = joined(Mark.TIMES, tuple(Number(d) if d.isdigit() else name(d) for d in item.dims))
+    match item.kind:
+        case "real":
+            return Script(Mark.REALS, None, dims)
+        case "binary":
+            return Script(Fence("{}", joined(Mark.COMMA, (Number("0"), Number("1")))), None, dims)
+        case "unit":
+            return Script(Fence("[]", joined(Mark.COMMA, (Number("0"), Number("1")))), None, dims)
+        case "sphere":
+            return Script(Mark.SPHERE, None, row(dims, Mark.MINUS, Number("1")))
+        case "categorical":
+            return Fence("{}", joined(Mark.COMMA, (Number("1"), Mark.DOTS, dims)))
+    raise AssertionError(item.kind)
+
+
+_CHAIN = re.compile(r"(\w+) - (\w+(?:,\w+)*) - (\w+) in (\w+)")
+_APART = re.compile(r"(\w+) and (\w+) independent in (\w+)")
+_SHARED = re.compile(r"(\w+)\(([\w,]+)(?:\|([\w,]+))?\) is a factor of (\w+)")
+
+
+def premise(text: str) -> tuple[Box | str, ...]:
+    """A premise as boxes and plain text; what is not recognised stays text.
+
+    >>> premise("discreteness of X")
+    ('discreteness of X',)
+    """
+    if found := _CHAIN.fullmatch(text):
+        middle = joined(Mark.COMMA, tuple(name(n) for n in found[2].split(",")))
+        return (row(name(found[1]), Mark.CHAIN, middle, Mark.CHAIN, name(found[3])), " in ", head(found[4]))
+    if found := _APART.fullmatch(text):
+        return (name(found[1]), " and ", name(found[2]), " independent in ", head(found[3]))
+    if found := _SHARED.fullmatch(text):
+        given = tuple(found[3].split(",")) if found[3] else ()
+        return (law(found[1], tuple(found[2].split(",")), given), " is a factor of ", head(found[4]))
+    return (text,)

@@ -1,0 +1,23 @@
+"""What can go wrong in training, and the packages that it needs."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from ibsym.errors import IbsymError, MissingDependencyError
+
+PACKAGES = {"torch": "torch", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
+
+
+class DataError(IbsymError):
+    """A data set cannot be read: says which file and what is wrong with it."""
+
+
+class TrainingError(IbsymError):
+    """A run cannot go on: a loss that is no number, a checkpoint of another run."""
+
+
+def need(module: str, purpose: str = "training") -> None:
+    """Raise :class:`~ibsym.errors.MissingDependencyError` with the command that installs the package, if it is not there."""
+    if find_spec(module) is None:
+        raise MissingDependencyError(f"{purpose} needs {PACKAGES[module]}: pip install {PACKAGES[module]}")
