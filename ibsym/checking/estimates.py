@@ -6,6 +6,7 @@ multi-sample estimates are expectations over every outcome of K draws.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -23,16 +24,16 @@ from ibsym.terms.nodes import (
     JensenShannon,
     MutualInformation,
     RelativeEntropy,
-    Slack,
     Term,
     TotalCorrelation,
 )
-from ibsym.terms.vectors import ONE_SIDED
 
 if TYPE_CHECKING:
     from ibsym.checking.finite import FiniteWorld, Table
 
-STANDING = frozenset(("density-ratio", "mmd", "sliced-wasserstein", "minibatch-weighted", "minibatch-stratified", "batch-marginal"))
+STANDING = frozenset(
+    ("density-ratio", "mmd", "sliced-wasserstein", "minibatch-weighted", "minibatch-stratified", "batch-marginal")
+)
 """Estimates and surrogates that stand for their term, whatever their error in practice."""
 
 
@@ -62,9 +63,9 @@ def value(world: FiniteWorld, estimate: Estimate) -> float:
 def _pairs(world: FiniteWorld, name: str, term: MutualInformation) -> float:
     """An estimate of I_J(A;B|C) from K pairs (a_k, b_k), all drawn given the same c."""
     first, second = term.groups
-    law = world.grid(world.marginal(term.joint, {*first, *second, *term.given}), (term.given, first, second))
+    law, scores = (world.grid(t, (term.given, first, second)) for t in (world.pair(term)[0], world.critic(term)))
     total = 0.0
-    for part in law:
+    for part, critic in zip(law, scores, strict=True):
         weight = part.sum()
         if weight > 0:
             pairs = part / weight
@@ -74,22 +75,14 @@ def _pairs(world: FiniteWorld, name: str, term: MutualInformation) -> float:
                 case "leave-one-out":
                     total += weight * _leave_one_out(pairs, world.draws)
                 case _:
-                    total += weight * _infonce(pairs, _scores(world, term, pairs.shape), world.draws)
+                    total += weight * _infonce(pairs, critic, world.draws)
     return float(total)
-
-
-def _scores(world: FiniteWorld, term: MutualInformation, shape: tuple[int, ...]) -> Table:
-    """The world's critic of pairs: a random table, unless one was set under the term's text."""
-    if str(term) not in world.critics:
-        rng = np.random.default_rng((world.seed, len(str(term))))
-        world.critics[str(term)] = rng.normal(size=shape)
-    return world.critics[str(term)].reshape(shape)
 
 
 def _conditional(pairs: Table) -> Table:
     """j(b|a), nan where a cannot happen."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return pairs / pairs.sum(axis=1, keepdims=True)
+        return np.divide(pairs, pairs.sum(axis=1, keepdims=True))
 
 
 def _mean_log(weights: Table, logs: Table) -> float:
@@ -137,7 +130,9 @@ def _importance(world: FiniteWorld, joint: str, density: Density) -> float:
     law = world.grid(world.marginal(joint, {*seen, *hidden}), (seen, hidden))
     with np.errstate(divide="ignore", invalid="ignore"):
         proposal = _conditional(law)
-        ratio = world.grid(world.density(Density(density.head, (*density.of, *hidden), density.given)), (seen, hidden)) / proposal
+        ratio = (
+            world.grid(world.density(Density(density.head, (*density.of, *hidden), density.given)), (seen, hidden)) / proposal
+        )
         total = 0.0
         for row, weight in enumerate(law.sum(axis=1)):
             if weight > 0:
@@ -147,16 +142,8 @@ def _importance(world: FiniteWorld, joint: str, density: Density) -> float:
     return float(total)
 
 
-def standing(term: Term) -> Term:
-    """The term with every estimate of no proved direction replaced by what it stands for."""
-    match term:
-        case Estimate() if term.estimator not in ONE_SIDED:
-            return standing(term.term)
-        case Slack() if term.estimate.estimator not in ONE_SIDED:
-            raise IbsymError(f"{term} has no direction")
-    return term
-
-
-def ideal(expression: Expression) -> Expression:
-    """The expression at the best critics: estimates stand for their terms, one-sided ones stay."""
-    return Expression.of(*((w.coefficient, standing(w.term)) for w in expression))
+def standing(expression: Expression, estimates: Collection[Term]) -> Expression:
+    """The expression with some estimates replaced by the terms they stand for: their value at the best critic."""
+    return Expression.of(
+        *((w.coefficient, w.term.term if isinstance(w.term, Estimate) and w.term in estimates else w.term) for w in expression)
+    )

@@ -94,8 +94,10 @@ class FiniteWorld:
             rows = _rows(rng, given, of, style if factor in sharp or style == "near-singular" else "dense")
             order = sorted(range(len(factor.given) + len(factor.of)), key=lambda i, f=factor: axes[(*f.given, *f.of)[i]])  # type: ignore[misc]
             split = rows.reshape([math.prod(shapes[v]) for v in (*factor.given, *factor.of)]).transpose(order)
-            tables[factor.text] = split.reshape([math.prod(shapes[v]) if v in (*factor.given, *factor.of) else 1 for v in spec.variables])
-        parameters = {n: _parameter(rng, e.default, e.min, e.max) for n, e in spec.parameters.items()}
+            tables[factor.text] = split.reshape(
+                [math.prod(shapes[v]) if v in (*factor.given, *factor.of) else 1 for v in spec.variables]
+            )
+        parameters = {n: parameter_value(rng, e.default, e.min, e.max) for n, e in spec.parameters.items()}
         return FiniteWorld(spec, shapes, tables, parameters, seed=seed, style=style, draws=2 + seed % 2)
 
     def table(self, factor: Factor) -> Table:
@@ -119,7 +121,8 @@ class FiniteWorld:
     def without(self, table: Table, scope: Iterable[str]) -> Table:
         """The sum over every variable outside of the scope."""
         keep = {self.axes[v] for v in scope}
-        return table.sum(axis=tuple(i for i in range(table.ndim) if i not in keep), keepdims=True)
+        summed: Table = table.sum(axis=tuple(i for i in range(table.ndim) if i not in keep), keepdims=True)
+        return summed
 
     def marginal(self, name: str, scope: Iterable[str]) -> Table:
         """The joint's marginal of some variables."""
@@ -177,7 +180,7 @@ class FiniteWorld:
                 p = self.marginal(first.head, scope)
                 q = self.without(p, scope - set(first.of))
                 for density in second:
-                    q = q * self.density(density)
+                    q = np.where(q == 0, 0.0, q * self.density(density))
             case MutualInformation(joint, groups, given) | TotalCorrelation(joint, groups, given) if len(groups) > 1:
                 p = self.marginal(joint, {v for g in groups for v in g} | set(given))
                 base = self.without(p, given)
@@ -188,7 +191,7 @@ class FiniteWorld:
             case _:
                 raise IbsymError(f"{term} does not compare two distributions")
         full = np.broadcast_shapes(p.shape, q.shape)
-        return np.broadcast_to(p, full), np.nan_to_num(np.broadcast_to(q, full))
+        return np.broadcast_to(p, full), np.broadcast_to(q, full)
 
     def critic(self, term: Term) -> Table:
         """A fixed random critic over the samples of a term, the same for every call."""
@@ -284,6 +287,10 @@ def _shapes(spec: Spec, rng: np.random.Generator, sizes: Mapping[str, int | tupl
     return shapes
 
 
+def _normalised(rows: Table) -> Table:
+    return np.divide(rows, rows.sum(axis=1, keepdims=True))
+
+
 def _rows(rng: np.random.Generator, given: int, of: int, style: Style) -> Table:
     """A distribution over ``of`` states for each of ``given`` conditions."""
     dense = rng.dirichlet(np.ones(of), size=given)
@@ -298,11 +305,11 @@ def _rows(rng: np.random.Generator, given: int, of: int, style: Style) -> Table:
             return (1 - leak) * picked + leak * (0.9 * dense + 0.1 / of)
         case "sparse":
             kept = np.maximum(rng.random((given, of)) < 0.6, picked) * dense
-            return np.asarray(kept / kept.sum(axis=1, keepdims=True))
+            return _normalised(kept)
     assert_never(style)
 
 
-def _parameter(rng: np.random.Generator, default: float, low: float | None, high: float | None) -> float:
+def parameter_value(rng: np.random.Generator, default: float, low: float | None, high: float | None) -> float:
     """A value inside the interval: uniform where it is bounded, else within a few units of its end or default."""
     if low is not None and high is not None:
         return float(rng.uniform(low, high))

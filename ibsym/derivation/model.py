@@ -88,7 +88,7 @@ class Constraint:
     budget: sympy.Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Derivation:
     """objective (relation) bound + constants, with the steps between and the exact gap."""
 
@@ -107,3 +107,9 @@ class Derivation:
     def final(self) -> Expression:
         """The last expression of the chain: bound and constants."""
         return self.steps[-1].after if self.steps else self.objective
+
+    def __str__(self) -> str:
+        return f"{self.objective} {self.relation} {self.final}"
+
+    def __repr__(self) -> str:
+        return f"<Derivation of {self.spec.name}: {self}>"

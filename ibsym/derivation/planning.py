@@ -14,6 +14,7 @@ from functools import cached_property
 import sympy
 
 from ibsym.derivation.model import Computable, Plan
+from ibsym.errors import SpecError
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, estimator_row, subsets
 from ibsym.proving.program import Column, solve
 from ibsym.spec.graphs import Factor
@@ -50,6 +51,31 @@ def samplers_of(term: Term) -> tuple[str, ...]:
     raise AssertionError(term)
 
 
+ESTIMATED: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("density-ratio", "dv", "nwj"), ((RelativeEntropy, MutualInformation), "KL(q(z)||p(z))")),
+    **dict.fromkeys(("mmd", "sliced-wasserstein"), ((RelativeEntropy,), "KL(q(z)||p(z))")),
+    **dict.fromkeys(("minibatch-weighted", "minibatch-stratified"), ((RelativeEntropy, TotalCorrelation), "TC_q(Z)")),
+    **dict.fromkeys(("infonce", "leave-one-out", "club"), ((MutualInformation,), "I_q(X;Z)")),
+    "logistic": ((JensenShannon,), "JS(data(x)||p(x))"),
+    "dual": ((FDivergence,), "F[pearson](data(x)||p(x))"),
+    "batch-marginal": ((RelativeEntropy,), "KL(q(c)||u(c))"),
+    "iwae": ((ExpectedLog,), "E_q[log p(x)]"),
+}
+"""Which terms an estimator is an estimator of, with an example."""
+
+
+def asked_term(spec: Spec, use: EstimatorUse) -> Term:
+    """The term that an entry names, if the estimator estimates such terms."""
+    key = f'estimators."{use.key}"'
+    term = Reader(spec, key).term(use.term)
+    kinds, example = ESTIMATED[use.estimator]
+    plain = not isinstance(term, MutualInformation) or (len(term.groups) == 2 and not term.given)
+    marginal = not isinstance(term, RelativeEntropy) or not (term.first.given or any(d.given for d in term.second))
+    if not isinstance(term, kinds) or not plain or not marginal:
+        raise SpecError(f"{use.estimator} does not estimate {term}", key=key, remedy=f"it estimates terms such as {example}")
+    return term
+
+
 class Planner:
     """Plans the terms of one spec; remembers rows, equations and computable terms per set of samplers."""
 
@@ -63,7 +89,7 @@ class Planner:
     @cached_property
     def asked(self) -> tuple[tuple[EstimatorUse, Term], ...]:
         """The terms that the spec names an estimator for."""
-        return tuple((use, Reader(self.spec, f'estimators."{use.key}"').term(use.term)) for use in self.spec.estimators)
+        return tuple((use, asked_term(self.spec, use)) for use in self.spec.estimators)
 
     def rows(self, samplers: tuple[str, ...]) -> list[Row]:
         if samplers not in self._rows:

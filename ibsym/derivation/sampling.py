@@ -10,7 +10,8 @@ from ibsym.spec.families import closed_entropy, closed_relative_entropy
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.spec.schema import CRITIC_ESTIMATORS
-from ibsym.terms.nodes import Density, Estimate, ExpectedLog, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term
+from ibsym.terms.nodes import Density, Estimate, ExpectedLog, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term, TotalCorrelation
+from ibsym.terms.reading import density
 from ibsym.terms.vectors import Coordinates
 
 
@@ -58,11 +59,22 @@ def _factors(spec: Spec, d: Density) -> Iterator[Factor]:
 
 def model_of(spec: Spec, use: EstimatorUse, term: Term) -> str | None:
     """What the model minimises in a critic's term: as the spec says, else ``value`` where only the first argument learns."""
-    if use.estimator not in CRITIC_ESTIMATORS or not isinstance(term, RelativeEntropy | JensenShannon | FDivergence):
+    if use.estimator not in CRITIC_ESTIMATORS:
         return None
     if use.model is not None:
         return use.model
-    return "non-saturating" if learns(spec, term.second) or not learns(spec, (term.first,)) else "value"
+    first, second = sides(spec, term)
+    return "non-saturating" if learns(spec, second) or not learns(spec, (first,)) else "value"
+
+
+def sides(spec: Spec, term: Term) -> tuple[Density, tuple[Density, ...]]:
+    """The two arguments of a divergence; of an information I(A;B), the joint density and the product of its marginals."""
+    match term:
+        case RelativeEntropy(first=first, second=second) | JensenShannon(first=first, second=second) | FDivergence(first=first, second=second):
+            return first, second
+        case MutualInformation(joint, groups):
+            return density(spec, joint, tuple(v for g in groups for v in g)), tuple(density(spec, joint, g) for g in groups)
+    raise AssertionError(term)
 
 
 def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> Iterator[tuple[Factor, str]]:
@@ -86,19 +98,7 @@ def _drawn(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Fa
     """The factors whose draws a term's gradient passes through."""
     term = item.term
     if isinstance(term, Estimate):
-        inner = term.term
-        match inner:
-            case RelativeEntropy(first, second) | JensenShannon(first, second) | FDivergence(first, second):
-                if item.estimator == "batch-marginal":
-                    for d in second:
-                        yield from _parents(spec, spec.joints[d.head].by_variable[d.of[0]], d.head)
-                    return
-                sides = [first] if item.model == "value" and item.estimator == "density-ratio" else list(second) if item.model == "non-saturating" and not learns(spec, (first,)) else [first, *second]
-                for d in sides:
-                    yield from _factors(spec, d)
-            case MutualInformation(joint, groups):
-                for v in (v for g in groups for v in g):
-                    yield from spec.joints[joint].ancestral_factors((v,))
+        yield from _drawn_for_estimate(spec, item, term.term)
         return
     match term:
         case RelativeEntropy(first, (second,)):
@@ -115,5 +115,17 @@ def _drawn(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Fa
         yield from part.ancestral_factors(scope)
 
 
-def _parents(spec: Spec, factor: Factor, joint: str) -> Iterator[Factor]:
-    yield from spec.joints[joint].ancestral_factors(factor.given)
+def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Factor]:
+    if item.estimator == "batch-marginal" and isinstance(term, RelativeEntropy):
+        for d in term.second:
+            joint = spec.joints[d.head]
+            yield from joint.ancestral_factors(joint.by_variable[d.of[0]].given)
+    elif isinstance(term, TotalCorrelation):
+        yield from spec.joints[term.joint].ancestral_factors(term.groups[0])
+    elif isinstance(term, RelativeEntropy | JensenShannon | FDivergence | MutualInformation):
+        first, second = sides(spec, term)
+        if item.model == "value" and item.estimator == "density-ratio":
+            second = ()
+        one_sided = item.model == "nwj" or (item.model == "non-saturating" and not (isinstance(term, JensenShannon) and learns(spec, (first,))))
+        for d in second if one_sided else (first, *second):
+            yield from _factors(spec, d)

@@ -6,8 +6,9 @@ Total over the term nodes: a new node does not type-check until it has a notatio
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import sympy
 
@@ -99,11 +100,11 @@ def subscript(joint: str) -> Box:
     return name(joint, Style.UPRIGHT)
 
 
-def _listed(names: tuple[str, ...], spell: object = value) -> Box:
-    return joined(Mark.COMMA, tuple((random if spell is random else value)(n) for n in names))
+def _listed(names: tuple[str, ...], spell: Callable[[str], Box] = value) -> Box:
+    return joined(Mark.COMMA, tuple(map(spell, names)))
 
 
-def _conditioned(body: Box, given: tuple[str, ...], spell: object = value) -> Box:
+def _conditioned(body: Box, given: tuple[str, ...], spell: Callable[[str], Box] = value) -> Box:
     return row(body, Mark.GIVEN, _listed(given, spell)) if given else body
 
 
@@ -241,8 +242,7 @@ def _factor(x: sympy.Expr, *, power: bool = False) -> Box:
 
 def weighted(part: Weighted, *, first: bool) -> Box:
     """``- beta I``: a term with its sign and coefficient; the first of a sum has a sign only if it is negative."""
-    negative = part.coefficient.could_extract_minus_sign()
-    size = -part.coefficient if negative else part.coefficient
+    negative, size = part.split()
     factor: tuple[Box, ...] = () if size == 1 else (_factor(size), Mark.THIN)
     sign: tuple[Box, ...] = ((Mark.NEGATIVE if first else Mark.MINUS),) if negative else (() if first else (Mark.PLUS,))
     return row(*sign, *factor, term(part.term))
@@ -284,23 +284,61 @@ def space(item: Space) -> Box:
     raise AssertionError(item.kind)
 
 
-_CHAIN = re.compile(r"(\w+) - (\w+(?:,\w+)*) - (\w+) in (\w+)")
-_APART = re.compile(r"(\w+) and (\w+) independent in (\w+)")
-_SHARED = re.compile(r"(\w+)\(([\w,]+)(?:\|([\w,]+))?\) is a factor of (\w+)")
+Phrase: TypeAlias = tuple[Box | str, ...]
+"""Running text with mathematics in it."""
+
+_NAMES = r"[A-Za-z]\w*(?:,[A-Za-z]\w*)*"
+_DENSITY = rf"[A-Za-z]\w*\({_NAMES}(?:\|{_NAMES})?\)"
+_FORMULA = re.compile(
+    rf"(?P<divergence>(?P<kind>KL|CE|JS)\((?P<first>{_DENSITY})\|\|(?P<second>(?:{_DENSITY})+)\))"
+    rf"|E_(?P<joint>\w+)\[log (?P<logs>(?:{_DENSITY})+)\]"
+    rf"|(?P<density>{_DENSITY})"
+    rf"|(?P<chain>{_NAMES} - {_NAMES} - {_NAMES})(?= in )"
+    rf"|(?P<random>\b[A-Z]\w*(?:,[A-Z]\w*)*)(?= (?:is |are )?discrete| and [A-Z]\w* independent| independent in)"
+    rf"|(?P<value>\b{_NAMES})(?= independent of | given )|(?<=independent of )(?P<other>{_NAMES})|(?<=given )(?P<condition>{_NAMES})"
+    rf"|(?<= in )(?P<where>[a-z]\w*)\b(?=$|;)|(?<=factor of )(?P<owner>\w+)"
+    r"|(?P<ge>>=)|(?P<le><=)"
+)
+_KINDS = {"KL": RelativeEntropy, "CE": CrossEntropy, "JS": JensenShannon}
 
 
-def premise(text: str) -> tuple[Box | str, ...]:
-    """A premise as boxes and plain text; what is not recognised stays text.
+def prose(text: str) -> Phrase:
+    """What the engine says of a step, with the terms, densities and names in it set as mathematics; the rest stays text.
 
-    >>> premise("discreteness of X")
-    ('discreteness of X',)
+    >>> prose("X is discrete")
+    (Letter(text='X'), ' is discrete')
     """
-    if found := _CHAIN.fullmatch(text):
-        middle = joined(Mark.COMMA, tuple(name(n) for n in found[2].split(",")))
-        return (row(name(found[1]), Mark.CHAIN, middle, Mark.CHAIN, name(found[3])), " in ", head(found[4]))
-    if found := _APART.fullmatch(text):
-        return (name(found[1]), " and ", name(found[2]), " independent in ", head(found[3]))
-    if found := _SHARED.fullmatch(text):
-        given = tuple(found[3].split(",")) if found[3] else ()
-        return (law(found[1], tuple(found[2].split(",")), given), " is a factor of ", head(found[4]))
-    return (text,)
+    parts: list[Box | str] = []
+    end = 0
+    for found in _FORMULA.finditer(text):
+        parts += [text[end : found.start()], _formula(found)]
+        end = found.end()
+    return tuple(p for p in (*parts, text[end:]) if p != "")
+
+
+def _formula(found: re.Match[str]) -> Box:
+    match found.lastgroup:
+        case "divergence":
+            return term(_KINDS[found["kind"]](_densities(found["first"])[0], _densities(found["second"])))
+        case "logs":
+            return term(ExpectedLog(found["joint"], _densities(found["logs"])))
+        case "density":
+            return product(_densities(found["density"]))
+        case "chain":
+            return joined(Mark.CHAIN, tuple(_names(n) for n in found["chain"].split(" - ")))
+        case "where" | "owner":
+            return head(found[0])
+        case "ge":
+            return Mark.GE
+        case "le":
+            return Mark.LE
+    return _names(found[0])
+
+
+def _names(text: str) -> Box:
+    return joined(Mark.COMMA, tuple(name(n) for n in text.split(",")))
+
+
+def _densities(text: str) -> tuple[Density, ...]:
+    found = re.findall(r"(\w+)\(([\w,]+)(?:\|([\w,]+))?\)", text)
+    return tuple(Density(who, tuple(of.split(",")), tuple(given.split(",")) if given else ()) for who, of, given in found)

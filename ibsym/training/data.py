@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def read_idx(path: Path, rank: int) -> NDArray[np.uint8]:
             if size > 2**31:
                 raise DataError(f"{path}: announces {size} bytes, more than 2 GiB")
             body = stream.read(size + 1)
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     if len(body) != size:
         raise DataError(f"{path}: announces {size} bytes, and has {'more' if len(body) > size else len(body)}")

@@ -1,0 +1,259 @@
+"""term + sign * sum lambda g - sum t c - sum e E = 0 over the rationals, lambda >= 0: certificates checked without their solver.
+
+Nothing in a plan is believed: coordinates are computed again from the terms, conditional independences are read off the graphs
+by moralisation (not by the method that found them), and every row must be of a kind that is never negative for its variables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import combinations
+
+import sympy
+
+from ibsym.derivation.model import Plan
+from ibsym.errors import AuditError
+from ibsym.facts import Relation, Sign
+from ibsym.proving.elemental import RowKind
+from ibsym.spec.graphs import Joint
+from ibsym.spec.model import Spec
+from ibsym.terms.nodes import (
+    CrossEntropy,
+    Density,
+    Entropy,
+    Estimate,
+    ExpectedLog,
+    Expression,
+    MutualInformation,
+    RelativeEntropy,
+    Slack,
+    Term,
+    TotalCorrelation,
+)
+from ibsym.terms.signs import sign
+from ibsym.terms.vectors import ONE_SIDED, Coordinates, Equation, Span, Vector, combine
+
+
+def separated(joint: Joint, a: Iterable[str], b: Iterable[str], given: Iterable[str]) -> bool:
+    """Whether the moral graph of the ancestors of a, b and C has no path from a to b outside of C."""
+    left, right, blocked = set(a), set(b), set(given)
+    left, right = left - blocked, right - blocked
+    factors = joint.ancestral_factors(left | right | blocked)
+    reached, pending = set(left), list(left)
+    while pending:
+        variable = pending.pop()
+        for factor in factors:
+            clique = {*factor.of, *factor.given}
+            if variable in clique:
+                pending += clique - reached - blocked
+                reached |= clique - blocked
+    return not reached & right
+
+
+class Facts:
+    """What the graphs of a spec say, worked out anew: coordinates, legal equations, legal rows."""
+
+    def __init__(self, spec: Spec):
+        self.spec = spec
+        self.coordinates = Coordinates(spec)
+        self._equations: dict[str, list[Equation]] = {}
+        self._known: dict[str, set[frozenset[object]]] = {}
+        self._laws: dict[str, set[object]] = {}
+        self._spans: dict[frozenset[str], Span] = {}
+
+    def equations(self, sampler: str) -> list[Equation]:
+        """Conditional independences and declared factors of every joint, under one sampler."""
+        if sampler not in self._equations:
+            self._equations[sampler] = list(self._legal(sampler))
+            self._known[sampler] = {frozenset(e.vector.items()) for e in self._equations[sampler]}
+        return self._equations[sampler]
+
+    def _legal(self, sampler: str) -> Iterator[Equation]:
+        scope = set(self.spec.joints[sampler].variables)
+        log = self.coordinates.log
+        for model in (j for j in self.spec.joints.values() if j.rooted):
+            shared = [v for v in model.variables if v in scope]
+            for a, b in combinations(shared, 2):
+                rest = [v for v in shared if v not in (a, b)]
+                for size in range(len(rest) + 1):
+                    for given in combinations(rest, size):
+                        if separated(model, (a,), (b,), given):
+                            vector = combine(
+                                (1, log(sampler, model.name, (a,), (b, *given))), (-1, log(sampler, model.name, (a,), given))
+                            )
+                            if vector:
+                                yield Equation(vector, f"{a} | {b} given {given} in {model.name}")
+            for factor in model.factors:
+                if {*factor.of, *factor.given} <= scope:
+                    vector = combine(
+                        (1, log(sampler, model.name, factor.of, factor.given)),
+                        (-1, self.coordinates.log_factor(sampler, factor)),
+                    )
+                    if vector:
+                        yield Equation(vector, f"{factor} in {model.name}")
+
+    @property
+    def samplers(self) -> list[str]:
+        return [j.name for j in self.spec.joints.values() if j.rooted]
+
+    def legal(self, equation: Equation) -> bool:
+        """Whether the graphs say that the equation holds, one independence or factor at a time."""
+        vector = frozenset(equation.vector.items())
+        for sampler in self.samplers:
+            self.equations(sampler)
+            if vector in self._known[sampler]:
+                return True
+        return False
+
+    def vanishes(self, vector: Vector) -> bool:
+        """Whether a vector is zero by what the graphs say."""
+        if not vector:
+            return True
+        samplers = self._touched({key[0] for key in vector})
+        if samplers not in self._spans:
+            self._spans[samplers] = Span(e.vector for n in sorted(samplers) for e in self.equations(n))
+        return not self._spans[samplers].reduce(vector)
+
+    def _touched(self, laws: set[object]) -> frozenset[str]:
+        """The samplers whose equations share a law with these, directly or through others: no other equation can matter."""
+        for name in self.samplers:
+            if name not in self._laws:
+                self._laws[name] = {key[0] for e in self.equations(name) for key in e.vector}
+        found: set[str] = set()
+        reached = set(laws)
+        while True:
+            more = {n for n, own in self._laws.items() if n not in found and own & reached}
+            if not more:
+                return frozenset(found)
+            found |= more
+            reached |= {law for n in more for law in self._laws[n]}
+
+    def monomials(self, expression: Expression) -> dict[sympy.Expr, Vector]:
+        """The expression's coordinates, one rational vector for each monomial in the parameters."""
+        found: dict[sympy.Expr, Vector] = {}
+        for part in expression:
+            vector = self.coordinates.vector(part.term)
+            for monomial, number in sympy.expand(part.coefficient).as_coefficients_dict().items():
+                found[monomial] = combine((1, found.get(monomial, {})), (Fraction(str(number)), vector))
+        return found
+
+    def zero(self, expression: Expression) -> bool:
+        """Whether an expression is zero for every value of its parameters, by what the graphs say."""
+        return all(self.vanishes(v) for v in self.monomials(expression).values())
+
+    def _normalised(self, first: Density, second: tuple[Density, ...]) -> bool:
+        """Whether the second argument is a distribution of the first's variables, for every value of its conditioners."""
+        covered = [v for d in second for v in d.of]
+        if sorted(covered) != sorted(first.of):
+            return False
+        extra = {v for d in second for v in d.given} - first.scope
+        if not extra <= set(self.spec.joints[first.head].variables) or not separated(
+            self.spec.joints[first.head], first.of, extra, first.given
+        ):
+            return False
+        seen, pending = set(first.given) | extra, list(second)
+        while pending:
+            ready = next((d for d in pending if set(d.given) <= seen), None)
+            if ready is None:
+                return False
+            seen |= set(ready.of)
+            pending.remove(ready)
+        return True
+
+    def sign(self, coefficient: sympy.Expr) -> Sign:
+        """The sign of a coefficient over its parameters' intervals."""
+        ends = {n: (-math.inf if p.min is None else p.min, math.inf if p.max is None else p.max) for n, p in self.spec.parameters.items()}
+        return sign(coefficient, ends)
+
+    def nonnegative(self, term: Term) -> str:
+        """Why a term is never negative, or an empty text: the only sources of inequality there are."""
+        spec = self.spec
+        match term:
+            case RelativeEntropy(first, second):
+                if not spec.joints[first.head].rooted or not self._normalised(first, second):
+                    return ""
+                return RowKind.RELATIVE_ENTROPY.value
+            case MutualInformation(groups=(_, _)) | TotalCorrelation():
+                return RowKind.INFORMATION.value
+            case Entropy(of=of):
+                return RowKind.ENTROPY.value if all(map(spec.discrete, of)) else ""
+            case CrossEntropy(second=second):
+                return RowKind.CROSS_ENTROPY.value if all(spec.discrete(v) for d in second for v in d.of) else ""
+            case Slack(estimate, upper):
+                proved = one_sided(estimate.estimator)
+                return RowKind.ESTIMATOR.value if proved is upper else ""
+        return ""
+
+
+def one_sided(estimator: str) -> bool | None:
+    """The side from which an estimator bounds its term whatever its critic: True from above, False from below, None if neither."""
+    return False if estimator in ("dv", "nwj", "logistic", "dual") else ONE_SIDED.get(estimator)
+
+
+def check_plan(facts: Facts, plan: Plan) -> None:
+    """The plan's identity holds exactly, its multipliers are not negative, its rows and equations are legal."""
+    name = f"the plan of {plan.term}"
+    total: Vector = dict(facts.coordinates.vector(plan.term))
+    direction = 1 if plan.upper else -1
+    for multiplier, row in plan.gaps:
+        if multiplier < 0:
+            raise AuditError(f"{name}: the multiplier {multiplier} of {row.term} is negative")
+        if facts.nonnegative(row.term) != row.kind.value:
+            raise AuditError(f"{name}: {row.term} >= 0 does not hold as a {row.kind.value} of these variables")
+        vector = facts.coordinates.vector(row.term)
+        if vector != row.vector:
+            raise AuditError(f"{name}: the coordinates of {row.term} are others than those of its row")
+        total = combine((1, total), (direction * multiplier, vector))
+    for multiplier, item in plan.computed:
+        vector = facts.coordinates.vector(item.term)
+        if not facts.vanishes(combine((1, vector), (-1, item.vector))):
+            raise AuditError(f"{name}: the coordinates of {item.term} are others than those that were used")
+        total = combine((1, total), (-multiplier, item.vector))
+    for multiplier, equation in plan.equations:
+        if not facts.legal(equation):
+            raise AuditError(f"{name}: no graph says '{equation.premise}'")
+        total = combine((1, total), (-multiplier, equation.vector))
+    if total:
+        raise AuditError(f"{name}: the identity does not hold, {len(total)} coordinates are left over")
+
+
+def check_gap(facts: Facts, gap: Expression, where: str) -> None:
+    """Every term of a gap is never negative, and neither is its coefficient."""
+    for part in gap:
+        if facts.sign(part.coefficient) not in (Sign.NONNEGATIVE, Sign.ZERO):
+            raise AuditError(f"{where}: the coefficient {part.coefficient} of the gap {part.term} may be negative")
+        if not facts.nonnegative(part.term):
+            raise AuditError(f"{where}: the gap {part.term} is not known to be non-negative for these variables")
+
+
+def check_computable(facts: Facts, term: Term) -> None:
+    """A term of the bound is an estimate, or an expectation of declared factors whose densities can be evaluated."""
+    match term:
+        case Estimate():
+            return
+        case RelativeEntropy(first, second):
+            densities = (first, *second)
+        case ExpectedLog(_, second) | CrossEntropy(_, second):
+            densities = second
+        case _:
+            raise AuditError(f"{term} is part of the bound and cannot be computed")
+    for d in densities:
+        factors = facts.spec.joints[d.head].factors
+        if not any(f.evaluated and {*f.of} == {*d.of} and {*f.given} == {*d.given} for f in factors):
+            raise AuditError(f"{term} is part of the bound, and {d} is no declared factor with a density")
+
+
+def check_constant(facts: Facts, term: Term) -> None:
+    """A constant is an entropy that no learned factor touches."""
+    if not isinstance(term, Entropy):
+        raise AuditError(f"{term} is no constant")
+    parts = facts.coordinates.samplers(term.joint)
+    if any(f.learned for _, joint in parts for f in joint.ancestral_factors((*term.of, *term.given))):
+        raise AuditError(f"{term} is no constant: a learned factor occurs in it")
+
+
+def difference(relation: Relation, before: Expression, after: Expression, gap: Expression) -> Expression:
+    """What is zero where the step holds: after - before - gap for an upper bound, before - after - gap for a lower one."""
+    return after - before + gap if relation is Relation.GE else after - before - gap

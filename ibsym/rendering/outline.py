@@ -1,0 +1,168 @@
+"""What there is to say of a derivation, in an order and in words that all renderers share; no notation and no markup here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ibsym.derivation.model import BoundTerm, Derivation, GapTerm, Plan, Step
+from ibsym.facts import Relation
+from ibsym.rendering.boxes import Box, width
+from ibsym.rules.catalogue import ESTIMATOR_RULES
+from ibsym.spec.families import FamilyUse
+from ibsym.spec.graphs import Factor, Joint
+from ibsym.terms.nodes import Weighted
+
+SENSES = {"minimize": "Minimise", "maximize": "Maximise"}
+COMPUTED = {"closed-form": "closed form", "sampled": "samples of the joint"}
+CLOSABLE = {True: "closable", False: "not closable"}
+MODELS = {
+    "value": "the model minimises the value",
+    "saturating": "the model minimises the saturating form",
+    "non-saturating": "the model minimises the non-saturating form",
+    "nwj": "the model minimises the NWJ form",
+}
+
+
+def unique(items: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def premises(step: Step) -> tuple[str, ...]:
+    """The premises of a step, without the positivity of its own gap, which is shown with the gap."""
+    positive = {f"{w.term} >= 0" for w in step.gap}
+    discrete = {f"{p} (discrete)" for p in positive}
+    return tuple("its variables discrete" if p in discrete else p for p in step.premises if p not in positive)
+
+
+def still(step: Step) -> bool:
+    """Whether the expression stays as it was (a relaxation changes gradients, not terms)."""
+    return step.before == step.after
+
+
+def fresh(step: Step) -> frozenset[Weighted]:
+    """The parts that the step brought in."""
+    return frozenset(step.after.parts) - frozenset(step.before.parts)
+
+
+def wholes(derivation: Derivation) -> Iterator[Derivation]:
+    """The derivation and those of its critics' constraints."""
+    yield derivation
+    for constraint in derivation.constraints:
+        if constraint.derivation is not None:
+            yield constraint.derivation
+
+
+def conditions(derivation: Derivation) -> tuple[str, ...]:
+    """Every premise of every step, once."""
+    return unique(p for d in wholes(derivation) for s in d.steps for p in premises(s))
+
+
+def sources(derivation: Derivation) -> tuple[str, ...]:
+    """What the spec cites, then what the steps cite, once."""
+    cited = [*derivation.spec.cite, *(c for d in wholes(derivation) for s in d.steps for c in s.cite)]
+    return unique(part.strip() for c in cited for part in c.split(";") if part.strip() not in ("", "Gibbs"))
+
+
+def verdict(derivation: Derivation) -> str:
+    """What the relation of the whole chain says, in a sentence."""
+    match derivation.relation:
+        case Relation.EQ:
+            return "The loss and its constants equal the objective."
+        case Relation.LE:
+            return "The loss and its constants bound the objective from above; the gap is exact."
+        case Relation.GE:
+            return "The loss and its constants bound the objective from below; the gap is exact."
+    first = next((i for i, s in enumerate(derivation.steps) if s.relation is Relation.APPROX), 0)
+    proved = " The steps before are proved." if first else ""
+    return f"An estimate or a surrogate enters where a step is marked ≈, so the whole is no bound.{proved}"
+
+
+def gap_lead(derivation: Derivation) -> str:
+    """What the list of dropped terms is."""
+    if not derivation.gap:
+        return "Nothing was dropped."
+    return {
+        Relation.LE: "The bound exceeds the objective by exactly",
+        Relation.GE: "The objective exceeds the bound by exactly",
+    }.get(derivation.relation, "What the proved steps dropped:")
+
+
+def treatment(item: BoundTerm) -> str:
+    """How code computes a term of the bound."""
+    options = ", ".join(f"{k} = {_plain(v)}" for k, v in item.options)
+    words = COMPUTED.get(item.estimator, item.estimator)
+    return f"{words} ({options})" if options else words
+
+
+def remark(item: BoundTerm) -> str:
+    """What is known of the estimator, and what the model minimises."""
+    known = ESTIMATOR_RULES[item.estimator].known if item.estimator in ESTIMATOR_RULES else ""
+    return "; ".join(part for part in (known, MODELS.get(item.model or "", "")) if part)
+
+
+def closable(item: GapTerm) -> str:
+    return CLOSABLE[item.closable]
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(_plain, value)) if isinstance(value, tuple | list) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def family(use: FamilyUse) -> str:
+    """A family with its options."""
+    options = ", ".join(f"{k} = {_plain(v)}" for k, v in use.options)
+    return f"{use.name} ({options})" if options else use.name
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A run-time scalar with its default and interval, as words."""
+
+    name: str
+    default: str
+    interval: str
+
+
+def parameters(derivation: Derivation) -> tuple[Parameter, ...]:
+    found = []
+    for name, entry in derivation.spec.parameters.items():
+        low = "(-inf" if entry.min is None else f"[{entry.min:g}"
+        high = "inf)" if entry.max is None else f"{entry.max:g}]"
+        found.append(Parameter(name, f"{entry.default:g}", f"{low}, {high}"))
+    return tuple(found)
+
+
+def joints(derivation: Derivation) -> tuple[Joint, ...]:
+    """The joints worth writing down: those that the spec wrote, not one per source."""
+    spec = derivation.spec
+    return tuple(j for j in spec.joints.values() if j.name not in spec.sources and not _lone(j))
+
+
+def _lone(joint: Joint) -> bool:
+    """A joint that is one declared marginal: its factor's line among the families says it all."""
+    return len(joint.factors) == 1 and joint.factors[0].head == joint.name and not joint.factors[0].components
+
+
+def factors(derivation: Derivation) -> tuple[Factor, ...]:
+    """Every declared factor and source once, sources first; mixtures have no family and are left to their joint's line."""
+    spec = derivation.spec
+    items = {f.text: f for f in (*spec.sources.values(), *spec.factors.values()) if f.family is not None}
+    return tuple(f for f in items.values() if not f.empirical or f == spec.sources.get(f.head))
+
+
+def plans(derivation: Derivation) -> tuple[Plan, ...]:
+    return tuple(p for d in wholes(derivation) for p in d.plans)
+
+
+def folded(pieces: tuple[Box, ...], limit: float, indent: float = 2.0) -> list[tuple[Box, ...]]:
+    """Pieces of a sum on as few lines as fit; lines after the first are indented."""
+    lines: list[list[Box]] = []
+    room = 0.0
+    for piece in pieces:
+        if not lines or width(piece) > room:
+            room = limit - (indent if lines else 0.0)
+            lines.append([])
+        lines[-1].append(piece)
+        room -= width(piece)
+    return [tuple(line) for line in lines]

@@ -1,0 +1,241 @@
+"""Which observed variable is what of the data: labels, images, strips of images; the sizes of all dimensions."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ibsym.errors import SpecError
+from ibsym.spec.model import Spec
+from ibsym.training.data import Images, Split
+from ibsym.training.values import Value
+
+Rows = dict[str, Value]
+DEFAULT_SIZES = {"real": 8, "sphere": 8, "unit": 10, "binary": 16, "categorical": 10}
+DEFAULT_COMPONENTS = 10
+DEFAULT_LABELLED = 100
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Each source's rows, to train on and held out; the size of every named dimension; the choices in words."""
+
+    train: dict[str, Rows]
+    held_out: dict[str, Rows]
+    sizes: dict[str, int]
+    notes: tuple[str, ...]
+
+    def shape(self, spec: Spec, variable: str) -> tuple[int, ...]:
+        """Axes of one code of the variable."""
+        return shape_of(spec, variable, self.sizes)
+
+
+def shape_of(spec: Spec, variable: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(size_of(d, sizes) for d in spec.variables[variable].dims)
+
+
+def size_of(dimension: str, sizes: Mapping[str, int]) -> int:
+    return int(dimension) if dimension.isdigit() else sizes[dimension]
+
+
+def dimensions(spec: Spec) -> list[str]:
+    """The named dimensions, and named numbers of mixture components, in the order of declaration."""
+    names = [d for space in spec.variables.values() for d in space.dims if not d.isdigit()]
+    options = [f.family.option("components") for f in spec.factors.values() if f.family is not None]
+    names += [o for o in options if isinstance(o, str) and not o.isdigit()]
+    return list(dict.fromkeys(names))
+
+
+def bind(spec: Spec, images: Images, *, sizes: Mapping[str, int], labelled: int | None, seed: int, dtype: torch.dtype) -> Binding:
+    """Bind every source of the spec to the data, or say why that cannot be done."""
+    return _Binder(spec, images, dict(sizes), dtype).bind(labelled, seed)
+
+
+class _Binder:
+    def __init__(self, spec: Spec, images: Images, sizes: dict[str, int], dtype: torch.dtype):
+        self.spec, self.images, self.sizes, self.dtype = spec, images, sizes, dtype
+        self.notes: list[str] = []
+        known = dimensions(spec)
+        for name, size in sizes.items():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                raise SpecError(f"{name!r} is no dimension of the spec", key="variables", remedy=close[0] if close else "one of " + ", ".join(known))
+            if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= 1_000_000:
+                raise SpecError(f"{name} = {size!r} is no size", key="variables", remedy="a positive whole number")
+
+    def bind(self, labelled: int | None, seed: int) -> Binding:
+        spec = self.spec
+        if not spec.sources:
+            raise SpecError("nothing is observed, so there is nothing to bind the data to", key="joints", remedy="a factor such as data(x)")
+        label_source = self.check_sources()
+        strips = self.strips()
+        self.size_everything(strips)
+        with_label, hidden = self.split_labels(label_source, labelled, seed)
+        train, held_out = {}, {}
+        for name in spec.sources:
+            train[name] = self.rows(name, with_label if name == label_source or label_source is None else hidden, strips)
+            held_out[name] = self.rows(name, self.images.held_out, strips)
+        for variable in dict.fromkeys(v for f in spec.sources.values() for v in f.of):
+            self.notes.append(f"{variable} <- {self.what(variable, strips)}")
+        return Binding(train, held_out, self.sizes, tuple(self.notes))
+
+    def check_sources(self) -> str | None:
+        """The one source that sees the label; a variable of a kind that no image or label is, is refused."""
+        spec, found = self.spec, []
+        for name, source in spec.sources.items():
+            classes = [v for v in source.of if spec.variables[v].kind == "categorical"]
+            if len(classes) > 1:
+                raise SpecError(
+                    f"{source} observes {' and '.join(classes)}, and the data set has one label for each image",
+                    key=f"variables.{classes[1]}",
+                    remedy="one categorical observed variable, or data of your own in a training loop of your own",
+                )
+            found += [name] * len(classes)
+            for v in source.of:
+                if spec.variables[v].kind == "sphere":
+                    remedy = "real, unit or binary"
+                    raise SpecError(f"{v} lives on a sphere, and an image does not", key=f"variables.{v}", remedy=remedy)
+        if len(found) > 1:
+            raise SpecError(f"{' and '.join(found)} both observe a label", key="joints", remedy="one labelled source, others with images only")
+        return found[0] if found else None
+
+    def strips(self) -> dict[str, tuple[int, int]]:
+        """Image variables that are observed together are vertical strips of one image, from left to right: the views of it."""
+        spec, width = self.spec, self.images.width
+        together: nx.Graph = nx.Graph()
+        for source in spec.sources.values():
+            views = [v for v in source.of if spec.variables[v].kind != "categorical"]
+            together.add_nodes_from(views)
+            together.add_edges_from(zip(views, views[1:], strict=False))
+        strips: dict[str, tuple[int, int]] = {}
+        for group in nx.connected_components(together):
+            views = spec.ordered(group)
+            if len(views) > width // 2:
+                remedy = "fewer of them"
+                raise SpecError(f"{len(views)} views of an image that is {width} pixels wide", key=f"variables.{views[-1]}", remedy=remedy)
+            edges = [round(i * width / len(views)) for i in range(len(views) + 1)]
+            strips |= dict(zip(views, zip(edges, edges[1:], strict=False), strict=True))
+        return strips
+
+    def size_everything(self, strips: dict[str, tuple[int, int]]) -> None:
+        spec = self.spec
+        for variable in (v for f in spec.sources.values() for v in f.of):
+            if variable in strips:
+                self.size_image(variable, strips[variable][1] - strips[variable][0])
+            else:
+                self.size_label(variable)
+        for space in spec.variables.values():
+            for dim in space.dims:
+                if not dim.isdigit():
+                    self.sizes.setdefault(dim, DEFAULT_SIZES[space.kind])
+        for name in dimensions(spec):
+            self.sizes.setdefault(name, DEFAULT_COMPONENTS)
+
+    def size_label(self, variable: str) -> None:
+        (dim,) = self.spec.variables[variable].dims
+        size = int(dim) if dim.isdigit() else self.sizes.setdefault(dim, self.images.classes)
+        if size < self.images.classes:
+            what = f"{variable} has {size} classes, and {self.images.name} has {self.images.classes}"
+            raise SpecError(what, key=f"variables.{variable}", remedy='"categorical[K]": K is read off the data')
+
+    def size_image(self, variable: str, width: int) -> None:
+        """D is the number of pixels; H, W and C, H, W are the image's axes; what is set or shared must fit."""
+        space, height = self.spec.variables[variable], self.images.height
+        given = [int(d) if d.isdigit() else self.sizes.get(d) for d in space.dims]
+        natural = {1: [height * width], 2: [height, width], 3: [1, height, width]}.get(len(given), [1] * (len(given) - 2) + [height, width])
+        sizes = [n if g is None else g for n, g in zip(natural, given, strict=True)]
+        open_places = [i for i, g in enumerate(given) if g is None]
+        if len(open_places) == 1:
+            rest = math.prod(s for i, s in enumerate(sizes) if i != open_places[0])
+            sizes[open_places[0]] = height * width // rest if height * width % rest == 0 else sizes[open_places[0]]
+        if math.prod(sizes) != height * width:
+            shown = f"{space.kind}[{','.join(map(str, sizes))}]"
+            what = f"{variable} is {shown}, {math.prod(sizes)} numbers, and what it is bound to has {height} x {width} pixels"
+            raise SpecError(what, key=f"variables.{variable}", remedy=f'"{space.kind}[D]": D is read off the data')
+        self.sizes |= {d: s for d, s in zip(space.dims, sizes, strict=True) if not d.isdigit()}
+
+    def split_labels(self, label_source: str | None, labelled: int | None, seed: int) -> tuple[Split, Split]:
+        """Rows whose label is seen, as even over the classes as can be, and rows whose label is hidden."""
+        whole, others = self.images.train, len(self.spec.sources) > 1
+        if label_source is None:
+            if labelled is not None:
+                raise SpecError("labels are asked for, and no source observes one", key="joints", remedy="data(x,c) with c categorical")
+            return whole, whole
+        number = labelled if labelled is not None else (min(DEFAULT_LABELLED, len(whole) // 2) if others else len(whole))
+        most = len(whole) - 1 if others else len(whole)
+        if not 1 < number <= most:
+            raise SpecError(f"{number} labelled images of {len(whole)}", key="joints", remedy=f"between 2 and {most}")
+        order = np.random.default_rng(seed).permutation(len(whole))
+        rank = np.empty(len(whole), dtype=np.int64)
+        for label in np.unique(whole.labels):
+            rows = order[whole.labels[order] == label]
+            rank[rows] = np.arange(len(rows))
+        chosen: NDArray[np.int64] = order[np.argsort(rank[order], kind="stable")][:number]
+        mask = np.zeros(len(whole), dtype=bool)
+        mask[chosen] = True
+        if number < len(whole):
+            self.notes.append(f"{label_source}: {number} labelled images" + (f", the label of {len(whole) - number} is hidden" if others else ""))
+        return Split(whole.images[mask], whole.labels[mask]), Split(whole.images[~mask], whole.labels[~mask])
+
+    def rows(self, source: str, split: Split, strips: dict[str, tuple[int, int]]) -> Rows:
+        rows: Rows = {}
+        for variable in self.spec.sources[source].of:
+            space = self.spec.variables[variable]
+            if variable not in strips:
+                rows[variable] = Value.of_class(torch.from_numpy(split.labels), size_of(space.dims[0], self.sizes), self.dtype)
+                continue
+            first, last = strips[variable]
+            pixels = torch.from_numpy(np.ascontiguousarray(split.images[:, :, first:last]))
+            shaped = scaled(pixels, space.kind).to(self.dtype).reshape(len(split), *shape_of(self.spec, variable, self.sizes))
+            rows[variable] = Value(shaped, len(space.dims))
+        return rows
+
+    def what(self, variable: str, strips: dict[str, tuple[int, int]]) -> str:
+        if variable not in strips:
+            return f"the label ({self.images.classes} classes)"
+        first, last = strips[variable]
+        part = "the image" if (first, last) == (0, self.images.width) else f"columns {first} to {last - 1} of the image"
+        how = {"binary": "thresholded at 1/2", "unit": "in [0, 1]", "real": "scaled to [-1, 1]"}[self.spec.variables[variable].kind]
+        return f"{part}, {how}"
+
+
+def scaled(pixels: Tensor, kind: str) -> Tensor:
+    """Pixels in [0, 1] as values of a kind: thresholded for binary, as they are for unit, in [-1, 1] for real."""
+    match kind:
+        case "binary":
+            return (pixels >= 0.5).to(pixels.dtype)
+        case "unit":
+            return pixels
+        case "real":
+            return 2 * pixels - 1
+    raise AssertionError(kind)
+
+
+class Batches:
+    """Shuffled batches of every source, without end; an epoch is one pass over the longest of them."""
+
+    def __init__(self, rows: Mapping[str, Rows], batch: int, generator: torch.Generator):
+        self.rows, self.generator = rows, generator
+        self.lengths = {name: len(next(iter(values.values())).code) for name, values in rows.items()}
+        self.sizes = {name: min(batch, length) for name, length in self.lengths.items()}
+        self.steps = max(length // self.sizes[name] for name, length in self.lengths.items())
+
+    def __iter__(self) -> Iterator[dict[str, Rows]]:
+        """One epoch; a shorter source is shuffled anew whenever it runs out."""
+        pending: dict[str, Tensor] = {name: torch.empty(0, dtype=torch.long) for name in self.rows}
+        for _ in range(self.steps):
+            batch: dict[str, Rows] = {}
+            for name, values in self.rows.items():
+                if len(pending[name]) < self.sizes[name]:
+                    pending[name] = torch.randperm(self.lengths[name], generator=self.generator)
+                here, pending[name] = pending[name][: self.sizes[name]], pending[name][self.sizes[name] :]
+                batch[name] = {v: value.take(here) for v, value in values.items()}
+            yield batch

@@ -1,0 +1,187 @@
+"""z ~ q(z|x): a family and its parameters as a distribution; draws, with and without gradient, and their relaxations."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch import distributions as td
+
+from ibsym.spec.families import FamilyUse
+from ibsym.training.values import Value
+
+# ``relaxed``: as the model learns, with the spec's relaxations; ``exact``: as the joint says; ``typical``: no noise where there is a centre.
+Mode = Literal["relaxed", "exact", "typical"]
+
+UNEVALUATED = frozenset({"von-mises-fisher", "uniform-sphere"})  # log-densities that are not needed here
+
+
+class Spherical:
+    """von Mises-Fisher on the unit sphere of R^n (Wood 1994; Davidson et al. 2018); no concentration means uniform."""
+
+    has_rsample = True
+
+    def __init__(self, mean: Tensor, concentration: Tensor | None = None):
+        self.mean, self.concentration = mean, concentration
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        shape = (*sample_shape, *self.mean.shape)
+        noise = torch.randn(shape, dtype=self.mean.dtype)
+        if self.concentration is None:
+            return F.normalize(noise, dim=-1)
+        mean = self.mean.expand(shape)
+        tangent = F.normalize(noise - (noise * mean).sum(-1, keepdim=True) * mean, dim=-1)
+        along = self._cosine(shape[:-1]).unsqueeze(-1)
+        return along * mean + (1 - along**2).clamp_min(1e-12).sqrt() * tangent
+
+    def _cosine(self, shape: tuple[int, ...]) -> Tensor:
+        """<z, mean>, by Wood's rejection; the accepted beta noise carries the gradient through the last formula."""
+        assert self.concentration is not None
+        kappa, n = self.concentration.expand(shape), self.mean.shape[-1]
+        b = (n - 1) / (2 * kappa + (4 * kappa**2 + (n - 1) ** 2).sqrt())
+        x0 = (1 - b) / (1 + b)
+        c = kappa * x0 + (n - 1) * torch.log1p(-(x0**2))
+        beta = td.Beta(torch.tensor((n - 1) / 2, dtype=kappa.dtype), torch.tensor((n - 1) / 2, dtype=kappa.dtype))
+        noise, open_places = torch.full(shape, 0.5, dtype=kappa.dtype), torch.ones(shape, dtype=torch.bool)
+        for _ in range(100):
+            if not open_places.any():
+                break
+            tried = beta.sample(shape)
+            w = (1 - (1 + b) * tried) / (1 - (1 - b) * tried)
+            level = kappa * w + (n - 1) * torch.log1p(-x0 * w) - c
+            accepted = open_places & (level.detach() >= torch.rand(shape, dtype=kappa.dtype).log())
+            noise, open_places = torch.where(accepted, tried, noise), open_places & ~accepted
+        return (1 - (1 + b) * noise) / (1 - (1 - b) * noise)
+
+
+Law = td.Distribution | Spherical
+
+
+def law(family: FamilyUse, kind: str, event: tuple[int, ...], given: dict[str, Tensor], lead: tuple[int, ...], dtype: torch.dtype) -> Law:
+    """The distribution of one factor at its parameters, with batch axes ``lead``."""
+    n, shape = len(event), (*lead, *event)
+    p = {role: t.expand(*lead, *t.shape[t.dim() - rank_of(family, role, n) :]) for role, t in given.items()}
+
+    def constant(value: float) -> Tensor:
+        return torch.full(shape, value, dtype=dtype)
+
+    def independent(inner: td.Distribution) -> td.Distribution:
+        return td.Independent(inner, n, validate_args=False)
+
+    match family.name:
+        case "diagonal-normal":
+            return independent(td.Normal(p["mean"], (0.5 * p["logvar"]).exp(), validate_args=False))
+        case "isotropic-normal":
+            return independent(td.Normal(p["mean"], number(family, "scale"), validate_args=False))
+        case "standard-normal":
+            return independent(td.Normal(constant(0), constant(1), validate_args=False))
+        case "full-normal":
+            return td.MultivariateNormal(p["mean"], scale_tril=p["cholesky"], validate_args=False)
+        case "laplace":
+            scale = p["scale"] if "scale" in p else number(family, "scale")
+            return independent(td.Laplace(p["mean"], scale, validate_args=False))
+        case "bernoulli":
+            return independent(td.Bernoulli(logits=p["logits"], validate_args=False))
+        case "continuous-bernoulli":
+            return independent(td.ContinuousBernoulli(logits=p["logits"], validate_args=False))
+        case "categorical":
+            return td.OneHotCategorical(logits=p["logits"], validate_args=False)
+        case "relaxed-categorical":
+            return td.RelaxedOneHotCategorical(torch.tensor(number(family, "temperature"), dtype=dtype), logits=p["logits"], validate_args=False)
+        case "normal-mixture":
+            parts = td.Independent(td.Normal(p["mean"], (0.5 * p["logvar"]).exp(), validate_args=False), n, validate_args=False)
+            return td.MixtureSameFamily(td.Categorical(logits=p["logits"], validate_args=False), parts, validate_args=False)
+        case "von-mises-fisher":
+            return Spherical(p["mean"], p["concentration"])
+        case "uniform-sphere":
+            return Spherical(constant(0))
+        case "uniform":
+            match kind:
+                case "binary":
+                    return independent(td.Bernoulli(logits=constant(0), validate_args=False))
+                case "categorical":
+                    return td.OneHotCategorical(logits=constant(0), validate_args=False)
+            return independent(td.Uniform(constant(0), constant(1), validate_args=False))
+    raise AssertionError(family.name)
+
+
+def rank_of(family: FamilyUse, role: str, event: int) -> int:
+    """How many axes one value of a parameter has."""
+    if family.name == "normal-mixture":
+        return 1 if role == "logits" else 1 + event
+    return {"cholesky": 2, "concentration": 0}.get(role, event)
+
+
+def number(family: FamilyUse, option: str) -> float:
+    value = family.option(option)
+    assert isinstance(value, (int, float))
+    return float(value)
+
+
+def draw(family: FamilyUse, kind: str, event: int, source: Law, mode: Mode, copies: int = 1) -> Value:
+    """One draw a row, or ``copies`` of them along a leading axis."""
+    shape = torch.Size((copies,)) if copies > 1 else torch.Size()
+    if mode == "typical":
+        return as_value(typical(family, kind, source), kind, event)
+    relax = family.option("relax") if mode == "relaxed" else None
+    if relax in (None, "none"):
+        return as_value(source.rsample(shape) if source.has_rsample else source.sample(shape), kind, event)
+    base = source.base_dist if isinstance(source, td.Independent) else source
+    logits, temperature = base.logits.expand(*shape, *base.logits.shape), torch.tensor(number(family, "temperature"))  # type: ignore[union-attr]
+    soft = logits.softmax(-1) if kind == "categorical" else logits.sigmoid()
+    match relax:
+        case "mean":
+            return as_value(soft, kind, event)
+        case "concrete":
+            temperature = temperature.to(logits.dtype)
+            relaxed: td.Distribution = td.RelaxedBernoulli(temperature, logits=logits, validate_args=False)
+            if kind == "categorical":
+                relaxed = td.RelaxedOneHotCategorical(temperature, logits=logits, validate_args=False)
+            return as_value(relaxed.rsample(), kind, event)
+        case "straight-through":
+            return as_value(source.sample(shape) + soft - soft.detach(), kind, event)
+    raise AssertionError(relax)
+
+
+def typical(family: FamilyUse, kind: str, source: Law) -> Tensor:
+    """The centre of a law: a mean, the likelier bit, the likeliest class; a draw where there is none."""
+    if isinstance(source, Spherical):
+        return source.mean if source.concentration is not None else source.sample()
+    if kind == "categorical":
+        return F.one_hot(source.mean.argmax(-1), source.mean.shape[-1]).to(source.mean.dtype)
+    if kind == "binary":
+        return (source.mean > 0.5).to(source.mean.dtype)
+    if family.name == "relaxed-categorical":
+        assert isinstance(source, td.RelaxedOneHotCategorical)
+        return source.logits.softmax(-1)
+    return source.mean
+
+
+def as_value(code: Tensor, kind: str, event: int) -> Value:
+    return Value(code, event, code.detach().argmax(-1) if kind == "categorical" else None)
+
+
+def positive(raw: Tensor) -> Tensor:
+    return F.softplus(raw) + 1e-4
+
+
+def shaped(role: str, raw: Tensor, kind: str) -> Tensor:
+    """What a network puts out, as a parameter of its role: variances and scales positive, factors triangular, means on their space."""
+    match role:
+        case "logvar":
+            return 8 * torch.tanh(raw / 8)
+        case "scale" | "concentration":
+            return positive(raw)
+        case "cholesky":
+            size = raw.shape[-1]
+            return raw.tril(-1) / math.sqrt(size) + torch.diag_embed(positive(raw.diagonal(dim1=-2, dim2=-1)))
+        case "mean" if kind == "sphere":
+            return F.normalize(raw, dim=-1)
+    return raw

@@ -1,0 +1,126 @@
+"""A small default network for each factor, each critic and each table of scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ibsym.spec.graphs import Factor
+from ibsym.spec.model import Spec
+from ibsym.training.binding import shape_of, size_of
+from ibsym.training.laws import rank_of, shaped
+from ibsym.training.values import Value, beside
+
+NOISE = 16
+EMBEDDING = 64
+
+
+def mlp(inputs: int, outputs: int, hidden: int, *, slope: float = 0.0) -> nn.Sequential:
+    """Two hidden layers of rectified (or leaky) units."""
+
+    def unit() -> nn.Module:
+        return nn.LeakyReLU(slope) if slope else nn.ReLU()
+
+    return nn.Sequential(nn.Linear(inputs, hidden), unit(), nn.Linear(hidden, hidden), unit(), nn.Linear(hidden, outputs))
+
+
+def width(spec: Spec, variables: Sequence[str], sizes: Mapping[str, int]) -> int:
+    return sum(math.prod(shape_of(spec, v, sizes)) for v in variables)
+
+
+class FactorNetwork(nn.Module):
+    """The parameters of a factor's family at its conditioners' values; free parameters where there is no conditioner."""
+
+    def __init__(self, spec: Spec, factor: Factor, sizes: Mapping[str, int], hidden: int):
+        super().__init__()
+        assert factor.family is not None
+        self.family, (self.variable,) = factor.family, factor.of
+        self.kind = spec.variables[self.variable].kind
+        self.shapes = {role: self.shape(role, shape_of(spec, self.variable, sizes), sizes) for role in self.family.parameters}
+        total = sum(math.prod(s) for s in self.shapes.values())
+        if factor.given:
+            self.body: nn.Module | None = mlp(width(spec, factor.given, sizes), total, hidden)
+        else:
+            self.body = None
+            self.free = nn.Parameter(torch.cat([self.start(role, shape).flatten() for role, shape in self.shapes.items()]))
+
+    def shape(self, role: str, event: tuple[int, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+        if self.family.name == "normal-mixture":
+            components = size_of(str(self.family.option("components")), sizes)
+            return (components,) if role == "logits" else (components, *event)
+        return {"cholesky": (*event, *event), "concentration": ()}.get(role, event)
+
+    def start(self, role: str, shape: tuple[int, ...]) -> Tensor:
+        """Means of a mixture start apart, everything else near zero."""
+        return (1.0 if role == "mean" and self.family.name == "normal-mixture" else 0.01) * torch.randn(shape)
+
+    def forward(self, given: list[Value]) -> dict[str, Tensor]:
+        raw = self.free if self.body is None else self.body(beside(given))
+        parts = raw.split([math.prod(s) for s in self.shapes.values()], -1)
+        lead = raw.shape[:-1]
+        return {
+            role: shaped(role, part.reshape(*lead, *shape), self.kind) for (role, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+    def axes(self, role: str) -> int:
+        """How many axes one value of the parameter has."""
+        return rank_of(self.family, role, len(self.shapes["mean"]) if role == "cholesky" else len(self.shapes[role]))
+
+
+class Generator(nn.Module):
+    """A factor known by its samples: its variables as a function of the conditioners, and of noise where nothing else is random."""
+
+    def __init__(self, spec: Spec, factor: Factor, sizes: Mapping[str, int], hidden: int, *, noise: bool):
+        super().__init__()
+        self.noise = NOISE if noise else 0
+        self.shapes = {v: shape_of(spec, v, sizes) for v in factor.of}
+        self.kinds = {v: spec.variables[v].kind for v in factor.of}
+        self.body = mlp(width(spec, factor.given, sizes) + self.noise, width(spec, factor.of, sizes), hidden)
+
+    def forward(self, given: list[Value], rows: int, dtype: torch.dtype) -> dict[str, Value]:
+        seen = [v.flat for v in given] and [beside(given)]
+        if self.noise:
+            lead = seen[0].shape[:-1] if seen else (rows,)
+            seen.append(torch.randn(*lead, self.noise, dtype=dtype))
+        raw = self.body(torch.cat(seen, -1))
+        parts = raw.split([math.prod(s) for s in self.shapes.values()], -1)
+        return {v: on_space(part, shape, self.kinds[v]) for (v, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
+
+def on_space(raw: Tensor, shape: tuple[int, ...], kind: str) -> Value:
+    """A network's output as a point of a space; discrete ones are relaxed."""
+    match kind:
+        case "unit" | "binary":
+            raw = raw.sigmoid()
+        case "sphere":
+            raw = F.normalize(raw, dim=-1)
+        case "categorical":
+            raw = raw.softmax(-1)
+    code = raw.reshape(*raw.shape[:-1], *shape)
+    return Value(code, len(shape), code.detach().argmax(-1) if kind == "categorical" else None)
+
+
+class Critic(nn.Module):
+    """A logit on the variables of a divergence, one a row."""
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__()
+        self.body = mlp(inputs, 1, hidden, slope=0.2)
+
+    def forward(self, values: list[Value]) -> Tensor:
+        return self.body(beside(values)).squeeze(-1)
+
+
+class Scores(nn.Module):
+    """<g(a_i), h(b_j)> / sqrt(E): a separable critic on all pairs of a batch."""
+
+    def __init__(self, first: int, second: int, hidden: int):
+        super().__init__()
+        self.first, self.second = mlp(first, EMBEDDING, hidden), mlp(second, EMBEDDING, hidden)
+
+    def forward(self, first: list[Value], second: list[Value]) -> Tensor:
+        return self.first(beside(first)) @ self.second(beside(second)).T / math.sqrt(EMBEDDING)

@@ -1,0 +1,51 @@
+"""A variable's values as networks see them: numbers, one-hot or relaxed codes; the class index beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Value:
+    """``code`` has leading axes (B or S, B) and the event's; a categorical variable's code has K numbers, and ``index`` its class."""
+
+    code: Tensor
+    event: int
+    index: Tensor | None = None
+
+    @staticmethod
+    def of_class(index: Tensor, classes: int, dtype: torch.dtype) -> Value:
+        return Value(torch.nn.functional.one_hot(index, classes).to(dtype), 1, index)
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        return tuple(self.code.shape[: self.code.dim() - self.event])
+
+    @property
+    def flat(self) -> Tensor:
+        """The code with one event axis."""
+        return self.code.flatten(-self.event) if self.event > 1 else self.code
+
+    def detach(self) -> Value:
+        return Value(self.code.detach(), self.event, self.index)
+
+    def take(self, rows: Tensor | slice) -> Value:
+        """The same rows of every draw."""
+        if len(self.lead) == 2:
+            return Value(self.code[:, rows], self.event, None if self.index is None else self.index[:, rows])
+        return Value(self.code[rows], self.event, None if self.index is None else self.index[rows])
+
+    def pooled(self) -> Value:
+        """Draws along S become rows."""
+        if len(self.lead) < 2:
+            return self
+        return Value(self.code.flatten(0, 1), self.event, None if self.index is None else self.index.flatten())
+
+
+def beside(values: list[Value]) -> Tensor:
+    """The flat codes of several variables, concatenated; a Monte-Carlo axis of one is shared by all."""
+    lead = torch.broadcast_shapes(*(v.lead for v in values))
+    return torch.cat([v.flat.expand(*lead, v.flat.shape[-1]) for v in values], -1)
