@@ -10,7 +10,7 @@ KL(q(z|x)||p(z))
 
 from importlib.metadata import PackageNotFoundError, version
 
-from ibsym.api import audit, compile, derive, generate, load, loads, train  # noqa: A004
+from ibsym.api import audit, compile, derive, generate, load, loads, prove, train  # noqa: A004
 from ibsym.derivation.model import Derivation
 from ibsym.errors import AuditError, DerivationError, EmissionError, IbsymError, MissingDependencyError, SolverError, SpecError
 from ibsym.spec.model import Spec
@@ -36,5 +36,6 @@ __all__ = [
     "generate",
     "load",
     "loads",
+    "prove",
     "train",
 ]

@@ -12,9 +12,12 @@ from ibsym.spec.loading import load, loads
 from ibsym.spec.model import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ibsym.checking.answers import Answer
     from ibsym.checking.certificate import Certificate
 
-__all__ = ["audit", "compile", "derive", "generate", "load", "loads", "train"]
+__all__ = ["audit", "compile", "derive", "generate", "load", "loads", "prove", "train"]
 
 
 def derive(spec: Spec | str | Path) -> Derivation:
@@ -29,6 +32,23 @@ def derive(spec: Spec | str | Path) -> Derivation:
     I_q(Z;C) >= H_q(C) + E_q[log p(c|z)]
     """
     return _derive(spec if isinstance(spec, Spec) else load(spec))
+
+
+def prove(claim: str, given: Sequence[str] = (), *, continuous: bool = False, axioms: Sequence[str] = (), time_limit: float = 60.0) -> Answer:
+    """0 <= right - left, for a linear relation of entropies, informations and relative entropies, under premises.
+
+    ``given``: Markov chains ``"X -> Y -> Z"`` and relations such as ``"H(Y|X) = 0"``. Entropies are those of discrete variables, or
+    differential with ``continuous``. ``axioms=["zhang-yeung"]`` adds a non-Shannon inequality. The answer has ``.proved``,
+    ``.certificate`` (exact multipliers) and ``.counterexample``; its ``bool()`` raises, since not proved is not false.
+
+    >>> prove("I(X;Z) <= I(X;Y)", given=["X -> Y -> Z"]).proved
+    True
+    >>> prove("I(X;Y|Z) <= I(X;Y)").status
+    'refuted'
+    """
+    from ibsym.checking.answers import answer
+
+    return answer(claim, [given] if isinstance(given, str) else given, continuous=continuous, axioms=axioms, time_limit=time_limit)
 
 
 def audit(derivation: Derivation, *, worlds: int = 8, seed: int = 0) -> Certificate:

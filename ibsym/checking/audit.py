@@ -15,12 +15,14 @@ from ibsym.checking.estimates import standing
 from ibsym.checking.exact import Facts, check_computable, check_constant, check_gap, check_plan, difference
 from ibsym.checking.finite import STYLES, FiniteWorld
 from ibsym.checking.gaussian import GaussianWorld
+from ibsym.checking.premises import check_premises
 from ibsym.derivation.model import BoundTerm, Derivation, Step
 from ibsym.errors import AuditError
 from ibsym.facts import Relation, Sign
 from ibsym.proving.elemental import closable
 from ibsym.rules.catalogue import ESTIMATOR_RULES, RELAXATION, RULES
 from ibsym.terms.nodes import Estimate, Expression, Term
+from ibsym.terms.vectors import ONE_SIDED
 
 TOLERANCE = 1e-9
 
@@ -88,6 +90,10 @@ def _check_rule(where: str, step: Step) -> None:
             raise AuditError(f"{where} is an estimate or a surrogate, and claims equality")
         if not step.before.same(standing(step.after, introduced(step))):
             raise AuditError(f"{where} changes more than the terms that it estimates")
+        if any(isinstance(t, Estimate) and t.estimator != step.rule for t in introduced(step)):
+            raise AuditError(f"{where} puts in another estimate than its own")
+        if step.relation is Relation.APPROX and step.rule in ONE_SIDED:
+            raise AuditError(f"{where} is used on the side that it does not bound")
         rule = ESTIMATOR_RULES.get(step.rule)
         if step.relation is not Relation.APPROX and (rule is None or not (rule.lower or rule.upper)):
             raise AuditError(f"{where} has no proved direction, and claims {step.relation}")
@@ -118,12 +124,15 @@ def verify(derivation: Derivation, side: Relation, facts: Facts) -> None:
     """Plans and steps over the rationals: identities of cross-entropy vectors, gaps of terms that are never negative."""
     for number, step in enumerate(derivation.steps, 1):
         where = label(number, step)
+        check_premises(facts, step, where)
         check_gap(facts, step.gap, where)
         if not facts.zero(difference(step.relation, step.before, step.after, step.gap)):
             raise AuditError(f"{where}: after - before is not the gap, by what the graphs say")
     for plan in derivation.plans:
         check_plan(facts, plan)
-        if plan.gaps and facts.sign(plan.weight) is not (Sign.NONNEGATIVE if plan.upper is (side is Relation.LE) else Sign.NONPOSITIVE):
+        if plan.gaps and facts.sign(plan.weight) is not (
+            Sign.NONNEGATIVE if plan.upper is (side is Relation.LE) else Sign.NONPOSITIVE
+        ):
             raise AuditError(f"the plan of {plan.term} bounds it from the wrong side: its weight is {plan.weight}")
     if not Expression.of(*((p.weight, p.term) for p in derivation.plans)).same(derivation.objective):
         raise AuditError("the plans are not those of the objective's terms")
@@ -170,7 +179,9 @@ def comparisons(derivation: Derivation, side: Relation) -> Iterator[Step]:
     loose = unproved(derivation)
     for number, step in enumerate(derivation.steps, 1):
         if step.relation is not Relation.APPROX:
-            yield replace(step, rule=label(number, step), before=standing(step.before, loose), after=standing(step.after, loose))
+            yield replace(
+                step, rule=label(number, step), before=standing(step.before, loose), after=standing(step.after, loose)
+            )
     gap = Expression.of(*((g.coefficient, g.term) for g in derivation.gap))
     yield Step("bound - objective", side, derivation.objective, standing(final(derivation), loose), gap)
 

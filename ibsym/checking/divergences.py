@@ -24,6 +24,12 @@ def entropy(p: Array) -> float:
     return float(-_xlogy(p, p).sum())
 
 
+def correlation(p: Array) -> float:
+    """TC(P) = sum_i H(P_i) - H(P), over the axes of P."""
+    parts = [p.sum(axis=tuple(j for j in range(p.ndim) if j != i)) for i in range(p.ndim)]
+    return sum(map(entropy, parts)) - entropy(p)
+
+
 def _kl(p: Array, q: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(p > 0, p * (np.log(p) - np.log(q)), 0.0)

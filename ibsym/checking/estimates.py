@@ -31,33 +31,57 @@ from ibsym.terms.nodes import (
 if TYPE_CHECKING:
     from ibsym.checking.finite import FiniteWorld, Table
 
-STANDING = frozenset(
-    ("density-ratio", "mmd", "sliced-wasserstein", "minibatch-weighted", "minibatch-stratified", "batch-marginal")
-)
-"""Estimates and surrogates that stand for their term, whatever their error in practice."""
+
+def admits(estimate: Estimate) -> bool:
+    """Whether an estimator is one of the term: of a relative entropy, an information, a divergence, a log-marginal."""
+    match estimate.estimator, estimate.term:
+        case "density-ratio" | "dv" | "nwj", RelativeEntropy() | MutualInformation(groups=(_, _)) | TotalCorrelation():
+            return True
+        case "mmd" | "sliced-wasserstein", RelativeEntropy() | TotalCorrelation() | JensenShannon() | FDivergence():
+            return True
+        case "mmd" | "sliced-wasserstein" | "infonce" | "leave-one-out" | "club", MutualInformation(groups=(_, _)):
+            return True
+        case "minibatch-weighted" | "minibatch-stratified", RelativeEntropy() | TotalCorrelation() | MutualInformation(
+            groups=(_, _)
+        ):
+            return True
+        case ("batch-marginal", RelativeEntropy()) | ("logistic", JensenShannon()) | ("dual", FDivergence()):
+            return True
+        case "iwae", ExpectedLog(second=(_,)) | CrossEntropy(second=(_,)):
+            return True
+    return False
+
+
+def side(estimate: Estimate) -> bool | None:
+    """The side from which an estimate bounds its term whatever its critic: True from above, False from below, None neither."""
+    if isinstance(estimate.term, CrossEntropy):
+        return True if estimate.estimator == "iwae" else None
+    return {"leave-one-out": True, "club": True}.get(estimate.estimator, False if estimate.estimator in LOWER else None)
+
+
+LOWER = frozenset(("dv", "nwj", "logistic", "dual", "infonce", "iwae"))
 
 
 def value(world: FiniteWorld, estimate: Estimate) -> float:
     """The estimate's expectation under exact sampling."""
     term, name = estimate.term, estimate.estimator
+    if not admits(estimate):
+        raise IbsymError(f"{name} does not estimate {term}")
+    if side(estimate) is None:
+        return world.value(term)
     match name, term:
-        case _ if name in STANDING:
-            return world.value(term)
-        case "infonce" | "leave-one-out" | "club", MutualInformation(groups=(_, _)):
+        case _, MutualInformation() if name in ("infonce", "leave-one-out", "club"):
             return _pairs(world, name, term)
-        case "dv" | "nwj", RelativeEntropy() | MutualInformation() | TotalCorrelation():
-            p, q = world.pair(term)
-            critic = np.asarray(world.critic(term))
-            return divergences.donsker_varadhan(p, q, critic) if name == "dv" else divergences.dual("kl", p, q, critic)
-        case "logistic", JensenShannon():
-            return divergences.logistic(*world.pair(term), world.critic(term))
-        case "dual", FDivergence():
-            return divergences.dual(term.generator, *world.pair(term), world.critic(term))
-        case "iwae", ExpectedLog(joint, (density,)):
+        case _, ExpectedLog(joint, (density,)):
             return _importance(world, joint, density)
-        case "iwae", CrossEntropy(first, (density,)):
+        case _, CrossEntropy(first, (density,)):
             return -_importance(world, first.head, density)
-    raise IbsymError(f"{name} does not estimate {term}")
+        case "dv", _:
+            return divergences.donsker_varadhan(*world.pair(term), world.critic(term))
+        case "logistic", _:
+            return divergences.logistic(*world.pair(term), world.critic(term))
+    generator = term.generator if isinstance(term, FDivergence) else "kl"
+    return divergences.dual(generator, *world.pair(term), world.critic(term))
 
 
 def _pairs(world: FiniteWorld, name: str, term: MutualInformation) -> float:
@@ -82,7 +106,8 @@ def _pairs(world: FiniteWorld, name: str, term: MutualInformation) -> float:
 def _conditional(pairs: Table) -> Table:
     """j(b|a), nan where a cannot happen."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.divide(pairs, pairs.sum(axis=1, keepdims=True))
+        conditional: Table = pairs / pairs.sum(axis=1, keepdims=True)
+    return conditional
 
 
 def _mean_log(weights: Table, logs: Table) -> float:

@@ -13,6 +13,7 @@ from itertools import combinations
 
 import sympy
 
+from ibsym.checking.estimates import admits, side
 from ibsym.derivation.model import Plan
 from ibsym.errors import AuditError
 from ibsym.facts import Relation, Sign
@@ -33,7 +34,7 @@ from ibsym.terms.nodes import (
     TotalCorrelation,
 )
 from ibsym.terms.signs import sign
-from ibsym.terms.vectors import ONE_SIDED, Coordinates, Equation, Span, Vector, combine
+from ibsym.terms.vectors import Coordinates, Equation, Span, Vector, combine
 
 
 def separated(joint: Joint, a: Iterable[str], b: Iterable[str], given: Iterable[str]) -> bool:
@@ -164,7 +165,10 @@ class Facts:
 
     def sign(self, coefficient: sympy.Expr) -> Sign:
         """The sign of a coefficient over its parameters' intervals."""
-        ends = {n: (-math.inf if p.min is None else p.min, math.inf if p.max is None else p.max) for n, p in self.spec.parameters.items()}
+        ends = {
+            n: (-math.inf if p.min is None else p.min, math.inf if p.max is None else p.max)
+            for n, p in self.spec.parameters.items()
+        }
         return sign(coefficient, ends)
 
     def nonnegative(self, term: Term) -> str:
@@ -182,14 +186,8 @@ class Facts:
             case CrossEntropy(second=second):
                 return RowKind.CROSS_ENTROPY.value if all(spec.discrete(v) for d in second for v in d.of) else ""
             case Slack(estimate, upper):
-                proved = one_sided(estimate.estimator)
-                return RowKind.ESTIMATOR.value if proved is upper else ""
+                return RowKind.ESTIMATOR.value if admits(estimate) and side(estimate) is upper else ""
         return ""
-
-
-def one_sided(estimator: str) -> bool | None:
-    """The side from which an estimator bounds its term whatever its critic: True from above, False from below, None if neither."""
-    return False if estimator in ("dv", "nwj", "logistic", "dual") else ONE_SIDED.get(estimator)
 
 
 def check_plan(facts: Facts, plan: Plan) -> None:
@@ -232,6 +230,8 @@ def check_computable(facts: Facts, term: Term) -> None:
     """A term of the bound is an estimate, or an expectation of declared factors whose densities can be evaluated."""
     match term:
         case Estimate():
+            if not admits(term):
+                raise AuditError(f"{term} is part of the bound, and {term.estimator} is no estimator of {term.term}")
             return
         case RelativeEntropy(first, second):
             densities = (first, *second)

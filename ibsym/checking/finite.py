@@ -138,7 +138,8 @@ class FiniteWorld:
         if not density.given:
             return both
         with np.errstate(divide="ignore", invalid="ignore"):
-            return both / self.marginal(density.head, density.given)
+            ratio: Table = both / self.marginal(density.head, density.given)
+        return ratio
 
     def expected_log(self, joint: str, parts: Iterable[tuple[int, Density]]) -> float:
         """E_J of a signed sum of log-densities; infinite where J reaches what a density excludes, nan where it is undefined."""
@@ -168,9 +169,7 @@ class FiniteWorld:
         shape = self.shapes[variable]
         if len(shape) < 2:
             raise IbsymError(f"{variable} has no coordinates in this world: give its size as a tuple")
-        law = self.grid(self.marginal(joint, (variable,)), [(variable,)]).reshape(shape)
-        parts = [law.sum(axis=tuple(j for j in range(law.ndim) if j != i)) for i in range(law.ndim)]
-        return sum(map(divergences.entropy, parts)) - divergences.entropy(law)
+        return divergences.correlation(self.grid(self.marginal(joint, (variable,)), [(variable,)]).reshape(shape))
 
     def pair(self, term: Term) -> tuple[Table, Table]:
         """The two distributions P, Q that a divergence (or an information, as one) compares, over equal axes."""
@@ -288,7 +287,8 @@ def _shapes(spec: Spec, rng: np.random.Generator, sizes: Mapping[str, int | tupl
 
 
 def _normalised(rows: Table) -> Table:
-    return np.divide(rows, rows.sum(axis=1, keepdims=True))
+    shares: Table = rows / rows.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _rows(rng: np.random.Generator, given: int, of: int, style: Style) -> Table:
@@ -297,12 +297,12 @@ def _rows(rng: np.random.Generator, given: int, of: int, style: Style) -> Table:
     picked = np.eye(of)[rng.integers(of, size=given)]
     match style:
         case "dense":
-            return dense
+            return np.asarray(dense, dtype=np.float64)
         case "deterministic":
             return picked
         case "near-singular":
             leak = 10.0 ** -rng.uniform(2, 8)
-            return (1 - leak) * picked + leak * (0.9 * dense + 0.1 / of)
+            return np.asarray((1 - leak) * picked + leak * (0.9 * dense + 0.1 / of))
         case "sparse":
             kept = np.maximum(rng.random((given, of)) < 0.6, picked) * dense
             return _normalised(kept)

@@ -69,12 +69,15 @@ class GaussianWorld:
         """A world drawn from a seed: vectors of one or two coordinates, random weights, offsets and covariances."""
         rng = np.random.default_rng((seed, 97))
         dims = {v: int(rng.integers(1, 3)) for v in spec.variables}
+        unit = np.exp(rng.uniform(-3, 1))  # small units make differential entropies negative
         factors: dict[str, Conditional] = {}
         for factor in {f.text: f for j in spec.joints.values() for f in j.factors if not f.components}.values():
             n, m = (sum(dims[v] for v in names) for names in (factor.of, factor.given))
-            root = rng.normal(size=(n, n)) * 0.7
-            noise = root @ root.T + np.diag(rng.uniform(0.05, 1.0, n))
-            factors[factor.text] = Conditional(factor.of, factor.given, rng.normal(size=(n, m)), rng.normal(size=n), noise)
+            root = rng.normal(size=(n, n))
+            noise = unit**2 * np.exp(rng.uniform(-2, 1)) * (root @ root.T + np.diag(rng.uniform(0.1, 1.0, n)))
+            factors[factor.text] = Conditional(
+                factor.of, factor.given, rng.normal(size=(n, m)), unit * rng.normal(size=n), noise
+            )
         parameters = {n: parameter_value(rng, e.default, e.min, e.max) for n, e in spec.parameters.items()}
         return GaussianWorld(spec, dims, factors, parameters)
 
@@ -147,7 +150,7 @@ class GaussianWorld:
         moments = self.moments(density.head)
         a, b = moments.index(density.of), moments.index(density.given)
         cross, inner = moments.covariance[np.ix_(a, b)], moments.covariance[np.ix_(b, b)]
-        weights = np.linalg.solve(inner, cross.T).T if len(b) else np.zeros((len(a), 0))
+        weights = np.asarray(np.linalg.solve(inner, cross.T).T if len(b) else np.zeros((len(a), 0)), dtype=np.float64)
         offset = moments.mean[a] - weights @ moments.mean[b]
         covariance = moments.covariance[np.ix_(a, a)] - weights @ cross.T
         return Conditional(density.of, density.given, weights, offset, (covariance + covariance.T) / 2)

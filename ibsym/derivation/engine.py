@@ -170,6 +170,8 @@ class _Engine:
             # An upper bound needs est >= term where the weight is positive, est <= term where it is negative; a lower one the reverse.
             above = down if direction is Sign.NONNEGATIVE else not down
             proved = direction is not Sign.UNKNOWN and (rule.upper if above else rule.lower)
+            if use.estimator in ONE_SIDED and not proved:
+                raise unused_estimator(self.spec, use, wanted, state)
             if proved:
                 relation = Relation.LE if down else Relation.GE
                 size = coefficient if direction is Sign.NONNEGATIVE else -coefficient

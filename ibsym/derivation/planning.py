@@ -71,7 +71,8 @@ def asked_term(spec: Spec, use: EstimatorUse) -> Term:
     kinds, example = ESTIMATED[use.estimator]
     plain = not isinstance(term, MutualInformation) or (len(term.groups) == 2 and not term.given)
     marginal = not isinstance(term, RelativeEntropy) or not (term.first.given or any(d.given for d in term.second))
-    if not isinstance(term, kinds) or not plain or not marginal:
+    single = not isinstance(term, ExpectedLog) or len(term.second) == 1
+    if not isinstance(term, kinds) or not plain or not marginal or not single:
         raise SpecError(f"{use.estimator} does not estimate {term}", key=key, remedy=f"it estimates terms such as {example}")
     return term
 

@@ -15,6 +15,7 @@ from ibsym.terms.vectors import Coordinate, Vector, combine
 
 TINY = 1e-9
 MAX_DENOMINATOR = 10_000
+MAX_SUPPORT = 250
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,15 @@ class Column:
     free: bool = False
 
 
-def solve(target: Vector, columns: Sequence[Column]) -> list[Fraction] | None:
+class LimitError(SolverError):
+    """The time limit was reached before there was a verdict."""
+
+
+def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = None) -> list[Fraction] | None:
     """The cheapest multipliers x with target + sum x_k column_k = 0, exactly; None if there are none.
 
-    Raises :class:`SolverError` where the solver gives no verdict or its answer cannot be made exact.
+    Raises :class:`SolverError` where the solver gives no verdict or its answer cannot be made exact, :class:`LimitError` where
+    the time limit (seconds) was reached.
     """
     import numpy as np
     from scipy.optimize import linprog
@@ -56,7 +62,9 @@ def solve(target: Vector, columns: Sequence[Column]) -> list[Fraction] | None:
         return None if np.any(right) else []
     data, rows, places = zip(*entries, strict=True) if entries else ((), (), ())
     matrix = csc_array((data, (rows, places)), shape=(len(keys), len(costs)))
-    answer = linprog(costs, A_eq=matrix, b_eq=right, bounds=(0, None), method="highs")
+    answer = linprog(costs, A_eq=matrix, b_eq=right, bounds=(0, None), method="highs", options={} if time_limit is None else {"time_limit": time_limit})
+    if answer.status == 1:
+        raise LimitError("the time limit of the linear program was reached")
     if answer.status == 2:
         return None
     if answer.status != 0:
@@ -73,6 +81,8 @@ def exact(target: Vector, columns: Sequence[Column], rough: Sequence[float]) -> 
     if not residual(target, columns, near):
         return near
     support = [k for k, x in enumerate(rough) if abs(x) > TINY]
+    if len(support) > MAX_SUPPORT:
+        raise LimitError(f"{len(support)} multipliers are too many to be made exact")
     solved = _gauss(target, [columns[k].vector for k in support])
     if solved is not None:
         found = [Fraction(0)] * len(columns)

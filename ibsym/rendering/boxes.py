@@ -126,17 +126,13 @@ def joined(separator: Mark, items: tuple[Box, ...]) -> Box:
     return row(*spread[1:])
 
 
-def symbols(text: str) -> float:
-    return 0.55 * len(text)
-
-
 def width(box: Box) -> float:
     """A rough width in em, enough to decide where a line breaks."""
     match box:
         case Letter():
             return 0.6
         case Word(text):
-            return symbols(text)
+            return 0.55 * len(text)
         case Number(text):
             return 0.5 * len(text)
         case Mark.EQ | Mark.LE | Mark.GE | Mark.APPROX | Mark.IN | Mark.CHAIN:

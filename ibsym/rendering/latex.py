@@ -6,7 +6,6 @@ its premises and what was dropped. Only amsmath and amssymb are needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from ibsym.derivation.model import Constraint, Derivation, Plan, Step
@@ -14,11 +13,12 @@ from ibsym.rendering import notation, outline
 from ibsym.rendering.boxes import Box, Mark, row
 from ibsym.rendering.templating import render
 from ibsym.rendering.tex import beside, citation, phrase, tex, words
-from ibsym.terms.nodes import Expression, Term, Weighted
+from ibsym.terms.nodes import Expression, Term
 
 NARROW, WIDE = 27.5, 35.0  # em: article's own text width at 10 pt, and the document's
-CONTINUED, REASON = " \\notag \\\\*\n", " \\\\*[-0.4ex]\n"
-CHARACTERS = 2.3  # of small text in an em of mathematics
+INFINITY = r"\infty"
+BROKEN, CONTINUED, REASON = " \\\\\n", " \\notag \\\\*\n", " \\\\*[-0.4ex]\n"
+CHARACTERS = 2.5  # of small text in an em of mathematics
 
 
 class Line(NamedTuple):
@@ -65,10 +65,13 @@ def document(derivation: Derivation) -> str:
         "variables": [f"${tex(row(notation.value(v), Mark.IN, notation.space(s)))}$" for v, s in spec.variables.items()],
         "joints": [tex(notation.joint(j.name, j.variables, j.factors, j.rooted)).strip() for j in outline.joints(derivation)],
         "families": [
-            Line(f"${tex(notation.density(f))}$", words(outline.family(f.family))) for f in outline.factors(derivation) if f.family is not None
+            Line(f"${tex(notation.density(f))}$", words(outline.family(f.family)))
+            for f in outline.factors(derivation)
+            if f.family is not None
         ],
         "parameters": [
-            Line(f"${tex(notation.name(p.name))} \\in {p.interval.replace('inf', chr(92) + 'infty')}$", p.default) for p in outline.parameters(derivation)
+            Line(f"${tex(notation.name(p.name))} \\in {p.interval.replace('inf', INFINITY)}$", p.default)
+            for p in outline.parameters(derivation)
         ],
         "body": _body(derivation, WIDE),
         "certificate": [_identity(p) for p in outline.plans(derivation)],
@@ -82,12 +85,15 @@ def _body(derivation: Derivation, limit: float) -> str:
         "chain": _chain(derivation, limit, r"\small ", rf"{tex(Mark.OBJECTIVE)} &= "),
         "verdict": words(outline.verdict(derivation)),
         "bound": [
-            Line(f"${_weighted(b.coefficient, b.term)}$", words("; ".join(filter(None, (outline.treatment(b), outline.remark(b))))))
+            Line(
+                f"${_weighted(b.coefficient, b.term)}$",
+                words("; ".join(filter(None, (outline.treatment(b), outline.remark(b))))),
+            )
             for b in derivation.bound
         ],
-        "gap_lead": words(outline.gap_lead(derivation)),
+        "gap_lead": words(outline.gap_lead(derivation)).capitalize(),
         "gap": [Line(f"${_weighted(g.coefficient, g.term)}$", words(outline.closable(g))) for g in derivation.gap],
-        "constants": f"${expression(derivation.constants)}$" if len(derivation.constants) else "",
+        "constants": _running(derivation.constants) if len(derivation.constants) else "",
         "constraints": [_constraint(c, limit) for c in derivation.constraints],
         "conditions": [phrase(notation.prose(c)) for c in outline.conditions(derivation)],
         "sources": "; ".join(map(citation, outline.sources(derivation))),
@@ -98,11 +104,16 @@ def _body(derivation: Derivation, limit: float) -> str:
 def _objective(derivation: Derivation) -> str:
     lines = outline.folded(notation.pieces(derivation.objective), WIDE - 4.0)
     sense = {"minimize": r"\min", "maximize": r"\max"}[derivation.spec.sense]
-    return _rows(rf"&{sense}\quad ", lines, r" \\ ")
+    return _rows(rf"&{sense}\quad ", lines, BROKEN)
 
 
 def _weighted(coefficient: object, item: Term) -> str:
     return expression(Expression.of((coefficient, item)))
+
+
+def _running(item: Expression) -> str:
+    """A sum in running text, which may break before a sign."""
+    return " ".join(("${}" if i else "$") + tex(piece).rstrip() + "$" for i, piece in enumerate(notation.pieces(item)))
 
 
 def _comment(text: str) -> str:
@@ -126,7 +137,11 @@ def _chain(derivation: Derivation, limit: float, size: str, opening: str) -> str
         else:
             block = _rows(rf"&{relation} ", outline.folded(notation.pieces(step.after), limit), CONTINUED)
         blocks.append("".join([block, *(REASON + rf"&\qquad\text{{{size}{line}}} \notag" for line in _reason(step, limit))]))
-    return "\\begin{align}\n" + " \\\\[0.8ex]\n".join(blocks) + "\n\\end{align}"
+    return (
+        "\\begin{align}\n"
+        + " \\\\*[0.8ex]\n".join([blocks[0], " \\\\[0.8ex]\n".join(blocks[1:])] if blocks[1:] else blocks)
+        + "\n\\end{align}"
+    )
 
 
 def _reason(step: Step, limit: float) -> list[str]:
@@ -138,7 +153,8 @@ def _reason(step: Step, limit: float) -> list[str]:
     printed = [tex(row(*line)).strip() for line in dropped]
     ends = ["", *[""] * (len(printed) - 1)]
     ends[-1] = r" \ge 0"
-    return _filled("; ".join(about), limit) + [f"{'' if i else 'dropped: '}${line}{end}$" for i, (line, end) in enumerate(zip(printed, ends, strict=False))]
+    opened = ["dropped: ", *[""] * len(printed)]
+    return _filled("; ".join(about), limit) + [f"{a}${b}{c}$" for a, b, c in zip(opened, printed, ends, strict=False)]
 
 
 def _filled(text: str, limit: float) -> list[str]:
@@ -165,22 +181,12 @@ def _constraint(constraint: Constraint, limit: float) -> Line:
     inner = constraint.derivation
     held = f"${expression(inner.objective)} \\le {tex(notation.coefficient(constraint.budget))}$"
     multiplier = f"${tex(notation.name(constraint.critic.multiplier or ''))}$"
-    return Line(f"The critic sees its samples through {through} and is held to {held} by the multiplier {multiplier}:", _chain(inner, limit, r"\small ", "&"))
+    said = f"The critic sees its samples through {through} and is held to {held} by the multiplier {multiplier}:"
+    return Line(said, _chain(inner, limit, r"\small ", "&"))
 
 
 def _identity(plan: Plan) -> Line:
     """term + sum lambda g = sum t c: the certificate as an identity, and the facts of the graphs that it rests on."""
-    sign = 1 if plan.upper else -1
-    left = Expression(tuple(Weighted(c, t) for c, t in ((1, plan.term), *((sign * x, r.term) for x, r in plan.gaps))))
-    right = Expression.of(*((x, c.term) for x, c in plan.computed))
-    lines = outline.folded(notation.pieces(_exact(left)), WIDE)
-    printed = _rows("&", lines, " \\\\\n") + " \\\\\n" + _rows("&= ", outline.folded(notation.pieces(_exact(right)), WIDE), " \\\\\n")
-    return Line(printed, "; ".join(_facts(plan)))
-
-
-def _exact(item: Expression) -> Expression:
-    return Expression.of(*((w.coefficient, w.term) for w in item))
-
-
-def _facts(plan: Plan) -> Iterable[str]:
-    return [phrase(notation.prose(p)) for p in outline.unique(e.premise for _, e in plan.equations)]
+    left, right = (outline.folded(notation.pieces(side), WIDE) for side in outline.identity(plan))
+    facts = (phrase(notation.prose(p)) for p in outline.unique(e.premise for _, e in plan.equations))
+    return Line(_rows("&", left, BROKEN) + BROKEN + _rows("&= ", right, BROKEN), "; ".join(facts))

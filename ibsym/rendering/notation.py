@@ -34,13 +34,9 @@ from ibsym.terms.nodes import (
     Weighted,
 )
 
-GREEK = dict(
-    zip(
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau upsilon phi chi psi omega lam Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split(),
-        "αβγδϵζηθικμνξπρστυϕχψωλΓΔΘΛΞΠΣΥΦΨΩ",
-        strict=True,
-    )
-)
+_SPELLED = """alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau upsilon phi chi psi omega lam
+Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"""
+GREEK = dict(zip(_SPELLED.split(), "αβγδϵζηθικμνξπρστυϕχψωλΓΔΘΛΞΠΣΥΦΨΩ", strict=True))
 HATS = {"hat": Hat.HAT, "tilde": Hat.TILDE, "bar": Hat.BAR}
 RELATIONS = {Relation.EQ: Mark.EQ, Relation.LE: Mark.LE, Relation.GE: Mark.GE, Relation.APPROX: Mark.APPROX}
 
@@ -97,6 +93,7 @@ def head(text: str) -> Box:
 
 
 def subscript(joint: str) -> Box:
+    """A joint's name under a quantity."""
     return name(joint, Style.UPRIGHT)
 
 
@@ -122,6 +119,7 @@ def density(item: Density | Factor) -> Box:
 
 
 def product(items: tuple[Density, ...] | tuple[Factor, ...]) -> Box:
+    """Densities side by side."""
     return joined(Mark.THIN, tuple(density(i) for i in items))
 
 
@@ -178,8 +176,8 @@ def anatomy(item: Term) -> Anatomy:
             return Anatomy(Mark.EXPECTATION, (Fence("[]", row(Mark.LOG, product(second))),), subscript(joint))
         case Estimate(inner, estimator):
             parts = anatomy(inner)
-            label: Box = Word(estimator, Style.TEXT)
-            return replace(parts, symbol=Accent(Hat.WIDE, parts.symbol), sup=label if parts.sup is None else joined(Mark.COMMA, (label, parts.sup)))
+            labels: tuple[Box, ...] = (Word(estimator, Style.TEXT), *(() if parts.sup is None else (parts.sup,)))
+            return replace(parts, symbol=Accent(Hat.WIDE, parts.symbol), sup=joined(Mark.COMMA, labels))
         case Slack(estimate, upper):
             low, high = (estimate.term, estimate) if upper else (estimate, estimate.term)
             return Anatomy(Fence("()", row(term(high), Mark.MINUS, term(low))), ())
@@ -191,7 +189,9 @@ def term(item: Term) -> Box:
     return anatomy(item).box
 
 
-def number(x: sympy.Rational) -> Box:
+def number(x: sympy.Rational | int) -> Box:
+    """A rational number, its sign in front."""
+    x = sympy.Rational(x)
     digits = Number(str(abs(x.p)))
     size: Box = digits if x.q == 1 else Quotient(digits, Number(str(x.q)))
     return row(Mark.NEGATIVE, size) if x < 0 else size
@@ -255,6 +255,7 @@ def pieces(expression: Expression) -> tuple[Box, ...]:
 
 
 def expression(item: Expression) -> Box:
+    """A sum of terms."""
     return row(*pieces(item))
 
 
@@ -299,7 +300,11 @@ _FORMULA = re.compile(
     rf"|(?<= in )(?P<where>[a-z]\w*)\b(?=$|;)|(?<=factor of )(?P<owner>\w+)"
     r"|(?P<ge>>=)|(?P<le><=)"
 )
-_KINDS = {"KL": RelativeEntropy, "CE": CrossEntropy, "JS": JensenShannon}
+_KINDS: dict[str, type[RelativeEntropy | CrossEntropy | JensenShannon]] = {
+    "KL": RelativeEntropy,
+    "CE": CrossEntropy,
+    "JS": JensenShannon,
+}
 
 
 def prose(text: str) -> Phrase:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+
+import sympy
 
 from ibsym.derivation.model import BoundTerm, Derivation, GapTerm, Plan, Step
 from ibsym.facts import Relation
@@ -11,10 +14,10 @@ from ibsym.rendering.boxes import Box, width
 from ibsym.rules.catalogue import ESTIMATOR_RULES
 from ibsym.spec.families import FamilyUse
 from ibsym.spec.graphs import Factor, Joint
-from ibsym.terms.nodes import Weighted
+from ibsym.terms.nodes import Expression, Weighted
 
 SENSES = {"minimize": "Minimise", "maximize": "Maximise"}
-COMPUTED = {"closed-form": "closed form", "sampled": "samples of the joint"}
+COMPUTED = {"closed-form": "in closed form", "sampled": "from samples of the joint"}
 CLOSABLE = {True: "closable", False: "not closable"}
 MODELS = {
     "value": "the model minimises the value",
@@ -25,6 +28,7 @@ MODELS = {
 
 
 def unique(items: Iterable[str]) -> tuple[str, ...]:
+    """The items once each, in order of first appearance."""
     return tuple(dict.fromkeys(items))
 
 
@@ -81,18 +85,22 @@ def verdict(derivation: Derivation) -> str:
 def gap_lead(derivation: Derivation) -> str:
     """What the list of dropped terms is."""
     if not derivation.gap:
-        return "Nothing was dropped."
+        return "nothing was dropped"
     return {
-        Relation.LE: "The bound exceeds the objective by exactly",
-        Relation.GE: "The objective exceeds the bound by exactly",
-    }.get(derivation.relation, "What the proved steps dropped:")
+        Relation.LE: "the bound exceeds the objective by exactly",
+        Relation.GE: "the objective exceeds the bound by exactly",
+    }.get(derivation.relation, "what the proved steps dropped")
+
+
+def estimator(item: BoundTerm) -> str:
+    """How code computes a term of the bound, by the name that JSON has for it, with options."""
+    options = ", ".join(f"{k} = {_plain(v)}" for k, v in item.options)
+    return f"{item.estimator} ({options})" if options else item.estimator
 
 
 def treatment(item: BoundTerm) -> str:
-    """How code computes a term of the bound."""
-    options = ", ".join(f"{k} = {_plain(v)}" for k, v in item.options)
-    words = COMPUTED.get(item.estimator, item.estimator)
-    return f"{words} ({options})" if options else words
+    """The same in words."""
+    return COMPUTED.get(item.estimator, estimator(item))
 
 
 def remark(item: BoundTerm) -> str:
@@ -102,11 +110,18 @@ def remark(item: BoundTerm) -> str:
 
 
 def closable(item: GapTerm) -> str:
+    """Whether a perfect model would close this part of the gap."""
     return CLOSABLE[item.closable]
 
 
 def _plain(value: object) -> str:
-    return ", ".join(map(_plain, value)) if isinstance(value, tuple | list) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        ", ".join(map(_plain, value))
+        if isinstance(value, tuple | list)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def family(use: FamilyUse) -> str:
@@ -125,6 +140,7 @@ class Parameter:
 
 
 def parameters(derivation: Derivation) -> tuple[Parameter, ...]:
+    """The spec's parameters in order of declaration."""
     found = []
     for name, entry in derivation.spec.parameters.items():
         low = "(-inf" if entry.min is None else f"[{entry.min:g}"
@@ -152,7 +168,20 @@ def factors(derivation: Derivation) -> tuple[Factor, ...]:
 
 
 def plans(derivation: Derivation) -> tuple[Plan, ...]:
-    return tuple(p for d in wholes(derivation) for p in d.plans)
+    """The certificates of all terms, constraints included; a term that is kept as it stands needs none."""
+    found = [p for d in wholes(derivation) for p in d.plans]
+    return tuple(p for p in found if len(set(identity(p))) == 2)
+
+
+def identity(plan: Plan) -> tuple[Expression, Expression]:
+    """The two sides of a certificate: the term with its non-negative rows, and what is computed."""
+    sign = 1 if plan.upper else -1
+    left = Expression.of((1, plan.term), *((sign * _rational(x), r.term) for x, r in plan.gaps))
+    return left, Expression.of(*((_rational(x), c.term) for x, c in plan.computed))
+
+
+def _rational(x: Fraction) -> sympy.Rational:
+    return sympy.Rational(x.numerator, x.denominator)
 
 
 def folded(pieces: tuple[Box, ...], limit: float, indent: float = 2.0) -> list[tuple[Box, ...]]:

@@ -18,7 +18,14 @@ def template_folders() -> list[Path]:
 @cache
 def _environment(suffix: str) -> Environment:
     if suffix == "html":
-        return Environment(loader=FileSystemLoader(template_folders()), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True, keep_trailing_newline=True)
+        return Environment(
+            loader=FileSystemLoader(template_folders()),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            autoescape=True,
+            keep_trailing_newline=True,
+        )
     return Environment(
         loader=FileSystemLoader(template_folders()),
         undefined=StrictUndefined,

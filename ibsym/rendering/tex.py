@@ -52,7 +52,8 @@ def tex(box: Box) -> str:
             left, right = _BRACKETS[brackets]
             return beside(left, tex(body), right)
         case Script(base, sub, sup):
-            return (tex(base).strip() + (f"_{{{tex(sub).strip()}}}" if sub is not None else "") + (f"^{{{tex(sup).strip()}}}" if sup is not None else ""))
+            scripts = "".join(f"{mark}{{{tex(b).strip()}}}" for mark, b in (("_", sub), ("^", sup)) if b is not None)
+            return tex(base).strip() + scripts
         case Accent(hat, base):
             return rf"\{hat.value}{{{tex(base).strip()}}}"
         case Quotient(over, under):

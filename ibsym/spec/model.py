@@ -324,6 +324,17 @@ class _Builder:
         names = {v for f in factors for v in (*f.of, *f.given)}
         return Joint(name, tuple(factors), spec.ordered(names), rooted)
 
+    def inside(self, name: str) -> set[str]:
+        """The joints that a joint's mixtures are made of, directly or through others."""
+        found: set[str] = set()
+        pending = [name]
+        while pending:
+            parts = self.syntax.get(pending.pop(), ())
+            heads = {d.head for part in parts if isinstance(part, MixtureSyntax) for _, d in part.parts}
+            pending += heads - found
+            found |= heads
+        return found
+
     def mixture(self, name: str, part: MixtureSyntax, key: str) -> Factor:
         spec = self.spec
         components: list[Component] = []
@@ -334,6 +345,9 @@ class _Builder:
             of = tuple(spec.resolve(v, key, density.column, capital=False) for v in density.of)
             if density.given or (density.head not in self.syntax and density.head not in spec.sources) or density.head == name:
                 spec.fail(f"{density} is no marginal of another joint", key=key, remedy="a marginal such as data(x) or p(x)", column=density.column)
+            if name in self.inside(density.head):
+                what = f"the mixture of {name} contains itself, through {density}"
+                spec.fail(what, key=key, remedy="components that do not lead back", column=density.column)
             if set(of) != {spec.resolve(v, key, capital=False) for v in part.parts[0][1].of}:
                 spec.fail(f"the components of {part} differ in their variables", key=key, remedy="the same variables in each", column=density.column)
             components.append(Component(weight, density.head, spec.ordered(of)))

@@ -100,7 +100,8 @@ class Coordinates:
             if joint.name not in spec.sources:
                 for factor in joint.factors:
                     owners[factor] = owners.get(factor, 0) + (1 if joint.rooted else 2)
-        self._named = {f for f, n in owners.items() if n > 1 and f.given}
+        rooted = {f for j in spec.joints.values() if j.rooted for f in j.factors}
+        self._named = {f for f, n in owners.items() if n > 1 and (f.given or f not in rooted)}
 
     def samplers(self, name: str) -> tuple[tuple[Fraction, Joint], ...]:
         """The joint as a mixture of products: one part of weight 1 unless a factor is a mixture."""

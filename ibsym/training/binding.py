@@ -26,16 +26,13 @@ DEFAULT_LABELLED = 100
 
 @dataclass(frozen=True)
 class Binding:
-    """Each source's rows, to train on and held out; the size of every named dimension; the choices in words."""
+    """Each source's rows, to train on and held out; every named dimension's size; image variables' height and width; notes in words."""
 
     train: dict[str, Rows]
     held_out: dict[str, Rows]
     sizes: dict[str, int]
+    views: dict[str, tuple[int, int]]
     notes: tuple[str, ...]
-
-    def shape(self, spec: Spec, variable: str) -> tuple[int, ...]:
-        """Axes of one code of the variable."""
-        return shape_of(spec, variable, self.sizes)
 
 
 def shape_of(spec: Spec, variable: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -85,7 +82,8 @@ class _Binder:
             held_out[name] = self.rows(name, self.images.held_out, strips)
         for variable in dict.fromkeys(v for f in spec.sources.values() for v in f.of):
             self.notes.append(f"{variable} <- {self.what(variable, strips)}")
-        return Binding(train, held_out, self.sizes, tuple(self.notes))
+        views = {v: (self.images.height, last - first) for v, (first, last) in strips.items()}
+        return Binding(train, held_out, self.sizes, views, tuple(self.notes))
 
     def check_sources(self) -> str | None:
         """The one source that sees the label; a variable of a kind that no image or label is, is refused."""

@@ -1,0 +1,68 @@
+"""The answer to a claim: a proof, a counterexample, or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ibsym.checking.counterexamples import Counterexample, search
+from ibsym.facts import Fact
+from ibsym.proving.prover import Problem, Proof, decide
+
+AXIOMS = ("zhang-yeung",)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of a claim; ``bool()`` raises, since "not proved" is not "false"."""
+
+    claim: str
+    premises: tuple[str, ...]
+    status: str
+    proofs: tuple[Proof, ...]
+    counterexample: Counterexample | None
+
+    @property
+    def proved(self) -> bool:
+        return self.status == "proved"
+
+    @property
+    def certificate(self) -> list[dict[str, object]] | None:
+        """For each direction the exact identity: difference = sum of multiplier * quantity, each zero or non-negative."""
+        if not self.proved:
+            return None
+        return [
+            {
+                "difference": p.difference,
+                "items": [
+                    {"multiplier": str(i.multiplier), "quantity": i.quantity, "reason": i.reason, "zero": i.zero}
+                    for i in p.items
+                ],
+            }
+            for p in self.proofs
+        ]
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "an Answer has no truth value: read .proved and .counterexample, for what is not proved need not be false"
+        )
+
+
+def answer(
+    claim: str,
+    given: Sequence[str] = (),
+    *,
+    continuous: bool = False,
+    axioms: Sequence[str] = (),
+    time_limit: float = 60.0,
+    seconds: float = 2.0,
+) -> Answer:
+    """Proves or refutes ``0 <= right - left`` for a linear information (in)equality; see :func:`ibsym.prove`."""
+    problem = Problem.read(claim, given)
+    verdict = decide(problem, continuous=continuous, axioms=axioms, time_limit=time_limit)
+    if verdict.provable is Fact.TRUE:
+        return Answer(claim, tuple(given), "proved", verdict.proofs, None)
+    found = None if continuous else search(problem, seconds=seconds)
+    if found is not None:
+        return Answer(claim, tuple(given), "refuted", (), found)
+    return Answer(claim, tuple(given), verdict.note, (), None)

@@ -1,0 +1,236 @@
+"""Counterexamples: small distributions, found by search, that satisfy the premises exactly and violate the claim strictly.
+
+Probabilities are rationals, so every expected log-probability is a rational combination of logarithms of primes. These are
+linearly independent over the rationals: a combination is zero if and only if its coefficients are, and the sign of any other is
+decided by interval arithmetic.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from math import log
+from typing import TypeAlias
+
+from ibsym.proving.claims import Chain
+from ibsym.proving.prover import Problem, differences, reading
+from ibsym.terms.vectors import Vector
+
+Table: TypeAlias = dict[tuple[int, ...], Fraction]
+Logs: TypeAlias = dict[int, Fraction]
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """Tables by joint (one, named "", where the claim names none), and the negative difference in nats."""
+
+    variables: tuple[str, ...]
+    tables: Mapping[str, Table]
+    difference: float
+
+    def record(self) -> dict[str, object]:
+        """Plain values for JSON, probabilities as fractions."""
+        return {
+            "variables": list(self.variables),
+            "joints": {j: [{"values": list(v), "probability": str(p)} for v, p in t.items()] for j, t in self.tables.items()},
+            "difference": self.difference,
+        }
+
+
+@cache
+def factors(n: int) -> tuple[tuple[int, int], ...]:
+    """The primes of n with their exponents."""
+    found, p = [], 2
+    while p * p <= n:
+        k = 0
+        while n % p == 0:
+            n, k = n // p, k + 1
+        if k:
+            found.append((p, k))
+        p += 1
+    return (*found, (n, 1)) if n > 1 else tuple(found)
+
+
+class World:
+    """Finite tables in which coordinates have exact values."""
+
+    def __init__(self, variables: Sequence[str], tables: Mapping[str, Table]):
+        self.variables, self.tables = tuple(variables), tables
+        self._margins: dict[tuple[str, tuple[int, ...]], Table] = {}
+
+    def marginal(self, joint: str, places: tuple[int, ...]) -> Table:
+        key = (joint, places)
+        if key not in self._margins:
+            total: Table = {}
+            for values, p in self.tables[joint].items():
+                part = tuple(values[i] for i in places)
+                total[part] = total.get(part, Fraction(0)) + p
+            self._margins[key] = total
+        return self._margins[key]
+
+    def logs(self, sampler: str, model: str, places: tuple[int, ...]) -> Logs | None:
+        """E_sampler[log model] over some variables as coefficients of log p for primes p; None where it is minus infinity."""
+        other = self.marginal(model, places)
+        total: Logs = {}
+        for values, p in self.marginal(sampler, places).items():
+            q = other.get(values, Fraction(0))
+            if not q:
+                return None
+            for number, sign in ((q.numerator, 1), (q.denominator, -1)):
+                for prime, k in factors(number):
+                    total[prime] = total.get(prime, Fraction(0)) + sign * k * p
+        return total
+
+    def value(self, vector: Vector) -> Logs | None:
+        """The exact value of a combination of coordinates."""
+        total: Logs = {}
+        for key, c in vector.items():
+            if key[0] == "H":
+                (joint,) = self.tables
+                places, sampler, model, c = tuple(i for i in range(len(self.variables)) if key[1] >> i & 1), joint, joint, -c  # type: ignore[operator]
+            else:
+                sampler, model = (str(k[0]).split("(", 1)[0] for k in key[:2])  # type: ignore[index]
+                place = {v.casefold(): i for i, v in enumerate(self.variables)}
+                places = tuple(sorted(place[v] for v in key[2]))  # type: ignore[attr-defined]
+            part = self.logs(sampler, model, places)
+            if part is None:
+                return None
+            for prime, x in part.items():
+                total[prime] = total.get(prime, Fraction(0)) + c * x
+        return {p: x for p, x in total.items() if x}
+
+
+def sign(logs: Logs) -> int:
+    """The exact sign of sum x_p log p, by interval arithmetic; 0 only for the empty sum."""
+    if not logs:
+        return 0
+    rough = sum(float(x) * log(p) for p, x in logs.items())
+    if abs(rough) > 1e-6 * sum(abs(float(x)) * log(p) for p, x in logs.items()):
+        digits = 30
+    else:
+        digits = 200
+    from mpmath import iv
+
+    before = iv.dps
+    try:
+        iv.dps = digits
+        total = sum((iv.mpf(x.numerator) / x.denominator * iv.log(iv.mpf(p)) for p, x in logs.items()), iv.mpf(0))
+        return 1 if total.a > 0 else -1 if total.b < 0 else 0
+    finally:
+        iv.dps = before
+
+
+def search(problem: Problem, *, seconds: float = 2.0, seed: int = 0) -> Counterexample | None:
+    """A counterexample to the claim, or None where none was found in the time."""
+    source = random.Random(seed)  # noqa: S311  no secrets here
+    read = reading(problem)
+    targets = [read.vector(d) for d in problem.differences()]
+    premises = [(read.vector(d), s.syntax.relation == "=") for s in problem.premises for d in differences(s)[:1]]
+    deadline = time.monotonic() + seconds
+    for tables in _candidates(problem, source):
+        if time.monotonic() > deadline:
+            return None
+        world = World(problem.variables, tables)
+        for target in targets:
+            if (
+                _rough(world, target) < -1e-9
+                and all(_holds(world, v, zero) for v, zero in premises)
+                and all(_markov(world, c) for c in problem.chains)
+            ):
+                exact = world.value(target)
+                if exact is not None and sign(exact) < 0:
+                    return Counterexample(problem.variables, tables, sum(float(x) * log(p) for p, x in exact.items()))
+    return None
+
+
+def _rough(world: World, target: Vector) -> float:
+    value = world.value(target)
+    return 0.0 if value is None else sum(float(x) * log(p) for p, x in value.items())
+
+
+def _holds(world: World, vector: Vector, zero: bool) -> bool:
+    value = world.value(vector)
+    return value is not None and (not value if zero else sign(value) >= 0)
+
+
+def _markov(world: World, chain: Chain) -> bool:
+    """p(a,b,c) p(b) = p(a,b) p(b,c) in rationals, for every middle group of the chain."""
+    place = {v.casefold(): i for i, v in enumerate(world.variables)}
+    joint = chain.joint or next(iter(world.tables))
+    groups = [tuple(place[n.casefold()] for n in g) for g in chain.groups]
+    for m in range(1, len(groups) - 1):
+        a, b, c = sum(groups[:m], ()), groups[m], sum(groups[m + 1 :], ())
+        pb, pab, pbc, pabc = (world.marginal(joint, s) for s in (b, a + b, b + c, a + b + c))
+        for va in {k[: len(a)] for k in pab}:
+            for vb, p in pb.items():
+                for vc in {k[len(b) :] for k in pbc}:
+                    if pabc.get(va + vb + vc, Fraction(0)) * p != pab.get(va + vb, Fraction(0)) * pbc.get(vb + vc, Fraction(0)):
+                        return False
+    return True
+
+
+def _candidates(problem: Problem, source: random.Random) -> Iterator[dict[str, Table]]:
+    """Distributions to try, for ever: linear codes, small supports, tables along the chains."""
+    heads = problem.joints or ("",)
+    n = len(problem.variables)
+    for _ in range(100):
+        yield {h: _linear_code(problem, n, source, h) for h in heads}
+    while True:
+        for make in (_linear_code, _linear_code, _small_support, _linear_code, _along_chains):
+            yield {h: make(problem, n, source, h) for h in heads}
+
+
+def _linear_code(problem: Problem, n: int, source: random.Random, head: str) -> Table:
+    """Every variable is a few parities of the same fair bits: all entropies are whole numbers of bits."""
+    k = source.randint(1, 3 if n > 3 else 2)
+    parities = [[source.randrange(1 << k) for _ in range(source.choice((0, 1, 1, 1, 2)))] for _ in range(n)]
+    table: Table = {}
+    for word in range(1 << k):
+        values = tuple(sum(((word & mask).bit_count() & 1) << i for i, mask in enumerate(masks)) for masks in parities)
+        table[values] = table.get(values, Fraction(0)) + Fraction(1, 1 << k)
+    return table
+
+
+def _small_support(problem: Problem, n: int, source: random.Random, head: str) -> Table:
+    """A few points with small whole weights; the full cube where several joints must be absolutely continuous."""
+    if len(problem.joints) > 1 and n <= 4:
+        points = [tuple(i >> k & 1 for k in range(n)) for i in range(1 << n)]
+    else:
+        points = [tuple(source.randrange(3) for _ in range(n)) for _ in range(source.randint(2, 6))]
+    weights = [source.randint(1, 6) for _ in points]
+    table: Table = {}
+    for point, weight in zip(points, weights, strict=True):
+        table[point] = table.get(point, Fraction(0)) + Fraction(weight, sum(weights))
+    return table
+
+
+def _along_chains(problem: Problem, n: int, source: random.Random, head: str) -> Table:
+    """Binary variables, each drawn from the one before it in a chain, or on its own."""
+    place = {v.casefold(): i for i, v in enumerate(problem.variables)}
+    parent: dict[int, int] = {}
+    order: list[int] = []
+    for chain in problem.chains:
+        if chain.joint in (None, head):
+            names = [place[g[0].casefold()] for g in chain.groups]
+            for before, after in zip(names, names[1:], strict=False):
+                if after not in order and after != before:
+                    parent.setdefault(after, before)
+            order += [i for i in names if i not in order]
+    order += [i for i in range(n) if i not in order]
+    if n > 8:
+        return _linear_code(problem, n, source, head)
+    table: dict[tuple[int, ...], Fraction] = {(0,) * n: Fraction(1)}
+    for i in order:
+        flip = [Fraction(source.randint(0 if len(problem.joints) < 2 else 1, 4), 5) for _ in range(2)]
+        grown: Table = {}
+        for values, p in table.items():
+            one = flip[values[parent[i]]] if i in parent else flip[0]
+            for bit, q in ((1, one), (0, 1 - one)):
+                if q:
+                    grown[(*values[:i], bit, *values[i + 1 :])] = p * q
+        table = grown
+    return table

@@ -1,0 +1,9 @@
+"""One file per distribution: log-density, entropy and relative entropies as SymPy, in forms that stay right at the extremes."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

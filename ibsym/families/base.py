@@ -1,0 +1,174 @@
+"""Laws: families at named parameters, and the registries of their formulas.
+
+A formula is a SymPy expression over the symbols of one law or two, with :mod:`ibsym.families.functions`; it comes
+with a line of mathematics for the reader of the emitted code. Each distribution has a file of its own, which registers
+its log-density, its entropy and the relative entropies that have a closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import sympy
+
+from ibsym.errors import EmissionError
+from ibsym.families.functions import EventSum
+from ibsym.spec.families import FamilyUse
+from ibsym.spec.spaces import Space
+
+VALUE = sympy.Symbol("value", real=True)
+SIZE = sympy.Symbol("size", positive=True, integer=True)
+CLASSES = sympy.Symbol("classes", positive=True, integer=True)
+POSITIVE_ROLES = ("scale", "concentration")
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An expression, and the same in a line of mathematics."""
+
+    expression: sympy.Expr
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A family on a space, its parameters as symbols; ``mark`` tells the second law of a pair from the first.
+
+    ``soft`` says that a categorical value comes as weights of the classes, from a relaxation, and not as an index.
+    """
+
+    family: FamilyUse
+    space: Space
+    mark: str = ""
+    soft: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.family.name
+
+    def parameter(self, role: str) -> sympy.Symbol:
+        """The symbol of a learned parameter."""
+        if role in POSITIVE_ROLES:
+            return sympy.Symbol(role + self.mark, positive=True)
+        return sympy.Symbol(role + self.mark, real=True)
+
+    def number(self, option: str) -> sympy.Rational:
+        """A fixed number among the options, as the decimal fraction that was written."""
+        return exact(self.family.option(option))
+
+    @property
+    def symbols(self) -> dict[str, sympy.Symbol]:
+        """Role to symbol, of every learned parameter."""
+        return {role: self.parameter(role) for role in self.family.parameters}
+
+
+def exact(number: object) -> sympy.Rational:
+    """The decimal fraction that a float prints as.
+
+    >>> exact(0.1), exact(2.0)
+    (1/10, 2)
+    """
+    return sympy.Rational(Fraction(str(number)))
+
+
+def parameter_axes(family: FamilyUse, role: str, space: Space) -> tuple[str, ...]:
+    """The axes of one parameter, after those of the rows.
+
+    >>> from ibsym.spec.families import FAMILIES
+    >>> parameter_axes(FamilyUse(FAMILIES["full-normal"]), "cholesky", Space.parse("real[L]"))
+    ('L', 'L')
+    """
+    if role == "concentration":
+        return ()
+    if family.name == "normal-mixture":
+        components = str(family.option("components"))
+        return (components,) if role == "logits" else (components, *space.dims)
+    if role == "cholesky":
+        return (*space.dims, *space.dims)
+    return space.dims
+
+
+Density = Callable[[Law], Formula]
+Pair = Callable[[Law, Law], Formula]
+
+LOG_DENSITIES: dict[str, Density] = {}
+ENTROPIES: dict[str, Density] = {}
+RELATIVE_ENTROPIES: dict[tuple[str, str], Pair] = {}
+CROSS_ENTROPIES: dict[tuple[str, str], Pair] = {}
+
+
+def log_density_of(name: str) -> Callable[[Density], Density]:
+    """Registers log r(value) of a family."""
+    return _register(LOG_DENSITIES, (name,))
+
+
+def entropy_of(name: str) -> Callable[[Density], Density]:
+    """Registers the entropy of a family, in nats."""
+    return _register(ENTROPIES, (name,))
+
+
+def relative_entropy_of(*pairs: tuple[str, str]) -> Callable[[Pair], Pair]:
+    """Registers KL(first || second) of some pairs of families, in nats."""
+    return _register(RELATIVE_ENTROPIES, pairs)
+
+
+def cross_entropy_of(*pairs: tuple[str, str]) -> Callable[[Pair], Pair]:
+    """Registers -E_first[log second] where it is simpler than entropy and relative entropy added."""
+    return _register(CROSS_ENTROPIES, pairs)
+
+
+def _register(table: dict, keys: tuple) -> Callable:
+    def add(function: Callable) -> Callable:
+        for key in keys:
+            if key in table:
+                raise ValueError(f"{key} is registered twice")
+            table[key] = function
+        return function
+
+    return add
+
+
+def log_density(law: Law) -> Formula:
+    """log r(value), summed over the event."""
+    if law.name not in LOG_DENSITIES:
+        raise EmissionError(f"a {law.name} factor has samples and no density, so nothing evaluates it: name an estimator for the term")
+    return LOG_DENSITIES[law.name](law)
+
+
+def entropy(law: Law) -> Formula:
+    """The entropy of the law, in nats."""
+    if law.name not in ENTROPIES:
+        raise EmissionError(f"the entropy of a {law.name} factor has no closed form")
+    return ENTROPIES[law.name](law)
+
+
+def relative_entropy(first: Law, second: Law) -> Formula:
+    """KL(first || second), in nats."""
+    key = (first.name, second.name)
+    if key not in RELATIVE_ENTROPIES:
+        raise EmissionError(f"the relative entropy of {first.name} to {second.name} has no closed form")
+    return RELATIVE_ENTROPIES[key](first, second)
+
+
+def cross_entropy(first: Law, second: Law) -> Formula:
+    """-E_first[log second], in nats: entropy plus relative entropy."""
+    key = (first.name, second.name)
+    if key in CROSS_ENTROPIES:
+        return CROSS_ENTROPIES[key](first, second)
+    own, other = entropy(first), relative_entropy(first, second)
+    return Formula(own.expression + other.expression, f"{own.text} + {other.text}")
+
+
+def per_element(formula: Formula) -> sympy.Expr | None:
+    """The formula before its sum over the event, or None where coordinates do not part.
+
+    >>> x = sympy.Symbol("x")
+    >>> per_element(Formula(-EventSum(x**2) / 2, ""))
+    -x**2/2
+    """
+    sums = list(formula.expression.atoms(EventSum))
+    if len(sums) != 1 or formula.expression.as_independent(sums[0], as_Add=False)[1] != sums[0]:
+        return None
+    return formula.expression.xreplace({sums[0]: sums[0].args[0]})

@@ -1,0 +1,34 @@
+"""log r(v) = sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid of the logits a; never a probability's logarithm.
+
+Both logarithms are written out, so that the gradient v s(-a) - (1 - v) s(a) keeps its digits where a bit is certain.
+"""
+
+from __future__ import annotations
+
+import sympy
+
+from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.functions import EventSum, logsigmoid, sigmoid
+
+
+@log_density_of("bernoulli")
+def log_density(law: Law) -> Formula:
+    a = law.parameter("logits")
+    return Formula(EventSum(VALUE * logsigmoid(a) + (1 - VALUE) * logsigmoid(-a)), "sum [v log s(a) + (1 - v) log s(-a)]")
+
+
+@entropy_of("bernoulli")
+def entropy(law: Law) -> Formula:
+    a = law.parameter("logits")
+    return Formula(-EventSum(sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a)), "-sum [s(a) log s(a) + s(-a) log s(-a)]")
+
+
+@relative_entropy_of(("bernoulli", "bernoulli"), ("bernoulli", "uniform"))
+def relative_entropy(first: Law, second: Law) -> Formula:
+    a = first.parameter("logits")
+    if second.name == "uniform":
+        body = sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a) + sympy.log(2)
+        return Formula(EventSum(body), "sum [s(a) log s(a) + s(-a) log s(-a) + log 2]")
+    b = second.parameter("logits")
+    body = sigmoid(a) * (logsigmoid(a) - logsigmoid(b)) + sigmoid(-a) * (logsigmoid(-a) - logsigmoid(-b))
+    return Formula(EventSum(body), "sum [s(a) log s(a)/s(a') + s(-a) log s(-a)/s(-a')]")

@@ -1,0 +1,31 @@
+"""log r(v) = log softmax(a)_v for a class index v; for weights of the classes, from a relaxation, sum v log softmax(a)."""
+
+from __future__ import annotations
+
+import sympy
+
+from ibsym.families.base import CLASSES, VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.functions import ClassSum, LogSoftmax, Pick
+
+
+@log_density_of("categorical")
+def log_density(law: Law) -> Formula:
+    log_r = LogSoftmax(law.parameter("logits"))
+    if law.soft:
+        return Formula(ClassSum(VALUE * log_r), "sum v log softmax(a)")
+    return Formula(Pick(log_r, VALUE), "log softmax(a)_v")
+
+
+@entropy_of("categorical")
+def entropy(law: Law) -> Formula:
+    log_r = LogSoftmax(law.parameter("logits"))
+    return Formula(-ClassSum(sympy.exp(log_r) * log_r), "-sum r log r, r = softmax(a)")
+
+
+@relative_entropy_of(("categorical", "categorical"), ("categorical", "uniform"))
+def relative_entropy(first: Law, second: Law) -> Formula:
+    log_a = LogSoftmax(first.parameter("logits"))
+    if second.name == "uniform":
+        return Formula(ClassSum(sympy.exp(log_a) * log_a) + sympy.log(CLASSES), "log K + sum r log r, r = softmax(a)")
+    log_b = LogSoftmax(second.parameter("logits"))
+    return Formula(ClassSum(sympy.exp(log_a) * (log_a - log_b)), "sum r log r/r', r = softmax(a)")

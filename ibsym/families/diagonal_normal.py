@@ -1,0 +1,11 @@
+"""N(m, e^l): independent coordinates, a mean and a log-variance for each; relative entropies of all diagonal normals."""
+
+from __future__ import annotations
+
+from ibsym.families import gaussian
+from ibsym.families.base import cross_entropy_of, entropy_of, log_density_of, relative_entropy_of
+
+log_density_of("diagonal-normal")(gaussian.log_density)
+entropy_of("diagonal-normal")(gaussian.entropy)
+relative_entropy_of(*gaussian.PAIRS)(gaussian.relative_entropy)
+cross_entropy_of(*gaussian.PAIRS)(gaussian.cross_entropy)

@@ -1,0 +1,174 @@
+"""The functions that formulas of families are written with, as SymPy heads.
+
+Elementwise ones have a value for each number. Structural ones say how a tensor is read: a sum over the event, a
+log-sum-exp over classes, a class picked by its index, a triangular solve. What they compute is defined in
+:mod:`ibsym.lowering`; here they are names with the few simplifications that SymPy may make.
+"""
+
+from __future__ import annotations
+
+import sympy
+
+
+class logsigmoid(sympy.Function):
+    """log 1/(1 + e^-t), for every t without overflow; softplus(t) is ``-logsigmoid(-t)``."""
+
+    nargs = 1
+    is_real = True
+
+
+class sigmoid(sympy.Function):
+    """1/(1 + e^-t)."""
+
+    nargs = 1
+    is_real = True
+
+
+class expm1(sympy.Function):
+    """e^t - 1, right to the last digit near 0.
+
+    >>> expm1(sympy.log(4)), expm1(sympy.Integer(0))
+    (3, 0)
+    """
+
+    nargs = 1
+    is_real = True
+
+    @classmethod
+    def eval(cls, t: sympy.Expr) -> sympy.Expr | None:
+        return sympy.exp(t) - 1 if t.is_number else None
+
+
+class unit_cumulant(sympy.Function):
+    """log of the integral of e^(t v) over v in [0, 1]; by its Taylor series near 0."""
+
+    nargs = 1
+    is_real = True
+
+
+class unit_mean(sympy.Function):
+    """The derivative of the unit cumulant: the mean of v in [0, 1] under a density that goes as e^(t v)."""
+
+    nargs = 1
+    is_real = True
+
+
+class log_bessel(sympy.Function):
+    """log I_v(t) - v log t, of the order v = n/2 - 1 of the sphere in n dimensions; arguments n and t."""
+
+    nargs = 2
+    is_real = True
+
+
+class bessel_ratio(sympy.Function):
+    """I_{v+1}(t) / I_v(t), of the order v = n/2 - 1; arguments n and t."""
+
+    nargs = 2
+    is_real = True
+
+
+class xlogx(sympy.Function):
+    """t log t, and 0 at 0."""
+
+    nargs = 1
+    is_real = True
+
+
+class EventSum(sympy.Function):
+    """The sum over the axes of one value."""
+
+    nargs = 1
+    is_real = True
+
+
+class ClassSum(sympy.Function):
+    """The sum over the last axis."""
+
+    nargs = 1
+    is_real = True
+
+
+class LogSumExp(sympy.Function):
+    """log of the sum of exponentials over the last axis."""
+
+    nargs = 1
+    is_real = True
+
+
+class LogSoftmax(sympy.Function):
+    """t - log sum e^t over the last axis."""
+
+    nargs = 1
+    is_real = True
+
+
+class Pick(sympy.Function):
+    """The entry of the last axis that a class index names; arguments table and index."""
+
+    nargs = 2
+    is_real = True
+
+
+class Components(sympy.Function):
+    """The value once for each component of a mixture: a new axis before the event."""
+
+    nargs = 1
+    is_real = True
+
+
+class Solve(sympy.Function):
+    """C^-1 v, for a lower triangular C; arguments C and v."""
+
+    nargs = 2
+    is_real = True
+
+
+class SolveMatrix(sympy.Function):
+    """C^-1 M, for a lower triangular C; arguments C and M."""
+
+    nargs = 2
+    is_real = True
+
+
+class Diagonal(sympy.Function):
+    """The diagonal of a matrix."""
+
+    nargs = 1
+    is_real = True
+
+
+class Inverse(sympy.Function):
+    """C^-1, for a lower triangular C."""
+
+    nargs = 1
+    is_real = True
+
+
+class Columns(sympy.Function):
+    """A vector along the columns of a matrix; a number is itself.
+
+    >>> Columns(sympy.Integer(3))
+    3
+    """
+
+    nargs = 1
+    is_real = True
+
+    @classmethod
+    def eval(cls, v: sympy.Expr) -> sympy.Expr | None:
+        return v if v.is_number else None
+
+
+class RowSum(sympy.Function):
+    """The sums of a matrix's rows."""
+
+    nargs = 1
+    is_real = True
+
+
+STRUCTURAL = (EventSum, ClassSum, LogSumExp, LogSoftmax, Pick, Components, Solve, SolveMatrix, Inverse, Diagonal, Columns, RowSum)
+
+
+def softplus(t: sympy.Expr) -> sympy.Expr:
+    """log(1 + e^t)."""
+    return -logsigmoid(-t)

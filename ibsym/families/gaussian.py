@@ -1,0 +1,54 @@
+"""log N(v; m, e^l) = -1/2 sum [(v - m)^2 e^-l + l + log 2 pi]: what the normals of independent coordinates share.
+
+A standard normal has m = l = 0, an isotropic one a fixed l. Quadratics are evaluated as they stand: expanded into products
+they lose a nat at logvar -12.
+"""
+
+from __future__ import annotations
+
+import sympy
+
+from ibsym.families.base import VALUE, Formula, Law
+from ibsym.families.functions import EventSum, expm1
+
+HALF = sympy.Rational(1, 2)
+LOG_TWO_PI = sympy.log(2 * sympy.pi)
+DIAGONAL = ("diagonal-normal", "isotropic-normal", "standard-normal")
+PAIRS = tuple((a, b) for a in DIAGONAL for b in DIAGONAL)
+
+
+def moments(law: Law) -> tuple[sympy.Expr, sympy.Expr]:
+    """The mean and the log-variance of each coordinate."""
+    if law.name == "standard-normal":
+        return sympy.Integer(0), sympy.Integer(0)
+    if law.name == "isotropic-normal":
+        return law.parameter("mean"), 2 * sympy.log(law.number("scale"))
+    return law.parameter("mean"), law.parameter("logvar")
+
+
+def log_density(law: Law) -> Formula:
+    mean, logvar = moments(law)
+    quadratic = (VALUE - mean) ** 2 * sympy.exp(-logvar)
+    return Formula(-HALF * EventSum(quadratic + logvar + LOG_TWO_PI), "-1/2 sum [(v - mean)^2 / var + log var + log 2 pi]")
+
+
+def entropy(law: Law) -> Formula:
+    _, logvar = moments(law)
+    return Formula(HALF * EventSum(logvar + LOG_TWO_PI + 1), "1/2 sum [log var + log 2 pi + 1]")
+
+
+def relative_entropy(first: Law, second: Law) -> Formula:
+    (mean, logvar), (mean_r, logvar_r) = moments(first), moments(second)
+    distance = (mean - mean_r) ** 2 * sympy.exp(-logvar_r)
+    ratio = logvar - logvar_r
+    text = "1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'"
+    if second.name == "standard-normal":
+        text = "1/2 sum [var - 1 - log var + mean^2]"
+    return Formula(HALF * EventSum(expm1(ratio) - ratio + distance), text)
+
+
+def cross_entropy(first: Law, second: Law) -> Formula:
+    (mean, logvar), (mean_r, logvar_r) = moments(first), moments(second)
+    spread = sympy.exp(logvar - logvar_r) + (mean - mean_r) ** 2 * sympy.exp(-logvar_r)
+    text = "1/2 sum [(var + (mean - mean')^2) / var' + log var' + log 2 pi]"
+    return Formula(HALF * EventSum(spread + logvar_r + LOG_TWO_PI), text)

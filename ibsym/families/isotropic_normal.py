@@ -1,0 +1,9 @@
+"""N(m, s^2 I): a mean, and one fixed scale s for every coordinate."""
+
+from __future__ import annotations
+
+from ibsym.families import gaussian
+from ibsym.families.base import entropy_of, log_density_of
+
+log_density_of("isotropic-normal")(gaussian.log_density)
+entropy_of("isotropic-normal")(gaussian.entropy)

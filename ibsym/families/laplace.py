@@ -1,0 +1,33 @@
+"""log r(v) = -sum [|v - m| / b + log 2b], with a fixed scale b or a learned one."""
+
+from __future__ import annotations
+
+import sympy
+
+from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.functions import EventSum, expm1
+
+
+def scale(law: Law) -> sympy.Expr:
+    """b: a number, or the symbol of a learned parameter."""
+    return law.parameter("scale") if law.family.option("scale") == "learned" else law.number("scale")
+
+
+@log_density_of("laplace")
+def log_density(law: Law) -> Formula:
+    b = scale(law)
+    body = sympy.Abs(VALUE - law.parameter("mean")) / b + sympy.log(2 * b)
+    return Formula(-EventSum(body), "-sum [|v - mean| / b + log 2b]")
+
+
+@entropy_of("laplace")
+def entropy(law: Law) -> Formula:
+    return Formula(EventSum(sympy.log(2 * scale(law)) + 1), "sum [log 2b + 1]")
+
+
+@relative_entropy_of(("laplace", "laplace"))
+def relative_entropy(first: Law, second: Law) -> Formula:
+    b, b_r = scale(first), scale(second)
+    distance = sympy.Abs(first.parameter("mean") - second.parameter("mean"))
+    body = distance / b_r + b / b_r * expm1(-distance / b) + b / b_r - 1 + sympy.log(b_r) - sympy.log(b)
+    return Formula(EventSum(body), "sum [log b'/b + (d + b e^(-d/b)) / b' - 1], d = |mean - mean'|")

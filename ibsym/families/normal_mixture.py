@@ -1,0 +1,17 @@
+"""log r(v) = log sum_m softmax(a)_m N(v; m_m, e^(l_m)): a mixture of diagonal normals, learned or of pseudo-inputs."""
+
+from __future__ import annotations
+
+import sympy
+
+from ibsym.families.base import VALUE, Formula, Law, log_density_of
+from ibsym.families.functions import Components, EventSum, LogSoftmax, LogSumExp
+from ibsym.families.gaussian import HALF, LOG_TWO_PI
+
+
+@log_density_of("normal-mixture")
+def log_density(law: Law) -> Formula:
+    mean, logvar = law.parameter("mean"), law.parameter("logvar")
+    quadratic = (Components(VALUE) - mean) ** 2 * sympy.exp(-logvar)
+    component = -HALF * EventSum(quadratic + logvar + LOG_TWO_PI)
+    return Formula(LogSumExp(LogSoftmax(law.parameter("logits")) + component), "log sum_m softmax(a)_m N(v; mean_m, var_m)")

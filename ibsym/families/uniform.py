@@ -1,0 +1,42 @@
+"""log r(v) = -n log 2 on n bits, -log K on K classes, 0 on [0, 1]^n: the uniform law, nothing learned."""
+
+from __future__ import annotations
+
+import sympy
+
+from ibsym.families.base import CLASSES, SIZE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.functions import ClassSum, EventSum, LogSoftmax, logsigmoid, unit_cumulant
+
+HALF = sympy.Rational(1, 2)
+
+
+def log_volume(law: Law) -> Formula:
+    """The logarithm of the number, or of the volume, of the values."""
+    if law.space.kind == "binary":
+        return Formula(SIZE * sympy.log(2), "n log 2")
+    if law.space.kind == "categorical":
+        return Formula(sympy.log(CLASSES), "log K")
+    return Formula(sympy.Integer(0), "0")
+
+
+@log_density_of("uniform")
+def log_density(law: Law) -> Formula:
+    volume = log_volume(law)
+    return Formula(-volume.expression, f"-{volume.text}")
+
+
+@entropy_of("uniform")
+def entropy(law: Law) -> Formula:
+    return log_volume(law)
+
+
+@relative_entropy_of(*(("uniform", name) for name in ("uniform", "bernoulli", "categorical", "continuous-bernoulli")))
+def relative_entropy(first: Law, second: Law) -> Formula:
+    if second.name == "uniform":
+        return Formula(sympy.Integer(0), "0")
+    a = second.parameter("logits")
+    if second.name == "bernoulli":
+        return Formula(-HALF * EventSum(logsigmoid(a) + logsigmoid(-a) + 2 * sympy.log(2)), "-1/2 sum [log s(a) + log s(-a) + 2 log 2]")
+    if second.name == "categorical":
+        return Formula(-ClassSum(LogSoftmax(a)) / CLASSES - sympy.log(CLASSES), "-1/K sum log softmax(a) - log K")
+    return Formula(EventSum(unit_cumulant(a) - HALF * a), "sum [A(a) - a/2], A(a) = log (e^a - 1)/a")

@@ -1,0 +1,218 @@
+"""sup_f E_P[a(f)] - E_Q[b(f)]: values of critics, what the model minimises, what the critic does.
+
+A critic's logit f is log P/Q at its optimum. For an f-divergence with generator g, a(f) = g'(e^f) and b(f) = e^f g'(e^f) -
+g(e^f), written here in forms that do not overflow early (Nguyen, Wainwright & Jordan 2010; Nowozin et al. 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sympy
+
+from ibsym.derivation.model import BoundTerm
+from ibsym.families.functions import expm1, logsigmoid, softplus
+from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Node, Points, Reduce, Size
+from ibsym.lowering.sampling import Sampling
+from ibsym.lowering.section import Section
+from ibsym.lowering.terms import Estimated, mean, plain, refuse
+from ibsym.lowering.translation import elementwise
+from ibsym.terms.nodes import Density, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term, TotalCorrelation
+
+F, A, B = sympy.symbols("f a b", real=True)
+U = sympy.Symbol("u", positive=True)
+HALF, ZERO, ONE = sympy.Rational(1, 2), sympy.Integer(0), sympy.Integer(1)
+TWO_BATCHES = "has samples of two batches"
+
+
+@dataclass(frozen=True)
+class Side:
+    """A function of the critic's logit, and the same in a line of mathematics; s is the softplus."""
+
+    expression: sympy.Expr
+    text: str
+
+
+@dataclass(frozen=True)
+class Dual:
+    """Value: constant + E_P[first] - E_Q[second]. ``other`` and ``own`` are what the model minimises on samples of Q and P.
+
+    ``other`` keeps its gradient where the critic is sure of Q's samples: -first, up to a constant, as in a game of two
+    players (Goodfellow et al. 2014).
+    """
+
+    constant: sympy.Expr
+    first: sympy.Expr
+    second: sympy.Expr
+    other: Side
+    own: Side
+    text: str
+
+
+GENERATORS: dict[str, sympy.Expr] = {
+    "kl": U * sympy.log(U),
+    "reverse-kl": -sympy.log(U),
+    "pearson": (U - 1) ** 2,
+    "neyman": (1 - U) ** 2 / U,
+    "squared-hellinger": (sympy.sqrt(U) - 1) ** 2,
+    "jensen-shannon": HALF * (U * sympy.log(U) - (1 + U) * sympy.log((1 + U) / 2)),
+    "jeffreys": (U - 1) * sympy.log(U),
+}
+
+EXP = Side(-sympy.exp(F), "-e^f")
+PLAIN = Side(F, "f")
+RELATIVE = Dual(ONE, F, sympy.exp(F), Side(softplus(-F), "s(-f)"), PLAIN, "1 + E_P[f] - E_Q[e^f]")
+LOGISTIC = Dual(
+    sympy.log(2),
+    HALF * logsigmoid(F),
+    -HALF * logsigmoid(-F),
+    Side(HALF * softplus(-F), "1/2 s(-f)"),
+    Side(HALF * softplus(F), "1/2 s(f)"),
+    "log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)]",
+)
+
+
+def _dual(first: sympy.Expr, second: sympy.Expr, other: Side, own: str, text: str, constant: sympy.Expr = ZERO) -> Dual:
+    return Dual(constant, first, second, other, Side(-other.expression, own), text)
+
+
+DUALS: dict[str, Dual] = {
+    "kl": RELATIVE,
+    "jensen-shannon": LOGISTIC,
+    "reverse-kl": _dual(-sympy.exp(-F), F, Side(sympy.exp(-F), "e^-f"), "-e^-f", "1 - E_P[e^-f] - E_Q[f]", ONE),
+    "pearson": _dual(2 * expm1(F), expm1(2 * F), Side(-2 * sympy.exp(F), "-2 e^f"), "2 e^f", "E_P[2 (e^f - 1)] - E_Q[e^2f - 1]"),
+    "neyman": _dual(-expm1(-2 * F), -2 * expm1(-F), Side(sympy.exp(-2 * F), "e^-2f"), "-e^-2f", "E_P[1 - e^-2f] - E_Q[2 (1 - e^-f)]"),
+    "squared-hellinger": _dual(
+        -expm1(-F / 2), expm1(F / 2), Side(sympy.exp(-F / 2), "e^(-f/2)"), "-e^(-f/2)", "E_P[1 - e^(-f/2)] - E_Q[e^(f/2) - 1]"
+    ),
+    "jeffreys": _dual(F - expm1(-F), F + expm1(F), Side(sympy.exp(-F) - F, "e^-f - f"), "f - e^-f", "E_P[f + 1 - e^-f] - E_Q[f + e^f - 1]"),
+}
+
+
+def arguments(term: Term) -> tuple[Density, tuple[Density, ...]] | None:
+    """P and Q: an information is the divergence of a joint density from the product of its marginals."""
+    match term:
+        case RelativeEntropy(first, second) | JensenShannon(first, second) | FDivergence(_, first, second):
+            return first, second
+        case MutualInformation(joint, groups, ()) if len(groups) == 2:
+            return _product(joint, groups)
+        case TotalCorrelation(joint, groups, ()):
+            return _product(joint, groups)
+    return None
+
+
+def _product(joint: str, groups: tuple[tuple[str, ...], ...]) -> tuple[Density, tuple[Density, ...]]:
+    return Density(joint, tuple(v for g in groups for v in g)), tuple(Density(joint, g) for g in groups)
+
+
+def dual_of(estimator: str, term: Term) -> Dual | None:
+    """The dual that an estimator takes for a term, or None where it is no estimator of it."""
+    match term:
+        case JensenShannon():
+            return LOGISTIC if estimator in ("logistic", "dual") else None
+        case FDivergence(generator="jensen-shannon"):
+            return LOGISTIC if estimator in ("logistic", "dual") else None
+        case FDivergence():
+            return DUALS[term.generator] if estimator == "dual" else None
+        case RelativeEntropy() | MutualInformation() | TotalCorrelation():
+            return RELATIVE if estimator in ("density-ratio", "dv", "nwj", "dual") else None
+    return None
+
+
+def with_critic(section: Section, item: BoundTerm) -> tuple[Estimated, CriticLoss]:
+    """A term that a critic estimates, and that critic's loss."""
+    term, sampling = plain(item), section.sampling
+    sides, dual = arguments(term), dual_of(item.estimator, term)
+    if sides is None or dual is None:
+        raise refuse(item)
+    first, second = sides
+    f = sampling.critic(item.text, first)
+    g = sampling.critic(item.text, reference_of(first, second), "critic_reference")
+    learns = learned(sampling, (first,))
+    model = item.model or ("value" if learns and not learned(sampling, second) else "non-saturating")
+    if model == "nwj" and dual is not RELATIVE:
+        raise refuse(item)
+    value, formula = {
+        "density-ratio": lambda: (f, "E_P[f]"),
+        "dv": lambda: (donsker_varadhan(f, g), "E_P[f] - log E_Q[e^f]"),
+    }.get(item.estimator, lambda: (value_of(dual, f, g), dual.text))()
+    comment = (f"{item.text} by {item.estimator}: {formula}" + (", s = softplus" if "s(" in formula else ""),)
+    if model in ("value", "saturating"):
+        rows = f.axes[-1] if item.estimator == "density-ratio" else None
+        return Estimated(value, comment, rows=rows, why="" if rows else TWO_BATCHES), critic_loss(item, dual)
+    surrogate, text = model_side(item.estimator, dual, model, f, g, learns)
+    note = f"the model minimises {text}" + (", s = softplus" if "s(" in text else "")
+    return Estimated(mean(value), comment, surrogate, note, why=TWO_BATCHES, note=note), critic_loss(item, dual)
+
+
+def reference_of(first: Density, second: tuple[Density, ...]) -> Density:
+    """What the second argument's samples are draws of; a product of marginals is shuffled from the first argument's joint."""
+    heads = {d.head for d in second}
+    of = tuple(v for d in second for v in d.of)
+    given = tuple({v: None for d in second for v in d.given if v not in of})
+    return Density(second[0].head if len(heads) == 1 else first.head, of, given)
+
+
+def learned(sampling: Sampling, densities: Iterable[Density]) -> bool:
+    """Whether samples of any of the densities depend on a learned factor."""
+    return any(sampling.learned(part, d.scope) for d in densities for _, part in sampling.parts(d.head))
+
+
+def model_side(estimator: str, dual: Dual, model: str, f: Node, g: Node, learns: bool) -> tuple[Node, str]:
+    """What the model minimises in place of the value: on samples of Q, and on those of P if they learn as well.
+
+    Donsker and Varadhan's critic is log P/Q up to a constant, which softplus would see. Their own log E_Q[e^f] does not: its
+    gradient is a mean over Q with weights that sum to one, exact at the best critic, and never vanishes.
+    """
+    if estimator == "dv":
+        other, text = elementwise(-A, a=log_mean_exp(g)), "-log E_Q[e^f]"
+        own = PLAIN
+    else:
+        side = EXP if model == "nwj" else dual.other
+        other, text, own = average(side.expression, g), f"E_Q[{side.text}]", PLAIN if model == "nwj" else dual.own
+    if not learns:
+        return other, text
+    return elementwise(A + B, a=average(own.expression, f), b=other), f"E_P[{own.text}] {text.replace('-', '- ', 1) if text[0] == '-' else f'+ {text}'}"
+
+
+def average(expression: sympy.Expr, f: Node) -> Node:
+    """The mean of a function of the logit, its number kept outside of the mean."""
+    number, rest = expression.as_coeff_Mul()
+    if rest.is_Add:
+        number, rest = ONE, expression
+    inner = mean(f if rest == F else elementwise(rest, f=f))
+    return inner if number == 1 else elementwise(number * A, a=inner)
+
+
+def value_of(dual: Dual, f: Node, g: Node) -> Node:
+    """constant + E_P[first] - E_Q[second]."""
+    total, means = dual.constant, {}
+    for name, sign, side, logit in (("a", 1, dual.first, f), ("b", -1, dual.second, g)):
+        number, rest = side.as_coeff_Mul()
+        if rest.is_Add:
+            number, rest = ONE, side
+        total += sign * number * sympy.Symbol(name, real=True)
+        means[name] = mean(logit if rest == F else elementwise(rest, f=logit))
+    return elementwise(total, **means)
+
+
+def log_mean_exp(f: Node) -> Node:
+    """log of the mean exponential over all rows and draws."""
+    points = Points(((f, 0),))
+    return elementwise(A - sympy.log(B), a=Reduce("logsumexp", points, (-1, -2)), b=Size(points, (-2,)))
+
+
+def donsker_varadhan(f: Node, g: Node) -> Node:
+    """E_P[f] - log E_Q[e^f]."""
+    return elementwise(A - B, a=mean(f), b=log_mean_exp(g))
+
+
+def critic_loss(item: BoundTerm, dual: Dual) -> CriticLoss:
+    """What the critic minimises: the logistic loss of telling P from Q, or minus the dual's value."""
+    if item.estimator in ("density-ratio", "logistic"):
+        sides = {"a": mean(elementwise(logsigmoid(F), f=CRITIC)), "b": mean(elementwise(logsigmoid(-F), f=REFERENCE))}
+        return CriticLoss(item.text, elementwise(-A - B, **sides), "E_P[s(-f)] + E_Q[s(f)], s = softplus")
+    if item.estimator == "dv":
+        return CriticLoss(item.text, elementwise(-A, a=donsker_varadhan(CRITIC, REFERENCE)), "-(E_P[f] - log E_Q[e^f])")
+    return CriticLoss(item.text, elementwise(-A, a=value_of(dual, CRITIC, REFERENCE)), f"-({dual.text})")

@@ -1,0 +1,44 @@
+"""objective (relation) bound + constants, gap: a derivation in the words that an emitted module tells its reader."""
+
+from __future__ import annotations
+
+from ibsym.derivation.model import Derivation, GapTerm
+from ibsym.facts import Relation
+from ibsym.lowering.program import About
+from ibsym.terms.nodes import Entropy, Expression, RelativeEntropy, Slack
+
+SAYS = {
+    Relation.EQ: "equal to",
+    Relation.LE: "bounded from above by",
+    Relation.GE: "bounded from below by",
+    Relation.APPROX: "estimated by (an estimate or a surrogate, no bound)",
+}
+
+
+def about(derivation: Derivation) -> About:
+    """What the docstring says."""
+    spec = derivation.spec
+    return About(
+        title=spec.title,
+        objective=" ".join(spec.objective_text.split()),
+        bound=f"{SAYS[derivation.relation]}\n{derivation.final}",
+        gap=tuple(gap(g) for g in derivation.gap),
+        constants=tuple(str(Expression((w,))) for w in derivation.constants),
+        cite=tuple(spec.cite),
+        notes=spec.notes,
+    )
+
+
+def gap(part: GapTerm) -> str:
+    """A dropped term, and whether training can close it."""
+    text = str(Expression.of((part.coefficient, part.term)))
+    if part.closable:
+        return f"{text}  (closable: zero is reachable if the family is rich enough)"
+    match part.term:
+        case Slack():
+            return f"{text}  (not closable by the families: what the estimator misses)"
+        case RelativeEntropy():
+            return f"{text}  (not closable: no learned factor in it)"
+        case Entropy():
+            return f"{text}  (not closable: an entropy of the data)"
+    return f"{text}  (not closable)"

@@ -1,0 +1,107 @@
+"""log p(x) >= E log 1/S sum_s p(x,z_s)/q(z_s|x), and KL(q(c)||1/B sum_b p(c|z_b)): means inside of a logarithm."""
+
+from __future__ import annotations
+
+import sympy
+
+from ibsym.derivation.model import BoundTerm
+from ibsym.errors import EmissionError
+from ibsym.families.functions import xlogx
+from ibsym.lowering.program import Frequency, LogSoftmax, Node, OverDraws, Points, Reduce, Size
+from ibsym.lowering.section import Section
+from ibsym.lowering.terms import Estimated, at_sample, plain, refuse
+from ibsym.lowering.translation import elementwise
+from ibsym.spec.graphs import Factor, Joint
+from ibsym.terms.nodes import CrossEntropy, Density, ExpectedLog, RelativeEntropy
+
+A, B, N = sympy.symbols("a b n", real=True)
+SHARE = sympy.Symbol("share", nonnegative=True)
+
+
+def iwae(section: Section, item: BoundTerm) -> Estimated:
+    """E log 1/S sum_s p(x, z_s) / q(z_s|x): the more draws, the tighter (Burda et al. 2016)."""
+    term = plain(item)
+    match term:
+        case ExpectedLog(joint, (model,)):
+            sign = 1
+        case CrossEntropy(Density(joint), (model,)) | RelativeEntropy(Density(joint), (model,)):
+            sign = -1
+        case _:
+            raise refuse(item)
+    sampling = section.sampling
+    above = [f for f in sampling.spec.joints[model.head].factors if f in sampling.spec.joints[model.head].ancestral_factors(model.of) and not set(f.of) & set(model.given)]
+    latents = [v for f in above for v in f.of if v not in model.of]
+    part = _encoder(section, item, joint, model, latents)
+    values: dict[str, Node] = {}
+    total: sympy.Expr = sympy.Integer(0)
+    text = []
+    for factors, weight in ((above, 1), ([part.by_variable[v] for v in latents], -1)):
+        for factor in factors:
+            name = f"log{len(values)}"
+            density = Density(model.head if weight > 0 else part.name, factor.of, factor.given)
+            values[name] = at_sample(sampling, part, density)[0]
+            total += weight * sympy.Symbol(name, real=True)
+            text.append(f"{'+' if weight > 0 else '-'} log {factor}")
+    weights = section.let(f"log_w_{'_'.join(model.of)}", elementwise(total, **values), f"log weights of the draws: {' '.join(text).removeprefix('+ ')}")
+    over = OverDraws("logmeanexp", weights)
+    node: Node = over if sign > 0 else elementwise(-A, a=over)
+    rows = sampling.rows(part)
+    sum_text = "E log 1/S sum_s of the weights" if sign > 0 else "-E log 1/S sum_s of the weights"
+    return Estimated(node, (f"{item.text} by iwae: {sum_text}",), rows=rows, note="without a Monte-Carlo axis it has one draw")
+
+
+def _encoder(section: Section, item: BoundTerm, joint: str, model: Density, latents: list[str]) -> Joint:
+    """The joint that draws the latents given what is observed, from the same source."""
+    sampling = section.sampling
+    source = sampling.source(sampling.part(joint))
+    names = [joint, *(j.name for j in sampling.spec.joints.values() if j.rooted and j.name != model.head)]
+    for name in names:
+        parts = sampling.parts(name)
+        if len(parts) == 1 and source is not None and sampling.source(parts[0][1]) == source and {*latents, *model.scope} <= set(parts[0][1].variables):
+            owners: list[Factor] = [parts[0][1].by_variable[v] for v in latents]
+            if all(f.evaluated for f in owners):
+                return parts[0][1]
+    write = f"a joint with q({','.join(latents)}|{','.join(model.of)}) on the same source"
+    raise EmissionError(f"iwae of {item.text} needs an encoder of {', '.join(latents) or 'a latent variable'}\n  write: {write}")
+
+
+def batch_marginal(section: Section, item: BoundTerm) -> Estimated:
+    """sum_c r_c [log r_c - log 1/B sum_b p(c|z_b)], r the first argument's share of each class in its batch."""
+    term = plain(item)
+    match term:
+        case RelativeEntropy(first, (second,)) | CrossEntropy(first, (second,)):
+            pass
+        case _:
+            raise refuse(item)
+    sampling = section.sampling
+    if first.given or second.given or len(first.of) != 1 or sampling.spec.variables[first.of[0]].kind != "categorical":
+        raise EmissionError(f"batch-marginal takes the marginals of one categorical variable, not {item.text}")
+    variable = first.of[0]
+    log_q = _log_marginal(section, second, variable)
+    joint = sampling.part(first.head)
+    own = joint.by_variable[variable]
+    if own.family is not None and own.family.name == "categorical" and sampling.learned(joint, (variable,)):
+        log_p = _log_marginal(section, first, variable)
+        share: Node = section.let(f"{variable}_share", elementwise(sympy.exp(A), a=log_p), f"share of each class under {first}")
+        entropy = elementwise(SHARE * A, share=share, a=log_p)
+    else:
+        share = section.let(f"{variable}_share", Frequency(sampling.value(joint, variable), log_q), f"share of each class in the batch of {first}")
+        entropy = elementwise(xlogx(SHARE), share=share)
+    a, b = (Reduce("sum", n, (-1,)) for n in (entropy, elementwise(SHARE * A, share=share, a=log_q)))
+    node = elementwise(A - B, a=a, b=b) if isinstance(term, RelativeEntropy) else elementwise(-B, b=b)
+    formula = "sum_c r_c [log r_c - log m_c]" if isinstance(term, RelativeEntropy) else "-sum_c r_c log m_c"
+    return Estimated(node, (f"{item.text} by batch-marginal: {formula}, r and m the classes' shares in the batches",), why="compares the marginals of two batches")
+
+
+def _log_marginal(section: Section, density: Density, variable: str) -> Node:
+    """log 1/B sum_b p(c|z_b) over the rows and draws of a batch."""
+    sampling = section.sampling
+    joint = sampling.part(density.head)
+    factor = joint.by_variable[variable]
+    if factor.family is None or factor.family.name != "categorical":
+        raise EmissionError(f"{factor} has no probabilities of classes to average: make it categorical")
+    log_p = LogSoftmax(sampling.parameter(factor, "logits", joint))
+    table = Points(((log_p, 1),))
+    name = f"log_{density.head}_{variable}"
+    node = elementwise(A - sympy.log(N), a=Reduce("logsumexp", table, (-2,)), n=Size(table, (-2,)))
+    return section.let(name, node, f"log of the mean of {factor} over the batch")

@@ -1,0 +1,200 @@
+"""[Certificate] -> [LossProgram]: what a certified bound computes, term by term."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import sympy
+
+from ibsym.checking.certificate import Certificate
+from ibsym.derivation.model import BoundTerm, Constraint, Derivation
+from ibsym.errors import EmissionError
+from ibsym.lowering import distances, draws, pairs
+from ibsym.lowering.divergences import with_critic
+from ibsym.lowering.documentation import about
+from ibsym.lowering.naming import TAKEN, check_parameters, input_names, unused
+from ibsym.lowering.program import (
+    CriticLoss,
+    Elementwise,
+    Input,
+    InputKey,
+    Limit,
+    Load,
+    LossProgram,
+    Mean,
+    Node,
+    OverDraws,
+    Parameter,
+    Ref,
+    Size,
+    Step,
+    TermValue,
+)
+from ibsym.lowering.sampling import ROWS, Sampling
+from ibsym.lowering.section import Section
+from ibsym.lowering.terms import Estimated, direct, mean, plain
+from ibsym.lowering.translation import elementwise
+from ibsym.spec.schema import CRITIC_ESTIMATORS
+from ibsym.terms.nodes import Entropy, ExpectedLog, MutualInformation, TotalCorrelation
+
+ESTIMATORS: dict[str, Callable[[Section, BoundTerm], Estimated]] = {
+    "mmd": distances.mmd,
+    "sliced-wasserstein": distances.sliced_wasserstein,
+    "minibatch-weighted": pairs.minibatch,
+    "minibatch-stratified": pairs.minibatch,
+    "leave-one-out": pairs.leave_one_out,
+    "club": pairs.club,
+    "infonce": pairs.infonce,
+    "iwae": draws.iwae,
+    "batch-marginal": draws.batch_marginal,
+}
+
+
+def lower(certificate: Certificate) -> LossProgram:
+    """The program of a certified bound: loss = sum of coefficients times values, to be minimised.
+
+    Raises :class:`~ibsym.errors.EmissionError` with the factor or estimator that would help where the families that were
+    declared cannot compute a term.
+    """
+    derivation = certificate.derivation
+    spec = derivation.spec
+    sampling = Sampling(spec, derivation.coordinates)
+    section = Section(sampling)
+    sign = 1 if spec.sense == "minimize" else -1
+    terms: list[TermValue] = []
+    critics: dict[str, CriticLoss] = {}
+    for item in merged(derivation.bound):
+        estimated = _estimate(section, item, critics)
+        name = step_name(item)
+        value = section.step(name, estimated.value, *estimated.comment)
+        surrogate = None
+        if estimated.surrogate is not None:
+            surrogate = section.step(f"{name}_model", estimated.surrogate, estimated.surrogate_comment)
+        terms.append(
+            TermValue(item.text, item.estimator, sign * item.coefficient, value, surrogate, estimated.rows, estimated.why, estimated.note)
+        )
+    if not terms:
+        raise EmissionError(f"nothing is left to compute: every term of {derivation.objective} is a constant")
+    rows = terms[0].rows
+    if any(t.rows != rows or t.rows is None for t in terms):
+        rows = None
+    loads = section.inputs()
+    inputs = declare(loads, spec.parameters)
+    limits = tuple(limit(sampling, c) for c in derivation.constraints if c.derivation is not None)
+    check_parameters(spec, (i.name for i in (*inputs, *(i for part in limits for i in part.inputs))))
+    return LossProgram(
+        spec.name,
+        spec.class_name,
+        inputs,
+        tuple(Parameter(n, float(p.default)) for n, p in spec.parameters.items()),
+        reduced(section.steps, terms, rows, {*spec.parameters, *(i.name for i in inputs)}),
+        tuple(terms),
+        rows,
+        batch(loads),
+        tuple(critics.values()),
+        limits,
+        about(derivation),
+    )
+
+
+def merged(bound: Iterable[BoundTerm]) -> list[BoundTerm]:
+    """The terms, equal ones added up."""
+    found: dict[str, BoundTerm] = {}
+    for item in bound:
+        if item.text not in found:
+            found[item.text] = item
+            continue
+        old = found[item.text]
+        if replace(old, coefficient=item.coefficient) != item:
+            raise EmissionError(f"{item.text} is asked for in two ways, by {old.estimator} and by {item.estimator}")
+        found[item.text] = replace(old, coefficient=sympy.expand(old.coefficient + item.coefficient))
+    return [i for i in found.values() if i.coefficient != 0]
+
+
+def _estimate(section: Section, item: BoundTerm, critics: dict[str, CriticLoss]) -> Estimated:
+    if item.estimator in ("closed-form", "sampled"):
+        return direct(section, item.term, item.estimator)
+    if item.estimator in CRITIC_ESTIMATORS:
+        estimated, critics[item.text] = with_critic(section, item)
+        return estimated
+    return ESTIMATORS[item.estimator](section, item)
+
+
+def step_name(item: BoundTerm) -> str:
+    """A term's local name: kl_z, log_p_x, js_x_z, i_z_y, tc_z."""
+    term = plain(item)
+    match term:
+        case ExpectedLog(_, second):
+            words = ["log", second[0].head, *(v for d in second for v in d.of)]
+        case Entropy(_, of):
+            words = ["h", *of]
+        case MutualInformation(_, groups) | TotalCorrelation(_, groups):
+            words = ["i" if isinstance(term, MutualInformation) else "tc", *(v for g in groups for v in g)]
+        case _:
+            kind = re.match(r"[A-Z]+", str(term))
+            words = [kind[0].lower() if kind else "term", *getattr(term, "first").of]
+    return "_".join(words)
+
+
+def declare(loads: Iterable[Load], parameters: Iterable[str]) -> tuple[Input, ...]:
+    """Inputs by name."""
+    found = list(loads)
+    names = input_names([load.key for load in found], TAKEN)
+    return tuple(Input(names[load.key], load.key, load.axes, load.integer) for load in found)
+
+
+def reduced(steps: list[Step], terms: Iterable[TermValue], rows: str | None, taken: set[str]) -> tuple[Step, ...]:
+    """Steps under unique names; a term's value is the mean over draws where rows are kept, else over everything."""
+    values = {t.value.index for t in terms}
+    used = set(TAKEN) | taken
+    result: list[Step] = []
+    for k, step in enumerate(steps):
+        node = step.node
+        if k in values:
+            node = (OverDraws("mean", node) if "S" in node.axes else node) if rows is not None else mean(node)
+        name = unused(step.name, used)
+        used.add(name)
+        result.append(replace(step, name=name, node=node))
+    return tuple(result)
+
+
+def batch(loads: Iterable[Load]) -> Size | None:
+    """The size of the first source's batch, or of the first batch there is."""
+    found = list(loads)
+    for fits in (lambda a: a == ROWS, lambda a: a.startswith(f"{ROWS}_")):
+        for load in found:
+            for place, axis in enumerate(load.axes):
+                if fits(axis):
+                    return Size(load, (place - len(load.axes),))
+    return None
+
+
+def limit(sampling: Sampling, constraint: Constraint) -> Limit:
+    """rate - budget <= 0: the bound of what a critic's code tells, in nats."""
+    derivation = constraint.derivation
+    assert isinstance(derivation, Derivation)
+    multiplier = constraint.critic.multiplier
+    information = f"{derivation.objective} <= {constraint.budget}"
+    if len(derivation.constants) or multiplier is None:
+        raise EmissionError(f"the constraint {information} is bounded by {derivation.final}, whose constants are not known: declare a prior for the code")
+    section = Section(sampling)
+    total: sympy.Expr = sympy.Integer(0)
+    means: dict[str, Node] = {}
+    for k, item in enumerate(merged(derivation.bound)):
+        estimated = _estimate(section, item, {})
+        if item.estimator in CRITIC_ESTIMATORS:
+            raise EmissionError(f"the constraint {information} has a term that needs a critic of its own: {item.text}")
+        node = section.step(step_name(item), mean(estimated.value), *estimated.comment)
+        total += item.coefficient * sympy.Symbol(f"term{k}", real=True)
+        means[f"term{k}"] = node
+    rate = next(iter(means.values())) if len(means) == 1 and total == sympy.Symbol("term0", real=True) else elementwise(total, **means)
+    if total.free_symbols - {sympy.Symbol(n, real=True) for n in means}:
+        raise EmissionError(f"the constraint {information} has parameters among its weights: write numbers")
+    inputs = declare(section.inputs(), sampling.spec.parameters)
+    steps = reduced(section.steps, (), None, {i.name for i in inputs})
+    return Limit(constraint.divergence, information, inputs, steps, rate, constraint.budget, multiplier, str(constraint.critic.through))
+
+
+__all__ = ["Elementwise", "InputKey", "Mean", "Ref", "lower"]

@@ -1,0 +1,184 @@
+"""q(z_i) ~ mean_j q(z_i|x_j): estimators that compare every row of a batch with every other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sympy
+
+from ibsym.derivation.model import BoundTerm
+from ibsym.errors import EmissionError
+from ibsym.families.base import log_density, per_element
+from ibsym.lowering.program import Diagonal, ExcludeDiagonal, Insert, Load, Node, OffDiagonalMean, Reduce, Size, Stratified
+from ibsym.lowering.section import Evaluation, Section
+from ibsym.lowering.terms import Estimated, at_sample, mean, plain, refuse
+from ibsym.lowering.translation import elementwise
+from ibsym.spec.graphs import Factor, Joint
+from ibsym.terms.nodes import Density, Entropy, MutualInformation, RelativeEntropy, TotalCorrelation
+
+WHY = "compares the rows of a batch"
+A, B, N = sympy.symbols("a b n", real=True)
+
+
+class Batch:
+    """log q(z_i|x_j) of a batch: entry i, j has the value of row i and the parameters of row j."""
+
+    def __init__(self, section: Section, joint: str):
+        self.section, self.sampling = section, section.sampling
+        self.joint = section.sampling.part(joint)
+        self.rows = section.sampling.rows(self.joint)
+
+    def evaluation(self, variable: str) -> Evaluation:
+        factor = self.joint.by_variable[variable]
+        seen = [v for v in factor.given if not self.joint.by_variable[v].empirical]
+        if factor.family is None or seen or not factor.given:
+            given = f"{', '.join(seen)}, which is drawn itself" if seen else "nothing that is observed"
+            raise EmissionError(f"{factor} is conditioned on {given}: a batch gives no mixture of it")
+        return Evaluation(self.sampling, self.joint, factor, change=self._pair)
+
+    def _pair(self, value: bool, load: Load) -> Node:
+        """Rows i of a value stand before the columns j of a parameter."""
+        after = len(load.axes) - 1 - load.axes.index(self.rows)
+        return Insert(load, -1 - after) if value else Insert(load, -2 - after)
+
+    def pairs(self, variable: str) -> Node:
+        """log q(z_i|x_j), as a matrix."""
+        evaluation = self.evaluation(variable)
+        return self.section.let(f"log_{variable}_pairs", evaluation.node(log_density(evaluation.first)), self._comment(variable))
+
+    def coordinates(self, variable: str) -> tuple[Node, int]:
+        """log q(z_il|x_j) before the sum over coordinates l, and how many axes those have."""
+        evaluation = self.evaluation(variable)
+        elements = per_element(log_density(evaluation.first)) if evaluation.event else None
+        if elements is None:
+            raise EmissionError(f"the coordinates of {self.joint.by_variable[variable]} do not part, so their total correlation has no estimate")
+        return self.section.let(f"log_{variable}_pairs", evaluation.node(elements), f"{self._comment(variable)}, coordinate by coordinate"), evaluation.event
+
+    def _comment(self, variable: str) -> str:
+        return f"log {self.joint.by_variable[variable]} of every draw i at the parameters of every row j"
+
+    def joint_pairs(self, variables: Iterable[str]) -> Node:
+        """log of the product of several factors, each given what was observed."""
+        names = list(variables)
+        parts = {f"part{k}": self.pairs(v) for k, v in enumerate(names)}
+        if len(names) == 1:
+            return parts["part0"]
+        total = sum(sympy.Symbol(p, real=True) for p in parts)
+        return self.section.let(f"log_{'_'.join(names)}_pairs", elementwise(total, **parts), "their sum, factors independent given what is observed")
+
+    def count(self, pairs: Node) -> Size:
+        return Size(pairs, (-1,))
+
+
+def mixture(section: Section, item: BoundTerm, pairs: Node, like: Node | None = None, axes: int = 0) -> Node:
+    """log q(z_i) from log q(z_i|x_j): the batch as a sample of the mixture's components.
+
+    ``axes`` is the number of coordinate axes after j; ``like`` is then a matrix of pairs.
+    """
+    total, dim = dict(item.options).get("dataset_size"), -1 - axes
+    if item.estimator == "minibatch-weighted":
+        size = N if total is None else int(str(total)) * N
+        return elementwise(A - sympy.log(size), a=Reduce("logsumexp", pairs, (dim,)), n=Size(pairs, (dim,)))
+    if total is None:
+        write = f'estimators."{item.text}" = {{ estimator = "minibatch-stratified", dataset_size = 60000 }}'
+        raise EmissionError(f"minibatch-stratified needs the number of rows in the data set\n  write: {write}")
+    stratified = Stratified(pairs if like is None else like, int(str(total)))
+    weights = section.let("log_weights", stratified, "log weights of the components j for row i (Chen et al. 2018)")
+    for _ in range(axes):
+        weights = Insert(weights, -1)
+    return Reduce("logsumexp", elementwise(A + B, a=pairs, b=weights), (dim,))
+
+
+def minibatch(section: Section, item: BoundTerm) -> Estimated:
+    """Entropies of an aggregated law, by the mixture of the batch's components."""
+    term = plain(item)
+    how = "the batch's mixture in place of the aggregated density"
+    match term:
+        case TotalCorrelation(joint, (group,), ()):
+            batch = Batch(section, joint)
+            elements, event = batch.coordinates(group[0])
+            over = tuple(range(-event, 0))
+            pairs = Reduce("sum", elements, over)
+            together = mixture(section, item, pairs)
+            apart = Reduce("sum", mixture(section, item, elements, pairs, event), over)
+            return _estimated(item, elementwise(A - B, a=together, b=apart), f"E[log q(z) - sum_l log q(z_l)], {how}")
+        case TotalCorrelation(joint, groups, ()) | MutualInformation(joint, groups, ()) if all(_drawn(section, joint, g) for g in groups):
+            batch = Batch(section, joint)
+            total = mixture(section, item, batch.joint_pairs([v for g in groups for v in g]))
+            values = {f"part{k}": mixture(section, item, batch.joint_pairs(g)) for k, g in enumerate(groups)}
+            rest = sum(sympy.Symbol(n, real=True) for n in values)
+            return _estimated(item, elementwise(A - rest, a=total, **values), f"E[log of the joint - sum log of the marginals], {how}")
+        case MutualInformation(joint, groups, ()):
+            batch, variable, _ = _conditional(section, item, joint, groups)
+            own, _ = at_sample(section.sampling, batch.joint, Density(joint, (variable,), batch.joint.by_variable[variable].given))
+            node = elementwise(A - B, a=own, b=mixture(section, item, batch.pairs(variable)))
+            return _estimated(item, node, f"E[log q(z|x) - log q(z)], {how}")
+        case RelativeEntropy(Density(joint, of, ()), second):
+            batch = Batch(section, joint)
+            values = {f"part{k}": at_sample(section.sampling, batch.joint, d)[0] for k, d in enumerate(second)}
+            rest = sum(sympy.Symbol(n, real=True) for n in values)
+            node = elementwise(A - rest, a=mixture(section, item, batch.joint_pairs(of)), **values)
+            return _estimated(item, node, f"E[log q - log {''.join(map(str, second))}], {how}")
+        case Entropy(joint, of, ()):
+            batch = Batch(section, joint)
+            return _estimated(item, elementwise(-A, a=mixture(section, item, batch.joint_pairs(of))), f"-E[log q], {how}")
+    raise refuse(item)
+
+
+def _drawn(section: Section, joint: str, group: tuple[str, ...]) -> bool:
+    part = section.sampling.part(joint)
+    return all(not part.by_variable[v].empirical for v in group)
+
+
+def _estimated(item: BoundTerm, node: Node, formula: str) -> Estimated:
+    return Estimated(mean(node), (f"{item.text} by {item.estimator}: {formula}",), why=WHY)
+
+
+def _conditional(section: Section, item: BoundTerm, joint: str, groups: tuple[tuple[str, ...], ...]) -> tuple[Batch, str, Factor]:
+    """The variable of one group whose factor is its conditional given the other group."""
+    batch = Batch(section, joint)
+    if len(groups) == 2:
+        for (other, mine) in (groups, groups[::-1]):
+            factor = batch.joint.by_variable[mine[0]]
+            if len(mine) == 1 and factor.family is not None and factor.evaluated and _given(batch.joint, factor, other):
+                return batch, mine[0], factor
+    raise EmissionError(f"{item.estimator} of {item.text} needs a factor of one argument given the other")
+
+
+def _given(joint: Joint, factor: Factor, other: tuple[str, ...]) -> bool:
+    extra = [v for v in other if v not in factor.given]
+    return bool(factor.given) and set(factor.given) <= set(other) and joint.independent(factor.of, extra, factor.given)
+
+
+def leave_one_out(section: Section, item: BoundTerm) -> Estimated:
+    """I(X;Z) <= E log [q(z_i|x_i) / mean_{j != i} q(z_i|x_j)]."""
+    batch, pairs = _information(section, item)
+    own = Diagonal(pairs)
+    others = Reduce("logsumexp", ExcludeDiagonal(pairs), (-1,))
+    node = elementwise(A - B + sympy.log(N - 1), a=own, b=others, n=batch.count(pairs))
+    return Estimated(mean(node), (f"{item.text} by leave-one-out: E log q(z_i|x_i) / mean_(j != i) q(z_i|x_j)",), why=WHY)
+
+
+def club(section: Section, item: BoundTerm) -> Estimated:
+    """I(X;Z) <= E log q(z_i|x_i) - E log q(z_j|x_i), j != i."""
+    _, pairs = _information(section, item)
+    node = elementwise(A - B, a=mean(Diagonal(pairs)), b=OffDiagonalMean(pairs))
+    return Estimated(node, (f"{item.text} by club: E log q(z_i|x_i) - E log q(z_j|x_i), j != i",), why=WHY)
+
+
+def _information(section: Section, item: BoundTerm) -> tuple[Batch, Node]:
+    term = plain(item)
+    if not isinstance(term, MutualInformation) or term.given:
+        raise refuse(item)
+    batch, variable, _ = _conditional(section, item, term.joint, term.groups)
+    return batch, batch.pairs(variable)
+
+
+def infonce(section: Section, item: BoundTerm) -> Estimated:
+    """I(A;B) >= E log [e^f_ii / mean_j e^f_ij], at most log of the number of rows."""
+    term = plain(item)
+    if not isinstance(term, MutualInformation) or term.given or len(term.groups) != 2:
+        raise refuse(item)
+    scores = section.sampling.scores(item.text, term.joint)
+    node = elementwise(A - B + sympy.log(N), a=Diagonal(scores), b=Reduce("logsumexp", scores, (-1,)), n=Size(scores, (-1,)))
+    return Estimated(mean(node), (f"{item.text} by infonce: E log e^f_ii / mean_j e^f_ij, at most log B",), why=WHY)

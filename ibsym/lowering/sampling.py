@@ -1,0 +1,120 @@
+"""E_j as a mean over rows: which parts a joint has, which rows they come in, what is drawn, what carries a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sympy
+
+from ibsym.errors import EmissionError
+from ibsym.families.base import Law, parameter_axes
+from ibsym.lowering.program import Axes, InputKey, Load
+from ibsym.spec.graphs import Factor, Joint
+from ibsym.spec.model import Spec
+from ibsym.terms.nodes import Density
+from ibsym.terms.vectors import Coordinates
+
+DRAWS, ROWS = "S", "B"
+
+
+class Sampling:
+    """The joints of a spec as an emitted module sees them: batches of rows, with or without a Monte-Carlo axis."""
+
+    def __init__(self, spec: Spec, coordinates: Coordinates):
+        self.spec, self.coordinates = spec, coordinates
+        self.first_source = next(iter(spec.sources), None)
+
+    def parts(self, joint: str) -> tuple[tuple[sympy.Rational, Joint], ...]:
+        """The joint as a mixture of products, each with its weight."""
+        return tuple((sympy.Rational(w), part) for w, part in self.coordinates.samplers(joint))
+
+    def part(self, joint: str) -> Joint:
+        """The joint as one product; a mixture has no rows of its own."""
+        parts = self.parts(joint)
+        if len(parts) > 1:
+            raise EmissionError(f"{joint} is a mixture: its samples come in {len(parts)} batches, and this term needs one")
+        return parts[0][1]
+
+    def source(self, joint: Joint) -> str | None:
+        return next((s for s, f in self.spec.sources.items() if f in joint.factors), None)
+
+    def rows(self, joint: Joint) -> str:
+        """The batch axis: B for the first source, B_<source> for another, B_<joint> where nothing is observed."""
+        source = self.source(joint)
+        if source is None:
+            return f"{ROWS}_{joint.name}"
+        return ROWS if source == self.first_source else f"{ROWS}_{source}"
+
+    def drawn(self, joint: Joint, names: Iterable[str]) -> bool:
+        """Whether any of the variables is drawn, several times a row if one likes, beside what is observed."""
+        return self.source(joint) is not None and any(not joint.by_variable[v].empirical for v in names)
+
+    def sample_axes(self, joint: Joint, names: Iterable[str]) -> Axes:
+        return (*((DRAWS,) if self.drawn(joint, names) else ()), self.rows(joint))
+
+    def learned(self, joint: Joint, names: Iterable[str]) -> bool:
+        return any(f.learned for f in joint.ancestral_factors(names))
+
+    def declared(self, density: Density) -> Factor:
+        """The factor that a density is."""
+        for factor in self.spec.joints[density.head].factors:
+            if frozenset(factor.of) == frozenset(density.of) and frozenset(factor.given) == frozenset(density.given):
+                if factor.family is not None:
+                    return factor
+        raise EmissionError(f"{density} is no declared factor, so nothing evaluates it")
+
+    def own(self, joint: Joint, variable: str) -> Factor:
+        """The factor that the variable is drawn from."""
+        return joint.by_variable[variable]
+
+    def law(self, factor: Factor, joint: Joint, mark: str = "") -> Law:
+        """The factor's family at its parameters, for values that are drawn under the joint."""
+        assert factor.family is not None
+        if len(factor.of) != 1:
+            raise EmissionError(f"{factor} is a density of several variables, which no family evaluates")
+        (variable,) = factor.of
+        return Law(factor.family, self.spec.variables[variable], mark, self.role(joint, variable) == "sample")
+
+    def role(self, joint: Joint, variable: str) -> str:
+        """``sample`` for a draw through which gradients flow, else ``value``."""
+        own = joint.by_variable.get(variable)
+        if own is None or own.family is None or own.empirical or not self.learned(joint, (variable,)):
+            return "value"
+        return "sample" if own.family.carries_gradient else "value"
+
+    def value(self, joint: Joint, variable: str) -> Load:
+        """A variable's value: observed or drawn."""
+        role = self.role(joint, variable)
+        return self._value(joint, variable, role)
+
+    def reference(self, joint: Joint, variable: str) -> Load:
+        """Draws from a divergence's second argument."""
+        return self._value(joint, variable, "sample_reference")
+
+    def _value(self, joint: Joint, variable: str, role: str) -> Load:
+        space = self.spec.variables[variable]
+        index = space.kind == "categorical" and self.role(joint, variable) == "value"
+        event = space.event if index else space.dims
+        return Load(InputKey(variable, role, joint.name), (*self.sample_axes(joint, (variable,)), *event), index)
+
+    def parameter(self, factor: Factor, role: str, joint: Joint) -> Load:
+        """A parameter of the factor's family at its conditioners' values under the joint."""
+        assert factor.family is not None
+        (variable,) = factor.of
+        axes = parameter_axes(factor.family, role, self.spec.variables[variable])
+        rows = self.sample_axes(joint, factor.given) if factor.given else ()
+        return Load(InputKey(factor.text, role, joint.name), (*rows, *axes))
+
+    def critic(self, text: str, density: Density, role: str = "critic") -> Load:
+        """A critic's logit on samples of one argument of a divergence."""
+        parts = self.parts(density.head)
+        if len(parts) == 1:
+            axes = self.sample_axes(parts[0][1], density.scope)
+        else:
+            axes = (f"{ROWS}_{density.head}",)
+        return Load(InputKey(text, role, density.head), axes)
+
+    def scores(self, text: str, joint: str) -> Load:
+        """A critic on all pairs of a batch."""
+        rows = self.rows(self.part(joint))
+        return Load(InputKey(text, "scores", joint), (rows, rows))

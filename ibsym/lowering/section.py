@@ -1,0 +1,105 @@
+"""A section of a program: steps computed once each, and the inputs that they load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import sympy
+
+from ibsym.errors import EmissionError
+from ibsym.families.base import CLASSES, SIZE, VALUE, Formula, Law
+from ibsym.lowering.program import Elementwise, InputKey, Load, Node, Ref, Size, Step, children
+from ibsym.lowering.sampling import Sampling
+from ibsym.lowering.translation import Translator
+from ibsym.spec.graphs import Factor, Joint
+
+Substitution = Mapping[sympy.Symbol, Callable[[Node, Load], Node]]
+
+
+class Section:
+    """Steps in order. ``let`` names a value; the same value is never computed twice (value numbering)."""
+
+    def __init__(self, sampling: Sampling):
+        self.sampling = sampling
+        self.steps: list[Step] = []
+        self._known: dict[Node, Ref] = {}
+
+    def let(self, name: str, node: Node, *comment: str) -> Node:
+        """The node as a step of its own, or the step that computes it already."""
+        if isinstance(node, Load | Ref):
+            return node
+        if node not in self._known:
+            self._known[node] = self.step(name, node, *comment)
+        return self._known[node]
+
+    def step(self, name: str, node: Node, *comment: str) -> Ref:
+        self.steps.append(Step(name, node, comment))
+        return Ref(len(self.steps) - 1, node.axes)
+
+    def inputs(self, extra: Iterable[Node] = ()) -> list[Load]:
+        """What the steps load, in the order of first use."""
+        found: dict[InputKey, Load] = {}
+
+        def visit(node: Node) -> None:
+            if isinstance(node, Load):
+                found.setdefault(node.key, node)
+            for child in children(node):
+                visit(child)
+
+        for node in (*(s.node for s in self.steps), *extra):
+            visit(node)
+        return list(found.values())
+
+
+class Evaluation:
+    """Formulas at a factor's parameters and a variable's value, under one part of a joint.
+
+    ``second`` is the other law of a pair. ``change`` wraps what a symbol loads, to set up all pairs of a batch.
+    """
+
+    def __init__(self, sampling: Sampling, joint: Joint, first: Factor, second: Factor | None = None, change: Callable[[bool, Load], Node] | None = None):
+        self.sampling, self.joint = sampling, joint
+        self.first = sampling.law(first, joint)
+        self.second = sampling.law(second, joint, "_r") if second is not None else None
+        self.change = change or (lambda _value, load: load)
+        (self.variable,) = first.of
+        self.space = sampling.spec.variables[self.variable]
+        self.operands: dict[sympy.Symbol, Callable[[], Node]] = {}
+        for factor, law in ((first, self.first), (second, self.second)):
+            if factor is not None and law is not None:
+                for role, symbol in law.symbols.items():
+                    self.operands[symbol] = self._loader(False, sampling.parameter(factor, role, joint))
+        self.operands[VALUE] = self._loader(True, sampling.value(joint, self.variable))
+
+    def _loader(self, value: bool, load: Load) -> Callable[[], Node]:
+        return lambda: self.change(value, load)
+
+    @property
+    def event(self) -> int:
+        """Axes of one value; weights of classes have one."""
+        return len(self.space.dims) if self.space.kind != "categorical" or self.first.soft else 0
+
+    def node(self, formula: Formula | sympy.Expr) -> Node:
+        """The formula's value at every row."""
+        expression = formula.expression if isinstance(formula, Formula) else formula
+        operands = dict(self.operands)
+        operands[SIZE] = lambda: self._size(expression, len(self.space.dims))
+        operands[CLASSES] = lambda: self._size(expression, 1)
+        return Translator(operands, self.event).node(expression)
+
+    def _size(self, expression: sympy.Expr, axes: int) -> Node:
+        """How many coordinates, or classes, a value has: a number where the spec gives one, else read off an input."""
+        dims = self.space.dims[-axes:]
+        if all(d.isdigit() for d in dims):
+            return Elementwise(sympy.prod(map(int, dims)))
+        for symbol in (*sorted(expression.free_symbols & self.operands.keys(), key=str), *self.operands):
+            node = self.operands[symbol]()
+            if node.axes[-axes:] == dims:
+                return Size(node, tuple(range(-axes, 0)))
+        raise EmissionError(f"nothing tells the size of {self.variable}: write it as a number, variables.{self.variable} = \"{self.space.kind}[10]\"")
+
+
+def laws(evaluation: Evaluation) -> tuple[Law, Law]:
+    """Both laws of a pair."""
+    assert evaluation.second is not None
+    return evaluation.first, evaluation.second

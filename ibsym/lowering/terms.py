@@ -1,0 +1,142 @@
+"""E_j[log r], H_j and KL as per-row values: closed forms where the bound says so, else densities at samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sympy
+
+from ibsym.derivation.model import BoundTerm
+from ibsym.errors import EmissionError
+from ibsym.families.base import Formula, cross_entropy, entropy, log_density, relative_entropy
+from ibsym.lowering.program import Mean, Node
+from ibsym.lowering.sampling import Sampling
+from ibsym.lowering.section import Evaluation, Section, laws
+from ibsym.lowering.translation import elementwise
+from ibsym.spec.graphs import Joint
+from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Estimate, ExpectedLog, RelativeEntropy, Term
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """A term's value before its mean over rows, or a number; what the model minimises where that is something else.
+
+    ``rows`` is the batch axis that the value is a per-row average over; without it ``why`` completes "..., which ...".
+    """
+
+    value: Node
+    comment: tuple[str, ...]
+    surrogate: Node | None = None
+    surrogate_comment: str = ""
+    rows: str | None = None
+    why: str = ""
+    note: str = ""
+
+
+PartValue = Callable[[Joint], tuple[Node, Formula]]
+
+
+def direct(section: Section, term: Term, estimator: str) -> Estimated:
+    """A term that is computed as it stands."""
+    sampling = section.sampling
+    match term:
+        case RelativeEntropy(first, second):
+            return _averaged(sampling, first.head, str(term), estimator, _divergence(sampling, first, second, estimator == "closed-form"))
+        case ExpectedLog(joint, second):
+            return _averaged(sampling, joint, str(term), estimator, _expected_log(sampling, second, estimator == "closed-form", 1))
+        case CrossEntropy(first, second):
+            return _averaged(sampling, first.head, str(term), estimator, _expected_log(sampling, second, estimator == "closed-form", -1))
+        case Entropy(joint, of, given):
+            return _averaged(sampling, joint, str(term), estimator, _expected_log(sampling, (Density(joint, of, given),), estimator == "closed-form", -1))
+    raise EmissionError(f"{term} cannot be computed as it stands: name an estimator for it")
+
+
+def _averaged(sampling: Sampling, joint: str, text: str, estimator: str, value: PartValue) -> Estimated:
+    """The value under a joint; under a mixture, the weighted mean of its parts' means."""
+    parts = sampling.parts(joint)
+    how = "in closed form" if estimator == "closed-form" else "at samples"
+    if len(parts) == 1:
+        node, formula = value(parts[0][1])
+        rows = sampling.rows(parts[0][1])
+        per_row = rows in node.axes
+        return Estimated(node, (f"{text} {how}: {formula.text}",), rows=rows if per_row else None, why="" if per_row else "has no rows")
+    total: sympy.Expr = sympy.Integer(0)
+    means: dict[str, Node] = {}
+    for k, (weight, part) in enumerate(parts):
+        node, formula = value(part)
+        total += weight * sympy.Symbol(f"mean{k}", real=True)
+        means[f"mean{k}"] = mean(node)
+    mixed = " + ".join(f"{float(w):g} {p.name}" for w, p in parts)
+    comment = (f"{text} {how}: {formula.text}", f"the mean over {joint} = {mixed}")
+    return Estimated(elementwise(total, **means), comment, why=f"is a mean over {len(parts)} batches")
+
+
+def mean(node: Node) -> Node:
+    """The mean over rows and draws; a number is its own."""
+    return Mean(node) if node.axes else node
+
+
+def _divergence(sampling: Sampling, first: Density, second: tuple[Density, ...], closed: bool) -> PartValue:
+    own = sampling.declared(first)
+
+    def value(part: Joint) -> tuple[Node, Formula]:
+        if closed and len(second) == 1:
+            both = Evaluation(sampling, part, own, sampling.declared(second[0]))
+            formula = relative_entropy(*laws(both))
+            return both.node(formula), formula
+        values = {"own": at_sample(sampling, part, first)[0]}
+        total = sympy.Symbol("own", real=True)
+        for k, density in enumerate(second):
+            values[f"other{k}"] = at_sample(sampling, part, density)[0]
+            total -= sympy.Symbol(f"other{k}", real=True)
+        text = f"log {first} - log {''.join(map(str, second))}"
+        return elementwise(total, **values), Formula(total, text)
+
+    return value
+
+
+def at_sample(sampling: Sampling, part: Joint, density: Density) -> tuple[Node, Formula]:
+    """log r(a|b) at the samples of the joint."""
+    evaluation = Evaluation(sampling, part, sampling.declared(density))
+    formula = log_density(evaluation.first)
+    return evaluation.node(formula), formula
+
+
+def _expected_log(sampling: Sampling, second: tuple[Density, ...], closed: bool, sign: int) -> PartValue:
+    def value(part: Joint) -> tuple[Node, Formula]:
+        total: sympy.Expr = sympy.Integer(0)
+        values: dict[str, Node] = {}
+        texts = []
+        for k, density in enumerate(second):
+            factor_sign, (node, formula) = _closed(sampling, part, density) if closed else (1, at_sample(sampling, part, density))
+            total += sign * factor_sign * sympy.Symbol(f"log{k}", real=True)
+            values[f"log{k}"] = node
+            texts.append(formula.text if sign * factor_sign > 0 else f"-({formula.text})")
+        formula = Formula(total, " + ".join(texts))
+        return (values["log0"] if total == sympy.Symbol("log0", real=True) else elementwise(total, **values)), formula
+
+    return value
+
+
+def _closed(sampling: Sampling, part: Joint, density: Density) -> tuple[int, tuple[Node, Formula]]:
+    """Minus E[log r(a|b)], a drawn from its own factor: the entropy, or the cross-entropy to the factor that is evaluated."""
+    factor = sampling.declared(density)
+    own = sampling.own(part, factor.of[0])
+    if own == factor:
+        alone = Evaluation(sampling, part, own)
+        formula = entropy(alone.first)
+        return -1, (alone.node(formula), formula)
+    both = Evaluation(sampling, part, own, factor)
+    formula = cross_entropy(*laws(both))
+    return -1, (both.node(formula), formula)
+
+
+def plain(item: BoundTerm) -> Term:
+    """The term itself, also where an estimator stands in for it."""
+    return item.term.term if isinstance(item.term, Estimate) else item.term
+
+
+def refuse(item: BoundTerm) -> EmissionError:
+    """What an estimator cannot stand for."""
+    return EmissionError(f"{item.estimator} is no estimator of {item.text}")

@@ -1,0 +1,142 @@
+"""What a run leaves behind: a checkpoint that it can go on from, its numbers, pictures of its terms and samples."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ibsym.errors import EmissionError
+from ibsym.training.failures import TrainingError, need
+from ibsym.training.metrics import Meter
+from ibsym.training.system import Draws
+
+CHECKPOINT, METRICS, TERMS, SAMPLES = "checkpoint.pt", "metrics.json", "terms.png", "samples.png"
+FORMAT = 1
+
+
+def write(path: Path, save: Callable[[Path], None]) -> None:
+    """Write to a temporary file beside it and rename: a reader never sees half of a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        save(Path(name))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> Path:
+    path = folder / CHECKPOINT
+    write(path, lambda temporary: torch.save({"format": FORMAT, **state}, temporary))
+    return path
+
+
+def load_checkpoint(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """The state that was saved there, of the same run; tensors and plain values only, nothing is executed."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise TrainingError(f"{path}: nothing to resume\n  write: the same command without --resume")
+    try:
+        state = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        raise TrainingError(f"{path}: no checkpoint of ours: {str(error).splitlines()[0][:200]}") from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise TrainingError(f"{path}: no checkpoint of this version")
+    for key, value in fingerprint.items():
+        if state["fingerprint"].get(key) != value:
+            was = state["fingerprint"].get(key)
+            raise TrainingError(f"{path}: another run: {key} was {was!r:.60}, now {value!r:.60}\n  write: another folder, or no --resume")
+    return state
+
+
+def save_metrics(folder: Path, content: Mapping[str, Any]) -> Path:
+    path = folder / METRICS
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=True) + "\n"
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+    return path
+
+
+def save_terms(folder: Path, title: str, history: Sequence[Mapping[str, Any]]) -> Path:
+    """One panel a term, then critics and metrics; training thin, held out thick."""
+    need("matplotlib", "the plot")
+    from matplotlib.figure import Figure
+
+    panels = [("terms", t) for t in history[-1]["held_out"]["terms"]]
+    panels += [("critics", c) for c in history[-1]["held_out"]["critics"]]
+    panels += [("metrics", m) for m in history[-1]["held_out"]["metrics"]]
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.6 * lines + 0.5), layout="constrained")
+    figure.suptitle(title)
+    epochs = [entry["epoch"] for entry in history]
+    for place, (group, name) in enumerate(panels):
+        axes = figure.add_subplot(lines, columns, place + 1)
+        if group != "metrics":
+            axes.plot(epochs, [entry["train"][group][name] for entry in history], linewidth=0.8, color="tab:gray", label="training")
+        axes.plot(epochs, [entry["held_out"][group][name] for entry in history], linewidth=1.6, color="tab:blue", label="held out")
+        axes.set_title({"critics": "critic of "}.get(group, "") + name.replace("$", r"\$"), fontsize=9)
+        axes.set_xlabel("epoch", fontsize=8)
+        axes.set_ylabel("nats" if group != "metrics" or "accuracy" not in name else "", fontsize=8)
+        axes.tick_params(labelsize=8)
+        if place == 0:
+            axes.legend(fontsize=8)
+    path = folder / TERMS
+    write(path, lambda temporary: figure.savefig(temporary, dpi=110, metadata={"Software": None}))
+    return path
+
+
+def save_samples(folder: Path, meter: Meter, views: Mapping[str, tuple[int, int]], seed: int) -> Path | None:
+    """What the model makes of nothing: up to 40 images of every variable that a joint without data generates."""
+    need("matplotlib", "the plot")
+    from matplotlib.figure import Figure
+
+    spec = meter.players.spec
+    found: list[tuple[str, Any]] = []
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        draws = Draws(meter.system, next(meter.chunks(40)), mode="relaxed")
+        for joint in spec.joints.values():
+            if not joint.rooted or any(f.empirical or f.components for f in joint.factors):
+                continue
+            for variable in (v for v in joint.variables if v in views):
+                try:
+                    value = picture_of(draws, joint.name, variable)
+                except (EmissionError, KeyError):  # a factor that the loss does not use has no network
+                    continue
+                found.append((f"{joint.by_variable[variable]}", value.reshape(-1, *views[variable])))
+    if not found:
+        return None
+    figure = Figure(figsize=(8, 4.2 * len(found)), layout="constrained")
+    for place, (name, images) in enumerate(found):
+        low = -1.0 if spec.variables[variable_of[name]].kind == "real" else 0.0
+        tiles = torch.full((40, height + 1, width + 1), low)
+        tiles[: len(images), :height, :width] = images[:40].float()
+        grid = tiles.reshape(5, 8, height + 1, width + 1).permute(0, 2, 1, 3).reshape(5 * (height + 1), 8 * (width + 1))
+        axes = figure.add_subplot(len(found), 1, place + 1)
+        axes.imshow(grid.numpy(), cmap="gray_r", interpolation="nearest", vmin=low, vmax=1.0)
+        axes.set_title(f"{name}, at draws of what it depends on", fontsize=9)
+        axes.set_axis_off()
+    path = folder / SAMPLES
+    write(path, lambda temporary: figure.savefig(temporary, dpi=110, metadata={"Software": None}))
+    return path
+
+
+def picture_of(draws: Draws, joint: str, variable: str) -> torch.Tensor:
+    """The factor's mean at drawn conditioners where it has one, else a draw."""
+    factor = draws.spec.joints[joint].by_variable[variable]
+    given = [draws.value(joint, v) for v in factor.given]
+    if factor.evaluated:
+        law = draws.system.law(factor, given, draws.rows(joint))
+        if hasattr(law, "mean"):
+            return law.mean
+    return draws.value(joint, variable).code

@@ -1,0 +1,118 @@
+"""What a run says while it goes: nothing, lines in a pipe, or a bar with a table of its terms on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Entry = Mapping[str, Any]
+
+
+class Reporter(Protocol):
+    """Told of the start, of every epoch and of the end."""
+
+    def start(self, title: str, notes: Sequence[str], epochs: int, done: int) -> None: ...
+
+    def epoch(self, entry: Entry) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def start(self, title: str, notes: Sequence[str], epochs: int, done: int) -> None:
+        pass
+
+    def epoch(self, entry: Entry) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+def headline(entry: Entry) -> str:
+    """The loss, the metrics and the critics' losses on held-out rows, in one line."""
+    held = entry["held_out"]
+    parts = [f"loss {held['loss']['loss']:.4g}"]
+    parts += [f"{name} {number(name, value)}" for name, value in held["metrics"].items()]
+    parts += [f"critic of {name} {value:.4g}" for name, value in held["critics"].items()]
+    return ", ".join(parts)
+
+
+def number(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name.startswith("accuracy") else f"{value:.4g}"
+
+
+class Lines:
+    """Plain lines, some twenty in a run and one more for every ten seconds without one."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say, self.epochs, self.last = say, 1, 0.0
+
+    def start(self, title: str, notes: Sequence[str], epochs: int, done: int) -> None:
+        self.epochs = epochs
+        for line in (title, *notes):
+            self.say(line)
+
+    def epoch(self, entry: Entry) -> None:
+        step, now = max(1, self.epochs // 20), time.monotonic()
+        if entry["epoch"] in (1, self.epochs) or entry["epoch"] % step == 0 or now - self.last > 10:
+            self.last = now
+            terms = ", ".join(f"{name} {value:.4g}" for name, value in entry["held_out"]["terms"].items())
+            self.say(f"epoch {entry['epoch']}/{self.epochs}: {headline(entry)}; {terms}")
+
+    def stop(self) -> None:
+        pass
+
+
+class Bar:
+    """A progress bar over a table of the running terms."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console)
+        self.live: Live | None = None
+
+    def start(self, title: str, notes: Sequence[str], epochs: int, done: int) -> None:
+        self.console.print(title, style="bold", markup=False, highlight=False)
+        for note in notes:
+            self.console.print(f"  {note}", style="dim", markup=False, highlight=False)
+        self.task = self.progress.add_task("training", total=epochs, completed=done)
+        self.live = Live(self.progress, console=self.console, refresh_per_second=8)
+        self.live.start()
+
+    def epoch(self, entry: Entry) -> None:
+        assert self.live is not None
+        self.progress.update(self.task, completed=entry["epoch"])
+        self.live.update(Group(self.table(entry), self.progress))
+
+    def table(self, entry: Entry) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("", "training", "held out"):
+            table.add_column(column, justify="right" if column else "left")
+        train, held = entry["train"], entry["held_out"]
+        table.add_row("loss", f"{train['loss']['loss']:.4f}", f"{held['loss']['loss']:.4f}")
+        for name, value in held["terms"].items():
+            table.add_row(escape(name), f"{train['terms'][name]:.4f}", f"{value:.4f}", style="cyan")
+        for name, value in held["critics"].items():
+            table.add_row(f"critic of {escape(name)}", f"{train['critics'][name]:.4f}", f"{value:.4f}", style="yellow")
+        for name, value in entry["multipliers"].items():
+            table.add_row(f"multiplier {name}", f"{value:.4f}", "", style="yellow")
+        for name, value in held["metrics"].items():
+            table.add_row(escape(name), "", number(name, value), style="green")
+        return table
+
+    def stop(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+

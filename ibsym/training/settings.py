@@ -1,0 +1,101 @@
+"""What ``--set NAME=VALUE`` may name: a dimension, a parameter of the spec, or a setting of the run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from ibsym.errors import SpecError
+from ibsym.spec.model import Spec
+from ibsym.training.binding import dimensions
+
+STEPS = 5000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a run that are no part of its spec."""
+
+    batch: int = 64
+    lr: float = 1e-3
+    critic_lr: float = 1e-3
+    critic_steps: int = 1
+    dual_step: float = 1e-2
+    hidden: int = 128
+    draws: int = 0  # 0: eight where the loss averages inside a logarithm, else one
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A run's settings, dimensions and parameters, sorted out."""
+
+    settings: Settings = Settings()
+    sizes: dict[str, int] = field(default_factory=dict)
+    parameters: dict[str, float] = field(default_factory=dict)
+
+
+def sort_out(spec: Spec, given: Mapping[str, object]) -> Choices:
+    """Each name is looked up among the dimensions, the parameters and the settings; a name of two of them is refused."""
+    sizes: dict[str, int] = {}
+    parameters: dict[str, float] = {}
+    settings: dict[str, float | int] = {}
+    kinds = {f.name: type(f.default) for f in fields(Settings)}
+    places = {"dimension": set(dimensions(spec)), "parameter": set(spec.parameters), "setting": set(kinds)}
+    for name, value in given.items():
+        homes = [what for what, names in places.items() if name in names]
+        if not homes:
+            known = [n for names in places.values() for n in sorted(names)]
+            close = difflib.get_close_matches(name, known, n=1)
+            raise SpecError(f"{name!r} is no dimension, parameter or setting", key="--set", remedy=f"{close[0]}=..." if close else "one of " + ", ".join(known))
+        if len(homes) > 1:
+            raise SpecError(f"{name!r} is a {' and a '.join(homes)}", key="--set", remedy="another name in the spec")
+        match homes[0]:
+            case "dimension":
+                sizes[name] = whole(name, value)
+            case "parameter":
+                parameters[name] = inside(spec, name, value)
+            case _:
+                settings[name] = whole(name, value, least=0 if name == "draws" else 1) if kinds[name] is int else positive(name, value)
+    return Choices(replace(Settings(), **settings), sizes, parameters)  # type: ignore[arg-type]
+
+
+def numeric(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise SpecError(f"{name} = {value!r} is no number", key="--set", remedy=f"{name}=8")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise SpecError(f"{name} = {value!r} is no number", key="--set", remedy=f"{name}=8") from None
+
+
+def whole(name: str, value: object, least: int = 1) -> int:
+    number = numeric(name, value)
+    if not (number == number and least <= number <= 1_000_000 and number == int(number)):
+        raise SpecError(f"{name} = {value} is no size", key="--set", remedy=f"{name}=8, a whole number from {least} to 1000000")
+    return int(number)
+
+
+def positive(name: str, value: object) -> float:
+    number = numeric(name, value)
+    if not 0 < number < float("inf"):
+        raise SpecError(f"{name} = {value} is not positive", key="--set", remedy=f"{name}=1e-3")
+    return number
+
+
+def inside(spec: Spec, name: str, value: object) -> float:
+    """A parameter's value in its declared interval, on which the bound's direction rests."""
+    number, entry = numeric(name, value), spec.parameters[name]
+    low, high = (-float("inf") if entry.min is None else entry.min), (float("inf") if entry.max is None else entry.max)
+    if not low <= number <= high or number in (float("inf"), -float("inf")):
+        raise SpecError(f"{name} = {value} is outside of [{low:g}, {high:g}]", key=f"parameters.{name}", remedy=f"{name}={entry.default:g}")
+    return number
+
+
+def default_epochs(steps: int) -> int:
+    """As many epochs as make some thousands of steps, at least ten."""
+    return max(10, round(STEPS / steps))
+
+
+def plain(settings: Settings) -> dict[str, float | int]:
+    return asdict(settings)

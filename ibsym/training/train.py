@@ -1,0 +1,228 @@
+"""min E[loss]: trains small default networks for every factor and critic of a spec, with the emitted loss, on real data."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ibsym.errors import SpecError
+from ibsym.spec.model import Spec
+from ibsym.training.failures import TrainingError, need
+
+need("torch")  # before any module that imports it, so that the error says what to install
+
+import torch  # noqa: E402
+
+from ibsym.training.binding import Batches, Binding, bind  # noqa: E402
+from ibsym.training.data import load  # noqa: E402
+from ibsym.training.keeping import load_checkpoint, save_checkpoint, save_metrics, save_samples, save_terms  # noqa: E402
+from ibsym.training.metrics import Meter  # noqa: E402
+from ibsym.training.players import Players, Substitute  # noqa: E402
+from ibsym.training.progress import Reporter, Silent  # noqa: E402
+from ibsym.training.settings import Choices, default_epochs, inside, plain, sort_out  # noqa: E402
+from ibsym.training.system import Draws, System  # noqa: E402
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+IWAE_DRAWS = 8
+
+
+@dataclass
+class Result:
+    """What a run found: the last epoch's held-out numbers, every epoch's, where the files are, and the networks."""
+
+    name: str
+    metrics: dict[str, float]
+    terms: dict[str, float]
+    critics: dict[str, float]
+    history: list[dict[str, Any]]
+    sizes: dict[str, int]
+    notes: tuple[str, ...]
+    seconds: float
+    files: dict[str, Path] = field(default_factory=dict)
+    players: Players | None = field(default=None, repr=False)
+
+
+def run(
+    spec: Spec,
+    loss_class: Any,
+    *,
+    data: str | Path = "digits",
+    epochs: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    labelled: int | None = None,
+    settings: Mapping[str, object] | None = None,
+    warmup: Mapping[str, int] | None = None,
+    dtype: str = "float32",
+    loss: Substitute | None = None,
+    report: Reporter | None = None,
+) -> Result:
+    """Train ``spec`` with the emitted class; one seed, one result.
+
+    ``data`` is ``"digits"`` or a folder of IDX files. ``settings`` sets dimensions (``L``), parameters of the spec (``beta``) and
+    settings of the run (``batch``, ``lr``, ``critic_lr``, ``critic_steps``, ``dual_step``, ``hidden``, ``draws``); ``warmup`` maps a parameter
+    to the number of epochs in which it rises to its value. ``loss`` stands in for the emitted forward pass: it takes a mapping from
+    ``(of, role, joint)`` to tensors, the parameters by keyword, and returns the loss and its terms. With ``out`` the checkpoint is written after
+    every epoch, and ``resume`` goes on from it.
+    """
+    began = time.monotonic()
+    if dtype not in DTYPES:
+        raise SpecError(f"{dtype!r} is no dtype", key="dtype", remedy=" or ".join(DTYPES))
+    if epochs is not None and not 0 < epochs <= 1_000_000:
+        raise SpecError(f"{epochs} epochs", key="--epochs", remedy="a positive number")
+    if resume and out is None:
+        raise TrainingError("nothing to resume: no folder is named\n  write: -o DIR, the folder of the earlier run")
+    if out is not None:
+        need("matplotlib", "the plot of the terms")
+    choices = sort_out(spec, settings or {})
+    images = load(data)
+    binding = bind(spec, images, sizes=choices.sizes, labelled=labelled, seed=seed, dtype=DTYPES[dtype])
+    with torch.random.fork_rng(devices=[]), one_thread():
+        trainer = Trainer(spec, loss_class, binding, choices, dict(warmup or {}), seed=seed, dtype=dtype, loss=loss)
+        total = epochs or default_epochs(trainer.batches.steps)
+        fingerprint = {"spec": repr(spec.keys), "data": images.name, "seed": seed, "sizes": binding.sizes, "labelled": labelled, "dtype": dtype}
+        fingerprint |= {"settings": plain(choices.settings), "parameters": choices.parameters, "warmup": trainer.warmup}
+        folder = Path(out) if out is not None else None
+        if resume and folder is not None:
+            trainer.restore(load_checkpoint(folder, fingerprint))
+        reporter = report or Silent()
+        title = f"{spec.title}: {spec.objective_text}"
+        reporter.start(title, (*binding.notes, trainer.describe()), total, len(trainer.history))
+        try:
+            while len(trainer.history) < total:
+                reporter.epoch(trainer.epoch())
+                if folder is not None:
+                    save_checkpoint(folder, {"fingerprint": fingerprint, **trainer.state()})
+        finally:
+            reporter.stop()
+        return trainer.result(began, title, folder, {**fingerprint, "spec": spec.name, "objective": spec.objective_text})
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from a second thread, and two that wait for each other on a busy machine lose a lot."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Trainer:
+    """The players of one run, their data, and the history of the epochs so far."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        loss_class: Any,
+        binding: Binding,
+        choices: Choices,
+        warmup: dict[str, int],
+        *,
+        seed: int,
+        dtype: str,
+        loss: Substitute | None,
+    ):
+        self.spec, self.binding, self.settings, self.seed = spec, binding, choices.settings, seed
+        torch.manual_seed(seed)
+        self.loader = torch.Generator().manual_seed(seed)
+        module = loss_class(**choices.parameters) if isinstance(loss_class, type) else loss_class
+        self.system = System(spec, binding.sizes, choices.settings.hidden, DTYPES[dtype])
+        rates = {"lr": choices.settings.lr, "critic_lr": choices.settings.critic_lr}
+        self.players = Players(spec, module, self.system, rates, loss)
+        self.batches = Batches(binding.train, choices.settings.batch, self.loader)
+        self.meter = Meter(self.players, binding.held_out, choices.settings.batch)
+        averaged = any(e.estimator == "iwae" for e in spec.estimators)
+        self.copies = choices.settings.draws or (IWAE_DRAWS if averaged else 1)
+        self.multipliers = tuple(c.multiplier for c in spec.critics if c.multiplier is not None)
+        self.warmup, self.goals = self.read_warmup(warmup), {name: float(getattr(module, name)) for name in warmup}
+        self.history: list[dict[str, Any]] = []
+
+    def read_warmup(self, warmup: dict[str, int]) -> dict[str, int]:
+        for name, length in warmup.items():
+            if name not in self.spec.parameters or name in self.multipliers:
+                raise SpecError(f"{name!r} is no parameter that can rise", key="--warmup", remedy="one of " + ", ".join(self.spec.parameters))
+            if not isinstance(length, int) or length < 1:
+                raise SpecError(f"a warm-up of {length!r} epochs", key="--warmup", remedy=f"{name}=10")
+            inside(self.spec, name, getattr(self.players.loss, name))
+        return warmup
+
+    def warm(self, epoch: int) -> None:
+        """A rising parameter starts from the end of its interval nearest to zero."""
+        for name, length in self.warmup.items():
+            entry = self.spec.parameters[name]
+            low, high = (-math.inf if entry.min is None else entry.min), (math.inf if entry.max is None else entry.max)
+            start = min(max(0.0, low), high)
+            setattr(self.players.loss, name, start + (self.goals[name] - start) * min(1.0, epoch / length))
+
+    def epoch(self) -> dict[str, Any]:
+        """One pass over the data; critics first, on the same draws, cut from the model."""
+        number = len(self.history) + 1
+        self.warm(number)
+        total: dict[str, dict[str, float]] = {"loss": {}, "terms": {}, "critics": {}}
+        for batch in self.batches:
+            for name in self.players.loss.CRITICS:
+                for _ in range(self.settings.critic_steps - 1):
+                    self.players.critic_step(name, self.draws(batch), self.settings.dual_step)
+            draws = self.draws(batch)
+            critics = {name: self.players.critic_step(name, draws, self.settings.dual_step) for name in self.players.loss.CRITICS}
+            loss, terms = self.players.model_step(draws)
+            for group, numbers in (("loss", {"loss": loss}), ("terms", terms), ("critics", critics)):
+                for name, value in numbers.items():
+                    total[group][name] = total[group].get(name, 0.0) + value / self.batches.steps
+        multipliers = {name: float(getattr(self.players.loss, name)) for name in self.multipliers}
+        entry = {"epoch": number, "train": total, "held_out": self.meter.measure(self.seed), "multipliers": multipliers}
+        self.history.append(entry)
+        return entry
+
+    def draws(self, batch: Any) -> Draws:
+        return Draws(self.system, batch, copies=self.copies)
+
+    def describe(self) -> str:
+        """The dimensions, and who learns how many numbers."""
+        sizes = ", ".join(f"{name} = {size}" for name, size in self.binding.sizes.items())
+        counts = ", ".join(f"{n} {sum(p.numel() for p in player.parameters):,}" for n, player in self.players.players.items())
+        return f"{sizes}; learned numbers: {counts}"
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, as tensors and plain values."""
+        players = self.players.players
+        return {
+            "system": self.system.state_dict(),
+            "optimisers": {name: player.optimiser.state_dict() for name, player in players.items()},
+            "parameters": {name: float(getattr(self.players.loss, name)) for name in self.spec.parameters},
+            "random": torch.get_rng_state(),
+            "loader": self.loader.get_state(),
+            "history": self.history,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.system.load_state_dict(state["system"])
+        for name, player in self.players.players.items():
+            player.optimiser.load_state_dict(state["optimisers"][name])
+        for name, value in state["parameters"].items():
+            setattr(self.players.loss, name, value)
+        torch.set_rng_state(state["random"])
+        self.loader.set_state(state["loader"])
+        self.history = list(state["history"])
+
+    def result(self, began: float, title: str, folder: Path | None, about: Mapping[str, Any]) -> Result:
+        last, seconds = self.history[-1]["held_out"], time.monotonic() - began
+        files: dict[str, Path] = {}
+        if folder is not None:
+            files["checkpoint"] = folder / "checkpoint.pt"
+            content = {**about, "epochs": len(self.history), "seconds": round(seconds, 2), "bound to": list(self.binding.notes)}
+            files["metrics"] = save_metrics(folder, {**content, "held_out": last, "history": self.history})
+            files["plot"] = save_terms(folder, title, self.history)
+            samples = save_samples(folder, self.meter, self.binding.views, self.seed)
+            files |= {"samples": samples} if samples is not None else {}
+        return Result(
+            self.spec.name, last["metrics"], last["terms"], last["critics"], self.history, self.binding.sizes, self.binding.notes, seconds, files, self.players
+        )
