@@ -14,13 +14,13 @@ from ibsym.families.functions import EventSum, logsigmoid, sigmoid
 @log_density_of("bernoulli")
 def log_density(law: Law) -> Formula:
     a = law.parameter("logits")
-    return Formula(EventSum(VALUE * logsigmoid(a) + (1 - VALUE) * logsigmoid(-a)), "sum [v log s(a) + (1 - v) log s(-a)]")
+    return Formula(EventSum(VALUE * logsigmoid(a) + (1 - VALUE) * logsigmoid(-a)), "sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid")
 
 
 @entropy_of("bernoulli")
 def entropy(law: Law) -> Formula:
     a = law.parameter("logits")
-    return Formula(-EventSum(sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a)), "-sum [s(a) log s(a) + s(-a) log s(-a)]")
+    return Formula(-EventSum(sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a)), "-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid")
 
 
 @relative_entropy_of(("bernoulli", "bernoulli"), ("bernoulli", "uniform"))
@@ -28,7 +28,7 @@ def relative_entropy(first: Law, second: Law) -> Formula:
     a = first.parameter("logits")
     if second.name == "uniform":
         body = sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a) + sympy.log(2)
-        return Formula(EventSum(body), "sum [s(a) log s(a) + s(-a) log s(-a) + log 2]")
+        return Formula(EventSum(body), "sum [s(a) log s(a) + s(-a) log s(-a) + log 2], s the sigmoid")
     b = second.parameter("logits")
     body = sigmoid(a) * (logsigmoid(a) - logsigmoid(b)) + sigmoid(-a) * (logsigmoid(-a) - logsigmoid(-b))
-    return Formula(EventSum(body), "sum [s(a) log s(a)/s(a') + s(-a) log s(-a)/s(-a')]")
+    return Formula(EventSum(body), "sum [s(a) log s(a)/s(a') + s(-a) log s(-a)/s(-a')], s the sigmoid")

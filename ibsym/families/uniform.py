@@ -36,7 +36,7 @@ def relative_entropy(first: Law, second: Law) -> Formula:
         return Formula(sympy.Integer(0), "0")
     a = second.parameter("logits")
     if second.name == "bernoulli":
-        return Formula(-HALF * EventSum(logsigmoid(a) + logsigmoid(-a) + 2 * sympy.log(2)), "-1/2 sum [log s(a) + log s(-a) + 2 log 2]")
+        return Formula(-HALF * EventSum(logsigmoid(a) + logsigmoid(-a) + 2 * sympy.log(2)), "-1/2 sum [log s(a) + log s(-a) + 2 log 2], s the sigmoid")
     if second.name == "categorical":
         return Formula(-ClassSum(LogSoftmax(a)) / CLASSES - sympy.log(CLASSES), "-1/K sum log softmax(a) - log K")
     return Formula(EventSum(unit_cumulant(a) - HALF * a), "sum [A(a) - a/2], A(a) = log (e^a - 1)/a")

@@ -28,7 +28,7 @@ TWO_BATCHES = "has samples of two batches"
 
 @dataclass(frozen=True)
 class Side:
-    """A function of the critic's logit, and the same in a line of mathematics; s is the softplus."""
+    """A function of the critic's logit, and its mean in a line of mathematics; s is the softplus."""
 
     expression: sympy.Expr
     text: str
@@ -60,15 +60,15 @@ GENERATORS: dict[str, sympy.Expr] = {
     "jeffreys": (U - 1) * sympy.log(U),
 }
 
-EXP = Side(-sympy.exp(F), "-e^f")
-PLAIN = Side(F, "f")
-RELATIVE = Dual(ONE, F, sympy.exp(F), Side(softplus(-F), "s(-f)"), PLAIN, "1 + E_P[f] - E_Q[e^f]")
+EXP = Side(-sympy.exp(F), "-E[e^f]")
+PLAIN = Side(F, "E[f]")
+RELATIVE = Dual(ONE, F, sympy.exp(F), Side(softplus(-F), "E[s(-f)]"), PLAIN, "1 + E_P[f] - E_Q[e^f]")
 LOGISTIC = Dual(
     sympy.log(2),
     HALF * logsigmoid(F),
     -HALF * logsigmoid(-F),
-    Side(HALF * softplus(-F), "1/2 s(-f)"),
-    Side(HALF * softplus(F), "1/2 s(f)"),
+    Side(HALF * softplus(-F), "1/2 E[s(-f)]"),
+    Side(HALF * softplus(F), "1/2 E[s(f)]"),
     "log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)]",
 )
 
@@ -80,13 +80,13 @@ def _dual(first: sympy.Expr, second: sympy.Expr, other: Side, own: str, text: st
 DUALS: dict[str, Dual] = {
     "kl": RELATIVE,
     "jensen-shannon": LOGISTIC,
-    "reverse-kl": _dual(-sympy.exp(-F), F, Side(sympy.exp(-F), "e^-f"), "-e^-f", "1 - E_P[e^-f] - E_Q[f]", ONE),
-    "pearson": _dual(2 * expm1(F), expm1(2 * F), Side(-2 * sympy.exp(F), "-2 e^f"), "2 e^f", "E_P[2 (e^f - 1)] - E_Q[e^2f - 1]"),
-    "neyman": _dual(-expm1(-2 * F), -2 * expm1(-F), Side(sympy.exp(-2 * F), "e^-2f"), "-e^-2f", "E_P[1 - e^-2f] - E_Q[2 (1 - e^-f)]"),
+    "reverse-kl": _dual(-sympy.exp(-F), F, Side(sympy.exp(-F), "E[e^-f]"), "-E[e^-f]", "1 - E_P[e^-f] - E_Q[f]", ONE),
+    "pearson": _dual(2 * expm1(F), expm1(2 * F), Side(-2 * sympy.exp(F), "-2 E[e^f]"), "2 E[e^f]", "E_P[2 (e^f - 1)] - E_Q[e^2f - 1]"),
+    "neyman": _dual(-expm1(-2 * F), -2 * expm1(-F), Side(sympy.exp(-2 * F), "E[e^-2f]"), "-E[e^-2f]", "E_P[1 - e^-2f] - E_Q[2 (1 - e^-f)]"),
     "squared-hellinger": _dual(
-        -expm1(-F / 2), expm1(F / 2), Side(sympy.exp(-F / 2), "e^(-f/2)"), "-e^(-f/2)", "E_P[1 - e^(-f/2)] - E_Q[e^(f/2) - 1]"
+        -expm1(-F / 2), expm1(F / 2), Side(sympy.exp(-F / 2), "E[e^(-f/2)]"), "-E[e^(-f/2)]", "E_P[1 - e^(-f/2)] - E_Q[e^(f/2) - 1]"
     ),
-    "jeffreys": _dual(F - expm1(-F), F + expm1(F), Side(sympy.exp(-F) - F, "e^-f - f"), "f - e^-f", "E_P[f + 1 - e^-f] - E_Q[f + e^f - 1]"),
+    "jeffreys": _dual(F - expm1(-F), F + expm1(F), Side(sympy.exp(-F) - F, "E[e^-f - f]"), "E[f - e^-f]", "E_P[f + 1 - e^-f] - E_Q[f + e^f - 1]"),
 }
 
 
@@ -166,14 +166,15 @@ def model_side(estimator: str, dual: Dual, model: str, f: Node, g: Node, learns:
     gradient is a mean over Q with weights that sum to one, exact at the best critic, and never vanishes.
     """
     if estimator == "dv":
-        other, text = elementwise(-A, a=log_mean_exp(g)), "-log E_Q[e^f]"
-        own = PLAIN
+        other, text, own = elementwise(-A, a=log_mean_exp(g)), "-log E[e^f]", PLAIN
     else:
         side = EXP if model == "nwj" else dual.other
-        other, text, own = average(side.expression, g), f"E_Q[{side.text}]", PLAIN if model == "nwj" else dual.own
+        other, text, own = average(side.expression, g), side.text, PLAIN if model == "nwj" else dual.own
+    text = text.replace("E[", "E_Q[")
     if not learns:
         return other, text
-    return elementwise(A + B, a=average(own.expression, f), b=other), f"E_P[{own.text}] {text.replace('-', '- ', 1) if text[0] == '-' else f'+ {text}'}"
+    both = f"{own.text.replace('E[', 'E_P[')} {f'- {text[1:]}' if text[0] == '-' else f'+ {text}'}"
+    return elementwise(A + B, a=average(own.expression, f), b=other), both
 
 
 def average(expression: sympy.Expr, f: Node) -> Node:

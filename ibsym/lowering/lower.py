@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -15,29 +14,23 @@ from ibsym.lowering import distances, draws, pairs
 from ibsym.lowering.divergences import with_critic
 from ibsym.lowering.documentation import about
 from ibsym.lowering.naming import TAKEN, check_parameters, input_names, unused
-from ibsym.lowering.program import (
-    CriticLoss,
-    Elementwise,
-    Input,
-    InputKey,
-    Limit,
-    Load,
-    LossProgram,
-    Mean,
-    Node,
-    OverDraws,
-    Parameter,
-    Ref,
-    Size,
-    Step,
-    TermValue,
-)
+from ibsym.lowering.program import CriticLoss, Input, Limit, Load, LossProgram, Node, OverDraws, Parameter, Size, Step, TermValue
 from ibsym.lowering.sampling import ROWS, Sampling
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, direct, mean, plain
 from ibsym.lowering.translation import elementwise
 from ibsym.spec.schema import CRITIC_ESTIMATORS
-from ibsym.terms.nodes import Entropy, ExpectedLog, MutualInformation, TotalCorrelation
+from ibsym.terms.nodes import (
+    CrossEntropy,
+    Entropy,
+    ExpectedLog,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    Term,
+    TotalCorrelation,
+)
 
 ESTIMATORS: dict[str, Callable[[Section, BoundTerm], Estimated]] = {
     "mmd": distances.mmd,
@@ -65,9 +58,9 @@ def lower(certificate: Certificate) -> LossProgram:
     sign = 1 if spec.sense == "minimize" else -1
     terms: list[TermValue] = []
     critics: dict[str, CriticLoss] = {}
-    for item in merged(derivation.bound):
+    items = merged(derivation.bound)
+    for item, name in zip(items, step_names(items), strict=True):
         estimated = _estimate(section, item, critics)
-        name = step_name(item)
         value = section.step(name, estimated.value, *estimated.comment)
         surrogate = None
         if estimated.surrogate is not None:
@@ -122,20 +115,28 @@ def _estimate(section: Section, item: BoundTerm, critics: dict[str, CriticLoss])
     return ESTIMATORS[item.estimator](section, item)
 
 
-def step_name(item: BoundTerm) -> str:
-    """A term's local name: kl_z, log_p_x, js_x_z, i_z_y, tc_z."""
-    term = plain(item)
+def step_names(items: Iterable[BoundTerm]) -> list[str]:
+    """Local names of the terms: kl_z, log_p_x, js_x_z, i_z_y, tc_z; where two would be equal, conditioners and joint come in."""
+    words = [_words(plain(item)) for item in items]
+    names = ["_".join(kind) for kind, _, _ in words]
+    longer = ["_".join((*kind, *(("given", *given) if given else ()))) for kind, given, _ in words]
+    longest = [f"{name}_under_{joint}" for name, (_, _, joint) in zip(longer, words, strict=True)]
+    for better in (longer, longest):
+        names = [better[k] if names.count(name) > 1 else name for k, name in enumerate(names)]
+    return names
+
+
+def _words(term: Term) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     match term:
-        case ExpectedLog(_, second):
-            words = ["log", second[0].head, *(v for d in second for v in d.of)]
-        case Entropy(_, of):
-            words = ["h", *of]
-        case MutualInformation(_, groups) | TotalCorrelation(_, groups):
-            words = ["i" if isinstance(term, MutualInformation) else "tc", *(v for g in groups for v in g)]
-        case _:
-            kind = re.match(r"[A-Z]+", str(term))
-            words = [kind[0].lower() if kind else "term", *getattr(term, "first").of]
-    return "_".join(words)
+        case ExpectedLog(joint, second):
+            return ("log", second[0].head, *(v for d in second for v in d.of)), tuple(v for d in second for v in d.given), joint
+        case Entropy(joint, of, given):
+            return ("h", *of), given, joint
+        case MutualInformation(joint, groups, given) | TotalCorrelation(joint, groups, given):
+            return ("i" if isinstance(term, MutualInformation) else "tc", *(v for g in groups for v in g)), given, joint
+        case RelativeEntropy(first) | CrossEntropy(first) | JensenShannon(first) | FDivergence(_, first):
+            return (str(term).split("(")[0].split("[")[0].lower(), *first.of), first.given, first.head
+    return ("term",), (), ""
 
 
 def declare(loads: Iterable[Load], parameters: Iterable[str]) -> tuple[Input, ...]:
@@ -182,11 +183,12 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
     section = Section(sampling)
     total: sympy.Expr = sympy.Integer(0)
     means: dict[str, Node] = {}
-    for k, item in enumerate(merged(derivation.bound)):
+    items = merged(derivation.bound)
+    for k, (item, name) in enumerate(zip(items, step_names(items), strict=True)):
         estimated = _estimate(section, item, {})
         if item.estimator in CRITIC_ESTIMATORS:
             raise EmissionError(f"the constraint {information} has a term that needs a critic of its own: {item.text}")
-        node = section.step(step_name(item), mean(estimated.value), *estimated.comment)
+        node = section.step(name, mean(estimated.value), *estimated.comment)
         total += item.coefficient * sympy.Symbol(f"term{k}", real=True)
         means[f"term{k}"] = node
     rate = next(iter(means.values())) if len(means) == 1 and total == sympy.Symbol("term0", real=True) else elementwise(total, **means)
@@ -196,5 +198,3 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
     steps = reduced(section.steps, (), None, {i.name for i in inputs})
     return Limit(constraint.divergence, information, inputs, steps, rate, constraint.budget, multiplier, str(constraint.critic.through))
 
-
-__all__ = ["Elementwise", "InputKey", "Mean", "Ref", "lower"]

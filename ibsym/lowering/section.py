@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator
 
 import sympy
 
@@ -12,8 +12,6 @@ from ibsym.lowering.program import Elementwise, InputKey, Load, Node, Ref, Size,
 from ibsym.lowering.sampling import Sampling
 from ibsym.lowering.translation import Translator
 from ibsym.spec.graphs import Factor, Joint
-
-Substitution = Mapping[sympy.Symbol, Callable[[Node, Load], Node]]
 
 
 class Section:
@@ -36,19 +34,27 @@ class Section:
         self.steps.append(Step(name, node, comment))
         return Ref(len(self.steps) - 1, node.axes)
 
-    def inputs(self, extra: Iterable[Node] = ()) -> list[Load]:
-        """What the steps load, in the order of first use."""
+    def inputs(self) -> list[Load]:
+        """What the steps load, in the order of first use: values first, the parameters of one factor together."""
         found: dict[InputKey, Load] = {}
-
-        def visit(node: Node) -> None:
-            if isinstance(node, Load):
-                found.setdefault(node.key, node)
-            for child in children(node):
-                visit(child)
-
-        for node in (*(s.node for s in self.steps), *extra):
-            visit(node)
+        for step in self.steps:
+            new = [load for load in loads(step.node) if load.key not in found]
+            first = {load.key.of: k for k, load in reversed(list(enumerate(new)))}
+            new.sort(key=lambda load: (load.key.role not in VALUES, first[load.key.of], ROLES.index(load.key.role)))
+            found.update((load.key, load) for load in new)
         return list(found.values())
+
+
+VALUES = ("value", "sample", "sample_reference")
+ROLES = (*VALUES, "mean", "logvar", "scale", "cholesky", "logits", "concentration", "critic", "critic_reference", "scores")
+
+
+def loads(node: Node) -> Iterator[Load]:
+    """The inputs that a node is computed from, each time that it is used."""
+    if isinstance(node, Load):
+        yield node
+    for child in children(node):
+        yield from loads(child)
 
 
 class Evaluation:

@@ -51,7 +51,9 @@ def dimensions(spec: Spec) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def bind(spec: Spec, images: Images, *, sizes: Mapping[str, int], labelled: int | None, seed: int, dtype: torch.dtype) -> Binding:
+def bind(
+    spec: Spec, images: Images, *, sizes: Mapping[str, int], labelled: int | None, seed: int, dtype: torch.dtype
+) -> Binding:
     """Bind every source of the spec to the data, or say why that cannot be done."""
     return _Binder(spec, images, dict(sizes), dtype).bind(labelled, seed)
 
@@ -64,14 +66,20 @@ class _Binder:
         for name, size in sizes.items():
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
-                raise SpecError(f"{name!r} is no dimension of the spec", key="variables", remedy=close[0] if close else "one of " + ", ".join(known))
+                raise SpecError(
+                    f"{name!r} is no dimension of the spec",
+                    key="variables",
+                    remedy=close[0] if close else "one of " + ", ".join(known),
+                )
             if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= 1_000_000:
                 raise SpecError(f"{name} = {size!r} is no size", key="variables", remedy="a positive whole number")
 
     def bind(self, labelled: int | None, seed: int) -> Binding:
         spec = self.spec
         if not spec.sources:
-            raise SpecError("nothing is observed, so there is nothing to bind the data to", key="joints", remedy="a factor such as data(x)")
+            raise SpecError(
+                "nothing is observed, so there is nothing to bind the data to", key="joints", remedy="a factor such as data(x)"
+            )
         label_source = self.check_sources()
         strips = self.strips()
         self.size_everything(strips)
@@ -102,7 +110,11 @@ class _Binder:
                     remedy = "real, unit or binary"
                     raise SpecError(f"{v} lives on a sphere, and an image does not", key=f"variables.{v}", remedy=remedy)
         if len(found) > 1:
-            raise SpecError(f"{' and '.join(found)} both observe a label", key="joints", remedy="one labelled source, others with images only")
+            raise SpecError(
+                f"{' and '.join(found)} both observe a label",
+                key="joints",
+                remedy="one labelled source, others with images only",
+            )
         return found[0] if found else None
 
     def strips(self) -> dict[str, tuple[int, int]]:
@@ -118,7 +130,9 @@ class _Binder:
             views = spec.ordered(group)
             if len(views) > width // 2:
                 remedy = "fewer of them"
-                raise SpecError(f"{len(views)} views of an image that is {width} pixels wide", key=f"variables.{views[-1]}", remedy=remedy)
+                raise SpecError(
+                    f"{len(views)} views of an image that is {width} pixels wide", key=f"variables.{views[-1]}", remedy=remedy
+                )
             edges = [round(i * width / len(views)) for i in range(len(views) + 1)]
             strips |= dict(zip(views, zip(edges, edges[1:], strict=False), strict=True))
         return strips
@@ -148,7 +162,9 @@ class _Binder:
         """D is the number of pixels; H, W and C, H, W are the image's axes; what is set or shared must fit."""
         space, height = self.spec.variables[variable], self.images.height
         given = [int(d) if d.isdigit() else self.sizes.get(d) for d in space.dims]
-        natural = {1: [height * width], 2: [height, width], 3: [1, height, width]}.get(len(given), [1] * (len(given) - 2) + [height, width])
+        natural = {1: [height * width], 2: [height, width], 3: [1, height, width]}.get(
+            len(given), [1] * (len(given) - 2) + [height, width]
+        )
         sizes = [n if g is None else g for n, g in zip(natural, given, strict=True)]
         open_places = [i for i, g in enumerate(given) if g is None]
         if len(open_places) == 1:
@@ -165,7 +181,9 @@ class _Binder:
         whole, others = self.images.train, len(self.spec.sources) > 1
         if label_source is None:
             if labelled is not None:
-                raise SpecError("labels are asked for, and no source observes one", key="joints", remedy="data(x,c) with c categorical")
+                raise SpecError(
+                    "labels are asked for, and no source observes one", key="joints", remedy="data(x,c) with c categorical"
+                )
             return whole, whole
         number = labelled if labelled is not None else (min(DEFAULT_LABELLED, len(whole) // 2) if others else len(whole))
         most = len(whole) - 1 if others else len(whole)
@@ -180,7 +198,10 @@ class _Binder:
         mask = np.zeros(len(whole), dtype=bool)
         mask[chosen] = True
         if number < len(whole):
-            self.notes.append(f"{label_source}: {number} labelled images" + (f", the label of {len(whole) - number} is hidden" if others else ""))
+            self.notes.append(
+                f"{label_source}: {number} labelled images"
+                + (f", the label of {len(whole) - number} is hidden" if others else "")
+            )
         return Split(whole.images[mask], whole.labels[mask]), Split(whole.images[~mask], whole.labels[~mask])
 
     def rows(self, source: str, split: Split, strips: dict[str, tuple[int, int]]) -> Rows:
@@ -201,7 +222,9 @@ class _Binder:
             return f"the label ({self.images.classes} classes)"
         first, last = strips[variable]
         part = "the image" if (first, last) == (0, self.images.width) else f"columns {first} to {last - 1} of the image"
-        how = {"binary": "thresholded at 1/2", "unit": "in [0, 1]", "real": "scaled to [-1, 1]"}[self.spec.variables[variable].kind]
+        how = {"binary": "thresholded at 1/2", "unit": "in [0, 1]", "real": "scaled to [-1, 1]"}[
+            self.spec.variables[variable].kind
+        ]
         return f"{part}, {how}"
 
 

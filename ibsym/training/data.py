@@ -91,7 +91,9 @@ def _idx_folder(folder: Path) -> Images:
     tests = [pair for pair in pairs if pair[0].name.startswith(("t10k", "test"))]
     trains = [pair for pair in pairs if pair not in tests] or tests
     if len(trains) != 1 or len(tests) > 1:
-        raise DataError(f"{folder}: at most one pair of files to train on and one (t10k-*, test-*) to hold out, found {len(pairs)}")
+        raise DataError(
+            f"{folder}: at most one pair of files to train on and one (t10k-*, test-*) to hold out, found {len(pairs)}"
+        )
     first = _pair(*trains[0])
     train, held_out = (first, _pair(*tests[0])) if tests and tests != trains else _split(first)
     if train.images.shape[1:] != held_out.images.shape[1:]:

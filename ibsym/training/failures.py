@@ -10,11 +10,11 @@ PACKAGES = {"torch": "torch", "sklearn": "scikit-learn", "matplotlib": "matplotl
 
 
 class DataError(IbsymError):
-    """A data set cannot be read: says which file and what is wrong with it."""
+    """A data set or a checkpoint cannot be used: says which file and what is wrong with it."""
 
 
 class TrainingError(IbsymError):
-    """A run cannot go on: a loss that is no number, a checkpoint of another run."""
+    """A run cannot go on: a loss that is no number."""
 
 
 def need(module: str, purpose: str = "training") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ibsym.errors import EmissionError
-from ibsym.training.failures import TrainingError, need
+from ibsym.training.failures import DataError, need
 from ibsym.training.metrics import Meter
 from ibsym.training.system import Draws
 
@@ -45,17 +45,19 @@ def load_checkpoint(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, A
     """The state that was saved there, of the same run; tensors and plain values only, nothing is executed."""
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise TrainingError(f"{path}: nothing to resume\n  write: the same command without --resume")
+        raise DataError(f"{path}: nothing to resume\n  write: the same command without --resume")
     try:
         state = torch.load(path, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        raise TrainingError(f"{path}: no checkpoint of ours: {str(error).splitlines()[0][:200]}") from None
+        raise DataError(f"{path}: no checkpoint of ours: {str(error).splitlines()[0][:200]}") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise TrainingError(f"{path}: no checkpoint of this version")
+        raise DataError(f"{path}: no checkpoint of this version")
     for key, value in fingerprint.items():
         if state["fingerprint"].get(key) != value:
             was = state["fingerprint"].get(key)
-            raise TrainingError(f"{path}: another run: {key} was {was!r:.60}, now {value!r:.60}\n  write: another folder, or no --resume")
+            raise DataError(
+                f"{path}: another run: {key} was {was!r:.60}, now {value!r:.60}\n  write: another folder, or no --resume"
+            )
     return state
 
 
@@ -82,8 +84,12 @@ def save_terms(folder: Path, title: str, history: Sequence[Mapping[str, Any]]) -
     for place, (group, name) in enumerate(panels):
         axes = figure.add_subplot(lines, columns, place + 1)
         if group != "metrics":
-            axes.plot(epochs, [entry["train"][group][name] for entry in history], linewidth=0.8, color="tab:gray", label="training")
-        axes.plot(epochs, [entry["held_out"][group][name] for entry in history], linewidth=1.6, color="tab:blue", label="held out")
+            axes.plot(
+                epochs, [entry["train"][group][name] for entry in history], linewidth=0.8, color="tab:gray", label="training"
+            )
+        axes.plot(
+            epochs, [entry["held_out"][group][name] for entry in history], linewidth=1.6, color="tab:blue", label="held out"
+        )
         axes.set_title({"critics": "critic of "}.get(group, "") + name.replace("$", r"\$"), fontsize=9)
         axes.set_xlabel("epoch", fontsize=8)
         axes.set_ylabel("nats" if group != "metrics" or "accuracy" not in name else "", fontsize=8)

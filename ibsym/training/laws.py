@@ -64,7 +64,9 @@ class Spherical:
 Law = td.Distribution | Spherical
 
 
-def law(family: FamilyUse, kind: str, event: tuple[int, ...], given: dict[str, Tensor], lead: tuple[int, ...], dtype: torch.dtype) -> Law:
+def law(
+    family: FamilyUse, kind: str, event: tuple[int, ...], given: dict[str, Tensor], lead: tuple[int, ...], dtype: torch.dtype
+) -> Law:
     """The distribution of one factor at its parameters, with batch axes ``lead``."""
     n, shape = len(event), (*lead, *event)
     p = {role: t.expand(*lead, *t.shape[t.dim() - rank_of(family, role, n) :]) for role, t in given.items()}
@@ -94,7 +96,9 @@ def law(family: FamilyUse, kind: str, event: tuple[int, ...], given: dict[str, T
         case "categorical":
             return td.OneHotCategorical(logits=p["logits"], validate_args=False)
         case "relaxed-categorical":
-            return td.RelaxedOneHotCategorical(torch.tensor(number(family, "temperature"), dtype=dtype), logits=p["logits"], validate_args=False)
+            return td.RelaxedOneHotCategorical(
+                torch.tensor(number(family, "temperature"), dtype=dtype), logits=p["logits"], validate_args=False
+            )
         case "normal-mixture":
             parts = td.Independent(td.Normal(p["mean"], (0.5 * p["logvar"]).exp(), validate_args=False), n, validate_args=False)
             return td.MixtureSameFamily(td.Categorical(logits=p["logits"], validate_args=False), parts, validate_args=False)

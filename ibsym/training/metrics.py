@@ -81,7 +81,9 @@ def find_readouts(spec: Spec, built: set[str]) -> tuple[Readout, ...]:
             if not joint.rooted or not scope <= set(joint.by_variable) or factor in joint.factors:
                 continue
             observed = joint.by_variable[variable].empirical
-            if observed and any(variable in f.of or variable in f.given for f in joint.ancestral_factors(factor.given) if not f.empirical):
+            if observed and any(
+                variable in f.of or variable in f.given for f in joint.ancestral_factors(factor.given) if not f.empirical
+            ):
                 continue
             if joint.independent((variable,), factor.given):
                 continue

@@ -63,7 +63,8 @@ class FactorNetwork(nn.Module):
         parts = raw.split([math.prod(s) for s in self.shapes.values()], -1)
         lead = raw.shape[:-1]
         return {
-            role: shaped(role, part.reshape(*lead, *shape), self.kind) for (role, shape), part in zip(self.shapes.items(), parts, strict=True)
+            role: shaped(role, part.reshape(*lead, *shape), self.kind)
+            for (role, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
     def axes(self, role: str) -> int:

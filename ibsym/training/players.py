@@ -140,7 +140,9 @@ class Players:
             case "scores":
                 first, second = ([draws.value(entry.joint, v).pooled() for v in g] for g in self.system.groups(entry.of))
                 rows = draws.rows(entry.joint)
-                found: Tensor = self.system.scores[entry.of]([v.take(slice(rows)) for v in first], [v.take(slice(rows)) for v in second])
+                found: Tensor = self.system.scores[entry.of](
+                    [v.take(slice(rows)) for v in first], [v.take(slice(rows)) for v in second]
+                )
                 return found
             case "value" | "sample" | "sample_reference":
                 return self.sample(entry, draws, apart)

@@ -78,7 +78,13 @@ class Bar:
 
     def __init__(self, console: Console):
         self.console = console
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs"),
+            TimeRemainingColumn(),
+        )
         self.progress = Progress(*columns, console=console)
         self.live: Live | None = None
 
@@ -115,4 +121,3 @@ class Bar:
         if self.live is not None:
             self.live.stop()
             self.live = None
-

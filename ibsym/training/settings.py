@@ -47,7 +47,11 @@ def sort_out(spec: Spec, given: Mapping[str, object]) -> Choices:
         if not homes:
             known = [n for names in places.values() for n in sorted(names)]
             close = difflib.get_close_matches(name, known, n=1)
-            raise SpecError(f"{name!r} is no dimension, parameter or setting", key="--set", remedy=f"{close[0]}=..." if close else "one of " + ", ".join(known))
+            raise SpecError(
+                f"{name!r} is no dimension, parameter or setting",
+                key="--set",
+                remedy=f"{close[0]}=..." if close else "one of " + ", ".join(known),
+            )
         if len(homes) > 1:
             raise SpecError(f"{name!r} is a {' and a '.join(homes)}", key="--set", remedy="another name in the spec")
         match homes[0]:
@@ -56,7 +60,9 @@ def sort_out(spec: Spec, given: Mapping[str, object]) -> Choices:
             case "parameter":
                 parameters[name] = inside(spec, name, value)
             case _:
-                settings[name] = whole(name, value, least=0 if name == "draws" else 1) if kinds[name] is int else positive(name, value)
+                settings[name] = (
+                    whole(name, value, least=0 if name == "draws" else 1) if kinds[name] is int else positive(name, value)
+                )
     return Choices(replace(Settings(), **settings), sizes, parameters)  # type: ignore[arg-type]
 
 
@@ -88,7 +94,9 @@ def inside(spec: Spec, name: str, value: object) -> float:
     number, entry = numeric(name, value), spec.parameters[name]
     low, high = (-float("inf") if entry.min is None else entry.min), (float("inf") if entry.max is None else entry.max)
     if not low <= number <= high or number in (float("inf"), -float("inf")):
-        raise SpecError(f"{name} = {value} is outside of [{low:g}, {high:g}]", key=f"parameters.{name}", remedy=f"{name}={entry.default:g}")
+        raise SpecError(
+            f"{name} = {value} is outside of [{low:g}, {high:g}]", key=f"parameters.{name}", remedy=f"{name}={entry.default:g}"
+        )
     return number
 
 

@@ -48,7 +48,9 @@ class System(nn.Module):
     def random_above(self, factor: Factor) -> bool:
         """Whether a conditioner is drawn in the factor's own joint, so that the factor needs no noise of its own."""
         joints = [j for j in self.spec.joints.values() if factor in j.factors]
-        return any(not f.empirical and f.family is not None for j in joints for f in j.ancestral_factors(factor.given) if f != factor)
+        return any(
+            not f.empirical and f.family is not None for j in joints for f in j.ancestral_factors(factor.given) if f != factor
+        )
 
     def add_critic(self, name: str) -> None:
         seen = [v for v in scope(self.spec, name) if name not in self.through or v not in self.through[name].given]
@@ -57,7 +59,9 @@ class System(nn.Module):
 
     def add_scores(self, term: str) -> None:
         first, second = self.groups(term)
-        self.scores[term] = Scores(width(self.spec, first, self.sizes), width(self.spec, second, self.sizes), self.hidden).to(self.dtype)
+        self.scores[term] = Scores(width(self.spec, first, self.sizes), width(self.spec, second, self.sizes), self.hidden).to(
+            self.dtype
+        )
 
     def groups(self, term: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The two arguments of an information term, in the order of their writing."""
@@ -143,7 +147,9 @@ class Draws:
         found: Rows = {}
         counts = [max(1, round(c.weight * rows)) for c in factor.components]
         for variable in factor.of:
-            parts = [self.value(c.joint, variable).pooled().take(slice(n)) for c, n in zip(factor.components, counts, strict=True)]
+            parts = [
+                self.value(c.joint, variable).pooled().take(slice(n)) for c, n in zip(factor.components, counts, strict=True)
+            ]
             index = None if any(p.index is None for p in parts) else torch.cat([p.index for p in parts if p.index is not None])
             found[variable] = Value(torch.cat([p.code for p in parts]), parts[0].event, index)
         return found
@@ -181,7 +187,9 @@ class Draws:
         factor = self.spec.factors.get(str(density))
         if factor is None:
             raise EmissionError(f"{density} is no declared factor, so it cannot be sampled at given conditioners")
-        return pooled(self.system.sample(factor, [self.value(joint, v).pooled() for v in factor.given], self.rows(joint), self.mode))
+        return pooled(
+            self.system.sample(factor, [self.value(joint, v).pooled() for v in factor.given], self.rows(joint), self.mode)
+        )
 
 
 def pooled(rows: Mapping[str, Value]) -> Rows:

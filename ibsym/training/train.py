@@ -12,7 +12,7 @@ from typing import Any
 
 from ibsym.errors import SpecError
 from ibsym.spec.model import Spec
-from ibsym.training.failures import TrainingError, need
+from ibsym.training.failures import DataError, need
 
 need("torch")  # before any module that imports it, so that the error says what to install
 
@@ -77,7 +77,7 @@ def run(
     if epochs is not None and not 0 < epochs <= 1_000_000:
         raise SpecError(f"{epochs} epochs", key="--epochs", remedy="a positive number")
     if resume and out is None:
-        raise TrainingError("nothing to resume: no folder is named\n  write: -o DIR, the folder of the earlier run")
+        raise DataError("nothing to resume: no folder is named\n  write: -o DIR, the folder of the earlier run")
     if out is not None:
         need("matplotlib", "the plot of the terms")
     choices = sort_out(spec, settings or {})
@@ -86,7 +86,14 @@ def run(
     with torch.random.fork_rng(devices=[]), one_thread():
         trainer = Trainer(spec, loss_class, binding, choices, dict(warmup or {}), seed=seed, dtype=dtype, loss=loss)
         total = epochs or default_epochs(trainer.batches.steps)
-        fingerprint = {"spec": repr(spec.keys), "data": images.name, "seed": seed, "sizes": binding.sizes, "labelled": labelled, "dtype": dtype}
+        fingerprint = {
+            "spec": repr(spec.keys),
+            "data": images.name,
+            "seed": seed,
+            "sizes": binding.sizes,
+            "labelled": labelled,
+            "dtype": dtype,
+        }
         fingerprint |= {"settings": plain(choices.settings), "parameters": choices.parameters, "warmup": trainer.warmup}
         folder = Path(out) if out is not None else None
         if resume and folder is not None:
@@ -148,7 +155,11 @@ class Trainer:
     def read_warmup(self, warmup: dict[str, int]) -> dict[str, int]:
         for name, length in warmup.items():
             if name not in self.spec.parameters or name in self.multipliers:
-                raise SpecError(f"{name!r} is no parameter that can rise", key="--warmup", remedy="one of " + ", ".join(self.spec.parameters))
+                raise SpecError(
+                    f"{name!r} is no parameter that can rise",
+                    key="--warmup",
+                    remedy="one of " + ", ".join(self.spec.parameters),
+                )
             if not isinstance(length, int) or length < 1:
                 raise SpecError(f"a warm-up of {length!r} epochs", key="--warmup", remedy=f"{name}=10")
             inside(self.spec, name, getattr(self.players.loss, name))
@@ -172,7 +183,9 @@ class Trainer:
                 for _ in range(self.settings.critic_steps - 1):
                     self.players.critic_step(name, self.draws(batch), self.settings.dual_step)
             draws = self.draws(batch)
-            critics = {name: self.players.critic_step(name, draws, self.settings.dual_step) for name in self.players.loss.CRITICS}
+            critics = {
+                name: self.players.critic_step(name, draws, self.settings.dual_step) for name in self.players.loss.CRITICS
+            }
             loss, terms = self.players.model_step(draws)
             for group, numbers in (("loss", {"loss": loss}), ("terms", terms), ("critics", critics)):
                 for name, value in numbers.items():
@@ -224,5 +237,14 @@ class Trainer:
             samples = save_samples(folder, self.meter, self.binding.views, self.seed)
             files |= {"samples": samples} if samples is not None else {}
         return Result(
-            self.spec.name, last["metrics"], last["terms"], last["critics"], self.history, self.binding.sizes, self.binding.notes, seconds, files, self.players
+            self.spec.name,
+            last["metrics"],
+            last["terms"],
+            last["critics"],
+            self.history,
+            self.binding.sizes,
+            self.binding.notes,
+            seconds,
+            files,
+            self.players,
         )

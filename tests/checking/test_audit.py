@@ -18,7 +18,7 @@ from ibsym.checking.finite import FiniteWorld
 from ibsym.checking.gaussian import GaussianWorld
 from ibsym.derivation.engine import derive
 from ibsym.derivation.model import Derivation, Plan, Step
-from ibsym.errors import AuditError
+from ibsym.errors import AuditError, SpecError
 from ibsym.facts import Relation
 from ibsym.proving.elemental import Row, RowKind
 from ibsym.spec.loading import load, zoo_names
@@ -328,3 +328,20 @@ def test_the_whole_is_compared_with_estimates_at_their_best() -> None:
     proved = derived("tests/specs/infonce-rep.toml")
     *_, whole = comparisons(proved, Relation.LE)
     assert any(isinstance(w.term, Estimate) for w in whole.after)
+
+
+def test_a_one_sided_estimate_is_no_stand_in() -> None:
+    """Turned into ~ on the side that it does not bound, it is refused: by the engine, and by the audit if the engine is not asked."""
+    derivation = derived("tests/specs/infonce-rep.toml")
+    number = next(k for k, s in enumerate(derivation.steps) if s.rule == "infonce")
+    loose = replace(derivation.steps[number], relation=Relation.APPROX, gap=Expression())
+    kept = tuple(g for g in derivation.gap if not isinstance(g.term, Slack))
+    forged = replace(with_step(derivation, number, loose), relation=Relation.APPROX, gap=kept)
+    with pytest.raises(AuditError, match="side that it does not bound"):
+        audit(forged)
+    keys = {**REAL.keys, "objective": "minimize E_q[log p(x|z)]", "estimators": {"E_q[log p(x|z)]": "iwae"}}
+    with pytest.raises(SpecError, match="from below"):
+        derive(Spec(**keys))
+    keys["objective"], keys["estimators"] = "maximize E_q[log p(x|z)p(z)]", {"E_q[log p(x|z)p(z)]": "iwae"}
+    with pytest.raises(SpecError, match="does not estimate"):
+        derive(Spec(**keys))

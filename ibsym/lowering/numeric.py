@@ -1,0 +1,109 @@
+"""SymPy formulas at arrays, in float64: what every function that formulas are written with computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import sympy
+
+from ibsym.families import functions as f
+
+Array = Any
+"""A float64 array or a number."""
+
+TAYLOR = 0.5
+CUMULANT = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600, -691 / 15692092416000)
+MEAN = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000)
+
+
+def unit_cumulant(t: Array) -> Array:
+    """log of the integral of e^(t v) over [0, 1]."""
+    t = np.asarray(t, dtype=np.float64)
+    near = np.abs(t) < TAYLOR
+    safe = np.where(near, 1.0, np.abs(t))
+    far = np.maximum(t, 0) + np.log(-np.expm1(-safe) / safe)
+    square = t * t
+    return np.where(near, t / 2 + sum(c * square ** (k + 1) for k, c in enumerate(CUMULANT)), far)
+
+
+def unit_mean(t: Array) -> Array:
+    """The derivative of the unit cumulant."""
+    t = np.asarray(t, dtype=np.float64)
+    near = np.abs(t) < TAYLOR
+    safe = np.where(near, 1.0, t)
+    far = 0.5 + 0.5 / np.tanh(safe / 2) - 1 / safe
+    square = t * t
+    return np.where(near, 0.5 + t * sum(c * square**k for k, c in enumerate(MEAN)), far)
+
+
+def log_bessel(n: Array, t: Array) -> Array:
+    """log I_v(t) - v log t, v = n/2 - 1: by the power series where I_v underflows."""
+    from scipy.special import gammaln, ive
+
+    order, t = np.asarray(n, dtype=np.float64) / 2 - 1, np.asarray(t, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        direct = np.log(ive(order, t)) + t - order * np.log(t)
+    k = np.arange(400.0)
+    small = np.where(np.isfinite(direct), 0.0, np.minimum(t, 100.0))[..., None]
+    with np.errstate(divide="ignore"):
+        log_terms = 2 * k * np.log(np.maximum(small, 1e-300) / 2) - gammaln(k + 1) - gammaln(order + k + 1)
+    series = np.logaddexp.reduce(log_terms, axis=-1) - order * np.log(2.0)
+    return np.where(np.isfinite(direct), direct, series)
+
+
+def bessel_ratio(n: Array, t: Array) -> Array:
+    """I_{v+1}(t) / I_v(t), v = n/2 - 1."""
+    t = np.asarray(t, dtype=np.float64)
+    return t * np.exp(log_bessel(np.asarray(n) + 2, t) - log_bessel(n, t))
+
+
+def log_gamma(t: Array) -> Array:
+    from scipy.special import gammaln
+
+    return gammaln(t)
+
+
+def xlogx(t: Array) -> Array:
+    return np.where(t > 0, t * np.log(np.where(t > 0, t, 1.0)), 0.0)
+
+
+FUNCTIONS: dict[type, Callable[..., Array]] = {
+    sympy.exp: np.exp,
+    sympy.log: np.log,
+    sympy.Abs: np.abs,
+    sympy.loggamma: log_gamma,
+    f.logsigmoid: lambda t: -np.logaddexp(0.0, -t),
+    f.sigmoid: lambda t: np.exp(-np.logaddexp(0.0, -t)),
+    f.expm1: np.expm1,
+    f.xlogx: xlogx,
+    f.unit_cumulant: unit_cumulant,
+    f.unit_mean: unit_mean,
+    f.log_bessel: log_bessel,
+    f.bessel_ratio: bessel_ratio,
+}
+
+
+def value(expression: sympy.Expr, symbols: Mapping[str, Array]) -> Array:
+    """The formula's value; no text is ever evaluated.
+
+    >>> float(value(sympy.exp(sympy.Symbol("t")) / 2, {"t": 0.0}))
+    0.5
+    """
+    if isinstance(expression, sympy.Symbol):
+        return symbols[expression.name]
+    if expression.is_number and expression.is_Atom:
+        return float(expression)
+    arguments = [value(a, symbols) for a in expression.args]
+    if isinstance(expression, sympy.Add):
+        return sum(arguments[1:], arguments[0])
+    if isinstance(expression, sympy.Mul):
+        result = arguments[0]
+        for argument in arguments[1:]:
+            result = result * argument
+        return result
+    if isinstance(expression, sympy.Pow):
+        base, exponent = arguments
+        return base ** (int(expression.exp) if expression.exp.is_Integer and expression.exp > 0 else exponent)
+    return FUNCTIONS[type(expression)](*arguments)
