@@ -35,8 +35,8 @@ def unused_estimator(spec: Spec, use: EstimatorUse, wanted: Term, objective: Exp
     key = f'estimators."{use.key}"'
     if use.estimator in ONE_SIDED and objective.coefficient(wanted) != 0:
         side, needed = ("above", "below") if ONE_SIDED[use.estimator] else ("below", "above")
-        others = [n for n, upper in ONE_SIDED.items() if upper is not ONE_SIDED[use.estimator]]
-        return SpecError(f"{use.estimator} bounds {wanted} from {side}, and the objective needs a bound from {needed}", key=key, remedy="one of " + ", ".join(others))
+        others = [n for n, upper in ONE_SIDED.items() if upper is not ONE_SIDED[use.estimator] and n != "iwae"]
+        return SpecError(f"{use.estimator} bounds {wanted} from {side}, and the objective needs a bound from {needed}", key=key, remedy="leave it out" if use.estimator == "iwae" else "one of " + ", ".join(others))
     return SpecError(f"{wanted} does not occur in the bound, so its estimator has no use", key=key, remedy="leave it out, or name a term that the bound keeps")
 
 
