@@ -34,7 +34,9 @@ def derive(spec: Spec | str | Path) -> Derivation:
     return _derive(spec if isinstance(spec, Spec) else load(spec))
 
 
-def prove(claim: str, given: Sequence[str] = (), *, continuous: bool = False, axioms: Sequence[str] = (), time_limit: float = 60.0) -> Answer:
+def prove(
+    claim: str, given: Sequence[str] = (), *, continuous: bool = False, axioms: Sequence[str] = (), time_limit: float = 60.0
+) -> Answer:
     """0 <= right - left, for a linear relation of entropies, informations and relative entropies, under premises.
 
     ``given``: Markov chains ``"X -> Y -> Z"`` and relations such as ``"H(Y|X) = 0"``. Entropies are those of discrete variables, or
@@ -48,7 +50,9 @@ def prove(claim: str, given: Sequence[str] = (), *, continuous: bool = False, ax
     """
     from ibsym.checking.answers import answer
 
-    return answer(claim, [given] if isinstance(given, str) else given, continuous=continuous, axioms=axioms, time_limit=time_limit)
+    return answer(
+        claim, [given] if isinstance(given, str) else given, continuous=continuous, axioms=axioms, time_limit=time_limit
+    )
 
 
 def audit(derivation: Derivation, *, worlds: int = 8, seed: int = 0) -> Certificate:

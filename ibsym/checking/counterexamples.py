@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from math import log
 from typing import TypeAlias
 
@@ -126,7 +127,7 @@ def sign(logs: Logs) -> int:
 
 def search(problem: Problem, *, seconds: float = 2.0, seed: int = 0) -> Counterexample | None:
     """A counterexample to the claim, or None where none was found in the time."""
-    source = random.Random(seed)  # noqa: S311  no secrets here
+    source = random.Random(seed)
     read = reading(problem)
     targets = [read.vector(d) for d in problem.differences()]
     premises = [(read.vector(d), s.syntax.relation == "=") for s in problem.premises for d in differences(s)[:1]]
@@ -216,7 +217,7 @@ def _along_chains(problem: Problem, n: int, source: random.Random, head: str) ->
     for chain in problem.chains:
         if chain.joint in (None, head):
             names = [place[g[0].casefold()] for g in chain.groups]
-            for before, after in zip(names, names[1:], strict=False):
+            for before, after in pairwise(names):
                 if after not in order and after != before:
                     parent.setdefault(after, before)
             order += [i for i in names if i not in order]

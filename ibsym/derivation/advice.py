@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 
 import sympy
 
@@ -13,9 +12,20 @@ from ibsym.errors import DerivationError, IbsymError, SpecError
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
 from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.spec.spaces import Space
-from ibsym.terms.nodes import CrossEntropy, Density, ExpectedLog, Expression, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term, TotalCorrelation
+from ibsym.terms.nodes import (
+    CrossEntropy,
+    Density,
+    ExpectedLog,
+    Expression,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    Term,
+    TotalCorrelation,
+)
 from ibsym.terms.reading import density
-from ibsym.terms.vectors import ONE_SIDED, combine
+from ibsym.terms.vectors import ONE_SIDED, Vector, combine
 
 
 def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term) -> SpecError:
@@ -36,8 +46,16 @@ def unused_estimator(spec: Spec, use: EstimatorUse, wanted: Term, objective: Exp
     if use.estimator in ONE_SIDED and objective.coefficient(wanted) != 0:
         side, needed = ("above", "below") if ONE_SIDED[use.estimator] else ("below", "above")
         others = [n for n, upper in ONE_SIDED.items() if upper is not ONE_SIDED[use.estimator] and n != "iwae"]
-        return SpecError(f"{use.estimator} bounds {wanted} from {side}, and the objective needs a bound from {needed}", key=key, remedy="leave it out" if use.estimator == "iwae" else "one of " + ", ".join(others))
-    return SpecError(f"{wanted} does not occur in the bound, so its estimator has no use", key=key, remedy="leave it out, or name a term that the bound keeps")
+        return SpecError(
+            f"{use.estimator} bounds {wanted} from {side}, and the objective needs a bound from {needed}",
+            key=key,
+            remedy="leave it out" if use.estimator == "iwae" else "one of " + ", ".join(others),
+        )
+    return SpecError(
+        f"{wanted} does not occur in the bound, so its estimator has no use",
+        key=key,
+        remedy="leave it out, or name a term that the bound keeps",
+    )
 
 
 def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool, plan: Plan | None) -> IbsymError:
@@ -45,13 +63,16 @@ def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool,
     side = "upper" if upper else "lower"
     head = f"no {side} bound of {term} can be computed with what was declared (its weight is {coefficient})"
     if plan is not None:
-        found = " + ".join(f"{x}*{c.term}" for x, c in plan.computed) or "0"
+        found = Expression.of(*((x, c.term) for x, c in plan.computed))
         head = f"the only {side} bound of {term} is {found}, which nothing that is learned can change"
-    wrong = next((use for use, t in planner.asked if t == term and use.estimator in ONE_SIDED and ONE_SIDED[use.estimator] is not upper), None)
+    wrong = next(
+        (use for use, t in planner.asked if t == term and use.estimator in ONE_SIDED and ONE_SIDED[use.estimator] is not upper),
+        None,
+    )
     if wrong is not None:
         return unused_estimator(planner.spec, wrong, term, Expression.of((1, term)))
     if isinstance(term, JensenShannon | FDivergence) or (isinstance(term, TotalCorrelation) and term.coordinatewise):
-        name = {JensenShannon: "logistic", FDivergence: "dual"}.get(type(term), "minibatch-weighted")  # type: ignore[call-overload]
+        name = {JensenShannon: "logistic", FDivergence: "dual"}.get(type(term), "minibatch-weighted")
         return DerivationError(f'{head}: it is no sum of expected log-densities\n  write: estimators."{term}" = "{name}"')
     reasons = []
     blocked = list(_unevaluated(planner, term, coefficient, upper))
@@ -83,7 +104,10 @@ def _unevaluated(planner: Planner, term: Term, coefficient: sympy.Expr, upper: b
         inside = {*factor.of, *factor.given} <= set(spec.joints[sampler].variables)
         if factor.family is None or factor.evaluated or factor.empirical or not inside:
             continue
-        item = Computable(ExpectedLog(sampler, (Density(factor.head, factor.of, factor.given),)), planner.coordinates.log_factor(sampler, factor))
+        item = Computable(
+            ExpectedLog(sampler, (Density(factor.head, factor.of, factor.given),)),
+            planner.coordinates.log_factor(sampler, factor),
+        )
         if _useful(planner.plan(term, coefficient, upper, extra=(item,))):
             yield factor.text, factor.family.name
 
@@ -111,7 +135,9 @@ def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, upper: 
     spec = planner.spec
     (sampler, *_) = samplers_of(term)
     joint = spec.joints[sampler]
-    others = sorted((j for j in spec.joints.values() if j.name != sampler and j.name not in spec.sources), key=lambda j: not j.rooted)
+    others = sorted(
+        (j for j in spec.joints.values() if j.name != sampler and j.name not in spec.sources), key=lambda j: not j.rooted
+    )
     head = others[0].name if others else next(n for n in ("p", "r", "model") if n not in spec.joints)
     match term:
         case MutualInformation(groups=groups):
@@ -123,13 +149,22 @@ def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, upper: 
     targets += [(v,) for v in joint.variables if (v,) not in targets]
     for of in targets:
         for given in subsets(v for v in joint.variables if v not in of):
-            if any(frozenset(f.of) == frozenset(of) and frozenset(f.given) == frozenset(given) and f.evaluated for f in spec.factors.values() if f not in joint.factors):
+            if any(
+                frozenset(f.of) == frozenset(of) and frozenset(f.given) == frozenset(given) and f.evaluated
+                for f in spec.factors.values()
+                if f not in joint.factors
+            ):
                 continue
             model = Density(head, of, given)
-            vector = {("hypothetical", of, given): Fraction(1)}
+            vector: Vector = {("hypothetical", of, given): 1}
             item = Computable(ExpectedLog(sampler, (model,)), vector)
             first = density(spec, sampler, of, given)
-            row = Row(RelativeEntropy(first, (model,)), RowKind.RELATIVE_ENTROPY, combine((1, planner.coordinates.log_density(sampler, first)), (-1, vector)), True)
+            row = Row(
+                RelativeEntropy(first, (model,)),
+                RowKind.RELATIVE_ENTROPY,
+                combine((1, planner.coordinates.log_density(sampler, first)), (-1, vector)),
+                True,
+            )
             rows = [row, *planner.rows(planner.coordinates.connected((sampler,)))]
             plan = planner.plan(term, coefficient, upper, extra=(item,), rows=rows)
             if plan is not None and _useful(plan) and any(c.term == item.term for _, c in plan.computed):

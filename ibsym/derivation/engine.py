@@ -26,7 +26,8 @@ from ibsym.terms.vectors import ONE_SIDED
 MODEL_SIDES = {
     "value": "the model minimises the value, whose gradient reaches the samples of the first argument",
     "saturating": "the model minimises the value, whose gradient reaches the samples of both arguments",
-    "non-saturating": "the model minimises softplus(-f) on samples of the second argument, the surrogate whose gradient reaches what draws them",
+    "non-saturating": "the model minimises softplus(-f) on samples of the second argument, "
+    "the surrogate whose gradient reaches what draws them",
     "nwj": "the model minimises -exp(f) on samples of the second argument, whose gradient is exact at the best critic",
 }
 
@@ -55,7 +56,8 @@ class _Engine:
         self.planner = Planner(spec)
         self.teller = Teller(self.planner.coordinates)
         self.bounds: dict[str, Interval] = {
-            n: (p.min if p.min is not None else -float("inf"), p.max if p.max is not None else float("inf")) for n, p in spec.parameters.items()
+            n: (p.min if p.min is not None else -float("inf"), p.max if p.max is not None else float("inf"))
+            for n, p in spec.parameters.items()
         }
         self.used: set[Term] = set()
 
@@ -69,7 +71,9 @@ class _Engine:
         state = self.estimate(state, down, steps, constraints)
         items = tuple(self.bound_term(w) for w in state if w not in constants.parts)
         for factor, reason in relaxations(self.spec, self.planner.coordinates, items):
-            note = f"draws of {factor} ({factor.family.option('relax') if factor.family else ''}) carry the gradient of {reason}"
+            note = (
+                f"draws of {factor} ({factor.family.option('relax') if factor.family else ''}) carry the gradient of {reason}"
+            )
             steps.append(Step(RELAXATION.name, Relation.APPROX, state, state, cite=RELAXATION.sources, note=note))
         if whole:
             for use, wanted in self.planner.asked:
@@ -80,7 +84,9 @@ class _Engine:
             relation = relation & s.relation
         gap = sum((s.gap for s in steps), Expression())
         gaps = tuple(GapTerm(w.coefficient, w.term, closable(self.planner.coordinates, w.term)) for w in gap)
-        return Derivation(self.spec, objective, relation, tuple(steps), items, gaps, constants, plans, self.planner.coordinates, constraints)
+        return Derivation(
+            self.spec, objective, relation, tuple(steps), items, gaps, constants, plans, self.planner.coordinates, constraints
+        )
 
     def sign(self, coefficient: sympy.Expr) -> Sign:
         return sign(coefficient, self.bounds)
@@ -119,14 +125,20 @@ class _Engine:
             raise no_bound(self.planner, part.term, part.coefficient, upper, plan)
         return plan
 
-    def expand(self, state: Expression, quantity: QuantitySyntax, density: DensitySyntax, down: bool, steps: list[Step]) -> Expression:
+    def expand(
+        self, state: Expression, quantity: QuantitySyntax, density: DensitySyntax, down: bool, steps: list[Step]
+    ) -> Expression:
         """``H_j(A) with r(a)``: the constant through a model, its cross-entropy dropped, its relative entropy kept."""
         key = "derivation.expand"
         reader = Reader(self.spec, key)
         entropy, model = reader.term(quantity), reader.density(density)
         text = f"{entropy} with {model}"
         if not isinstance(entropy, Entropy) or entropy.given or frozenset(model.of) != frozenset(entropy.of) or model.given:
-            raise SpecError(f"{text!r} is no expansion", key=key, remedy='"H_q(X) with p(x)": an entropy, and a density of the same variables')
+            raise SpecError(
+                f"{text!r} is no expansion",
+                key=key,
+                remedy='"H_q(X) with p(x)": an entropy, and a density of the same variables',
+            )
         coefficient = state.coefficient(entropy)
         if coefficient == 0:
             left = ", ".join(str(w.term) for w in state if isinstance(w.term, Entropy)) or "none"
@@ -136,23 +148,43 @@ class _Engine:
         vector = self.planner.coordinates.vector(relative)
         kept = next((t for u, t in self.planner.asked if self.planner.coordinates.vector(t) == vector), None)
         if kept is None:
-            raise SpecError(f"{relative} is kept by {text!r} and has no estimator", key=key, remedy=f'estimators."{relative}" = "density-ratio"')
+            raise SpecError(
+                f"{relative} is kept by {text!r} and has no estimator",
+                key=key,
+                remedy=f'estimators."{relative}" = "density-ratio"',
+            )
         after = state + Expression.of((-coefficient, entropy), (coefficient, cross), (-coefficient, kept))
         steps.append(step(catalogue.expansion_of_entropy, state, after))
         continuous = [v for v in entropy.of if not self.spec.discrete(v)]
         if continuous:
             spaces = ", ".join(f"{v} is {self.spec.variables[v]}" for v in continuous)
             raise SpecError(
-                f"the step '{catalogue.cross_entropy_dropped.name}' of {text!r} drops {cross} >= 0, which holds for discrete variables only: {spaces}",
-                key=key, remedy='a discrete space such as "binary[D]", or leave the expansion out',
-            )  # fmt: skip
+                f"the step '{catalogue.cross_entropy_dropped.name}' of {text!r} drops {cross} >= 0, "
+                f"which holds for discrete variables only: {spaces}",
+                key=key,
+                remedy='a discrete space such as "binary[D]", or leave the expansion out',
+            )
         if self.sign(coefficient) is not (Sign.NONPOSITIVE if down else Sign.NONNEGATIVE):
-            raise SpecError(f"{cross} enters with weight {coefficient}, so dropping it would turn the bound round", key=key, remedy="leave the expansion out")
+            raise SpecError(
+                f"{cross} enters with weight {coefficient}, so dropping it would turn the bound round",
+                key=key,
+                remedy="leave the expansion out",
+            )
         final = after - Expression.of((coefficient, cross))
         relation, gap = (Relation.LE, -coefficient) if down else (Relation.GE, coefficient)
         premises = tuple(f"{capitalised(v)} is discrete ({self.spec.variables[v]})" for v in entropy.of)
         note = "for a continuous variable a density may exceed 1, and this step does not hold"
-        steps.append(step(catalogue.cross_entropy_dropped, after, final, gap=Expression.of((gap, cross)), premises=premises, relation=relation, note=note))
+        steps.append(
+            step(
+                catalogue.cross_entropy_dropped,
+                after,
+                final,
+                gap=Expression.of((gap, cross)),
+                premises=premises,
+                relation=relation,
+                note=note,
+            )
+        )
         return final
 
     def estimate(self, state: Expression, down: bool, steps: list[Step], constraints: Iterable[Constraint]) -> Expression:
@@ -176,9 +208,15 @@ class _Engine:
                 relation = Relation.LE if down else Relation.GE
                 size = coefficient if direction is Sign.NONNEGATIVE else -coefficient
                 gap = Expression.of((size, Slack(estimate, above)))
-            seen = [f"the critic sees its samples through {c.critic.through}" for c in constraints if c.divergence == str(wanted)]
+            seen = [
+                f"the critic sees its samples through {c.critic.through}" for c in constraints if c.divergence == str(wanted)
+            ]
             side = MODEL_SIDES.get(model_of(self.spec, use, wanted) or "")
-            known = rule.known if proved or use.estimator in ONE_SIDED or not rule.lower else f"{rule.known}; here a critic's value, no bound"
+            known = (
+                rule.known
+                if proved or use.estimator in ONE_SIDED or not rule.lower
+                else f"{rule.known}; here a critic's value, no bound"
+            )
             note = "; ".join([known, *seen, *([side] if side else [])])
             steps.append(Step(rule.name, relation, state, after, gap, cite=rule.sources, note=note))
             state = after
@@ -197,7 +235,11 @@ class _Engine:
         reader = Reader(self.spec, key)
         wanted = reader.term(critic.term)
         if wanted not in [t for u, t in self.planner.asked if model_of(self.spec, u, t) is not None]:
-            raise SpecError(f"{wanted} has no estimator with a critic", key=key, remedy=f'estimators."{wanted}" = "logistic" or "density-ratio"')
+            raise SpecError(
+                f"{wanted} has no estimator with a critic",
+                key=key,
+                remedy=f'estimators."{wanted}" = "logistic" or "density-ratio"',
+            )
         if critic.constraint is None:
             return Constraint(critic, str(wanted), None, sympy.Integer(0))
         left = Reader(self.spec, f"{key}.subject_to").expression(critic.constraint.left)

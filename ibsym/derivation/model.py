@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import sympy
@@ -25,7 +25,7 @@ class Step:
     relation: Relation
     before: Expression
     after: Expression
-    gap: Expression = Expression()
+    gap: Expression = field(default_factory=Expression)
     premises: tuple[str, ...] = ()
     cite: tuple[str, ...] = ()
     note: str = ""
@@ -73,6 +73,8 @@ class BoundTerm:
 
 @dataclass(frozen=True)
 class GapTerm:
+    """What separates bound and objective, and whether training can close it."""
+
     coefficient: sympy.Expr
     term: Term
     closable: bool

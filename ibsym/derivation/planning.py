@@ -33,7 +33,7 @@ from ibsym.terms.nodes import (
     TotalCorrelation,
 )
 from ibsym.terms.reading import Reader
-from ibsym.terms.vectors import ONE_SIDED, Coordinates, Equation, Span, Vector, combine
+from ibsym.terms.vectors import ONE_SIDED, Coordinate, Coordinates, Equation, Span, Vector, combine
 
 TIER_1, TIER_2, TIER_3, TIER_4, RANK, EQUATION = 1e6, 1e4, 1e2, 1.0, 1e-3, 1e-4
 DOMINANCE, CAP = 1e8, 100
@@ -146,12 +146,24 @@ class Planner:
         return list(found.values())
 
     def _evaluated(self, sampler: str, factor: Factor, cost: float) -> Computable:
-        owner = factor.head if factor.head in self.spec.joints else next(j.name for j in self.spec.joints.values() if factor in j.factors)
+        owner = (
+            factor.head
+            if factor.head in self.spec.joints
+            else next(j.name for j in self.spec.joints.values() if factor in j.factors)
+        )
         term = ExpectedLog(sampler, (Density(owner, factor.of, factor.given),))
         learned = factor.learned or self.learned_law(sampler, (*factor.of, *factor.given))
         return Computable(term, self.coordinates.log_factor(sampler, factor), cost, learned, constant=not learned)
 
-    def plan(self, term: Term, weight: sympy.Expr, upper: bool | None, *, extra: Sequence[Computable] = (), rows: Sequence[Row] | None = None) -> Plan | None:
+    def plan(
+        self,
+        term: Term,
+        weight: sympy.Expr,
+        upper: bool | None,
+        *,
+        extra: Sequence[Computable] = (),
+        rows: Sequence[Row] | None = None,
+    ) -> Plan | None:
         """The cheapest plan: an upper bound, a lower one, or an equality where ``upper`` is None. None if there is none."""
         samplers = self.coordinates.connected(samplers_of(term))
         items = [*self.computables(term, samplers), *extra]
@@ -189,7 +201,13 @@ class Planner:
         return columns + [Column(combine((-1, e.vector)), EQUATION, free=True) for e in equations]
 
     def _undominated(
-        self, target: Vector, cone: Sequence[Row], items: Sequence[Computable], samplers: tuple[str, ...], columns: Sequence[Column], answer: list[Fraction]
+        self,
+        target: Vector,
+        cone: Sequence[Row],
+        items: Sequence[Computable],
+        samplers: tuple[str, ...],
+        columns: Sequence[Column],
+        answer: list[Fraction],
     ) -> list[Fraction]:
         """The answer, or another proved bound whose gap is smaller by non-negative rows.
 
@@ -204,17 +222,18 @@ class Planner:
         span = self.span(samplers)
         equations = self.equations(samplers)
         both = [
-            Column(_tag(0, c.vector) | _tag(1, combine((-1, cone[k].vector)) if k < len(cone) else {}), c.cost, c.free) for k, c in enumerate(columns)
+            Column(_tag(0, c.vector) | _tag(1, combine((-1, cone[k].vector)) if k < len(cone) else {}), c.cost, c.free)
+            for k, c in enumerate(columns)
         ]
         for k, item in enumerate(items, len(cone)):
             if item.estimated and not answer[k]:
                 both[k] = Column({})
-        cap = ("cap",)
+        cap: Coordinate = ("cap",)
         live = [row for row in cone if span.reduce(row.vector)]
-        both += [Column(_tag(1, combine((-1, row.vector))) | {cap: Fraction(1)}, -DOMINANCE) for row in live]
+        both += [Column(_tag(1, combine((-1, row.vector))) | {cap: 1}, -DOMINANCE) for row in live]
         both += [Column(_tag(1, e.vector), EQUATION, free=True) for e in equations]
-        both.append(Column({cap: Fraction(1)}))
-        found = solve(_tag(0, target) | _tag(1, gap) | {cap: Fraction(-CAP)}, both)
+        both.append(Column({cap: 1}))
+        found = solve(_tag(0, target) | _tag(1, gap) | {cap: -CAP}, both)
         if found is None or not any(found[len(columns) : len(columns) + len(live)]) or not found[-1]:
             return answer
         return found[: len(columns)]

@@ -10,14 +10,28 @@ from ibsym.spec.families import closed_entropy, closed_relative_entropy
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.spec.schema import CRITIC_ESTIMATORS
-from ibsym.terms.nodes import Density, Estimate, ExpectedLog, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term, TotalCorrelation
+from ibsym.terms.nodes import (
+    Density,
+    Estimate,
+    ExpectedLog,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    Term,
+    TotalCorrelation,
+)
 from ibsym.terms.reading import density
 from ibsym.terms.vectors import Coordinates
 
 
 def declared(spec: Spec, d: Density) -> Factor:
     """The factor that a density is, by its joint's declaration."""
-    return next(f for f in spec.joints[d.head].factors if frozenset(f.of) == frozenset(d.of) and frozenset(f.given) == frozenset(d.given))
+    return next(
+        f
+        for f in spec.joints[d.head].factors
+        if frozenset(f.of) == frozenset(d.of) and frozenset(f.given) == frozenset(d.given)
+    )
 
 
 def estimator_of(spec: Spec, term: Term) -> str:
@@ -38,7 +52,11 @@ def estimator_of(spec: Spec, term: Term) -> str:
             if own == evaluated:
                 return "closed-form" if closed_entropy(own.family) else "sampled"
             free = spec.joints[joint].independent(own.of, model.given, own.given)
-            closed = evaluated.family is not None and closed_entropy(own.family) and closed_relative_entropy(own.family, evaluated.family)
+            closed = (
+                evaluated.family is not None
+                and closed_entropy(own.family)
+                and closed_relative_entropy(own.family, evaluated.family)
+            )
             return "closed-form" if free and closed else "sampled"
     return "sampled"
 
@@ -70,7 +88,11 @@ def model_of(spec: Spec, use: EstimatorUse, term: Term) -> str | None:
 def sides(spec: Spec, term: Term) -> tuple[Density, tuple[Density, ...]]:
     """The two arguments of a divergence; of an information I(A;B), the joint density and the product of its marginals."""
     match term:
-        case RelativeEntropy(first=first, second=second) | JensenShannon(first=first, second=second) | FDivergence(first=first, second=second):
+        case (
+            RelativeEntropy(first=first, second=second)
+            | JensenShannon(first=first, second=second)
+            | FDivergence(first=first, second=second)
+        ):
             return first, second
         case MutualInformation(joint, groups):
             return density(spec, joint, tuple(v for g in groups for v in g)), tuple(density(spec, joint, g) for g in groups)
@@ -86,9 +108,14 @@ def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]
             if family is None or not factor.learned or family.facts.reparameterised:
                 continue
             if not family.carries_gradient:
-                options = '{ family = "%s", relax = "concrete" }' % family.name
-                remedy = f'families."{factor}" = {options}' if "relax" in family.facts.options else "a family whose draws are reparameterised"
-                raise SpecError(f"draws of {factor} ({family.name}) carry no gradient, and {item.text} needs one", key=f'families."{factor}"', remedy=remedy)
+                remedy = "a family whose draws are reparameterised"
+                if "relax" in family.facts.options:
+                    remedy = f'families."{factor}" = {{ family = "{family.name}", relax = "concrete" }}'
+                raise SpecError(
+                    f"draws of {factor} ({family.name}) carry no gradient, and {item.text} needs one",
+                    key=f'families."{factor}"',
+                    remedy=remedy,
+                )
             if factor.text not in seen:
                 seen.add(factor.text)
                 yield factor, item.text
@@ -126,6 +153,8 @@ def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Fac
         first, second = sides(spec, term)
         if item.model == "value" and item.estimator == "density-ratio":
             second = ()
-        one_sided = item.model == "nwj" or (item.model == "non-saturating" and not (isinstance(term, JensenShannon) and learns(spec, (first,))))
+        one_sided = item.model == "nwj" or (
+            item.model == "non-saturating" and not (isinstance(term, JensenShannon) and learns(spec, (first,)))
+        )
         for d in second if one_sided else (first, *second):
             yield from _factors(spec, d)

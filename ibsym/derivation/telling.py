@@ -42,7 +42,17 @@ class Gap:
     kind: RowKind
 
 
-def step(rule: Rule, before: Expression, after: Expression, *, gap: Expression | None = None, premises: Iterable[str] = (), relation: Relation | None = None, note: str = "") -> Step:
+def step(
+    rule: Rule,
+    before: Expression,
+    after: Expression,
+    *,
+    gap: Expression | None = None,
+    premises: Iterable[str] = (),
+    relation: Relation | None = None,
+    note: str = "",
+) -> Step:
+    """A step under a rule, whose relation and sources it takes."""
     return Step(rule.name, relation or rule.relation, before, after, gap or Expression(), tuple(premises), rule.sources, note)
 
 
@@ -69,7 +79,12 @@ class Teller:
         if not gaps and collected.same(start):
             return [], start
         steps: list[Step] = []
-        if not gaps and len(collected) == 1 and collected.parts[0].coefficient == 1 and type(collected.parts[0].term) is type(plan.term):
+        if (
+            not gaps
+            and len(collected) == 1
+            and collected.parts[0].coefficient == 1
+            and type(collected.parts[0].term) is type(plan.term)
+        ):
             premises = tuple(e.premise for _, e in plan.equations)
             return [step(catalogue.equal_laws, start, collected, premises=premises)], collected
         state = start
@@ -97,7 +112,9 @@ class Teller:
             rule = self.drop_rule(plan, gap)
             relation = Relation.LE if plan.upper else Relation.GE
             premise = f"{gap.term} >= 0" + (" (discrete)" if gap.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY) else "")
-            steps.append(step(rule, before, final, gap=Expression.of((gap.multiplier, gap.term)), premises=(premise,), relation=relation))
+            steps.append(
+                step(rule, before, final, gap=Expression.of((gap.multiplier, gap.term)), premises=(premise,), relation=relation)
+            )
         return steps, final
 
     def total(self, expression: Expression) -> Vector:
@@ -127,7 +144,10 @@ class Teller:
                 pairs = list(self._information(joint, groups, given))
                 rule = catalogue.definition_of_mutual_information
             case RelativeEntropy(first, second):
-                pairs = [*((1, CrossEntropy(density(self.spec, first.head, d.of, d.given), (d,))) for d in second), (-1, self.entropy(first))]
+                pairs = [
+                    *((1, CrossEntropy(density(self.spec, first.head, d.of, d.given), (d,))) for d in second),
+                    (-1, self.entropy(first)),
+                ]
                 rule = catalogue.definition_of_relative_entropy
             case TotalCorrelation(joint, groups, given) if not plan.term.coordinatewise:
                 everything = self.spec.ordered(v for g in groups for v in g)
@@ -138,7 +158,9 @@ class Teller:
         after = Expression.of(*pairs)
         return after, [*steps, step(rule, state, after)]
 
-    def _information(self, joint: str, groups: tuple[tuple[str, ...], ...], given: tuple[str, ...]) -> Iterator[tuple[int, Term]]:
+    def _information(
+        self, joint: str, groups: tuple[tuple[str, ...], ...], given: tuple[str, ...]
+    ) -> Iterator[tuple[int, Term]]:
         if len(groups) == 2:
             yield 1, Entropy(joint, groups[1], given)
             yield -1, Entropy(joint, groups[1], self.spec.ordered((*groups[0], *given)))
@@ -152,9 +174,13 @@ class Teller:
 
     def insert(self, state: Expression, coefficient: Fraction, node: Term, steps: list[Step]) -> Expression:
         """Adds coefficient * (node - its definition), which is zero."""
+        parts: list[tuple[Fraction, Term]]
         match node:
             case RelativeEntropy(first, second):
-                parts = [*((-coefficient, CrossEntropy(density(self.spec, first.head, d.of, d.given), (d,))) for d in second), (coefficient, self.entropy(first))]
+                parts = [
+                    *((-coefficient, CrossEntropy(density(self.spec, first.head, d.of, d.given), (d,))) for d in second),
+                    (coefficient, self.entropy(first)),
+                ]
                 rule = catalogue.insertion_of_a_model
             case MutualInformation(joint, groups, given):
                 parts = [(-coefficient * sign, term) for sign, term in self._information(joint, groups, given)]
@@ -184,15 +210,26 @@ class Teller:
                 continue
             h = part.term
             own = own_factor(self.spec, h.joint, h.of)
-            partner = next((w for w in rest if isinstance(w.term, CrossEntropy) and w.coefficient == -part.coefficient and self.pairs(h, w.term)), None)
+            partner = next(
+                (
+                    w
+                    for w in rest
+                    if isinstance(w.term, CrossEntropy) and w.coefficient == -part.coefficient and self.pairs(h, w.term)
+                ),
+                None,
+            )
             if own is None or frozenset(own.given) != frozenset(h.given):
                 continue
             if partner is not None and isinstance(partner.term, CrossEntropy):
                 rest.remove(part)
                 rest.remove(partner)
-                found.append((partner.coefficient, RelativeEntropy(density(self.spec, h.joint, own.of, own.given), partner.term.second)))
+                found.append(
+                    (partner.coefficient, RelativeEntropy(density(self.spec, h.joint, own.of, own.given), partner.term.second))
+                )
             else:
-                rest[rest.index(part)] = replace(part, coefficient=-part.coefficient, term=ExpectedLog(h.joint, (Density(own.head, own.of, own.given),)))
+                rest[rest.index(part)] = replace(
+                    part, coefficient=-part.coefficient, term=ExpectedLog(h.joint, (Density(own.head, own.of, own.given),))
+                )
         for part in rest:
             if isinstance(part.term, CrossEntropy):
                 found.append((-part.coefficient, ExpectedLog(part.term.first.head, part.term.second)))
@@ -218,15 +255,23 @@ class Teller:
             if isinstance(part.term, RelativeEntropy):
                 first, (second, *_) = part.term.first, part.term.second
                 extra = self.spec.ordered(frozenset(second.given) - frozenset(first.given))
-                found += [f"{d} independent of {e} given {','.join(first.given)} in {first.head}" for e in extra for d in (",".join(first.of),)]
+                found += [
+                    f"{d} independent of {e} given {','.join(first.given)} in {first.head}"
+                    for e in extra
+                    for d in (",".join(first.of),)
+                ]
         return tuple(found)
 
     def drop_rule(self, plan: Plan, gap: Gap) -> Rule:
         """The name under which a textbook drops this gap."""
         match gap.kind, plan.term, gap.term:
-            case RowKind.RELATIVE_ENTROPY, MutualInformation(groups=groups), RelativeEntropy(first=first) if frozenset(first.of) == frozenset(groups[-1]):
+            case RowKind.RELATIVE_ENTROPY, MutualInformation(groups=groups), RelativeEntropy(first=first) if frozenset(
+                first.of
+            ) == frozenset(groups[-1]):
                 return catalogue.rate_bound if plan.upper else catalogue.decoder_bound
-            case RowKind.RELATIVE_ENTROPY, RelativeEntropy() | CrossEntropy() | ExpectedLog(), RelativeEntropy(first=first) if first.given:
+            case RowKind.RELATIVE_ENTROPY, RelativeEntropy() | CrossEntropy() | ExpectedLog(), RelativeEntropy(first=first) if (
+                first.given
+            ):
                 return catalogue.evidence_bound
             case RowKind.RELATIVE_ENTROPY, _, _:
                 return catalogue.relative_entropy_dropped
@@ -268,7 +313,9 @@ def _joined(spec: Spec, inner: Gap, outer: Gap) -> Gap | None:
     (r,), (s,) = a.second, b.second
     if a.first.head != b.first.head or r.head != s.head or not spec.joints[r.head].rooted:
         return None
-    if frozenset(s.given) != frozenset(r.given) | frozenset(r.of) or frozenset(b.first.given) != frozenset(a.first.given) | frozenset(a.first.of):
+    if frozenset(s.given) != frozenset(r.given) | frozenset(r.of) or frozenset(b.first.given) != frozenset(
+        a.first.given
+    ) | frozenset(a.first.of):
         return None
     of, given = (*r.of, *s.of), r.given
     second = density(spec, r.head, of, given)

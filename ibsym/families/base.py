@@ -161,14 +161,12 @@ def cross_entropy(first: Law, second: Law) -> Formula:
     return Formula(own.expression + other.expression, f"{own.text} + {other.text}")
 
 
-def per_element(formula: Formula) -> sympy.Expr | None:
-    """The formula before its sum over the event, or None where coordinates do not part.
+def per_element(formula: Formula) -> tuple[sympy.Expr, sympy.Expr] | None:
+    """The number before the sum over the event, and what is summed; None where coordinates do not part.
 
     >>> x = sympy.Symbol("x")
     >>> per_element(Formula(-EventSum(x**2) / 2, ""))
-    -x**2/2
+    (-1/2, x**2)
     """
-    sums = list(formula.expression.atoms(EventSum))
-    if len(sums) != 1 or formula.expression.as_independent(sums[0], as_Add=False)[1] != sums[0]:
-        return None
-    return formula.expression.xreplace({sums[0]: sums[0].args[0]})
+    number, rest = formula.expression.as_coeff_Mul()
+    return (number, rest.args[0]) if isinstance(rest, EventSum) else None

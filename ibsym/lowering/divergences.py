@@ -13,7 +13,7 @@ import sympy
 
 from ibsym.derivation.model import BoundTerm
 from ibsym.families.functions import expm1, logsigmoid, softplus
-from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Node, Points, Reduce, Size
+from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, LogMeanExp, Node
 from ibsym.lowering.sampling import Sampling
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, mean, plain, refuse
@@ -166,7 +166,7 @@ def model_side(estimator: str, dual: Dual, model: str, f: Node, g: Node, learns:
     gradient is a mean over Q with weights that sum to one, exact at the best critic, and never vanishes.
     """
     if estimator == "dv":
-        other, text, own = elementwise(-A, a=log_mean_exp(g)), "-log E[e^f]", PLAIN
+        other, text, own = elementwise(-A, a=LogMeanExp(g)), "-log E[e^f]", PLAIN
     else:
         side = EXP if model == "nwj" else dual.other
         other, text, own = average(side.expression, g), side.text, PLAIN if model == "nwj" else dual.own
@@ -198,15 +198,9 @@ def value_of(dual: Dual, f: Node, g: Node) -> Node:
     return elementwise(total, **means)
 
 
-def log_mean_exp(f: Node) -> Node:
-    """log of the mean exponential over all rows and draws."""
-    points = Points(((f, 0),))
-    return elementwise(A - sympy.log(B), a=Reduce("logsumexp", points, (-1, -2)), b=Size(points, (-2,)))
-
-
 def donsker_varadhan(f: Node, g: Node) -> Node:
     """E_P[f] - log E_Q[e^f]."""
-    return elementwise(A - B, a=mean(f), b=log_mean_exp(g))
+    return elementwise(A - B, a=mean(f), b=LogMeanExp(g))
 
 
 def critic_loss(item: BoundTerm, dual: Dual) -> CriticLoss:

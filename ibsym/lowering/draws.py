@@ -101,7 +101,7 @@ def _log_marginal(section: Section, density: Density, variable: str) -> Node:
     if factor.family is None or factor.family.name != "categorical":
         raise EmissionError(f"{factor} has no probabilities of classes to average: make it categorical")
     log_p = LogSoftmax(sampling.parameter(factor, "logits", joint))
-    table = Points(((log_p, 1),))
     name = f"log_{density.head}_{variable}"
+    table = section.let(f"{name}_rows", Points(((log_p, 1),)), f"log {factor} of each row and draw")
     node = elementwise(A - sympy.log(N), a=Reduce("logsumexp", table, (-2,)), n=Size(table, (-2,)))
     return section.let(name, node, f"log of the mean of {factor} over the batch")

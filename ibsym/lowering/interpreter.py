@@ -22,6 +22,7 @@ from ibsym.lowering.program import (
     Insert,
     Inverse,
     Load,
+    LogMeanExp,
     LogSoftmax,
     LossProgram,
     Mean,
@@ -132,6 +133,9 @@ class _Machine:
                 return _reduce(node.kind, self.node(node.operand), node.dims)
             case Mean():
                 return np.mean(self.node(node.operand))
+            case LogMeanExp():
+                array = self.node(node.operand).reshape(-1)
+                return _reduce("logsumexp", array, (0,)) - np.log(len(array))
             case OverDraws():
                 return self._over_draws(node)
             case LogSoftmax():
@@ -167,7 +171,7 @@ class _Machine:
                 index, classes = self.node(node.index).reshape(-1), self.node(node.like).shape[-1]
                 return np.bincount(index, minlength=classes) / len(index)
             case Stratified():
-                return _stratified(self.node(node.like).shape[-1], node.total)
+                return _stratified(self.node(node.rows), node.total)
             case Directions():
                 return np.asarray(self.directions[node.term], dtype=np.float64)
             case Project():

@@ -53,7 +53,7 @@ def lower(certificate: Certificate) -> LossProgram:
     """
     derivation = certificate.derivation
     spec = derivation.spec
-    sampling = Sampling(spec, derivation.coordinates)
+    sampling = Sampling(spec, derivation.coordinates, (c.divergence for c in derivation.constraints))
     section = Section(sampling)
     sign = 1 if spec.sense == "minimize" else -1
     terms: list[TermValue] = []

@@ -20,17 +20,21 @@ TAKEN = frozenset(
 ATTRIBUTES = frozenset("INPUTS CRITICS CRITIC_INPUTS constraint_value directions self super torch".split())
 
 
+LOGITS = ("critic", "critic_reference", "scores")
+
+
 class _Parts(NamedTuple):
-    """What a name may be made of."""
+    """What a name may be made of; ``subject`` is what the name is about, ``kind`` the end of it."""
 
     head: str
-    stem: str
+    subject: str
+    kind: str
     given: str
     joint: str
 
 
 def input_names(keys: Sequence[InputKey], reserved: Iterable[str]) -> dict[InputKey, str]:
-    """A name for every input.
+    """A name for every input. The parameters of one factor are named alike.
 
     >>> q, u = InputKey("p(c|z)", "logits", "q"), InputKey("p(c|z)", "logits", "u")
     >>> list(input_names([q, u, InputKey("c", "value", "q")], ()).values())
@@ -39,23 +43,27 @@ def input_names(keys: Sequence[InputKey], reserved: Iterable[str]) -> dict[Input
     taken = set(reserved)
     parts = {key: _parts(key) for key in keys}
     names: dict[InputKey, str] = {}
-    by_stem: dict[str, list[InputKey]] = {}
+    groups: dict[tuple[str, bool, bool], list[InputKey]] = {}
     for key in keys:
-        by_stem.setdefault(parts[key].stem, []).append(key)
+        groups.setdefault((parts[key].subject, "(" in key.of, key.role in LOGITS), []).append(key)
     forms: tuple[Callable[[_Parts], str], ...] = (
-        lambda p: p.stem,
-        lambda p: _join(p.head, p.stem),
-        lambda p: _join(p.joint, p.stem),
-        lambda p: _join(p.joint, p.head, p.stem),
-        lambda p: _join(p.joint, p.head, p.stem, p.given),
+        lambda p: p.subject,
+        lambda p: _join(p.head, p.subject),
+        lambda p: _join(p.joint, p.subject),
+        lambda p: _join(p.joint, p.head, p.subject),
+        lambda p: _join(p.joint, p.head, p.subject, p.given),
     )
-    for group in by_stem.values():
+    for group in groups.values():
+        owners = {(key.of, key.joint) if parts[key].joint else key.of for key in group}
         for form in forms:
-            found = [form(parts[key]) for key in group]
-            if len(set(found)) == len(found) and not taken & set(found):
+            found = [_join(form(parts[key]), parts[key].kind) for key in group]
+            apart = len({form(parts[key]) for key in group}) == len(owners)
+            if apart and len(set(found)) == len(found) and not taken & set(found):
                 break
         else:
-            found = [unused(form(parts[key]), taken) for key in group]
+            found = []
+            for key in group:
+                found.append(unused(_join(form(parts[key]), parts[key].kind), {*taken, *found}))
         taken |= set(found)
         names.update(zip(group, found, strict=True))
     return names
@@ -66,15 +74,15 @@ def _join(*words: str) -> str:
 
 
 def _parts(key: InputKey) -> _Parts:
-    words = re.findall(r"[A-Za-z]\w*", key.of)
     if key.role in ("value", "sample"):
-        return _Parts("", key.of, "", key.joint)
+        return _Parts("", key.of, "", "", key.joint)
     if key.role == "sample_reference":
-        return _Parts("", f"{key.of}_reference", "", key.joint)
-    if key.role in ("critic", "critic_reference", "scores"):
-        return _Parts(words[0].split("_")[0].lower(), f"{_variables(key.of)}_{key.role}", _join(*words[1:]), "")
+        return _Parts("", f"{key.of}_reference", "", "", key.joint)
+    if key.role in LOGITS:
+        words = re.findall(r"[A-Za-z]\w*", key.of)
+        return _Parts(words[0].split("_")[0].lower(), _variables(key.of), key.role, _join(*words[1:]).lower(), "")
     head, of, *given = re.split(r"[(|)]", key.of)[:3]
-    return _Parts(head, f"{of.replace(',', '_')}_{key.role}", "_".join(given).replace(",", "_").strip("_"), key.joint)
+    return _Parts(head, of.replace(",", "_"), key.role, "_".join(given).replace(",", "_").strip("_"), key.joint)
 
 
 def _variables(text: str) -> str:

@@ -49,10 +49,12 @@ class Batch:
     def coordinates(self, variable: str) -> tuple[Node, int]:
         """log q(z_il|x_j) before the sum over coordinates l, and how many axes those have."""
         evaluation = self.evaluation(variable)
-        elements = per_element(log_density(evaluation.first)) if evaluation.event else None
-        if elements is None:
+        parted = per_element(log_density(evaluation.first)) if evaluation.event else None
+        if parted is None:
             raise EmissionError(f"the coordinates of {self.joint.by_variable[variable]} do not part, so their total correlation has no estimate")
-        return self.section.let(f"log_{variable}_pairs", evaluation.node(elements), f"{self._comment(variable)}, coordinate by coordinate"), evaluation.event
+        number, body = parted
+        node = elementwise(number * A, a=evaluation.node(body))
+        return self.section.let(f"log_{variable}_elements", node, f"{self._comment(variable)}, coordinate by coordinate"), evaluation.event
 
     def _comment(self, variable: str) -> str:
         return f"log {self.joint.by_variable[variable]} of every draw i at the parameters of every row j"
@@ -64,29 +66,26 @@ class Batch:
         if len(names) == 1:
             return parts["part0"]
         total = sum(sympy.Symbol(p, real=True) for p in parts)
-        return self.section.let(f"log_{'_'.join(names)}_pairs", elementwise(total, **parts), "their sum, factors independent given what is observed")
-
-    def count(self, pairs: Node) -> Size:
-        return Size(pairs, (-1,))
+        return self.section.let(f"log_{'_'.join(names)}_pairs", elementwise(total, **parts), "their sum: factors independent given what is observed")
 
 
-def mixture(section: Section, item: BoundTerm, pairs: Node, like: Node | None = None, axes: int = 0) -> Node:
-    """log q(z_i) from log q(z_i|x_j): the batch as a sample of the mixture's components.
-
-    ``axes`` is the number of coordinate axes after j; ``like`` is then a matrix of pairs.
-    """
+def mixture(section: Section, item: BoundTerm, name: str, pairs: Node, axes: int = 0) -> Node:
+    """log q(z_i) from log q(z_i|x_j), ``axes`` coordinate axes after j kept: the batch as a sample of the mixture's components."""
     total, dim = dict(item.options).get("dataset_size"), -1 - axes
     if item.estimator == "minibatch-weighted":
         size = N if total is None else int(str(total)) * N
-        return elementwise(A - sympy.log(size), a=Reduce("logsumexp", pairs, (dim,)), n=Size(pairs, (dim,)))
+        node = elementwise(A - sympy.log(size), a=Reduce("logsumexp", pairs, (dim,)), n=Size(pairs, (dim,)))
+        share = "1/B" if total is None else f"1/({total} B)"
+        return section.let(name, node, f"log of {share} sum_j over the batch's components")
     if total is None:
         write = f'estimators."{item.text}" = {{ estimator = "minibatch-stratified", dataset_size = 60000 }}'
         raise EmissionError(f"minibatch-stratified needs the number of rows in the data set\n  write: {write}")
-    stratified = Stratified(pairs if like is None else like, int(str(total)))
+    stratified = Stratified(Size(pairs, (dim,)), pairs, int(str(total)))
     weights = section.let("log_weights", stratified, "log weights of the components j for row i (Chen et al. 2018)")
     for _ in range(axes):
         weights = Insert(weights, -1)
-    return Reduce("logsumexp", elementwise(A + B, a=pairs, b=weights), (dim,))
+    node = Reduce("logsumexp", elementwise(A + B, a=pairs, b=weights), (dim,))
+    return section.let(name, node, "log of the weighted sum_j over the batch's components")
 
 
 def minibatch(section: Section, item: BoundTerm) -> Estimated:
@@ -98,31 +97,37 @@ def minibatch(section: Section, item: BoundTerm) -> Estimated:
             batch = Batch(section, joint)
             elements, event = batch.coordinates(group[0])
             over = tuple(range(-event, 0))
-            pairs = Reduce("sum", elements, over)
-            together = mixture(section, item, pairs)
-            apart = Reduce("sum", mixture(section, item, elements, pairs, event), over)
+            pairs = section.let(f"log_{group[0]}_pairs", Reduce("sum", elements, over), "summed over coordinates")
+            together = mixture(section, item, f"log_{group[0]}", pairs)
+            apart = Reduce("sum", mixture(section, item, f"log_{group[0]}_apart", elements, event), over)
             return _estimated(item, elementwise(A - B, a=together, b=apart), f"E[log q(z) - sum_l log q(z_l)], {how}")
         case TotalCorrelation(joint, groups, ()) | MutualInformation(joint, groups, ()) if all(_drawn(section, joint, g) for g in groups):
             batch = Batch(section, joint)
-            total = mixture(section, item, batch.joint_pairs([v for g in groups for v in g]))
-            values = {f"part{k}": mixture(section, item, batch.joint_pairs(g)) for k, g in enumerate(groups)}
-            rest = sum(sympy.Symbol(n, real=True) for n in values)
-            return _estimated(item, elementwise(A - rest, a=total, **values), f"E[log of the joint - sum log of the marginals], {how}")
+            total = _aggregated(batch, item, tuple(v for g in groups for v in g))
+            values = {f"part{k}": _aggregated(batch, item, g) for k, g in enumerate(groups)}
+            return _estimated(item, elementwise(A - _sum(values), a=total, **values), f"E[log of the joint - sum log of the marginals], {how}")
         case MutualInformation(joint, groups, ()):
             batch, variable, _ = _conditional(section, item, joint, groups)
             own, _ = at_sample(section.sampling, batch.joint, Density(joint, (variable,), batch.joint.by_variable[variable].given))
-            node = elementwise(A - B, a=own, b=mixture(section, item, batch.pairs(variable)))
+            node = elementwise(A - B, a=own, b=_aggregated(batch, item, (variable,)))
             return _estimated(item, node, f"E[log q(z|x) - log q(z)], {how}")
         case RelativeEntropy(Density(joint, of, ()), second):
             batch = Batch(section, joint)
             values = {f"part{k}": at_sample(section.sampling, batch.joint, d)[0] for k, d in enumerate(second)}
-            rest = sum(sympy.Symbol(n, real=True) for n in values)
-            node = elementwise(A - rest, a=mixture(section, item, batch.joint_pairs(of)), **values)
+            node = elementwise(A - _sum(values), a=_aggregated(batch, item, of), **values)
             return _estimated(item, node, f"E[log q - log {''.join(map(str, second))}], {how}")
         case Entropy(joint, of, ()):
             batch = Batch(section, joint)
-            return _estimated(item, elementwise(-A, a=mixture(section, item, batch.joint_pairs(of))), f"-E[log q], {how}")
+            return _estimated(item, elementwise(-A, a=_aggregated(batch, item, of)), f"-E[log q], {how}")
     raise refuse(item)
+
+
+def _aggregated(batch: Batch, item: BoundTerm, variables: tuple[str, ...]) -> Node:
+    return mixture(batch.section, item, f"log_{'_'.join(variables)}", batch.joint_pairs(variables))
+
+
+def _sum(values: Iterable[str]) -> sympy.Expr:
+    return sum((sympy.Symbol(n, real=True) for n in values), sympy.Integer(0))
 
 
 def _drawn(section: Section, joint: str, group: tuple[str, ...]) -> bool:
@@ -152,26 +157,26 @@ def _given(joint: Joint, factor: Factor, other: tuple[str, ...]) -> bool:
 
 def leave_one_out(section: Section, item: BoundTerm) -> Estimated:
     """I(X;Z) <= E log [q(z_i|x_i) / mean_{j != i} q(z_i|x_j)]."""
-    batch, pairs = _information(section, item)
+    pairs = _information(section, item)
     own = Diagonal(pairs)
     others = Reduce("logsumexp", ExcludeDiagonal(pairs), (-1,))
-    node = elementwise(A - B + sympy.log(N - 1), a=own, b=others, n=batch.count(pairs))
+    node = elementwise(A - B + sympy.log(N - 1), a=own, b=others, n=Size(pairs, (-1,)))
     return Estimated(mean(node), (f"{item.text} by leave-one-out: E log q(z_i|x_i) / mean_(j != i) q(z_i|x_j)",), why=WHY)
 
 
 def club(section: Section, item: BoundTerm) -> Estimated:
     """I(X;Z) <= E log q(z_i|x_i) - E log q(z_j|x_i), j != i."""
-    _, pairs = _information(section, item)
+    pairs = _information(section, item)
     node = elementwise(A - B, a=mean(Diagonal(pairs)), b=OffDiagonalMean(pairs))
     return Estimated(node, (f"{item.text} by club: E log q(z_i|x_i) - E log q(z_j|x_i), j != i",), why=WHY)
 
 
-def _information(section: Section, item: BoundTerm) -> tuple[Batch, Node]:
+def _information(section: Section, item: BoundTerm) -> Node:
     term = plain(item)
     if not isinstance(term, MutualInformation) or term.given:
         raise refuse(item)
     batch, variable, _ = _conditional(section, item, term.joint, term.groups)
-    return batch, batch.pairs(variable)
+    return batch.pairs(variable)
 
 
 def infonce(section: Section, item: BoundTerm) -> Estimated:

@@ -100,6 +100,14 @@ class Mean:
 
 
 @dataclass(frozen=True)
+class LogMeanExp:
+    """The logarithm of the mean exponential over every row and draw."""
+
+    operand: Node
+    axes: Axes = ()
+
+
+@dataclass(frozen=True)
 class OverDraws:
     """The mean, or the logarithm of the mean exponential, over the Monte-Carlo axis where there is one."""
 
@@ -233,14 +241,19 @@ class Frequency:
 
 @dataclass(frozen=True)
 class Stratified:
-    """log w_ij of the minibatch-stratified mixture: w_ii = 1/N, one neighbour (N - M)/(N M), others 1/M, M = B - 1."""
+    """log w_ij of the minibatch-stratified mixture: w_ii = 1/N, one neighbour (N - M)/(N M), others 1/M, M = B - 1.
 
+    ``rows`` is B; ``like`` lends its precision and its place.
+    """
+
+    rows: Size
     like: Node
     total: int
 
     @cached_property
     def axes(self) -> Axes:
-        return self.like.axes[-2:]
+        rows = self.rows.operand.axes[self.rows.dims[0]]
+        return rows, rows
 
 
 @dataclass(frozen=True)
@@ -288,6 +301,7 @@ Node: TypeAlias = (
     | Elementwise
     | Reduce
     | Mean
+    | LogMeanExp
     | OverDraws
     | LogSoftmax
     | Pick
@@ -321,7 +335,9 @@ def children(node: Node) -> tuple[Node, ...]:
             return a, b
         case Project(points=a, directions=b) | QuantileDistance(first=a, second=b):
             return a, b
-        case Stratified(like=a) | Directions(like=a):
+        case Stratified(rows=a, like=b):
+            return a, b
+        case Directions(like=a):
             return (a,)
     return (node.operand,)
 

@@ -20,8 +20,8 @@ DRAWS, ROWS = "S", "B"
 class Sampling:
     """The joints of a spec as an emitted module sees them: batches of rows, with or without a Monte-Carlo axis."""
 
-    def __init__(self, spec: Spec, coordinates: Coordinates):
-        self.spec, self.coordinates = spec, coordinates
+    def __init__(self, spec: Spec, coordinates: Coordinates, through: Iterable[str] = ()):
+        self.spec, self.coordinates, self.through = spec, coordinates, frozenset(through)
         self.first_source = next(iter(spec.sources), None)
 
     def parts(self, joint: str) -> tuple[tuple[sympy.Rational, Joint], ...]:
@@ -106,12 +106,14 @@ class Sampling:
         return Load(InputKey(factor.text, role, joint.name), (*rows, *axes))
 
     def critic(self, text: str, density: Density, role: str = "critic") -> Load:
-        """A critic's logit on samples of one argument of a divergence."""
+        """A critic's logit on samples of one argument of a divergence; a critic that sees them through a code may draw it often."""
         parts = self.parts(density.head)
         if len(parts) == 1:
             axes = self.sample_axes(parts[0][1], density.scope)
         else:
             axes = (f"{ROWS}_{density.head}",)
+        if text in self.through and DRAWS not in axes:
+            axes = (DRAWS, *axes)
         return Load(InputKey(text, role, density.head), axes)
 
     def scores(self, text: str, joint: str) -> Load:

@@ -39,8 +39,8 @@ class Section:
         found: dict[InputKey, Load] = {}
         for step in self.steps:
             new = [load for load in loads(step.node) if load.key not in found]
-            first = {load.key.of: k for k, load in reversed(list(enumerate(new)))}
-            new.sort(key=lambda load: (load.key.role not in VALUES, first[load.key.of], ROLES.index(load.key.role)))
+            first = {(load.key.of, load.key.joint): k for k, load in reversed(list(enumerate(new)))}
+            new.sort(key=lambda load: (load.key.role not in VALUES, first[load.key.of, load.key.joint], ROLES.index(load.key.role)))
             found.update((load.key, load) for load in new)
         return list(found.values())
 

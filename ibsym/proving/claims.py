@@ -76,7 +76,11 @@ def linear(syntax: ExpressionSyntax) -> list[tuple[Fraction, QuantitySyntax]]:
     """A sum of terms with rational coefficients. Raises :class:`SpecError` on constants, parameters, products of terms."""
     scalar, terms = _linear(syntax)
     if scalar:
-        raise SpecError(f"the constant {scalar} stands among the entropies", key="claim", remedy="a relation of information quantities, or 0 on one side")
+        raise SpecError(
+            f"the constant {scalar} stands among the entropies",
+            key="claim",
+            remedy="a relation of information quantities, or 0 on one side",
+        )
     return terms
 
 
@@ -87,7 +91,12 @@ def _linear(syntax: ExpressionSyntax) -> tuple[Fraction, list[tuple[Fraction, Qu
     if syntax.operator == "number":
         return Fraction(str(sympy.Rational(syntax.value))), []
     if syntax.operator == "parameter":
-        raise SpecError(f"{syntax.value!r} is no number and no quantity", key="claim", remedy="H(X), I(X;Y|Z), TC(X;Y;Z), KL(q(z)||p(z))", column=syntax.column)
+        raise SpecError(
+            f"{syntax.value!r} is no number and no quantity",
+            key="claim",
+            remedy="H(X), I(X;Y|Z), TC(X;Y;Z), KL(q(z)||p(z))",
+            column=syntax.column,
+        )
     parts = [_linear(a) for a in syntax.arguments]
     if syntax.operator == "neg":
         ((a, p),) = parts
@@ -102,7 +111,12 @@ def _linear(syntax: ExpressionSyntax) -> tuple[Fraction, list[tuple[Fraction, Qu
             return a * b, [(x * b, t) for x, t in p] + [(x * a, t) for x, t in r]
         case "/" if not r and b:
             return a / b, [(x / b, t) for x, t in p]
-    raise SpecError("only sums of multiples of information quantities are linear", key="claim", remedy='"2*H(X) <= H(X,Y) + H(X,Z)"', column=syntax.column)
+    raise SpecError(
+        "only sums of multiples of information quantities are linear",
+        key="claim",
+        remedy='"2*H(X) <= H(X,Y) + H(X,Z)"',
+        column=syntax.column,
+    )
 
 
 def names_of(statements: Iterable[Statement], chains: Iterable[Chain]) -> list[str]:
@@ -119,5 +133,7 @@ def names_of(statements: Iterable[Statement], chains: Iterable[Chain]) -> list[s
         for name in (n for g in chain.groups for n in g):
             found.setdefault(name.casefold(), name)
     if len(found) > MAX_VARIABLES:
-        raise SpecError(f"{len(found)} variables are more than {MAX_VARIABLES}", key="claim", remedy="a claim about fewer variables")
+        raise SpecError(
+            f"{len(found)} variables are more than {MAX_VARIABLES}", key="claim", remedy="a claim about fewer variables"
+        )
     return list(found.values())

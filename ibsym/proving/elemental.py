@@ -38,6 +38,7 @@ class Row:
 
 
 def subsets(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Every subset, smaller ones first."""
     items = tuple(names)
     for size in range(len(items) + 1):
         yield from combinations(items, size)
@@ -72,7 +73,8 @@ def _precedence(coordinates: Coordinates, term: Term) -> tuple[int, bool]:
             return len(given), False
         case RelativeEntropy(first, (second,)) | CrossEntropy(first, (second,)):
             borrowed = str(second) not in coordinates.spec.factors and any(
-                frozenset(f.of) == frozenset(second.of) and frozenset(f.given) == frozenset(second.given) for f in coordinates.spec.joints[second.head].factors
+                frozenset(f.of) == frozenset(second.of) and frozenset(f.given) == frozenset(second.given)
+                for f in coordinates.spec.joints[second.head].factors
             )
             return len(first.given), borrowed
     raise AssertionError(term)
@@ -89,7 +91,9 @@ def _relative_entropies(coordinates: Coordinates, joint: Joint) -> Iterator[Row]
             learned = any(f.learned for f in model.requisite_factors(second.of, second.given))
             vector = coordinates.log_density(joint.name, second)
             term = RelativeEntropy(first, (second,))
-            yield Row(term, RowKind.RELATIVE_ENTROPY, combine((1, coordinates.log_density(joint.name, first)), (-1, vector)), learned)
+            yield Row(
+                term, RowKind.RELATIVE_ENTROPY, combine((1, coordinates.log_density(joint.name, first)), (-1, vector)), learned
+            )
             if all(map(spec.discrete, second.of)):
                 yield Row(CrossEntropy(first, (second,)), RowKind.CROSS_ENTROPY, combine((-1, vector)), learned)
 
@@ -116,4 +120,6 @@ def closable(coordinates: Coordinates, term: Term) -> bool:
     """Whether training can bring a gap to zero: a learned factor occurs in either side of a relative entropy."""
     if not isinstance(term, RelativeEntropy):
         return False
-    return any(f.learned for d in (term.first, *term.second) for f in coordinates.spec.joints[d.head].requisite_factors(d.of, d.given))
+    return any(
+        f.learned for d in (term.first, *term.second) for f in coordinates.spec.joints[d.head].requisite_factors(d.of, d.given)
+    )

@@ -23,7 +23,7 @@ def bits(mask: Mask) -> list[int]:
 
 
 def h(mask: Mask) -> Vector:
-    return {("H", mask): Fraction(1)} if mask else {}
+    return {("H", mask): 1} if mask else {}
 
 
 def information(a: Mask, b: Mask, c: Mask = 0) -> Vector:
@@ -66,7 +66,13 @@ def zhang_yeung(atoms: tuple[Mask, ...]) -> tuple[tuple[tuple[Mask, ...], Vector
     found = []
     for a, b, c, d in permutations(atoms, 4):
         if c < d:
-            vector = combine((1, information(a, b)), (1, information(a, c | d)), (3, information(c, d, a)), (1, information(c, d, b)), (-2, information(c, d)))
+            vector = combine(
+                (1, information(a, b)),
+                (1, information(a, c | d)),
+                (3, information(c, d, a)),
+                (1, information(c, d, b)),
+                (-2, information(c, d)),
+            )
             found.append(((a, b, c, d), vector))
     return tuple(found)
 

@@ -62,7 +62,14 @@ def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = 
         return None if np.any(right) else []
     data, rows, places = zip(*entries, strict=True) if entries else ((), (), ())
     matrix = csc_array((data, (rows, places)), shape=(len(keys), len(costs)))
-    answer = linprog(costs, A_eq=matrix, b_eq=right, bounds=(0, None), method="highs", options={} if time_limit is None else {"time_limit": time_limit})
+    answer = linprog(
+        costs,
+        A_eq=matrix,
+        b_eq=right,
+        bounds=(0, None),
+        method="highs",
+        options={} if time_limit is None else {"time_limit": time_limit},
+    )
     if answer.status == 1:
         raise LimitError("the time limit of the linear program was reached")
     if answer.status == 2:

@@ -74,7 +74,12 @@ class Problem:
         heads: dict[str, None] = {}
         for quantity in terms_of(everything):
             if quantity.kind in ("JS", "F"):
-                raise SpecError(f"{quantity.kind} is not linear in log-densities", key="claim", remedy="KL, CE, H, I, TC", column=quantity.column)
+                raise SpecError(
+                    f"{quantity.kind} is not linear in log-densities",
+                    key="claim",
+                    remedy="KL, CE, H, I, TC",
+                    column=quantity.column,
+                )
             if quantity.joint is not None:
                 heads[quantity.joint] = None
             for density in (quantity.first, *quantity.second):
@@ -85,7 +90,9 @@ class Problem:
                 heads[chain.joint] = None
         bare = any(q.joint is None and q.first is None for q in terms_of(everything))
         if len(heads) > 1 and bare:
-            raise SpecError("with several joints every quantity needs a subscript", key="claim", remedy=f"I_{next(iter(heads))}(X;Z)")
+            raise SpecError(
+                "with several joints every quantity needs a subscript", key="claim", remedy=f"I_{next(iter(heads))}(X;Z)"
+            )
         return Problem(statement, premises, chains, variables, tuple(heads))
 
     @property
@@ -115,7 +122,10 @@ def decide(problem: Problem, *, continuous: bool = False, axioms: Sequence[str] 
         except LimitError:
             return Verdict(Known.UNKNOWN, note="undecided: limit")
         if proof is None:
-            return Verdict(Known.FALSE, note="not provable by Shannon-type inequalities" + ("" if not axioms else " and the further axioms"))
+            return Verdict(
+                Known.FALSE,
+                note="not provable by Shannon-type inequalities" + ("" if not axioms else " and the further axioms"),
+            )
         proofs.append(proof)
     return Verdict(Known.TRUE, tuple(proofs))
 
@@ -141,7 +151,9 @@ class _Single:
         self.premises: list[tuple[Vector, str, bool]] = []
         for chain in problem.chains:
             groups = [self.mask(g) for g in chain.groups]
-            independences += [(_union(groups[:i]), _union(groups[i + 1 :]), groups[i], chain.text) for i in range(1, len(groups) - 1)]
+            independences += [
+                (_union(groups[:i]), _union(groups[i + 1 :]), groups[i], chain.text) for i in range(1, len(groups) - 1)
+            ]
         for statement in problem.premises:
             shape = _zero_quantity(statement)
             if shape is not None and shape.kind == "I" and len(shape.groups) == 2:
@@ -209,7 +221,10 @@ class _Single:
                 cone = self.among(sets)
             extra: list[tuple[str, Vector]] = []
             if "zhang-yeung" in self.axioms:
-                extra = [(f"Zhang-Yeung({', '.join(map(self.text, chosen))})", v) for chosen, v in entropic.zhang_yeung(tuple(self.atoms))]
+                extra = [
+                    (f"Zhang-Yeung({', '.join(map(self.text, chosen))})", v)
+                    for chosen, v in entropic.zhang_yeung(tuple(self.atoms))
+                ]
             equations = self.equations(sets, deadline)
             reduce = self.reduction.apply
             columns = [Column(combine((-1, v)), 1.0 + 0.01 * e.size) for e, v in cone]
@@ -305,7 +320,12 @@ class _Single:
         used_axioms = [(x, *a) for a, x in zip(extra, parts, strict=False) if x]
         premises = [(x, p) for p, x in zip(self.premises, parts, strict=False) if x]
         direct = [(x, f) for (_, f), x in zip(equations, parts, strict=False) if x]
-        rest = combine((1, target), *((-x, e.vector) for x, e in used), *((-x, v) for x, _, v in used_axioms), *((-x, p[0]) for x, p in premises))
+        rest = combine(
+            (1, target),
+            *((-x, e.vector) for x, e in used),
+            *((-x, v) for x, _, v in used_axioms),
+            *((-x, p[0]) for x, p in premises),
+        )
         rest = combine((1, rest), *((-x, f.quantity.vector) for x, f in direct))
         left, rewritten = self.reduction.explain(rest)
         if left:
@@ -319,7 +339,9 @@ class _Single:
         items += [Item(x, text, "non-Shannon axiom") for x, text, _ in used_axioms]
         items += [Item(x, self.show(e), "mutual information" if e.b else "entropy of discrete variables") for x, e in used]
         expanded = combine((1, target))
-        return Proof(_sum((x, _text(q)) for x, q in terms), _sum((v, f"H({self.text(k[1])})") for k, v in expanded.items()), tuple(items))  # type: ignore[arg-type]
+        return Proof(
+            _sum((x, _text(q)) for x, q in terms), _sum((v, f"H({self.text(k[1])})") for k, v in expanded.items()), tuple(items)
+        )  # type: ignore[arg-type]
 
 
 class _Several:
@@ -362,7 +384,10 @@ class _Several:
                 for b in _nonempty(after):
                     for sampler in self.heads:
                         log = self.coordinates.log
-                        vector = combine((1, log(sampler, chain.joint, a, (*b, *groups[middle]))), (-1, log(sampler, chain.joint, a, groups[middle])))
+                        vector = combine(
+                            (1, log(sampler, chain.joint, a, (*b, *groups[middle]))),
+                            (-1, log(sampler, chain.joint, a, groups[middle])),
+                        )
                         yield vector, chain.text, True
 
     def vector(self, terms: Iterable[tuple[Fraction, QuantitySyntax]]) -> Vector:

@@ -63,7 +63,11 @@ definition_of_relative_entropy = _rule(
     "definition of relative entropy", EQ, r"D(j\|r) = -E_j[\log r] - H_j", (COVER,), "KL(q(z)||p(z)) = CE(q(z)||p(z)) - H_q(Z)"
 )
 definition_of_total_correlation = _rule(
-    "definition of total correlation", EQ, r"TC(A_1;\dots;A_n) = \sum_i H(A_i) - H(A_1,\dots,A_n)", ("Watanabe 1960",), "TC_q(X;C;Z) = H_q(X) + H_q(C) + H_q(Z) - H_q(X,C,Z)"
+    "definition of total correlation",
+    EQ,
+    r"TC(A_1;\dots;A_n) = \sum_i H(A_i) - H(A_1,\dots,A_n)",
+    ("Watanabe 1960",),
+    "TC_q(X;C;Z) = H_q(X) + H_q(C) + H_q(Z) - H_q(X,C,Z)",
 )
 insertion_of_a_model = _rule(
     "insertion of a model density",
@@ -76,16 +80,30 @@ insertion_of_an_information = _rule(
     "insertion of a mutual information", EQ, r"H(B|C) = H(B|A,C) + I(A;B|C)", (COVER,), "H_q(Z|C) = H_q(Z|X,C) + I_q(X;Z|C)"
 )
 chain_rule = _rule(
-    "chain rule", EQ, r"r(a,b) = r(a)\,r(b|a) = r(b)\,r(a|b)", (COVER,), "E_q[log p(x)] + E_q[log p(z|x)] = E_q[log p(z)] + E_q[log p(x|z)]"
+    "chain rule",
+    EQ,
+    r"r(a,b) = r(a)\,r(b|a) = r(b)\,r(a|b)",
+    (COVER,),
+    "E_q[log p(x)] + E_q[log p(z|x)] = E_q[log p(z)] + E_q[log p(x|z)]",
 )
 conditional_independence = _rule(
-    "conditional independence", EQ, r"A - B - C \;\Rightarrow\; j(c|a,b) = j(c|b)", ("Pearl 1988",), "H_q(Z|X,C) = H_q(Z|X)", "C - X - Z in q"
+    "conditional independence",
+    EQ,
+    r"A - B - C \;\Rightarrow\; j(c|a,b) = j(c|b)",
+    ("Pearl 1988",),
+    "H_q(Z|X,C) = H_q(Z|X)",
+    "C - X - Z in q",
 )
 shared_factor = _rule(
     "shared factor", EQ, r"q(a|b) = u(a|b)", (COVER,), "E_u[log q(z|x)] = E_u[log u(z|x)]", "both joints use the factor"
 )
 equal_laws = _rule(
-    "equal laws", EQ, r"j(a) = u(a)", (COVER,), "KL(data(x)||p(x)) = KL(q(x)||p(x))", "both joints are made of the same factors there"
+    "equal laws",
+    EQ,
+    r"j(a) = u(a)",
+    (COVER,),
+    "KL(data(x)||p(x)) = KL(q(x)||p(x))",
+    "both joints are made of the same factors there",
 )
 collection = _rule(
     "definition of relative entropy, collected",
@@ -94,7 +112,9 @@ collection = _rule(
     (COVER,),
     "CE(q(z)||p(z)) - H_q(Z|X) = KL(q(z|x)||p(z))",
 )
-relative_entropy_dropped = _rule("relative entropy dropped", GE, r"D(j\|r) \ge 0", ("Gibbs; " + COVER,), "KL(q(z)||p(z)) >= 0*H_q(Z)")
+relative_entropy_dropped = _rule(
+    "relative entropy dropped", GE, r"D(j\|r) \ge 0", ("Gibbs; " + COVER,), "KL(q(z)||p(z)) >= 0*H_q(Z)"
+)
 rate_bound = _rule(
     "variational rate bound",
     LE,
@@ -118,9 +138,15 @@ evidence_bound = _rule(
 )
 information_dropped = _rule("mutual information dropped", GE, r"I(A;B|C) \ge 0", (COVER,), "I_q(X;Z|C) >= 0*H_q(Z)")
 entropy_dropped = _rule("entropy dropped", GE, r"H(A|B) \ge 0", (COVER,), "H_q(X|Z) >= 0*H_q(Z)", "A discrete")
-cross_entropy_dropped = _rule("cross-entropy dropped", GE, r"-E_j[\log r(a)] \ge 0", (COVER,), "CE(q(x)||p(x)) >= 0*H_q(Z)", "A discrete")
+cross_entropy_dropped = _rule(
+    "cross-entropy dropped", GE, r"-E_j[\log r(a)] \ge 0", (COVER,), "CE(q(x)||p(x)) >= 0*H_q(Z)", "A discrete"
+)
 expansion_of_entropy = _rule(
-    "entropy through a model", EQ, r"H_j(A) = -E_j[\log r(a)] - D(j(a)\|r(a))", ("Voloshynovskiy et al. 2019",), "H_q(X) = CE(q(x)||p(x)) - KL(q(x)||p(x))"
+    "entropy through a model",
+    EQ,
+    r"H_j(A) = -E_j[\log r(a)] - D(j(a)\|r(a))",
+    ("Voloshynovskiy et al. 2019",),
+    "H_q(X) = CE(q(x)||p(x)) - KL(q(x)||p(x))",
 )
 
 
@@ -146,19 +172,97 @@ RELAXATION = EstimatorRule(
 ESTIMATOR_RULES: dict[str, EstimatorRule] = {
     r.name: r
     for r in (
-        EstimatorRule("density-ratio", r"D(P\|Q) \approx E_P[f],\; f \to \log P/Q", ("Sugiyama et al. 2012", "Mescheder et al. 2017"), "estimate, exact at the optimal critic"),
-        EstimatorRule("dv", r"D(P\|Q) \ge E_P[f] - \log E_Q[e^f]", ("Donsker & Varadhan 1983", "Belghazi et al. 2018"), "lower bound with exact expectations, its minibatch plug-in is not", lower=True),
-        EstimatorRule("nwj", r"D(P\|Q) \ge 1 + E_P[f] - E_Q[e^f]", ("Nguyen, Wainwright & Jordan 2010",), "lower bound, exact at the optimal critic", lower=True),
-        EstimatorRule("logistic", r"JS(P,Q) \ge \log 2 + \tfrac12 E_P[\log\sigma(f)] + \tfrac12 E_Q[\log\sigma(-f)]", ("Goodfellow et al. 2014", "Nowozin et al. 2016"), "lower bound, exact at the optimal critic", lower=True),
-        EstimatorRule("dual", r"D_g(P\|Q) \ge E_P[g'(e^f)] - E_Q[e^f g'(e^f) - g(e^f)]", ("Nguyen, Wainwright & Jordan 2010", "Nowozin et al. 2016"), "lower bound, exact at the optimal critic", lower=True),
-        EstimatorRule("mmd", r"D(P\|Q) \approx \mathrm{MMD}^2(P,Q)", ("Gretton et al. 2012", "Zhao et al. 2019"), "surrogate, zero iff equal"),
-        EstimatorRule("sliced-wasserstein", r"D(P\|Q) \approx SW_2^2(P,Q)", ("Bonneel et al. 2015", "Kolouri et al. 2019"), "surrogate, zero iff equal"),
-        EstimatorRule("minibatch-weighted", r"\log q(z_i) \approx \log \tfrac{1}{NM}\sum_j q(z_i|x_j)", ("Chen et al. 2018",), "biased estimate"),
-        EstimatorRule("minibatch-stratified", r"\log q(z_i) \approx \log \sum_j w_{ij}\, q(z_i|x_j)", ("Chen et al. 2018",), "biased estimate"),
-        EstimatorRule("batch-marginal", r"D(q(c)\|u(c)) \approx D(\hat q(c)\|\tfrac1B\sum_b u(c|z_b))", ("Springenberg 2016", "Voloshynovskiy et al. 2020"), "biased estimate, consistent in the batch size"),
-        EstimatorRule("leave-one-out", r"I(A;B) \le E \log \frac{j(b_i|a_i)}{\frac{1}{K-1}\sum_{k\ne i} j(b_i|a_k)}", ("Poole et al. 2019",), "upper bound in expectation", upper=True),
-        EstimatorRule("club", r"I(A;B) \le E\log j(b_i|a_i) - E \log j(b_k|a_i),\; k \ne i", ("Cheng et al. 2020",), "upper bound for the true conditional", upper=True),
-        EstimatorRule("infonce", r"I(A;B) \ge E \log \frac{e^{f(a_i,b_i)}}{\frac1K\sum_k e^{f(a_i,b_k)}}", ("van den Oord et al. 2018",), "lower bound, at most log K", lower=True),
-        EstimatorRule("iwae", r"E[\log p(x)] \ge E\log \tfrac1K \sum_k p(x,z_k)/q(z_k|x)", ("Burda et al. 2016",), "lower bound, tighter as K grows", lower=True),
+        EstimatorRule(
+            "density-ratio",
+            r"D(P\|Q) \approx E_P[f],\; f \to \log P/Q",
+            ("Sugiyama et al. 2012", "Mescheder et al. 2017"),
+            "estimate, exact at the optimal critic",
+        ),
+        EstimatorRule(
+            "dv",
+            r"D(P\|Q) \ge E_P[f] - \log E_Q[e^f]",
+            ("Donsker & Varadhan 1983", "Belghazi et al. 2018"),
+            "lower bound with exact expectations, its minibatch plug-in is not",
+            lower=True,
+        ),
+        EstimatorRule(
+            "nwj",
+            r"D(P\|Q) \ge 1 + E_P[f] - E_Q[e^f]",
+            ("Nguyen, Wainwright & Jordan 2010",),
+            "lower bound, exact at the optimal critic",
+            lower=True,
+        ),
+        EstimatorRule(
+            "logistic",
+            r"JS(P,Q) \ge \log 2 + \tfrac12 E_P[\log\sigma(f)] + \tfrac12 E_Q[\log\sigma(-f)]",
+            ("Goodfellow et al. 2014", "Nowozin et al. 2016"),
+            "lower bound, exact at the optimal critic",
+            lower=True,
+        ),
+        EstimatorRule(
+            "dual",
+            r"D_g(P\|Q) \ge E_P[g'(e^f)] - E_Q[e^f g'(e^f) - g(e^f)]",
+            ("Nguyen, Wainwright & Jordan 2010", "Nowozin et al. 2016"),
+            "lower bound, exact at the optimal critic",
+            lower=True,
+        ),
+        EstimatorRule(
+            "mmd",
+            r"D(P\|Q) \approx \mathrm{MMD}^2(P,Q)",
+            ("Gretton et al. 2012", "Zhao et al. 2019"),
+            "surrogate, zero iff equal",
+        ),
+        EstimatorRule(
+            "sliced-wasserstein",
+            r"D(P\|Q) \approx SW_2^2(P,Q)",
+            ("Bonneel et al. 2015", "Kolouri et al. 2019"),
+            "surrogate, zero iff equal",
+        ),
+        EstimatorRule(
+            "minibatch-weighted",
+            r"\log q(z_i) \approx \log \tfrac{1}{NM}\sum_j q(z_i|x_j)",
+            ("Chen et al. 2018",),
+            "biased estimate",
+        ),
+        EstimatorRule(
+            "minibatch-stratified",
+            r"\log q(z_i) \approx \log \sum_j w_{ij}\, q(z_i|x_j)",
+            ("Chen et al. 2018",),
+            "biased estimate",
+        ),
+        EstimatorRule(
+            "batch-marginal",
+            r"D(q(c)\|u(c)) \approx D(\hat q(c)\|\tfrac1B\sum_b u(c|z_b))",
+            ("Springenberg 2016", "Voloshynovskiy et al. 2020"),
+            "biased estimate, consistent in the batch size",
+        ),
+        EstimatorRule(
+            "leave-one-out",
+            r"I(A;B) \le E \log \frac{j(b_i|a_i)}{\frac{1}{K-1}\sum_{k\ne i} j(b_i|a_k)}",
+            ("Poole et al. 2019",),
+            "upper bound in expectation",
+            upper=True,
+        ),
+        EstimatorRule(
+            "club",
+            r"I(A;B) \le E\log j(b_i|a_i) - E \log j(b_k|a_i),\; k \ne i",
+            ("Cheng et al. 2020",),
+            "upper bound for the true conditional",
+            upper=True,
+        ),
+        EstimatorRule(
+            "infonce",
+            r"I(A;B) \ge E \log \frac{e^{f(a_i,b_i)}}{\frac1K\sum_k e^{f(a_i,b_k)}}",
+            ("van den Oord et al. 2018",),
+            "lower bound, at most log K",
+            lower=True,
+        ),
+        EstimatorRule(
+            "iwae",
+            r"E[\log p(x)] \ge E\log \tfrac1K \sum_k p(x,z_k)/q(z_k|x)",
+            ("Burda et al. 2016",),
+            "lower bound, tighter as K grows",
+            lower=True,
+        ),
     )
 }

@@ -39,12 +39,18 @@ FAMILIES: dict[str, FamilyFacts] = {
         FamilyFacts("standard-normal", ("real",), learned=False),
         FamilyFacts("full-normal", ("real",), ("mean", "cholesky")),
         FamilyFacts("laplace", ("real",), ("mean",), options={"scale": 1.0}),
-        FamilyFacts("bernoulli", ("binary",), ("logits",), reparameterised=False, options={"relax": "none", "temperature": 0.5}),
+        FamilyFacts(
+            "bernoulli", ("binary",), ("logits",), reparameterised=False, options={"relax": "none", "temperature": 0.5}
+        ),
         FamilyFacts("continuous-bernoulli", ("unit",), ("logits",)),
-        FamilyFacts("categorical", ("categorical",), ("logits",), reparameterised=False, options={"relax": "none", "temperature": 0.5}),
+        FamilyFacts(
+            "categorical", ("categorical",), ("logits",), reparameterised=False, options={"relax": "none", "temperature": 0.5}
+        ),
         FamilyFacts("uniform", ("unit", "binary", "categorical"), learned=False),
         FamilyFacts("relaxed-categorical", ("unit",), ("logits",), options={"temperature": 0.5}),
-        FamilyFacts("normal-mixture", ("real",), ("mean", "logvar", "logits"), reparameterised=False, options={"components": "M"}),
+        FamilyFacts(
+            "normal-mixture", ("real",), ("mean", "logvar", "logits"), reparameterised=False, options={"components": "M"}
+        ),
         FamilyFacts("von-mises-fisher", ("sphere",), ("mean", "concentration")),
         FamilyFacts("uniform-sphere", ("sphere",), learned=False),
         FamilyFacts("deterministic", ANY, ("value",), evaluated=False),
@@ -108,11 +114,15 @@ def _check_option(family: str, name: str, value: object, key: str) -> None:
             extra = ' or "learned"' if family == "laplace" else ""
             raise SpecError(f"{name} = {value!r} is no positive number", key=key, remedy=f"{name} = 1.0{extra}")
     if name == "relax" and value not in RELAXATIONS:
-        raise SpecError(f"relax = {value!r} is unknown", key=key, remedy="one of " + ", ".join(f'"{r}"' for r in RELAXATIONS[1:]))
+        raise SpecError(
+            f"relax = {value!r} is unknown", key=key, remedy="one of " + ", ".join(f'"{r}"' for r in RELAXATIONS[1:])
+        )
     if name == "components":
         number = isinstance(value, int) and not isinstance(value, bool) and value > 0
         if not number and not (isinstance(value, str) and value.isidentifier() and value.isascii()):
-            raise SpecError(f"components = {value!r} is neither a name nor a positive number", key=key, remedy='components = "M"')
+            raise SpecError(
+                f"components = {value!r} is neither a name nor a positive number", key=key, remedy='components = "M"'
+            )
 
 
 _NORMALS = frozenset({"diagonal-normal", "isotropic-normal", "standard-normal", "full-normal"})
@@ -133,4 +143,12 @@ def closed_relative_entropy(first: FamilyUse, second: FamilyUse) -> bool:
 
 def closed_entropy(family: FamilyUse) -> bool:
     """Whether the family's entropy has a closed form."""
-    return family.name in _NORMALS | {"bernoulli", "categorical", "uniform", "laplace", "continuous-bernoulli", "uniform-sphere", "von-mises-fisher"}
+    return family.name in _NORMALS | {
+        "bernoulli",
+        "categorical",
+        "uniform",
+        "laplace",
+        "continuous-bernoulli",
+        "uniform-sphere",
+        "von-mises-fisher",
+    }

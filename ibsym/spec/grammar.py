@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
@@ -117,6 +117,8 @@ ExpressionSyntax: TypeAlias = Arithmetic | QuantitySyntax
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveSyntax:
+    """What is to be made small or large."""
+
     sense: Literal["minimize", "maximize"]
     expression: ExpressionSyntax
 
@@ -138,85 +140,85 @@ def _names(part: object) -> tuple[str, ...]:
     return part if isinstance(part, tuple) else ()
 
 
-class _Reader(Transformer):  # type: ignore[type-arg]
+class _Reader(Transformer[Token, Any]):
     """Parse tree to syntax values; one method a rule of the grammar."""
 
-    def names(self, items):
+    def names(self, items: Any) -> Any:
         return tuple(str(t) for t in items)
 
-    def groups(self, items):
+    def groups(self, items: Any) -> Any:
         return tuple(items)
 
-    def density(self, items):
+    def density(self, items: Any) -> Any:
         head, of, given = items
         return DensitySyntax(str(head), of, _names(given), head.column)
 
-    def component(self, items):
+    def component(self, items: Any) -> Any:
         weight, density = items
         return (float(weight) if weight is not None else 1.0, density)
 
-    def mixture(self, items):
+    def mixture(self, items: Any) -> Any:
         return MixtureSyntax(tuple(items), items[0][1].column)
 
-    def joint(self, items):
+    def joint(self, items: Any) -> Any:
         return tuple(items)
 
-    def information(self, items):
+    def information(self, items: Any) -> Any:
         return QuantitySyntax("I", _joint_of(items[0]), items[1], _names(items[2]), column=items[0].column)
 
-    def entropy(self, items):
+    def entropy(self, items: Any) -> Any:
         return QuantitySyntax("H", _joint_of(items[0]), (items[1],), _names(items[2]), column=items[0].column)
 
-    def correlation(self, items):
+    def correlation(self, items: Any) -> Any:
         return QuantitySyntax("TC", _joint_of(items[0]), items[1], _names(items[2]), column=items[0].column)
 
-    def divergence(self, items):
-        return QuantitySyntax(str(items[0]), first=items[1], second=tuple(items[2:]), column=items[0].column)  # type: ignore[arg-type]
+    def divergence(self, items: Any) -> Any:
+        return QuantitySyntax(str(items[0]), first=items[1], second=tuple(items[2:]), column=items[0].column)
 
-    def fdivergence(self, items):
+    def fdivergence(self, items: Any) -> Any:
         return QuantitySyntax("F", first=items[2], second=tuple(items[3:]), generator=str(items[1]), column=items[0].column)
 
-    def expectation(self, items):
+    def expectation(self, items: Any) -> Any:
         return QuantitySyntax("E", _joint_of(items[0]), second=tuple(items[1:]), column=items[0].column)
 
-    def number(self, items):
+    def number(self, items: Any) -> Any:
         return Arithmetic("number", value=str(items[0]), column=items[0].column)
 
-    def parameter(self, items):
+    def parameter(self, items: Any) -> Any:
         return Arithmetic("parameter", value=str(items[0]), column=items[0].column)
 
-    def multiply_number(self, items):
+    def multiply_number(self, items: Any) -> Any:
         return Arithmetic("*", (self.number(items[:1]), items[1]), column=items[0].column)
 
-    def add(self, items):
+    def add(self, items: Any) -> Any:
         return Arithmetic("+", tuple(items), column=items[0].column)
 
-    def subtract(self, items):
+    def subtract(self, items: Any) -> Any:
         return Arithmetic("-", tuple(items), column=items[0].column)
 
-    def multiply(self, items):
+    def multiply(self, items: Any) -> Any:
         return Arithmetic("*", tuple(items), column=items[0].column)
 
-    def divide(self, items):
+    def divide(self, items: Any) -> Any:
         return Arithmetic("/", tuple(items), column=items[0].column)
 
-    def power(self, items):
+    def power(self, items: Any) -> Any:
         return Arithmetic("^", tuple(items), column=items[0].column)
 
-    def negate(self, items):
+    def negate(self, items: Any) -> Any:
         return Arithmetic("neg", tuple(items), column=items[0].column)
 
-    def objective(self, items):
-        return ObjectiveSyntax(str(items[0]), items[1])  # type: ignore[arg-type]
+    def objective(self, items: Any) -> Any:
+        return ObjectiveSyntax(str(items[0]), items[1])
 
-    def expansion(self, items):
+    def expansion(self, items: Any) -> Any:
         return items[0], items[1]
 
-    def constraint(self, items):
+    def constraint(self, items: Any) -> Any:
         return RelationSyntax(items[0], "<=", items[2])
 
-    def claim(self, items):
-        return RelationSyntax(items[0], str(items[1]), items[2])  # type: ignore[arg-type]
+    def claim(self, items: Any) -> Any:
+        return RelationSyntax(items[0], str(items[1]), items[2])
 
 
 @cache
@@ -255,12 +257,16 @@ def parse(text: str, start: str, key: str = "") -> object:
     try:
         return _Reader().transform(_parser(start).parse(text))
     except UnexpectedEOF:
-        raise SpecError(f"{text!r} ends too early for {what}", key=key, remedy=f"for example {example}", column=len(text) + 1) from None
+        raise SpecError(
+            f"{text!r} ends too early for {what}", key=key, remedy=f"for example {example}", column=len(text) + 1
+        ) from None
     except UnexpectedInput as error:
         ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         column = error.column if not ended and isinstance(error.column, int) and error.column > 0 else len(text) + 1
         rest = text[column - 1 : column + 11]
         found = f"does not fit at {rest!r}" if rest else "ends too early"
-        raise SpecError(f"{text!r} {found}: this is to be {what}", key=key, remedy=f"for example {example}", column=column) from None
+        raise SpecError(
+            f"{text!r} {found}: this is to be {what}", key=key, remedy=f"for example {example}", column=column
+        ) from None
     except VisitError as error:
         raise SpecError(f"{text!r} cannot be read: {error.orig_exc}", key=key, remedy=f"for example {example}") from None

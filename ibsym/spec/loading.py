@@ -22,7 +22,11 @@ def zoo_names() -> list[str]:
 def zoo_text(name: str) -> str:
     """The TOML text of a zoo entry."""
     if name not in zoo_names():
-        raise SpecError(f"{name!r} is neither a file nor a name of the zoo", remedy="one of " + ", ".join(zoo_names()), place=Place(file=name))
+        raise SpecError(
+            f"{name!r} is neither a file nor a name of the zoo",
+            remedy="one of " + ", ".join(zoo_names()),
+            place=Place(file=name),
+        )
     return (resources.files("ibsym.zoo") / f"{name}.toml").read_text(encoding="utf-8")
 
 

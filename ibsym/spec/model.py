@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import keyword
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,11 +25,19 @@ from ibsym.spec.grammar import (
 )
 from ibsym.spec.graphs import Component, Factor, Joint
 from ibsym.spec.places import located
-from ibsym.spec.schema import CRITIC_ESTIMATORS, ESTIMATORS, MODULE_ATTRIBUTES, EstimatorEntry, ParameterEntry, check_name, validate
+from ibsym.spec.schema import (
+    CRITIC_ESTIMATORS,
+    ESTIMATORS,
+    MODULE_ATTRIBUTES,
+    EstimatorEntry,
+    ParameterEntry,
+    check_name,
+    validate,
+)
 from ibsym.spec.spaces import Space
 
 EMPIRICAL = FamilyUse(FAMILIES["empirical"])
-_SPEC_NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+_SPEC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +79,8 @@ class Spec:
         file = validate(keys)
         self.keys = dict(keys)
         self.origin: tuple[str, str] | None = None
-        if not _SPEC_NAME.fullmatch(file.name):
-            raise SpecError(f"{file.name!r} is no name for a spec", key="name", remedy="lower-case words joined by hyphens")
+        if not _SPEC_NAME.fullmatch(file.name) or keyword.iskeyword(file.name):
+            raise SpecError(f"{file.name!r} is no name for a spec", key="name", remedy="ASCII words joined by hyphens, no Python keyword")
         self.name, self.title, self.cite, self.notes = file.name, file.title or file.name, file.cite, file.notes
         self.objective_text = file.objective
         self.variables = _read_variables(file.variables)
@@ -118,9 +127,16 @@ class Spec:
         if found is None:
             close = difflib.get_close_matches(name.casefold(), folded, n=1)
             remedy = f"{close[0]!r}, or declare it" if close else "declare it"
-            raise SpecError(f"{name!r} is no declared variable", key=key, remedy=f'{remedy}: variables.{name.lower()} = "real[D]"', column=column)
+            raise SpecError(
+                f"{name!r} is no declared variable",
+                key=key,
+                remedy=f'{remedy}: variables.{name.lower()} = "real[D]"',
+                column=column,
+            )
         if capital and name[0].islower():
-            raise SpecError(f"information terms take random variables, not {name!r}", key=key, remedy=capitalised(found), column=column)
+            raise SpecError(
+                f"information terms take random variables, not {name!r}", key=key, remedy=capitalised(found), column=column
+            )
         if not capital and name != found:
             raise SpecError(f"densities take values, not {name!r}", key=key, remedy=found, column=column)
         return found
@@ -139,7 +155,9 @@ class Spec:
             entry = EstimatorEntry(estimator=entry)
         if entry.estimator not in ESTIMATORS:
             close = difflib.get_close_matches(entry.estimator, ESTIMATORS, n=1)
-            self.fail(f"{entry.estimator!r} is no estimator", key=key, remedy=close[0] if close else "one of " + ", ".join(ESTIMATORS))
+            self.fail(
+                f"{entry.estimator!r} is no estimator", key=key, remedy=close[0] if close else "one of " + ", ".join(ESTIMATORS)
+            )
         options = {k: v for k, v in entry.model_dump(exclude_none=True).items() if k not in ("estimator", "model")}
         for option in options:
             if option not in ESTIMATORS[entry.estimator]:
@@ -175,7 +193,9 @@ def _read_variables(entries: dict[str, str]) -> dict[str, Space]:
         key = f"variables.{name}"
         check_name(name, key, "variable")
         if name[0].isupper():
-            raise SpecError(f"variables are declared by their values' name, not {name!r}", key=key, remedy=name[0].lower() + name[1:])
+            raise SpecError(
+                f"variables are declared by their values' name, not {name!r}", key=key, remedy=name[0].lower() + name[1:]
+            )
         if name.casefold() in folded:
             raise SpecError(f"{name!r} and {folded[name.casefold()]!r} differ only by case", key=key, remedy="another name")
         folded[name.casefold()] = name
@@ -197,7 +217,11 @@ def _read_parameters(entries: dict[str, ParameterEntry], critics: Iterable[Any])
         if low > high:
             raise SpecError(f"min {low:g} exceeds max {high:g}", key=key, remedy="min <= max")
         if not low <= entry.default <= high:
-            raise SpecError(f"the default {entry.default:g} is outside of [{low:g}, {high:g}]", key=key, remedy="a default inside the interval")
+            raise SpecError(
+                f"the default {entry.default:g} is outside of [{low:g}, {high:g}]",
+                key=key,
+                remedy="a default inside the interval",
+            )
     return parameters
 
 
@@ -230,7 +254,11 @@ class _Builder:
         self.collect_sources()
         for name in spec.sources:
             if name in self.syntax:
-                spec.fail(f"{name!r} is a source, and a joint of that name exists already", key=f"joints.{name}", remedy="another name for the joint")
+                spec.fail(
+                    f"{name!r} is a source, and a joint of that name exists already",
+                    key=f"joints.{name}",
+                    remedy="another name for the joint",
+                )
         for name in list(self.syntax):
             for part in self.syntax[name]:
                 if isinstance(part, DensitySyntax) and part.head not in self.syntax and part.head not in spec.sources:
@@ -242,7 +270,11 @@ class _Builder:
         for text in self.families:
             if text not in spec.factors and str(parse(text, "density")).split("(")[0] not in spec.sources:
                 close = difflib.get_close_matches(text, spec.factors, n=1)
-                spec.fail(f"{text} is a factor of no joint", key=f'families."{text}"', remedy=close[0] if close else "leave it out, or use it in a joint")
+                spec.fail(
+                    f"{text} is a factor of no joint",
+                    key=f'families."{text}"',
+                    remedy=close[0] if close else "leave it out, or use it in a joint",
+                )
 
     def mentions(self) -> Iterator[tuple[DensitySyntax, str]]:
         """Every density that may name a source, in the order of the file."""
@@ -251,13 +283,13 @@ class _Builder:
                 for density in (part,) if isinstance(part, DensitySyntax) else (d for _, d in part.parts):
                     yield density, f"joints.{name}"
         for text in self.families:
-            density = parse(text, "density")
-            if isinstance(density, DensitySyntax) and self.is_source(density.head):
-                yield density, f'families."{text}"'
+            factor = parse(text, "density")
+            if isinstance(factor, DensitySyntax) and self.is_source(factor.head):
+                yield factor, f'families."{text}"'
         for quantity in quantities(self.spec.objective.expression):
-            for density in (quantity.first, *quantity.second):
-                if density is not None:
-                    yield density, "objective"
+            for argument in (quantity.first, *quantity.second):
+                if argument is not None:
+                    yield argument, "objective"
 
     def is_source(self, head: str) -> bool:
         if head == "data":
@@ -271,9 +303,15 @@ class _Builder:
             if self.is_source(density.head):
                 check_name(density.head, key, "source")
                 if density.given and key != "objective":
-                    self.spec.fail(f"{density} is known by samples only", key=key, remedy=f"{density.head}({','.join((*density.of, *density.given))})")
+                    self.spec.fail(
+                        f"{density} is known by samples only",
+                        key=key,
+                        remedy=f"{density.head}({','.join((*density.of, *density.given))})",
+                    )
                 seen = found.setdefault(density.head, [])
-                seen += [v for v in (self.spec.resolve(v, key, density.column, capital=False) for v in density.of) if v not in seen]
+                seen += [
+                    v for v in (self.spec.resolve(v, key, density.column, capital=False) for v in density.of) if v not in seen
+                ]
         for head, variables in found.items():
             self.spec.sources[head] = Factor(head, tuple(self.spec.ordered(variables)), (), EMPIRICAL)
 
@@ -285,11 +323,21 @@ class _Builder:
         if len({*of, *given}) < len(of) + len(given):
             spec.fail(f"a variable occurs twice in {text}", key=key, remedy="each variable once", column=part.column)
         if text not in self.families:
-            spec.fail(f"{text} has no family", key=key, remedy=f'families."{text}" = "diagonal-normal", or another', column=part.column)
+            spec.fail(
+                f"{text} has no family",
+                key=key,
+                remedy=f'families."{text}" = "diagonal-normal", or another',
+                column=part.column,
+            )
         entry = self.families[text]
         name = entry.get("family") if isinstance(entry, dict) else entry
         if len(of) > 1 and name in FAMILIES and name != "implicit":
-            spec.fail(f"{text} has several variables, and {name} is a density of one", key=key, remedy='one factor a variable, or "implicit"', column=part.column)
+            spec.fail(
+                f"{text} has several variables, and {name} is a density of one",
+                key=key,
+                remedy='one factor a variable, or "implicit"',
+                column=part.column,
+            )
         family = next((read_family(text, entry, spec.variables[v].kind) for v in of), None)
         return Factor(part.head, of, given, family)
 
@@ -304,14 +352,21 @@ class _Builder:
             else:
                 if part.head != name and str(part) not in {str(p) for p in self.syntax[part.head]}:
                     spec.fail(
-                        f"{part} is no factor of the joint {part.head}", key=key, remedy=f"add it to joints.{part.head}, or write {name}({str(part).split('(', 1)[1]}", column=part.column
+                        f"{part} is no factor of the joint {part.head}",
+                        key=key,
+                        remedy=f"add it to joints.{part.head}, or write {name}({str(part).split('(', 1)[1]}",
+                        column=part.column,
                     )
                 factors.append(self.factor(part, key))
         owner: dict[str, Factor] = {}
         for factor in factors:
             for variable in factor.of:
                 if variable in owner:
-                    what = f"{factor} is declared twice" if owner[variable] == factor else f"{owner[variable]} and {factor} both give {variable}"
+                    what = (
+                        f"{factor} is declared twice"
+                        if owner[variable] == factor
+                        else f"{owner[variable]} and {factor} both give {variable}"
+                    )
                     spec.fail(what, key=key, remedy="one factor a variable")
                 owner[variable] = factor
         import networkx as nx
@@ -319,7 +374,11 @@ class _Builder:
         graph: nx.DiGraph = nx.DiGraph((parent, child) for f in factors for parent in f.given for child in f.of)
         if not nx.is_directed_acyclic_graph(graph):
             cycle = [edge[0] for edge in nx.find_cycle(graph)]
-            spec.fail("the factors form a cycle: " + " -> ".join([*cycle, cycle[0]]), key=key, remedy="a joint whose arrows do not close")
+            spec.fail(
+                "the factors form a cycle: " + " -> ".join([*cycle, cycle[0]]),
+                key=key,
+                remedy="a joint whose arrows do not close",
+            )
         rooted = all(v in owner for f in factors for v in f.given)
         names = {v for f in factors for v in (*f.of, *f.given)}
         return Joint(name, tuple(factors), spec.ordered(names), rooted)
@@ -340,15 +399,27 @@ class _Builder:
         components: list[Component] = []
         total = sum(w for w, _ in part.parts)
         if abs(total - 1) > 1e-9 or any(w <= 0 for w, _ in part.parts):
-            spec.fail(f"the weights of {part} sum to {total:g}", key=key, remedy="positive weights that sum to 1", column=part.column)
+            spec.fail(
+                f"the weights of {part} sum to {total:g}", key=key, remedy="positive weights that sum to 1", column=part.column
+            )
         for weight, density in part.parts:
             of = tuple(spec.resolve(v, key, density.column, capital=False) for v in density.of)
             if density.given or (density.head not in self.syntax and density.head not in spec.sources) or density.head == name:
-                spec.fail(f"{density} is no marginal of another joint", key=key, remedy="a marginal such as data(x) or p(x)", column=density.column)
+                spec.fail(
+                    f"{density} is no marginal of another joint",
+                    key=key,
+                    remedy="a marginal such as data(x) or p(x)",
+                    column=density.column,
+                )
             if name in self.inside(density.head):
                 what = f"the mixture of {name} contains itself, through {density}"
                 spec.fail(what, key=key, remedy="components that do not lead back", column=density.column)
             if set(of) != {spec.resolve(v, key, capital=False) for v in part.parts[0][1].of}:
-                spec.fail(f"the components of {part} differ in their variables", key=key, remedy="the same variables in each", column=density.column)
+                spec.fail(
+                    f"the components of {part} differ in their variables",
+                    key=key,
+                    remedy="the same variables in each",
+                    column=density.column,
+                )
             components.append(Component(weight, density.head, spec.ordered(of)))
         return Factor(name, components[0].of, (), None, tuple(components))

@@ -35,6 +35,8 @@ MODELS = ("value", "saturating", "non-saturating", "nwj")
 
 
 class Strict(BaseModel):
+    """A table without unknown keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
@@ -47,11 +49,15 @@ class ParameterEntry(Strict):
 
 
 class EstimatorEntry(Strict):
+    """An estimator with what its model minimises and its options."""
+
     estimator: str
     model: Literal["value", "saturating", "non-saturating", "nwj"] | None = None
     kernel: Literal["rbf", "inverse-multiquadratic"] | None = None
     bandwidth: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    scales: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = Field(default=None, min_length=1, max_length=64)
+    scales: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = Field(
+        default=None, min_length=1, max_length=64
+    )
     projections: Annotated[int, Field(gt=0, le=100_000)] | None = None
     dataset_size: Annotated[int, Field(gt=1)] | None = None
 
@@ -65,10 +71,14 @@ class CriticEntry(Strict):
 
 
 class DerivationEntry(Strict):
+    """What is done to the finished bound."""
+
     expand: tuple[Text, ...] = ()
 
 
 class SpecFile(Strict):
+    """The keys of a spec."""
+
     name: Annotated[str, StringConstraints(max_length=80)]
     objective: Text
     variables: Annotated[dict[str, Text], Field(min_length=1, max_length=64)]
@@ -83,20 +93,32 @@ class SpecFile(Strict):
     critics: dict[str, CriticEntry] = {}
 
 
+ENTRIES: dict[str, type[Strict]] = {
+    "parameters": ParameterEntry,
+    "estimators": EstimatorEntry,
+    "critics": CriticEntry,
+    "derivation": DerivationEntry,
+}
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # Attributes of torch.nn.Module that a parameter of a loss would shadow (torch is not imported here).
 MODULE_ATTRIBUTES = frozenset(
-    "add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extra_repr float forward half "
-    "ipu modules mtia named_buffers named_children named_modules named_parameters parameters register_buffer register_module "
-    "register_parameter requires_grad_ share_memory state_dict load_state_dict to to_empty train training type xpu zero_grad "
-    "set_extra_state get_extra_state get_buffer get_parameter get_submodule set_submodule critic_loss dual_step loss terms".split()
+    """
+    add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extra_repr float forward half
+    ipu modules mtia named_buffers named_children named_modules named_parameters parameters register_buffer register_module
+    register_parameter requires_grad_ share_memory state_dict load_state_dict to to_empty train training type xpu zero_grad
+    set_extra_state get_extra_state get_buffer get_parameter get_submodule set_submodule critic_loss dual_step loss terms
+    """.split()  # noqa: SIM905  a page of words
 )
 
 
 def check_name(name: str, key: str, what: str) -> None:
     """Names reach Python, LaTeX and file names: ASCII identifiers that are no keyword."""
     if not IDENTIFIER.fullmatch(name) or keyword.iskeyword(name) or len(name) > 40:
-        raise SpecError(f"{name!r} is no name for a {what}", key=key, remedy="an ASCII identifier of at most 40 characters that is no Python keyword")
+        raise SpecError(
+            f"{name!r} is no name for a {what}",
+            key=key,
+            remedy="an ASCII identifier of at most 40 characters that is no Python keyword",
+        )
 
 
 def validate(keys: dict[str, Any]) -> SpecFile:
@@ -112,8 +134,7 @@ def _explain(error: ValidationError) -> SpecError:
     path = [str(p) for p in first["loc"] if str(p) not in ("str", "EstimatorEntry", "dict[str,any]")]
     key = ".".join(p if re.fullmatch(r"\w[\w-]*", p) else f'"{p}"' for p in path)
     if first["type"] == "extra_forbidden":
-        model = {"parameters": ParameterEntry, "estimators": EstimatorEntry, "critics": CriticEntry, "derivation": DerivationEntry}.get(path[0], SpecFile)
-        known = list((model if len(path) > 1 else SpecFile).model_fields)
+        known = list((ENTRIES.get(path[0], SpecFile) if len(path) > 1 else SpecFile).model_fields)
         close = difflib.get_close_matches(path[-1], known, n=1)
         return SpecError(f"unknown key {path[-1]!r}", key=key, remedy=close[0] if close else "one of " + ", ".join(known))
     if first["type"] == "missing":

@@ -35,9 +35,13 @@ class Space:
         dims = tuple(d.strip() for d in match[2].split(","))
         for dim in dims:
             if not _DIMENSION.fullmatch(dim):
-                raise SpecError(f"{dim!r} is no dimension in {text!r}", key=key, remedy=f'"{match[1]}[D]": a name or a positive number')
+                raise SpecError(
+                    f"{dim!r} is no dimension in {text!r}", key=key, remedy=f'"{match[1]}[D]": a name or a positive number'
+                )
             if dim.split("_")[0] in RESERVED_AXES:
-                raise SpecError(f"the dimension name {dim!r} is taken by the batch and Monte-Carlo axes", key=key, remedy="another name")
+                raise SpecError(
+                    f"the dimension name {dim!r} is taken by the batch and Monte-Carlo axes", key=key, remedy="another name"
+                )
         if match[1] in ("categorical", "sphere") and len(dims) != 1:
             raise SpecError(f"{match[1]} has one dimension, {text!r} has {len(dims)}", key=key, remedy=f'"{match[1]}[K]"')
         return Space(match[1], dims)

@@ -17,10 +17,12 @@ from ibsym.spec.model import capitalised
 
 
 def values(names: Iterable[str]) -> str:
+    """``x,z``: as densities take them."""
     return ",".join(names)
 
 
 def variables(names: Iterable[str]) -> str:
+    """``X,Z``: as information terms take them."""
     return ",".join(capitalised(n) for n in names)
 
 
@@ -65,7 +67,11 @@ class MutualInformation:
     given: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"I_{self.joint}({';'.join(map(variables, self.groups))}" + (f"|{variables(self.given)}" if self.given else "") + ")"
+        return (
+            f"I_{self.joint}({';'.join(map(variables, self.groups))}"
+            + (f"|{variables(self.given)}" if self.given else "")
+            + ")"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,11 @@ class TotalCorrelation:
     given: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"TC_{self.joint}({';'.join(map(variables, self.groups))}" + (f"|{variables(self.given)}" if self.given else "") + ")"
+        return (
+            f"TC_{self.joint}({';'.join(map(variables, self.groups))}"
+            + (f"|{variables(self.given)}" if self.given else "")
+            + ")"
+        )
 
     @property
     def coordinatewise(self) -> bool:
@@ -165,7 +175,16 @@ class Slack:
 
 Divergence: TypeAlias = RelativeEntropy | CrossEntropy | JensenShannon | FDivergence
 Term: TypeAlias = (
-    Entropy | MutualInformation | TotalCorrelation | RelativeEntropy | CrossEntropy | ExpectedLog | JensenShannon | FDivergence | Estimate | Slack
+    Entropy
+    | MutualInformation
+    | TotalCorrelation
+    | RelativeEntropy
+    | CrossEntropy
+    | ExpectedLog
+    | JensenShannon
+    | FDivergence
+    | Estimate
+    | Slack
 )
 
 

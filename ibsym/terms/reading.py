@@ -61,7 +61,9 @@ class Reader:
     def coefficient(self, syntax: ExpressionSyntax) -> sympy.Expr:
         scalar, linear = self._linear(syntax)
         if len(linear):
-            raise self.fail(f"{linear} stands where a number or parameter is needed", "a coefficient", getattr(syntax, "column", 0))
+            raise self.fail(
+                f"{linear} stands where a number or parameter is needed", "a coefficient", getattr(syntax, "column", 0)
+            )
         return scalar
 
     def _linear(self, syntax: ExpressionSyntax) -> tuple[sympy.Expr, Expression]:
@@ -85,11 +87,15 @@ class Reader:
                 return a - b, p - r
             case "*":
                 if len(p) and len(r):
-                    raise self.fail("a product of two information terms is not linear", "one term in each product", syntax.column)
+                    raise self.fail(
+                        "a product of two information terms is not linear", "one term in each product", syntax.column
+                    )
                 return a * b, p.scaled(b) + r.scaled(a)
             case "/":
                 if len(r) or b == 0:
-                    raise self.fail("division by zero or by a term", "divide by a number or a parameter that is not zero", syntax.column)
+                    raise self.fail(
+                        "division by zero or by a term", "divide by a number or a parameter that is not zero", syntax.column
+                    )
                 return a / b, p.scaled(1 / b)
             case "^":
                 if len(p) or len(r):
@@ -102,7 +108,11 @@ class Reader:
     def _parameter(self, syntax: Arithmetic) -> sympy.Expr:
         if syntax.value not in self.spec.parameters:
             known = ", ".join(self.spec.parameters) or "none is declared"
-            raise self.fail(f"{syntax.value!r} is no parameter ({known})", f"parameters.{syntax.value} = {{ default = 1.0, min = 0 }}", syntax.column)
+            raise self.fail(
+                f"{syntax.value!r} is no parameter ({known})",
+                f"parameters.{syntax.value} = {{ default = 1.0, min = 0 }}",
+                syntax.column,
+            )
         return parameter(syntax.value)
 
     def term(self, syntax: QuantitySyntax) -> Term:
@@ -124,7 +134,11 @@ class Reader:
             return Entropy(joint.name, groups[0], given)
         if syntax.kind == "TC":
             if len(groups) == 1 and len(groups[0]) > 1:
-                raise self.fail("several variables need semicolons in TC", f"TC_{joint.name}({';'.join(v.capitalize() for v in groups[0])})", syntax.column)
+                raise self.fail(
+                    "several variables need semicolons in TC",
+                    f"TC_{joint.name}({';'.join(v.capitalize() for v in groups[0])})",
+                    syntax.column,
+                )
             if len(groups) == 1 and given:
                 raise self.fail("a conditional total correlation over coordinates is not supported", "TC_q(Z)", syntax.column)
             return TotalCorrelation(joint.name, groups, given)
@@ -149,10 +163,14 @@ class Reader:
         if name not in self.spec.joints:
             raise self.fail(f"{name!r} is no joint", "one of " + ", ".join(rooted), column)
         if name not in rooted:
-            raise self.fail(f"{name} has only conditionals, no expectation can be taken under it", "one of " + ", ".join(rooted), column)
+            raise self.fail(
+                f"{name} has only conditionals, no expectation can be taken under it", "one of " + ", ".join(rooted), column
+            )
         missing = scope - set(rooted[name].variables)
         if missing:
-            raise self.fail(f"the joint {name} has no variable {', '.join(sorted(missing))}", f"a factor for it in joints.{name}", column)
+            raise self.fail(
+                f"the joint {name} has no variable {', '.join(sorted(missing))}", f"a factor for it in joints.{name}", column
+            )
         return rooted[name]
 
     def density(self, syntax: DensitySyntax) -> Density:
@@ -163,13 +181,23 @@ class Reader:
             raise self.fail(f"a variable occurs twice in {syntax}", "each variable once", syntax.column)
         joint = self.spec.joints.get(syntax.head)
         if joint is None:
-            raise self.fail(f"{syntax.head!r} is no joint and no source", "one of " + ", ".join(self.spec.joints), syntax.column)
+            raise self.fail(
+                f"{syntax.head!r} is no joint and no source", "one of " + ", ".join(self.spec.joints), syntax.column
+            )
         found = density(self.spec, syntax.head, of, given)
         missing = found.scope - set(joint.variables)
         if missing:
-            raise self.fail(f"the joint {joint.name} has no variable {', '.join(sorted(missing))}", f"a factor for it in joints.{joint.name}", syntax.column)
+            raise self.fail(
+                f"the joint {joint.name} has no variable {', '.join(sorted(missing))}",
+                f"a factor for it in joints.{joint.name}",
+                syntax.column,
+            )
         if not joint.rooted and str(found) not in {f.text for f in joint.factors}:
-            raise self.fail(f"{joint.name} has no root, so only its declared conditionals exist", ", ".join(map(str, joint.factors)), syntax.column)
+            raise self.fail(
+                f"{joint.name} has no root, so only its declared conditionals exist",
+                ", ".join(map(str, joint.factors)),
+                syntax.column,
+            )
         return found
 
     def _expectation(self, syntax: QuantitySyntax) -> ExpectedLog:
@@ -182,17 +210,31 @@ class Reader:
         first, second = self.density(syntax.first), tuple(self.density(d) for d in syntax.second)
         joint = self.spec.joints[first.head]
         if not joint.rooted:
-            raise self.fail(f"{first.head} has only conditionals, no expectation can be taken under it", "a joint with a root", syntax.column)
+            raise self.fail(
+                f"{first.head} has only conditionals, no expectation can be taken under it",
+                "a joint with a root",
+                syntax.column,
+            )
         covered = [v for d in second for v in d.of]
         if sorted(covered) != sorted(first.of):
-            raise self.fail(f"the arguments of {syntax.kind} are densities of different variables", f"densities of {', '.join(first.of)}", syntax.column)
+            raise self.fail(
+                f"the arguments of {syntax.kind} are densities of different variables",
+                f"densities of {', '.join(first.of)}",
+                syntax.column,
+            )
         for d in second:
             extra = frozenset(d.given) - first.scope
             if not extra <= set(joint.variables):
-                raise self.fail(f"the joint {joint.name} has no variable {', '.join(sorted(extra))}", f"a conditioner of {first}", syntax.column)
+                raise self.fail(
+                    f"the joint {joint.name} has no variable {', '.join(sorted(extra))}",
+                    f"a conditioner of {first}",
+                    syntax.column,
+                )
             if extra and not joint.independent(first.of, extra, first.given):
                 raise self.fail(
-                    f"{d} depends on {', '.join(sorted(extra))}, and {first} is not independent of it", f"{first.head}({','.join(first.of)}|...) with the same conditioners", syntax.column
+                    f"{d} depends on {', '.join(sorted(extra))}, and {first} is not independent of it",
+                    f"{first.head}({','.join(first.of)}|...) with the same conditioners",
+                    syntax.column,
                 )
         match syntax.kind:
             case "KL":
@@ -200,11 +242,15 @@ class Reader:
             case "CE":
                 return CrossEntropy(first, second)
         if first.given or any(d.given and len(second) == 1 for d in second):
-            raise self.fail(f"a conditional {syntax.kind} is not supported", f"{syntax.kind} of the joint densities", syntax.column)
+            raise self.fail(
+                f"a conditional {syntax.kind} is not supported", f"{syntax.kind} of the joint densities", syntax.column
+            )
         if syntax.kind == "JS":
             return JensenShannon(first, second)
         if syntax.generator not in GENERATORS:
-            raise self.fail(f"{syntax.generator!r} is no generator of an f-divergence", "one of " + ", ".join(GENERATORS), syntax.column)
+            raise self.fail(
+                f"{syntax.generator!r} is no generator of an f-divergence", "one of " + ", ".join(GENERATORS), syntax.column
+            )
         return FDivergence(syntax.generator, first, second)
 
 

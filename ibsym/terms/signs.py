@@ -49,10 +49,10 @@ def interval(expression: sympy.Expr, bounds: Mapping[str, Interval]) -> Interval
                 a, b = (low, high) if b > 0 else (-high, -low)
                 n = -n
             try:
-                ends = sorted((float(a) ** n, float(b) ** n))
+                low, high = sorted((float(a) ** n, float(b) ** n))
             except OverflowError:
                 return REALS if n % 2 else (0.0, math.inf)
-            return (0.0, ends[1]) if n % 2 == 0 and a < 0 < b else (ends[0], ends[1])
+            return (0.0, high) if n % 2 == 0 and a < 0 < b else (low, high)
         case _ if expression.is_number:
             return float(expression), float(expression)
     return REALS

@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
@@ -36,10 +37,12 @@ class Binding:
 
 
 def shape_of(spec: Spec, variable: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """Axes of one code of the variable."""
     return tuple(size_of(d, sizes) for d in spec.variables[variable].dims)
 
 
 def size_of(dimension: str, sizes: Mapping[str, int]) -> int:
+    """A dimension's size, by its name or as written."""
     return int(dimension) if dimension.isdigit() else sizes[dimension]
 
 
@@ -124,17 +127,19 @@ class _Binder:
         for source in spec.sources.values():
             views = [v for v in source.of if spec.variables[v].kind != "categorical"]
             together.add_nodes_from(views)
-            together.add_edges_from(zip(views, views[1:], strict=False))
+            together.add_edges_from(pairwise(views))
         strips: dict[str, tuple[int, int]] = {}
         for group in nx.connected_components(together):
-            views = spec.ordered(group)
-            if len(views) > width // 2:
+            ordered = spec.ordered(group)
+            if len(ordered) > width // 2:
                 remedy = "fewer of them"
                 raise SpecError(
-                    f"{len(views)} views of an image that is {width} pixels wide", key=f"variables.{views[-1]}", remedy=remedy
+                    f"{len(ordered)} views of an image that is {width} pixels wide",
+                    key=f"variables.{ordered[-1]}",
+                    remedy=remedy,
                 )
-            edges = [round(i * width / len(views)) for i in range(len(views) + 1)]
-            strips |= dict(zip(views, zip(edges, edges[1:], strict=False), strict=True))
+            edges = [round(i * width / len(ordered)) for i in range(len(ordered) + 1)]
+            strips |= dict(zip(ordered, pairwise(edges), strict=True))
         return strips
 
     def size_everything(self, strips: dict[str, tuple[int, int]]) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import torch
 
 from ibsym.errors import EmissionError
 from ibsym.training.failures import DataError, need
+from ibsym.training.files import write
 from ibsym.training.metrics import Meter
 from ibsym.training.system import Draws
 
@@ -21,21 +20,8 @@ CHECKPOINT, METRICS, TERMS, SAMPLES = "checkpoint.pt", "metrics.json", "terms.pn
 FORMAT = 1
 
 
-def write(path: Path, save: Callable[[Path], None]) -> None:
-    """Write to a temporary file beside it and rename: a reader never sees half of a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        save(Path(name))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> Path:
+    """The state of a run, in one file of tensors and plain values."""
     path = folder / CHECKPOINT
     write(path, lambda temporary: torch.save({"format": FORMAT, **state}, temporary))
     return path
@@ -62,9 +48,10 @@ def load_checkpoint(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, A
 
 
 def save_metrics(folder: Path, content: Mapping[str, Any]) -> Path:
+    """The numbers of a run as JSON."""
     path = folder / METRICS
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=True) + "\n"
-    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return path
 
 
@@ -107,7 +94,7 @@ def save_samples(folder: Path, meter: Meter, views: Mapping[str, tuple[int, int]
     from matplotlib.figure import Figure
 
     spec = meter.players.spec
-    found: list[tuple[str, Any]] = []
+    found: list[tuple[str, float, torch.Tensor]] = []
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         draws = Draws(meter.system, next(meter.chunks(40)), mode="relaxed")
@@ -116,18 +103,15 @@ def save_samples(folder: Path, meter: Meter, views: Mapping[str, tuple[int, int]
                 continue
             for variable in (v for v in joint.variables if v in views):
                 try:
-                    value = picture_of(draws, joint.name, variable)
+                    images = picture_of(draws, joint.name, variable).reshape(-1, *views[variable])
                 except (EmissionError, KeyError):  # a factor that the loss does not use has no network
                     continue
-                found.append((f"{joint.by_variable[variable]}", value.reshape(-1, *views[variable])))
+                low = -1.0 if spec.variables[variable].kind == "real" else 0.0
+                found.append((str(joint.by_variable[variable]), low, tiled(images, low)))
     if not found:
         return None
-    figure = Figure(figsize=(8, 4.2 * len(found)), layout="constrained")
-    for place, (name, images) in enumerate(found):
-        low = -1.0 if spec.variables[variable_of[name]].kind == "real" else 0.0
-        tiles = torch.full((40, height + 1, width + 1), low)
-        tiles[: len(images), :height, :width] = images[:40].float()
-        grid = tiles.reshape(5, 8, height + 1, width + 1).permute(0, 2, 1, 3).reshape(5 * (height + 1), 8 * (width + 1))
+    figure = Figure(figsize=(8, 4.8 * len(found)), layout="constrained")
+    for place, (name, low, grid) in enumerate(found):
         axes = figure.add_subplot(len(found), 1, place + 1)
         axes.imshow(grid.numpy(), cmap="gray_r", interpolation="nearest", vmin=low, vmax=1.0)
         axes.set_title(f"{name}, at draws of what it depends on", fontsize=9)
@@ -135,6 +119,14 @@ def save_samples(folder: Path, meter: Meter, views: Mapping[str, tuple[int, int]
     path = folder / SAMPLES
     write(path, lambda temporary: figure.savefig(temporary, dpi=110, metadata={"Software": None}))
     return path
+
+
+def tiled(images: torch.Tensor, background: float) -> torch.Tensor:
+    """Up to 40 images in five rows of eight, a pixel apart."""
+    height, width = images.shape[1] + 1, images.shape[2] + 1
+    tiles = torch.full((40, height, width), background)
+    tiles[: len(images), :-1, :-1] = images[:40].float()
+    return tiles.reshape(5, 8, height, width).permute(0, 2, 1, 3).reshape(5 * height, 8 * width)
 
 
 def picture_of(draws: Draws, joint: str, variable: str) -> torch.Tensor:

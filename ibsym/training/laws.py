@@ -13,7 +13,7 @@ from torch import distributions as td
 from ibsym.spec.families import FamilyUse
 from ibsym.training.values import Value
 
-# ``relaxed``: as the model learns, with the spec's relaxations; ``exact``: as the joint says; ``typical``: no noise where there is a centre.
+# relaxed: as the model learns, with the spec's relaxations; exact: as the joint says; typical: no noise where there is a centre.
 Mode = Literal["relaxed", "exact", "typical"]
 
 UNEVALUATED = frozenset({"von-mises-fisher", "uniform-sphere"})  # log-densities that are not needed here
@@ -124,6 +124,7 @@ def rank_of(family: FamilyUse, role: str, event: int) -> int:
 
 
 def number(family: FamilyUse, option: str) -> float:
+    """An option that is a number."""
     value = family.option(option)
     assert isinstance(value, (int, float))
     return float(value)
@@ -169,10 +170,12 @@ def typical(family: FamilyUse, kind: str, source: Law) -> Tensor:
 
 
 def as_value(code: Tensor, kind: str, event: int) -> Value:
+    """A code with the class that it stands for."""
     return Value(code, event, code.detach().argmax(-1) if kind == "categorical" else None)
 
 
 def positive(raw: Tensor) -> Tensor:
+    """softplus, away from zero."""
     return F.softplus(raw) + 1e-4
 
 

@@ -29,6 +29,7 @@ def mlp(inputs: int, outputs: int, hidden: int, *, slope: float = 0.0) -> nn.Seq
 
 
 def width(spec: Spec, variables: Sequence[str], sizes: Mapping[str, int]) -> int:
+    """How many numbers the variables' codes have together."""
     return sum(math.prod(shape_of(spec, v, sizes)) for v in variables)
 
 

@@ -14,10 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ibsym.errors import EmissionError
-from ibsym.spec.grammar import RelationSyntax
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.terms.reading import Reader
 from ibsym.training.failures import TrainingError
 from ibsym.training.system import Draws, System, ancestors, detached, quantity, scope
 from ibsym.training.values import Value
@@ -36,6 +34,7 @@ def heads(name: str) -> tuple[str, ...]:
 
 
 def key_of(entry: Any) -> Key:
+    """What an input is, whatever its name."""
     return entry.of, entry.role, entry.joint
 
 
@@ -189,32 +188,21 @@ class Players:
 
     def critic_loss(self, name: str, draws: Draws) -> Tensor:
         """What the critic minimises, on samples that are cut from the model."""
-        if name in self.critic_inputs:
-            return self.loss.critic_loss(name, **{i.name: self.tensor(i, draws, apart=True) for i in self.critic_inputs[name]})
-        return self.loss.critic_loss(name, *(self.judge(name, role, draws, apart=True) for role in CRITIC_SIDES))
+        sides = (self.judge(name, role, draws, apart=True) for role in CRITIC_SIDES)
+        return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws))
 
-    def measured(self, name: str, draws: Draws) -> float:
-        """The constrained information, from the critic's loss, which is linear in the multiplier: logistic + mu (rate - budget)."""
-        use = next(c for c in self.spec.critics if c.key == name)
-        assert isinstance(use.constraint, RelationSyntax)
-        assert use.multiplier is not None
-        kept, levels = getattr(self.loss, use.multiplier), []
-        entries = {i.name: self.tensor(i, draws, apart=True) for i in self.critic_inputs[name]}
-        for level in (1.0, 0.0):
-            setattr(self.loss, use.multiplier, level)
-            levels.append(float(self.loss.critic_loss(name, **entries)))
-        setattr(self.loss, use.multiplier, kept)
-        budget = Reader(self.spec, "critics").coefficient(use.constraint.right)
-        numbers = {symbol: float(getattr(self.loss, str(symbol))) for symbol in budget.free_symbols}
-        return levels[0] - levels[1] + float(budget.subs(numbers))
+    def constraint_inputs(self, name: str, draws: Draws) -> dict[str, Tensor]:
+        """What the critic's constraint is measured on, by name."""
+        return {i.name: self.tensor(i, draws, apart=True) for i in self.critic_inputs.get(name, ())}
 
     def critic_step(self, name: str, draws: Draws, dual_step: float) -> float:
-        """One step of one critic, and of its multiplier where it has one."""
+        """One step of one critic, and of its multiplier where it has one: up by what the rate exceeds its budget."""
         loss = finite(self.critic_loss(name, draws), f"the loss of the critic of {name}")
         self.players[name].step(loss)
-        if name in self.critic_inputs:
+        if self.critic_inputs.get(name):
             with torch.no_grad():
-                self.loss.dual_step(name, self.measured(name, draws), dual_step)
+                rate = self.loss.constraint_value(name, **self.constraint_inputs(name, draws))
+                self.loss.dual_step(name, float(rate), dual_step)
         return float(loss.detach())
 
     def model_step(self, draws: Draws) -> tuple[float, dict[str, float]]:

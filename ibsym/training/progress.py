@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from rich.console import Console, Group
@@ -47,7 +47,21 @@ def headline(entry: Entry) -> str:
     return ", ".join(parts)
 
 
+def summary(result: Any) -> Iterator[str]:
+    """The last numbers on held-out images, and where the files are."""
+    yield f"{result.name}: {len(result.history)} epochs, {result.seconds:.0f} s; on held-out images"
+    rows = [(name, f"{value:.4f}") for name, value in result.terms.items()]
+    rows += [(f"critic of {name}", f"{value:.4f}") for name, value in result.critics.items()]
+    rows += [(name, number(name, value)) for name, value in result.metrics.items()]
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        yield f"  {name:<{width}}  {text:>10}"
+    for what, path in result.files.items():
+        yield f"{what:<10}  {path}"
+
+
 def number(name: str, value: float) -> str:
+    """A share as per cent, anything else in nats."""
     return f"{100 * value:.1f} %" if name.startswith("accuracy") else f"{value:.4g}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from ibsym.errors import SpecError
@@ -66,7 +66,25 @@ def sort_out(spec: Spec, given: Mapping[str, object]) -> Choices:
     return Choices(replace(Settings(), **settings), sizes, parameters)  # type: ignore[arg-type]
 
 
+def assignments(entries: Iterable[str], option: str) -> dict[str, str]:
+    """``NAME=VALUE``, each name once.
+
+    >>> assignments(["L=8", "beta=1e2"], "--set")
+    {'L': '8', 'beta': '1e2'}
+    """
+    found: dict[str, str] = {}
+    for entry in entries:
+        name, equals, value = (part.strip() for part in entry.partition("="))
+        if not equals or not name or not value:
+            raise SpecError(f"{entry!r:.80} sets nothing", key=option, remedy="NAME=VALUE")
+        if name in found:
+            raise SpecError(f"{name} is set twice", key=option, remedy="each name once")
+        found[name] = value
+    return found
+
+
 def numeric(name: str, value: object) -> float:
+    """A number, also as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise SpecError(f"{name} = {value!r} is no number", key="--set", remedy=f"{name}=8")
     try:
@@ -75,14 +93,16 @@ def numeric(name: str, value: object) -> float:
         raise SpecError(f"{name} = {value!r} is no number", key="--set", remedy=f"{name}=8") from None
 
 
-def whole(name: str, value: object, least: int = 1) -> int:
+def whole(name: str, value: object, least: int = 1, option: str = "--set") -> int:
+    """A size."""
     number = numeric(name, value)
     if not (number == number and least <= number <= 1_000_000 and number == int(number)):
-        raise SpecError(f"{name} = {value} is no size", key="--set", remedy=f"{name}=8, a whole number from {least} to 1000000")
+        raise SpecError(f"{name} = {value} is no size", key=option, remedy=f"{name}=8, a whole number from {least} to 1000000")
     return int(number)
 
 
 def positive(name: str, value: object) -> float:
+    """A rate."""
     number = numeric(name, value)
     if not 0 < number < float("inf"):
         raise SpecError(f"{name} = {value} is not positive", key="--set", remedy=f"{name}=1e-3")
@@ -106,4 +126,5 @@ def default_epochs(steps: int) -> int:
 
 
 def plain(settings: Settings) -> dict[str, float | int]:
+    """The settings as a mapping."""
     return asdict(settings)

@@ -193,10 +193,12 @@ class Draws:
 
 
 def pooled(rows: Mapping[str, Value]) -> Rows:
+    """Every value's draws as rows."""
     return {v: x.pooled() for v, x in rows.items()}
 
 
 def detached(values: Mapping[str, Value]) -> Rows:
+    """Every value cut from the network that drew it."""
     return {v: x.detach() for v, x in values.items()}
 
 

@@ -24,7 +24,7 @@ from ibsym.training.keeping import load_checkpoint, save_checkpoint, save_metric
 from ibsym.training.metrics import Meter  # noqa: E402
 from ibsym.training.players import Players, Substitute  # noqa: E402
 from ibsym.training.progress import Reporter, Silent  # noqa: E402
-from ibsym.training.settings import Choices, default_epochs, inside, plain, sort_out  # noqa: E402
+from ibsym.training.settings import Choices, default_epochs, plain, sort_out, whole  # noqa: E402
 from ibsym.training.system import Draws, System  # noqa: E402
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -58,7 +58,7 @@ def run(
     resume: bool = False,
     labelled: int | None = None,
     settings: Mapping[str, object] | None = None,
-    warmup: Mapping[str, int] | None = None,
+    warmup: Mapping[str, object] | None = None,
     dtype: str = "float32",
     loss: Substitute | None = None,
     report: Reporter | None = None,
@@ -66,10 +66,10 @@ def run(
     """Train ``spec`` with the emitted class; one seed, one result.
 
     ``data`` is ``"digits"`` or a folder of IDX files. ``settings`` sets dimensions (``L``), parameters of the spec (``beta``) and
-    settings of the run (``batch``, ``lr``, ``critic_lr``, ``critic_steps``, ``dual_step``, ``hidden``, ``draws``); ``warmup`` maps a parameter
-    to the number of epochs in which it rises to its value. ``loss`` stands in for the emitted forward pass: it takes a mapping from
-    ``(of, role, joint)`` to tensors, the parameters by keyword, and returns the loss and its terms. With ``out`` the checkpoint is written after
-    every epoch, and ``resume`` goes on from it.
+    settings of the run (``batch``, ``lr``, ``critic_lr``, ``critic_steps``, ``dual_step``, ``hidden``, ``draws``); ``warmup`` maps
+    a parameter to the number of epochs in which it rises to its value. ``loss`` stands in for the emitted forward pass: it takes
+    a mapping from ``(of, role, joint)`` to tensors, the parameters by keyword, and returns the loss and its terms. With ``out``
+    the checkpoint is written after every epoch, and ``resume`` goes on from it.
     """
     began = time.monotonic()
     if dtype not in DTYPES:
@@ -131,7 +131,7 @@ class Trainer:
         loss_class: Any,
         binding: Binding,
         choices: Choices,
-        warmup: dict[str, int],
+        warmup: Mapping[str, object],
         *,
         seed: int,
         dtype: str,
@@ -149,21 +149,16 @@ class Trainer:
         averaged = any(e.estimator == "iwae" for e in spec.estimators)
         self.copies = choices.settings.draws or (IWAE_DRAWS if averaged else 1)
         self.multipliers = tuple(c.multiplier for c in spec.critics if c.multiplier is not None)
-        self.warmup, self.goals = self.read_warmup(warmup), {name: float(getattr(module, name)) for name in warmup}
+        self.warmup = self.read_warmup(warmup)
+        self.goals = {name: float(getattr(module, name)) for name in self.warmup}
         self.history: list[dict[str, Any]] = []
 
-    def read_warmup(self, warmup: dict[str, int]) -> dict[str, int]:
-        for name, length in warmup.items():
+    def read_warmup(self, warmup: Mapping[str, object]) -> dict[str, int]:
+        for name in warmup:
             if name not in self.spec.parameters or name in self.multipliers:
-                raise SpecError(
-                    f"{name!r} is no parameter that can rise",
-                    key="--warmup",
-                    remedy="one of " + ", ".join(self.spec.parameters),
-                )
-            if not isinstance(length, int) or length < 1:
-                raise SpecError(f"a warm-up of {length!r} epochs", key="--warmup", remedy=f"{name}=10")
-            inside(self.spec, name, getattr(self.players.loss, name))
-        return warmup
+                rising = ", ".join(p for p in self.spec.parameters if p not in self.multipliers) or "nothing here"
+                raise SpecError(f"{name!r} is no parameter that can rise", key="--warmup", remedy=f"one of {rising}")
+        return {name: whole(name, length, option="--warmup") for name, length in warmup.items()}
 
     def warm(self, epoch: int) -> None:
         """A rising parameter starts from the end of its interval nearest to zero."""

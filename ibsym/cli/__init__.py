@@ -1,0 +1,91 @@
+"""ibsym COMMAND: specs in; derivations, emitted losses, audits and trained models out.
+
+Exit status 0: done; 1: the answer is no (a check failed, a file drifted); 2: the input is wrong. Mistakes are a few lines on
+stderr, never a traceback. Everything heavy is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import click
+
+from ibsym.cli.code import check_command, generate_command
+from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands
+from ibsym.cli.specs import derive_command, new_command, zoo_command
+from ibsym.cli.training import train_command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ibsym", message="ibsym %(version)s")
+def cli() -> None:
+    r"""From an information-theoretic objective to a proved bound, its LaTeX, a PyTorch loss and a trained model.
+
+    A SPEC is a TOML file or the name of a zoo entry. Exit status: 0 done, 1 the answer is no, 2 the input is wrong.
+
+    \b
+    Examples:
+      ibsym zoo
+      ibsym derive {name}
+      ibsym generate {name} -o losses
+      ibsym train {name} --data digits
+    """
+
+
+for command in (zoo_command, new_command, derive_command, generate_command, check_command, train_command):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(
+        guarded(lambda: cli.main(args=None if arguments is None else list(arguments), prog_name="ibsym", standalone_mode=False))
+    )
+
+
+def guarded(call: Callable[[], object]) -> int:
+    """The exit status of a call; every error as a few lines on stderr."""
+    from ibsym.errors import AuditError, IbsymError
+
+    try:
+        status = call()
+        sys.stdout.flush()
+        return status if isinstance(status, int) else DONE
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return WRONG
+    except (BrokenPipeError, SystemExit):  # click leaves by itself, and only where the reader of a pipe has left first
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except IbsymError as error:
+        complain(str(error))
+        return NO if isinstance(error, AuditError) or type(error).__name__ == "TrainingError" else WRONG
+    except OSError as error:
+        complain(f"{error.filename or ''}{': ' if error.filename else ''}{error.strerror or error}")
+        return WRONG
+    except (RecursionError, MemoryError) as error:
+        complain(f"the input is too large ({type(error).__name__})")
+        return WRONG
+    except Exception as error:
+        if os.environ.get("IBSYM_TRACEBACK"):
+            raise
+        complain(
+            f"a fault of ibsym's own: {type(error).__name__}: {str(error)[:500]}\n  IBSYM_TRACEBACK=1 shows where; report it, please"
+        )
+        return WRONG
+
+
+def complain(message: str) -> None:
+    """The message, on standard error."""
+    click.echo(click.style("ibsym: ", fg="red", bold=True) + message, err=True)

@@ -1,0 +1,108 @@
+"""ibsym generate, check: losses written, compared, held against their oracles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ibsym.cli.common import NO, Command, chosen, write
+from ibsym.cli.specs import rendered
+
+
+@click.command("generate", cls=Command)
+@click.argument("specs", nargs=-1, metavar="SPEC...")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("generated"),
+    show_default=True,
+    help="The folder.",
+)
+@click.option("--all", "everything", is_flag=True, help="The whole zoo.")
+@click.option("--check", is_flag=True, help="Write nothing; say which files differ, are missing or (with --all) do not belong.")
+@click.pass_context
+def generate_command(context: click.Context, specs: tuple[str, ...], folder: Path, everything: bool, check: bool) -> None:
+    r"""Write losses and their derivations, or compare.
+
+    For every SPEC, NAME.py is the loss, emitted from an audited derivation, and NAME.tex the derivation.
+
+    \b
+    Examples:
+      ibsym generate {name} -o losses
+      ibsym generate --all
+      ibsym generate --all --check
+    """
+    import ibsym
+
+    files: dict[Path, str] = {}
+    for spec in chosen(specs, everything):
+        derivation = ibsym.derive(spec)
+        stem = folder / spec.module_name
+        if stem.with_suffix(".py") in files:
+            raise click.UsageError(f"two specs would be written to {stem}.py; give one of them another name")
+        files[stem.with_suffix(".py")] = ibsym.generate(derivation)
+        files[stem.with_suffix(".tex")] = rendered(derivation, "latex")
+        if not check:
+            for suffix in (".py", ".tex"):
+                write(stem.with_suffix(suffix), files[stem.with_suffix(suffix)])
+            click.echo(f"wrote {stem}.py, {stem}.tex")
+    if not check:
+        return
+    drift = [f"{path}: {fault}" for path, text in files.items() if (fault := difference(path, text))]
+    if everything and folder.is_dir():
+        drift += [
+            f"{path}: belongs to no spec"
+            for path in sorted(folder.iterdir())
+            if path.suffix in (".py", ".tex") and path not in files
+        ]
+    for line in drift:
+        click.echo(line)
+    if drift:
+        click.echo("write: the same command without --check", err=True)
+        context.exit(NO)
+    click.echo(f"{len(files)} files are as they should be")
+
+
+def difference(path: Path, text: str) -> str | None:
+    """How the file differs from what would be written, if it does."""
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return "missing"
+    return None if found == text.encode() else "differs"
+
+
+@click.command("check", cls=Command)
+@click.argument("specs", nargs=-1, metavar="SPEC...")
+@click.option("--all", "everything", is_flag=True, help="The whole zoo.")
+@click.pass_context
+def check_command(context: click.Context, specs: tuple[str, ...], everything: bool) -> None:
+    r"""Audit derivations, certificates and emitted code.
+
+    Derivations are replayed in random worlds and their certificates verified over the rationals; the code is held against an
+    interpreter of the same program and against finite differences. Without PyTorch the code is not checked.
+
+    \b
+    Examples:
+      ibsym check {name} mine.toml
+      ibsym check --all
+    """
+    import ibsym
+    from ibsym import api
+    from ibsym.errors import AuditError
+
+    failed = False
+    for spec in chosen(specs, everything):
+        try:
+            report = api.check(ibsym.derive(spec))
+        except AuditError as error:
+            failed = True
+            click.echo(f"{spec.name}: " + click.style("failed", fg="red", bold=True))
+            click.echo(f"  {error}")
+            continue
+        click.echo(f"{spec.name}: " + click.style("holds", fg="green") + f": {report}")
+    if failed:
+        context.exit(NO)

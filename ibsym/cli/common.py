@@ -1,0 +1,71 @@
+"""What all commands share: help with examples, exit statuses, specs by name, files, the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ibsym.spec.model import Spec
+
+DONE, NO, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+
+class Command(click.Command):
+    """A command in whose help ``{name}`` is a name of the zoo as it is today, and the marker of a verbatim paragraph may be written raw."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.help = (self.help or "").replace("\\b", "\b")
+
+    def get_help(self, context: click.Context) -> str:
+        return named(super().get_help(context))
+
+
+class Commands(Command, click.Group):
+    """All commands, in the order of a first session."""
+
+    command_class = Command
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def named(text: str) -> str:
+    """The text with names of the zoo filled in."""
+    from ibsym.spec.loading import zoo_names
+
+    names = zoo_names()
+    return text.replace("{name}", names[-1]).replace("{other}", names[0])
+
+
+def chosen(names: tuple[str, ...], everything: bool) -> Iterator[Spec]:
+    """The specs that a command line names."""
+    from ibsym.spec.loading import load, zoo_names
+
+    if bool(names) == everything:
+        raise click.UsageError("name some specs, or --all for the whole zoo" if not names else "either some specs or --all")
+    for name in zoo_names() if everything else dict.fromkeys(names):
+        yield load(name)
+
+
+def write(path: Path, text: str) -> None:
+    """The text in the file, whole or not at all."""
+    from ibsym.training.files import write
+
+    write(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+def terminal() -> Console | None:
+    """A console, if a person looks at standard output."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    return Console()

@@ -1,0 +1,88 @@
+"""ibsym train: an emitted loss on real data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ibsym.cli.common import Command, terminal
+
+
+@click.command("train", cls=Command)
+@click.argument("spec")
+@click.option("--data", default="digits", show_default=True, help="digits (scikit-learn's), or a folder of IDX files.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A dimension, a parameter, or batch, lr, critic_lr, critic_steps, ...",
+)
+@click.option("--warmup", multiple=True, metavar="NAME=EPOCHS", help="Let a parameter rise to its value in so many epochs.")
+@click.option("--epochs", type=click.IntRange(1, 1_000_000), help="Passes over the data; by default some thousands of steps.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="One seed, one result.")
+@click.option("--labelled", type=click.IntRange(2), help="How many images keep their label.")
+@click.option("--dtype", type=click.Choice(("float32", "float64")), default="float32", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Checkpoint, metrics and plots go here.  [default: runs/NAME]",
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in that folder.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing until the end.")
+def train_command(
+    spec: str,
+    data: str,
+    settings: tuple[str, ...],
+    warmup: tuple[str, ...],
+    epochs: int | None,
+    seed: int,
+    labelled: int | None,
+    dtype: str,
+    folder: Path | None,
+    resume: bool,
+    quiet: bool,
+) -> None:
+    r"""Train small default networks with the emitted loss.
+
+    Categorical observed variables are bound to the label, others to the image: thresholded for binary, in [0, 1] for unit, scaled
+    to [-1, 1] for real. Several images in one source are strips of one image, side by side. A further source gets images whose
+    label is hidden.
+
+    \b
+    Examples:
+      ibsym train {name} --data digits
+      ibsym train {other} --data path/to/idx-files --set L=16 --epochs 20 -o runs/wide
+    """
+    from ibsym import api
+    from ibsym.spec.loading import load
+    from ibsym.training.failures import need
+    from ibsym.training.progress import Bar, Lines, Reporter, Silent, summary
+    from ibsym.training.settings import assignments
+
+    need("torch")
+    read = load(spec)
+    console = terminal()
+    reporter: Reporter = Silent() if quiet else (Bar(console) if console is not None else Lines(click.echo))
+    out = folder if folder is not None else Path("runs") / read.module_name
+    sets, rises = assignments(settings, "--set"), assignments(warmup, "--warmup")
+    options = {
+        "data": data,
+        "epochs": epochs,
+        "seed": seed,
+        "labelled": labelled,
+        "dtype": dtype,
+        "settings": sets,
+        "warmup": rises,
+    }
+    try:
+        result = api.train(read, **options, out=out, resume=resume, report=reporter)
+    except KeyboardInterrupt:
+        if (out / "checkpoint.pt").is_file():
+            click.echo(f"{out} keeps the last whole epoch; the same command with --resume goes on from there", err=True)
+        raise
+    for line in summary(result):
+        click.echo(line)

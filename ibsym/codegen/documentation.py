@@ -1,0 +1,84 @@
+"""What an emitted class says of itself: objective, bound, gap, constants, what is minimised, shapes, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ibsym.codegen.text import wrapped
+from ibsym.lowering.program import Input, LossProgram
+
+MEANINGS = {
+    "value": "{of} under {joint}, observed or drawn",
+    "sample": "draws of {of} under {joint}, through which gradients flow",
+    "sample_reference": "draws of {of} under {joint}, the divergence's second argument",
+    "critic": "critic of {of} on samples of its first argument",
+    "critic_reference": "critic of {of} on samples of its second argument",
+    "scores": "critic of {of} on all pairs: entry i, j pairs the i-th first with the j-th second",
+}
+
+
+def documentation(program: LossProgram) -> tuple[str, ...]:
+    """The lines of the class's docstring, after its title."""
+    about = program.about
+    lines: list[str] = []
+
+    def section(head: str, *body: str) -> None:
+        lines.extend(["", *wrapped(head, 4)])
+        for text in body:
+            lines.extend(wrapped(text, 8, 4 if len(body) > 1 else 0))
+
+    section("Objective, in nats:", about.objective)
+    says, bound = about.bound.split("\n")
+    section(f"It is {says}:", bound)
+    if about.gap:
+        section("Gap, never negative:", *about.gap)
+    if about.constants:
+        section("Left out, as no learned factor touches it:", *about.constants)
+    section("Minimised:", *_minimised(program))
+    if program.critics:
+        section("A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.")
+    section("Arguments of `forward`" + (", of which a leading S, a Monte-Carlo axis, may be left out:" if _drawn(program.inputs) else ":"), *shapes(program.inputs))
+    for limit in program.limits:
+        section(f"The critic of {limit.divergence} sees its samples through {limit.through}, and {limit.text}; its inputs:", *shapes(limit.inputs))
+    if program.parameters:
+        section("Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors):", ", ".join(p.name for p in program.parameters))
+    section("Reductions: " + _reductions(program))
+    if about.notes:
+        section("Notes:", about.notes)
+    if about.cite:
+        section("Sources: " + "; ".join(about.cite))
+    return tuple(lines)
+
+
+def _drawn(inputs: Iterable[Input]) -> bool:
+    return any(i.shape[:1] == ("S",) for i in inputs)
+
+
+def _minimised(program: LossProgram) -> Iterator[str]:
+    yield "`loss`, the weighted sum of `terms`" + (", except that" if any(t.surrogate for t in program.terms) else "")
+    for term in program.terms:
+        if term.surrogate is not None:
+            yield f"for {term.text} {term.note}, while `terms` holds its value"
+        elif term.note:
+            yield f"{term.text}: {term.note}"
+
+
+def shapes(inputs: Iterable[Input]) -> list[str]:
+    """One line for each input: name, shape, meaning."""
+    entries = list(inputs)
+    names = max((len(i.name) for i in entries), default=0)
+    sizes = [f"({', '.join(i.shape)}{',' if len(i.shape) == 1 else ''})" for i in entries]
+    width = max(map(len, sizes), default=0)
+    return [f"{i.name}{' ' * (names - len(i.name))}  {s}{' ' * (width - len(s))}  {meaning(i)}" for i, s in zip(entries, sizes, strict=True)]
+
+
+def meaning(entry: Input) -> str:
+    """What an input is."""
+    of, role, joint = entry.key
+    text = MEANINGS.get(role, "{role} of {of} under {joint}").format(of=of, role=role, joint=joint)
+    return f"{text}: a class index" if entry.integer else text
+
+
+def _reductions(program: LossProgram) -> str:
+    text = '"mean"; "sum", the mean times the size of the first batch'
+    return f'{text}; "none", one loss a row' if program.rows is not None else text

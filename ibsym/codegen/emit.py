@@ -1,0 +1,72 @@
+"""[LossProgram] -> [Module text]: one file that imports torch and the standard library."""
+
+from __future__ import annotations
+
+import re
+
+from ibsym.codegen import context
+from ibsym.codegen.templating import Context, folder, render
+from ibsym.codegen.text import quoted
+from ibsym.lowering.program import LossProgram
+
+
+def emit(program: LossProgram) -> str:
+    """The text of a PyTorch module that computes the program. Equal programs give equal text, in every process."""
+    methods = [render("forward.py.j2", context.forward(program)), _critic_loss(program)]
+    if program.limits:
+        methods.append(render("constraints.py.j2", context.constraints(program)))
+    settings: tuple[str, ...] = ()
+    if any("self._unit_directions(" in m for m in methods):
+        methods.append(render("directions.py.j2", {}))
+        settings = ("self.directions: dict[str, Tensor] = {}  # by term; fixed here, or drawn afresh at every call",)
+    helpers = _helpers(program, "\n".join(methods))
+    code = "\n".join((*methods, *helpers))
+    imports = [
+        *(["import math"] if re.search(r"\bmath\.", code) else []),
+        *(["from collections.abc import Mapping"] if "Mapping[" in code else []),
+        *(["from collections.abc import Sequence"] if "Sequence[" in code else []),
+        "from typing import NamedTuple",
+        "",
+        "import torch",
+        *(["import torch.nn.functional as F"] if re.search(r"\bF\.", code) else []),
+        "from torch import Tensor",
+    ]
+    return render("module.py.j2", context.module(program, settings, tuple(methods), tuple(helpers), tuple(imports)))
+
+
+def _critic_loss(program: LossProgram) -> str:
+    blocks = context.critics(program)
+    if not program.critics:
+        return render("no_critic_loss.py.j2", {})
+    return render("held_critic_loss.py.j2" if program.limits else "critic_loss.py.j2", blocks)
+
+
+def _helpers(program: LossProgram, code: str) -> list[str]:
+    """The functions that the code calls, each from a template of its own, in the order of their first call."""
+    if program.rows is not None:
+        variants: dict[str, tuple[str, Context]] = {"_reduction": ("_reduction_rows", {}), "_reduced": ("_reduced_rows", {})}
+    else:
+        why = {"why": quoted(f"reduction 'none' needs per-row averages over one batch: {context.why_no_rows(program)}")}
+        variants = {"_reduction": ("_reduction_mean", why), "_reduced": ("_reduced_mean", {})}
+    found: dict[str, str] = {}
+    pending = ["_reduction", *called(code)]
+    while pending:
+        name = pending.pop(0)
+        template, values = variants.get(name, (name, {}))
+        if name not in found and not code_has_method(code, name):
+            found[name] = render(f"helpers/{template}.py.j2", values)
+            pending += called(found[name])
+    return list(found.values())
+
+
+def code_has_method(code: str, name: str) -> bool:
+    return f"def {name}(self" in code
+
+
+def called(code: str) -> list[str]:
+    """The helpers that a piece of code calls.
+
+    >>> called("x = _pick(table, index) + self._own(1) + _pick(a, b)")
+    ['_pick']
+    """
+    return list(dict.fromkeys(re.findall(r"(?<![\w.])(_[a-z]\w*)\(", code)))

@@ -1,0 +1,163 @@
+"""SymPy formulas as Python: ``0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar)``, functions by a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import sympy
+
+from ibsym.errors import EmissionError
+from ibsym.families import functions as f
+
+SUM, PRODUCT, SIGN, POWER, ATOM = range(5)
+
+
+class Code(NamedTuple):
+    """A Python expression, how tightly it binds, and whether it is a number and no tensor."""
+
+    text: str
+    binds: int = ATOM
+    number: bool = False
+
+    def at(self, binds: int) -> str:
+        """The text, in parentheses where it stands under something that binds more tightly."""
+        return self.text if self.binds >= binds else f"({self.text})"
+
+
+TENSOR: dict[type, str] = {
+    sympy.exp: "torch.exp",
+    sympy.log: "torch.log",
+    sympy.Abs: "torch.abs",
+    f.logsigmoid: "F.logsigmoid",
+    f.sigmoid: "torch.sigmoid",
+    f.expm1: "torch.expm1",
+    f.unit_cumulant: "_unit_cumulant",
+    f.unit_mean: "_unit_mean",
+    f.log_bessel: "_log_bessel",
+    f.bessel_ratio: "_bessel_ratio",
+}
+NUMBER: dict[type, str] = {sympy.exp: "math.exp", sympy.log: "math.log", sympy.Abs: "abs", sympy.loggamma: "math.lgamma"}
+
+
+def render(expression: sympy.Expr, operand: Callable[[str], Code]) -> Code:
+    """The formula, its symbols rendered by ``operand``.
+
+    >>> t = sympy.Symbol("t", real=True)
+    >>> render((t - 1)**2 * sympy.exp(-t) / 2, lambda name: Code(name)).text
+    '0.5 * (t - 1) ** 2 * torch.exp(-t)'
+    """
+    return _Renderer(operand).code(expression)
+
+
+class _Renderer:
+    def __init__(self, operand: Callable[[str], Code]):
+        self.operand = operand
+
+    def code(self, e: sympy.Expr) -> Code:
+        if isinstance(e, sympy.Symbol):
+            return self.operand(e.name)
+        if e is sympy.pi:
+            return Code("math.pi", number=True)
+        if isinstance(e, sympy.Number):
+            return number(e)
+        if isinstance(e, sympy.Add):
+            return self.sum(e)
+        if isinstance(e, sympy.Mul):
+            return self.product(e)
+        if isinstance(e, sympy.exp) and e.args[0] == 1:
+            return Code("math.e", number=True)
+        if isinstance(e, sympy.Pow):
+            return self.power(e)
+        return self.call(e)
+
+    def call(self, e: sympy.Expr) -> Code:
+        parts = [self.code(a) for a in e.args]
+        if isinstance(e, f.xlogx):
+            return Code(f"torch.xlogy({parts[0].text}, {parts[0].text})")
+        plain = all(p.number for p in parts)
+        name = (NUMBER if plain else TENSOR).get(type(e))
+        if name is None:
+            raise EmissionError(f"{type(e).__name__} has no code")
+        return Code(f"{name}({', '.join(p.text for p in parts)})", number=plain)
+
+    def sum(self, e: sympy.Add) -> Code:
+        terms = sorted(e.as_ordered_terms(), key=lambda t: t.could_extract_minus_sign())
+        parts = [(-1 if t.could_extract_minus_sign() else 1, t) for t in terms]
+        codes = [(sign, self.code(sign * t)) for sign, t in parts]
+        sign, first = codes[0]
+        text = first.at(SUM) if sign > 0 else f"-{first.at(PRODUCT)}"
+        for sign, code in codes[1:]:
+            text += f" + {code.at(SUM)}" if sign > 0 else f" - {code.at(PRODUCT)}"
+        return Code(text, SUM, all(c.number for _, c in codes))
+
+    def product(self, e: sympy.Mul) -> Code:
+        if e.could_extract_minus_sign():
+            inner = self.code(-e)
+            return Code(f"-{inner.at(PRODUCT)}", SIGN if inner.binds > PRODUCT else PRODUCT, inner.number)
+        coefficient, rest = e.as_coeff_Mul()
+        above, below = [], []
+        for factor in rest.as_ordered_factors():
+            base, exponent = factor.as_base_exp()
+            if exponent.is_number and exponent.could_extract_minus_sign() and not isinstance(factor, sympy.exp):
+                below.append(base**-exponent)
+            else:
+                above.append(factor)
+        if coefficient.q > 1 and not _decimal(coefficient):
+            below.insert(0, sympy.Integer(coefficient.q))
+            coefficient = sympy.Integer(coefficient.p)
+        if coefficient != 1 or not above:
+            above.insert(0, coefficient)
+        codes = [self.code(x) for x in above]
+        text = " * ".join(c.at(PRODUCT if k == 0 else SIGN) for k, c in enumerate(codes))
+        for x in below:
+            code = self.code(x)
+            codes.append(code)
+            text += f" / {code.at(SIGN)}"
+        return Code(text, PRODUCT, all(c.number for c in codes))
+
+    def power(self, e: sympy.Pow) -> Code:
+        base = self.code(e.base)
+        if e.exp == sympy.Rational(1, 2):
+            return Code(f"{'math' if base.number else 'torch'}.sqrt({base.text})", number=base.number)
+        if e.exp.is_number and e.exp.could_extract_minus_sign():
+            under = self.code(e.base**-e.exp)
+            return Code(f"1 / {under.at(SIGN)}", PRODUCT, base.number)
+        exponent = self.code(e.exp)
+        star = "**" if re.fullmatch(r"[\w.]+", base.text) and exponent.binds == ATOM else " ** "
+        return Code(f"{base.at(ATOM)}{star}{exponent.at(SIGN)}", POWER, base.number and exponent.number)
+
+
+def number(value: sympy.Number) -> Code:
+    """A number as Python writes it: whole, decimal, or a quotient.
+
+    >>> [number(sympy.Rational(p, q)).text for p, q in ((3, 1), (1, 2), (1, 3), (-1, 4))]
+    ['3', '0.5', '1 / 3', '-0.25']
+    """
+    if value.is_Integer:
+        text = str(int(value))
+    elif value.is_Rational and not _decimal(value):
+        return Code(f"{value.p} / {value.q}", PRODUCT, True)
+    else:
+        text = repr(float(value))
+    return Code(text, SIGN if text.startswith("-") else ATOM, True)
+
+
+def _decimal(value: sympy.Rational) -> bool:
+    """Whether the float's shortest text is the number itself."""
+    return sympy.Rational(repr(float(value))) == value
+
+
+def total(parts: Iterable[tuple[sympy.Expr, Code]], operand: Callable[[str], Code]) -> str:
+    """A weighted sum, in the order of its terms: ``kl_z - self.beta * log_p_x``."""
+    text = ""
+    for coefficient, value in parts:
+        negative = coefficient.could_extract_minus_sign()
+        size = -coefficient if negative else coefficient
+        term = value.at(PRODUCT) if size == 1 else f"{render(size, operand).at(PRODUCT)} * {value.at(SIGN)}"
+        if text:
+            text += f" {'-' if negative else '+'} {term}"
+        else:
+            text = f"-{term}" if negative else term
+    return text

@@ -1,0 +1,215 @@
+"""emitted(x) = interpreted(x), and d emitted / dx = finite differences: an emitted loss against what it was emitted from.
+
+Inputs are random, small, in float64, and each of them is a point of the space that its role and its variable call for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ibsym.errors import AuditError
+from ibsym.lowering import LossProgram
+from ibsym.lowering import interpreter as oracle
+from ibsym.lowering.program import Directions, Points
+from ibsym.spec.model import Spec
+from ibsym.training.failures import need
+
+need("torch", "checking emitted code")
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+TOLERANCE = 1e-10
+BATCHES = (5, 4, 6, 7)
+DIMENSIONS = (3, 2, 4)
+DRAWS = 2
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How often the code was compared, the largest relative error, how many gradients were checked by differences."""
+
+    comparisons: int
+    largest_error: float
+    gradients: int
+
+
+class Sizes:
+    """Small sizes for the axes of a module, different ones for different batches."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {"S": DRAWS}
+
+    def __getitem__(self, axis: str) -> int:
+        if axis.isdigit():
+            return int(axis)
+        if axis not in self.known:
+            batches = sum(a.split("_")[0] == "B" for a in self.known)
+            pool = BATCHES if axis.split("_")[0] == "B" else DIMENSIONS
+            place = batches if pool is BATCHES else len(self.known) - batches - 1
+            self.known[axis] = pool[place % len(pool)]
+        return self.known[axis]
+
+    def of(self, axes: Iterable[str]) -> tuple[int, ...]:
+        return tuple(self[a] for a in axes)
+
+
+def agree(spec: Spec, program: LossProgram, loss_class: Any, *, worlds: int = 3, seed: int = 0) -> Agreement:
+    """Compare values of every reduction, term and critic with the interpreter's, and gradients with finite differences.
+
+    Raises :class:`~ibsym.errors.AuditError` with the first number that differs.
+    """
+    largest, comparisons, gradients = 0.0, 0, 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for world in range(worlds):
+            sizes = Sizes()
+            parameters = {name: inside(entry.min, entry.max) for name, entry in spec.parameters.items()}
+            inputs = {i.name: sample(spec, i, sizes, drawn=world != 1) for i in loss_class.INPUTS}
+            for name, got, wanted in compared(program, loss_class, parameters, inputs, sizes):
+                error = far(got, wanted)
+                if not error <= TOLERANCE:
+                    raise AuditError(f"{spec.name}: the emitted code's {name} is {got:.12g}, the interpreter's is {wanted:.12g}")
+                largest, comparisons = max(largest, error), comparisons + 1
+            for name, got, wanted in critics(spec, program, loss_class, parameters, sizes):
+                error = far(got, wanted)
+                if not error <= TOLERANCE:
+                    raise AuditError(f"{spec.name}: the emitted {name} is {got:.12g}, the interpreter's is {wanted:.12g}")
+                largest, comparisons = max(largest, error), comparisons + 1
+            gradients += differences(spec, program, loss_class, parameters, inputs, sizes)
+    return Agreement(comparisons, largest, gradients)
+
+
+def compared(program: LossProgram, loss_class: Any, parameters: Mapping[str, float], inputs: Mapping[str, Tensor], sizes: Sizes) -> Any:
+    """Pairs of numbers: the loss under every reduction, every term."""
+    arrays = {name: t.numpy() for name, t in inputs.items()}
+    directions = projections(program, sizes)
+    for reduction in ("mean", "sum", "none"):
+        if reduction == "none" and program.rows is None:
+            continue
+        loss = loss_class(**parameters, reduction=reduction)
+        fix(loss, directions)
+        output = loss(**inputs)
+        values = oracle.evaluate(
+            program, arrays, parameters, reduction=reduction, directions={k: t.numpy() for k, t in directions.items()}
+        )
+        got, wanted = output.loss.reshape(-1).tolist(), torch.as_tensor(values.loss).reshape(-1).tolist()
+        yield f"number of rows under {reduction!r}", float(len(got)), float(len(wanted))
+        yield from ((f"loss under {reduction!r}", a, b) for a, b in zip(got, wanted, strict=True))
+        yield from ((f"{text}", float(output.terms[text]), value) for text, value in values.terms.items())
+
+
+def critics(spec: Spec, program: LossProgram, loss_class: Any, parameters: Mapping[str, float], sizes: Sizes) -> Any:
+    """Pairs of numbers: what each critic minimises, and what it is held to."""
+    loss = loss_class(**parameters)
+    for name in loss.CRITICS:
+        sides = torch.randn(5, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
+        extra = {i.name: sample(spec, i, sizes, drawn=False) for i in loss.CRITIC_INPUTS.get(name, ())}
+        arrays = {k: t.numpy() for k, t in extra.items()}
+        wanted = oracle.critic_loss(program, name, sides[0].numpy(), sides[1].numpy(), arrays, parameters)
+        yield f"loss of the critic of {name}", float(loss.critic_loss(name, *sides, **extra)), wanted
+        if extra:
+            yield f"constraint on {name}", float(loss.constraint_value(name, **extra)), oracle.constraint_value(program, name, arrays)
+
+
+def differences(
+    spec: Spec, program: LossProgram, loss_class: Any, parameters: Mapping[str, float], inputs: Mapping[str, Tensor], sizes: Sizes
+) -> int:
+    """How many inputs were moved, one coordinate at a time, to find the loss's gradient as autograd does."""
+    loss = loss_class(**parameters, reduction="mean")
+    fix(loss, projections(program, sizes))
+    moving = [i.name for i in loss_class.INPUTS if i.role != "value"]
+
+    def at(*tensors: Tensor) -> Tensor:
+        found: Tensor = loss(**{**inputs, **dict(zip(moving, tensors, strict=True))}).loss
+        return found
+
+    tensors = [inputs[name].clone().requires_grad_(True) for name in moving]
+    try:
+        torch.autograd.gradcheck(at, tensors, eps=1e-6, atol=1e-5, rtol=1e-4)
+    except torch.autograd.gradcheck.GradcheckError as error:  # type: ignore[attr-defined]
+        raise AuditError(f"{spec.name}: a gradient of the emitted code is not what differences say: {str(error)[:300]}") from None
+    return len(moving)
+
+
+def fix(loss: Any, directions: Mapping[str, Tensor]) -> None:
+    """Set the directions of a sliced distance, which are drawn afresh otherwise."""
+    if directions:
+        loss.directions.update(directions)
+
+
+def projections(program: LossProgram, sizes: Sizes) -> dict[str, Tensor]:
+    """Unit vectors for every sliced distance of a program, the same ones at every call."""
+    found: dict[str, Tensor] = {}
+    for node in (step.node for step in program.steps):
+        if isinstance(node, Directions):
+            coordinates = node.like
+            assert not isinstance(coordinates, Directions)
+            points = program.steps[coordinates.index].node if hasattr(coordinates, "index") else coordinates
+            assert isinstance(points, Points)
+            length = sum(math.prod(sizes.of(operand.axes[len(operand.axes) - event :])) for operand, event in points.operands)
+            generator = torch.Generator().manual_seed(len(found))
+            drawn = torch.randn(length, node.number, dtype=torch.float64, generator=generator)
+            found[node.term] = drawn / drawn.norm(dim=0)
+    return found
+
+
+def inside(low: float | None, high: float | None) -> float:
+    """A number inside an interval, no round one."""
+    share = 0.1 + 0.8 * float(torch.rand(()))
+    if low is None:
+        return share + 0.2 if high is None else high - share
+    return low + share if high is None else low + share * (high - low)
+
+
+def sample(spec: Spec, entry: Any, sizes: Sizes, *, drawn: bool) -> Tensor:
+    """A random tensor of an input's shape, on its space; without ``drawn`` the Monte-Carlo axis is left out."""
+    axes = entry.shape if drawn else tuple(a for a in entry.shape if a != "S")
+    shape = sizes.of(axes)
+    raw = torch.randn(shape, dtype=torch.float64)
+    kind, dims = space_of(spec, entry)
+    match entry.role:
+        case "scale" | "concentration":
+            return raw.abs() + 0.3
+        case "cholesky":
+            return raw.tril(-1) * 0.3 + torch.diag_embed(raw.diagonal(dim1=-2, dim2=-1).abs() + 0.5)
+        case "mean" if kind == "sphere":
+            return torch.nn.functional.normalize(raw, dim=-1)
+        case "value" | "sample" | "sample_reference":
+            return on_space(raw, kind, entry.role == "value", [sizes[d] for d in dims])
+    return raw
+
+
+def space_of(spec: Spec, entry: Any) -> tuple[str, tuple[str, ...]]:
+    """The kind and the dimensions of the variable that an input belongs to; real for those of a divergence."""
+    if entry.of in spec.variables:
+        space = spec.variables[entry.of]
+        return space.kind, space.dims
+    if entry.of in spec.factors:
+        space = spec.variables[spec.factors[entry.of].of[0]]
+        return space.kind, space.dims
+    return "real", ()
+
+
+def on_space(raw: Tensor, kind: str, observed: bool, dims: list[int]) -> Tensor:
+    """Normal numbers as points of a space; relaxed ones where a gradient flows."""
+    match kind:
+        case "categorical" if observed:
+            return (raw.abs() * 10).long() % dims[0]
+        case "categorical":
+            return raw.softmax(-1)
+        case "binary" if observed:
+            return (raw > 0).to(raw.dtype)
+        case "unit" | "binary":
+            return 0.05 + 0.9 * raw.sigmoid()
+        case "sphere":
+            return torch.nn.functional.normalize(raw, dim=-1)
+    return raw
+
+
+def far(a: float, b: float) -> float:
+    """The relative distance, absolute below one."""
+    return 0.0 if a == b else abs(a - b) / max(1.0, abs(b))

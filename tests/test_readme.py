@@ -1,0 +1,30 @@
+"""Every Python example of the README runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+SPEC = re.search(r"```toml\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def test_there_are_examples() -> None:
+    assert len(BLOCKS) >= 4
+    assert SPEC is not None
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_example(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    exec(compile(block, "README.md", "exec"), {})  # noqa: S102
+
+
+def test_the_spec_on_the_page_is_the_zoo_entry() -> None:
+    import ibsym
+
+    assert SPEC is not None
+    assert str(ibsym.derive(ibsym.loads(SPEC[1]))) == str(ibsym.derive("vib"))
