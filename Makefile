@@ -2,6 +2,8 @@
 # make demo    the whole zoo: derived, checked, emitted; two systems trained
 # make test    everything that must hold
 # make lint, make fast: parts of it
+# make attack  100,000 (derivation, world) pairs, claims between; ends with counts (a quarter of an hour)
+# make mutants the mathematics with one mistake at a time: which test notices; ends with counts
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -14,7 +16,7 @@ BIN := .venv/bin
 DEMO := build/demo
 ZOO := $(sort $(basename $(notdir $(wildcard ibsym/zoo/*.toml))))
 
-.PHONY: help setup demo test lint fast
+.PHONY: help setup demo test lint fast attack mutants
 
 help:
 	@sed -n '1,/^$$/s/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -57,3 +59,11 @@ test: lint
 
 fast: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
+
+PAIRS ?= 100000
+
+attack: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack.run --pairs $(PAIRS) --workers $(WORKERS)
+
+mutants: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.run --workers $(WORKERS)

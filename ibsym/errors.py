@@ -11,9 +11,9 @@ class IbsymError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the user's text something is: a file (or ``<spec>``), a key, a line and a column, each if known."""
+    """Where in the user's text something is: a file, a key, a line and a column, each if known."""
 
-    file: str = "<spec>"
+    file: str = ""
     key: str = ""
     line: int | None = None
     column: int | None = None
@@ -24,7 +24,7 @@ class Place:
             where += f":{self.line}"
             if self.column is not None:
                 where += f":{self.column}"
-        return f"{where}: {self.key}" if self.key else where
+        return ": ".join(part for part in (where, self.key) if part)
 
 
 class SpecError(IbsymError):
@@ -44,7 +44,8 @@ class SpecError(IbsymError):
         return SpecError(self.message, key=self.key, remedy=self.remedy, column=self.column, place=place)
 
     def __str__(self) -> str:
-        text = f"{self.place}: {self.message}"
+        place = str(self.place)
+        text = f"{place}: {self.message}" if place else self.message
         return f"{text}\n  write: {self.remedy}" if self.remedy else text
 
 

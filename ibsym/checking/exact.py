@@ -32,6 +32,7 @@ from ibsym.terms.nodes import (
     Slack,
     Term,
     TotalCorrelation,
+    is_ratio,
 )
 from ibsym.terms.signs import sign
 from ibsym.terms.vectors import Coordinates, Equation, Span, Vector, combine
@@ -132,11 +133,17 @@ class Facts:
             reached |= {law for n in more for law in self._laws[n]}
 
     def monomials(self, expression: Expression) -> dict[sympy.Expr, Vector]:
-        """The expression's coordinates, one rational vector for each monomial in the parameters."""
+        """The expression's coordinates, one rational vector for each monomial in the parameters.
+
+        Ratios of parameters are brought to a common denominator first, which is left out.
+        """
         found: dict[sympy.Expr, Vector] = {}
+        ratios = [w.coefficient for w in expression if is_ratio(w.coefficient)]
+        denominator = sympy.lcm_list([sympy.denom(sympy.together(c)) for c in ratios]) if ratios else sympy.Integer(1)
         for part in expression:
             vector = self.coordinates.vector(part.term)
-            for monomial, number in sympy.expand(part.coefficient).as_coefficients_dict().items():
+            numerator = part.coefficient if denominator == 1 else sympy.cancel(part.coefficient * denominator)
+            for monomial, number in sympy.expand(numerator).as_coefficients_dict().items():
                 found[monomial] = combine((1, found.get(monomial, {})), (Fraction(str(number)), vector))
         return found
 

@@ -15,6 +15,7 @@ import click
 
 from ibsym.cli.code import check_command, generate_command
 from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands
+from ibsym.cli.proving import prove_command
 from ibsym.cli.specs import derive_command, new_command, zoo_command
 from ibsym.cli.training import train_command
 
@@ -32,10 +33,11 @@ def cli() -> None:
       ibsym derive {name}
       ibsym generate {name} -o losses
       ibsym train {name} --data digits
+      ibsym prove "I(X;Z) <= I(X;Y)" --given "X -> Y -> Z"
     """
 
 
-for command in (zoo_command, new_command, derive_command, generate_command, check_command, train_command):
+for command in (zoo_command, new_command, derive_command, generate_command, check_command, prove_command, train_command):
     cli.add_command(command)
 
 

@@ -60,7 +60,7 @@ def new_command(name: str) -> None:
     from ibsym.spec.loading import loads
     from ibsym.spec.starter import starter
 
-    if not re.fullmatch(r"[a-z0-9_-]{1,80}", name):
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name):
         raise SpecError(f"{name[:80]!r} is no name for a spec", key="name", remedy="lower-case words joined by hyphens")
     text = starter(name)
     loads(text, file=f"{name}.toml")

@@ -85,7 +85,8 @@ class _Renderer:
     def sum(self, e: sympy.Add) -> Code:
         terms = sorted(e.as_ordered_terms(), key=lambda t: t.could_extract_minus_sign())
         parts = [(-1 if t.could_extract_minus_sign() else 1, t) for t in terms]
-        codes = [(sign, self.code(sign * t)) for sign, t in parts]
+        codes = [_flipped(sign, self.code(sign * t)) for sign, t in parts]
+        codes.sort(key=lambda c: -c[0])
         sign, first = codes[0]
         text = first.at(SUM) if sign > 0 else f"-{first.at(PRODUCT)}"
         for sign, code in codes[1:]:
@@ -127,6 +128,13 @@ class _Renderer:
         exponent = self.code(e.exp)
         star = "**" if re.fullmatch(r"[\w.]+", base.text) and exponent.binds == ATOM else " ** "
         return Code(f"{base.at(ATOM)}{star}{exponent.at(SIGN)}", POWER, base.number and exponent.number)
+
+
+def _flipped(sign: int, code: Code) -> tuple[int, Code]:
+    """A summand whose own minus joins the sum's."""
+    if code.text.startswith("-") and code.binds in (PRODUCT, SIGN):
+        return -sign, code._replace(text=code.text[1:])
+    return sign, code
 
 
 def number(value: sympy.Number) -> Code:

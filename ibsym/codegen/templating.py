@@ -23,7 +23,7 @@ def folder() -> Path:
 @cache
 def _environment() -> Environment:
     return Environment(  # noqa: S701  Python, not HTML
-        loader=FileSystemLoader(folder()),
+        loader=FileSystemLoader([folder(), folder().parent]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

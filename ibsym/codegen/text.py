@@ -51,6 +51,8 @@ def assigned(name: str, expression: str) -> list[str]:
         return [line]
     head, inner, tail = _outer(expression)
     parts = _summands(inner)
+    if len(parts) == 1:
+        return [line]
     return [f"{name} = {head}(", *(f"    {p}" for p in parts), f"){tail}"]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sympy
 
@@ -10,6 +11,7 @@ from ibsym.derivation.model import Computable, Plan
 from ibsym.derivation.planning import Planner, samplers_of
 from ibsym.errors import DerivationError, IbsymError, SpecError
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
+from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.spec.spaces import Space
 from ibsym.terms.nodes import (
@@ -26,6 +28,9 @@ from ibsym.terms.nodes import (
 )
 from ibsym.terms.reading import density
 from ibsym.terms.vectors import ONE_SIDED, Vector, combine
+
+TRIED = 40
+"""How many densities are tried one by one before the advice becomes a general one."""
 
 
 def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term) -> SpecError:
@@ -75,15 +80,15 @@ def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool,
         name = {JensenShannon: "logistic", FDivergence: "dual"}.get(type(term), "minibatch-weighted")
         return DerivationError(f'{head}: it is no sum of expected log-densities\n  write: estimators."{term}" = "{name}"')
     reasons = []
-    blocked = list(_unevaluated(planner, term, coefficient, upper))
-    if blocked:
-        reasons.append(f"{blocked[0][0]} is {blocked[0][1]} and has no density that can be evaluated")
+    blocked = _unevaluated(planner, term, coefficient, upper)
+    if blocked is not None and blocked.family is not None:
+        reasons.append(f"{blocked} is {blocked.family.name} and has no density that can be evaluated")
     discrete = _discrete_only(planner, term, coefficient, upper)
     if discrete is not None:
         reasons.append(f"a bound would drop {discrete} >= 0, which holds for discrete variables only")
-    wanted = None if blocked else next(_hypothetical(planner, term, coefficient, upper), None)
-    if blocked:
-        remedy = f'families."{blocked[0][0]}" = "diagonal-normal", or another family with a density'
+    wanted = None if blocked is not None else _hypothetical(planner, term, coefficient, upper)
+    if blocked is not None:
+        remedy = f'families."{blocked}" = "diagonal-normal", or another family with a density'
     elif wanted is not None:
         remedy = f'declare {wanted}: joints.{wanted.head} = "... {wanted}", and families."{wanted}" = a family with a density'
     else:
@@ -96,20 +101,44 @@ def _useful(plan: Plan | None) -> bool:
     return plan is not None and any(c.learned for _, c in plan.computed)
 
 
-def _unevaluated(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Iterator[tuple[str, str]]:
-    """Declared factors that would give a bound if their density could be evaluated."""
+@dataclass(frozen=True)
+class _Addition:
+    """A density that might have been there: what it would let be computed, and the relative entropy to it."""
+
+    of: Factor | Density
+    item: Computable
+    rows: tuple[Row, ...] = ()
+
+
+def _first(
+    planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool, additions: Sequence[_Addition]
+) -> Factor | Density | None:
+    """The first density that alone gives a useful bound. Where all of them together give none, each alone is not tried."""
+    known = planner.rows(planner.coordinates.connected(samplers_of(term)))
+
+    def helps(chosen: Sequence[_Addition]) -> bool:
+        items = [a.item for a in chosen]
+        plan = planner.plan(term, coefficient, upper, extra=items, rows=[*(r for a in chosen for r in a.rows), *known])
+        return plan is not None and _useful(plan) and any(c in items for _, c in plan.computed)
+
+    if not helps(additions):
+        return None
+    return next((a.of for a in additions[:TRIED] if helps([a])), None)
+
+
+def _unevaluated(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Factor | None:
+    """A declared factor that would give a bound if its density could be evaluated."""
     spec = planner.spec
     (sampler, *_) = samplers_of(term)
+    additions = []
     for factor in spec.factors.values():
         inside = {*factor.of, *factor.given} <= set(spec.joints[sampler].variables)
         if factor.family is None or factor.evaluated or factor.empirical or not inside:
             continue
-        item = Computable(
-            ExpectedLog(sampler, (Density(factor.head, factor.of, factor.given),)),
-            planner.coordinates.log_factor(sampler, factor),
-        )
-        if _useful(planner.plan(term, coefficient, upper, extra=(item,))):
-            yield factor.text, factor.family.name
+        log = ExpectedLog(sampler, (Density(factor.head, factor.of, factor.given),))
+        additions.append(_Addition(factor, Computable(log, planner.coordinates.log_factor(sampler, factor))))
+    found = _first(planner, term, coefficient, upper, additions)
+    return found if isinstance(found, Factor) else None
 
 
 def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Term | None:
@@ -130,15 +159,15 @@ def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, upper:
     return next((r.term for _, r in plan.gaps if r.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY)), None)
 
 
-def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Iterator[Density]:
-    """Densities that were not declared and would give a bound, the smallest first."""
+def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Density | None:
+    """A density that was not declared and would give a bound, the smallest first."""
     spec = planner.spec
     (sampler, *_) = samplers_of(term)
     joint = spec.joints[sampler]
     others = sorted(
         (j for j in spec.joints.values() if j.name != sampler and j.name not in spec.sources), key=lambda j: not j.rooted
     )
-    head = others[0].name if others else next(n for n in ("p", "r", "model") if n not in spec.joints)
+    head = others[0].name if others else next((n for n in ("p", "r") if n not in spec.joints), "model")
     match term:
         case MutualInformation(groups=groups):
             targets = [groups[-1], groups[0]]
@@ -147,25 +176,17 @@ def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, upper: 
         case _:
             targets = []
     targets += [(v,) for v in joint.variables if (v,) not in targets]
+    declared = {(frozenset(f.of), frozenset(f.given)) for f in spec.factors.values() if f.evaluated and f not in joint.factors}
+    additions = []
     for of in targets:
         for given in subsets(v for v in joint.variables if v not in of):
-            if any(
-                frozenset(f.of) == frozenset(of) and frozenset(f.given) == frozenset(given) and f.evaluated
-                for f in spec.factors.values()
-                if f not in joint.factors
-            ):
+            if (frozenset(of), frozenset(given)) in declared:
                 continue
             model = Density(head, of, given)
             vector: Vector = {("hypothetical", of, given): 1}
-            item = Computable(ExpectedLog(sampler, (model,)), vector)
             first = density(spec, sampler, of, given)
-            row = Row(
-                RelativeEntropy(first, (model,)),
-                RowKind.RELATIVE_ENTROPY,
-                combine((1, planner.coordinates.log_density(sampler, first)), (-1, vector)),
-                True,
-            )
-            rows = [row, *planner.rows(planner.coordinates.connected((sampler,)))]
-            plan = planner.plan(term, coefficient, upper, extra=(item,), rows=rows)
-            if plan is not None and _useful(plan) and any(c.term == item.term for _, c in plan.computed):
-                yield model
+            gap = combine((1, planner.coordinates.log_density(sampler, first)), (-1, vector))
+            row = Row(RelativeEntropy(first, (model,)), RowKind.RELATIVE_ENTROPY, gap, learned=True)
+            additions.append(_Addition(model, Computable(ExpectedLog(sampler, (model,)), vector), (row,)))
+    found = _first(planner, term, coefficient, upper, additions)
+    return found if isinstance(found, Density) else None

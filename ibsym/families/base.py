@@ -19,8 +19,8 @@ from ibsym.spec.families import FamilyUse
 from ibsym.spec.spaces import Space
 
 VALUE = sympy.Symbol("value", real=True)
-SIZE = sympy.Symbol("size", positive=True, integer=True)
-CLASSES = sympy.Symbol("classes", positive=True, integer=True)
+SIZE = sympy.Symbol("size", positive=True)
+CLASSES = sympy.Symbol("classes", positive=True)
 POSITIVE_ROLES = ("scale", "concentration")
 
 

@@ -7,7 +7,7 @@ import sympy
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import EmissionError
 from ibsym.lowering.divergences import arguments
-from ibsym.lowering.program import Directions, Insert, Load, Mean, Node, OffDiagonalMean, Points, Project, QuantileDistance, Reduce, Size, Sort
+from ibsym.lowering.program import Directions, Insert, Load, Mean, Node, OffDiagonalMean, Points, Project, QuantileDistance, Reduce, Ref, Size, Sort
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, plain, refuse
 from ibsym.lowering.translation import elementwise
@@ -53,10 +53,14 @@ def _coordinates(section: Section, load: Load) -> tuple[Node, int]:
 def mmd(section: Section, item: BoundTerm) -> Estimated:
     """E k(a, a') + E k(b, b') - 2 E k(a, b), unbiased: equal pairs left out within each sample."""
     a, b = samples(section, item)
-    kernels = {}
-    for name, left, right in (("aa", a, a), ("bb", b, b), ("ab", a, b)):
-        squared = Reduce("sum", elementwise((A - B) ** 2, a=Insert(left, -2), b=Insert(right, -3)), (-1,))
-        kernels[name] = section.let(f"k_{name}", kernel(squared, left, dict(item.options)), *(_comment(item) if name == "aa" else ()))
+    squares, kernels = {}, {}
+    sides = {"aa": (a, a), "bb": (b, b), "ab": (a, b)}
+    for name, (left, right) in sides.items():
+        distances = Reduce("sum", elementwise((A - B) ** 2, a=Insert(left, -2), b=Insert(right, -3)), (-1,))
+        squared = section.let(f"d_{name}", distances, *(("squared distances, within a, within b and across",) if name == "aa" else ()))
+        squares[name] = squared
+    for name, squared in squares.items():
+        kernels[name] = section.let(f"k_{name}", kernel(squared, a, dict(item.options)), *(_comment(item) if name == "aa" else ()))
     node = elementwise(A + B - 2 * C, a=OffDiagonalMean(kernels["aa"]), b=OffDiagonalMean(kernels["bb"]), c=Mean(kernels["ab"]))
     return Estimated(node, (f"{item.text} by mmd, unbiased: E k(a, a') + E k(b, b') - 2 E k(a, b)",), why=WHY)
 
@@ -82,11 +86,19 @@ def kernel(squared: Node, points: Node, options: dict[str, object]) -> Node:
     return elementwise(sympy.exp(-D / (2 * square)), d=squared, **sizes)
 
 
+def step_of(section: Section, node: Node) -> str:
+    """The name of the step that a node refers to."""
+    return section.steps[node.index].name if isinstance(node, Ref) else "points"
+
+
 def sliced_wasserstein(section: Section, item: BoundTerm) -> Estimated:
     """The squared Wasserstein distance of one-dimensional projections, averaged over directions."""
     a, b = samples(section, item)
     number = int(str(dict(item.options).get("projections", PROJECTIONS)))
     directions = section.let("directions", Directions(item.text, a, number), "unit vectors to project on")
-    node = QuantileDistance(Sort(Project(a, directions)), Sort(Project(b, directions)))
+    name = step_of(section, a).removesuffix("_points")
+    left = section.let(f"{name}_sorted", Sort(Project(a, directions)), "projections of either sample, each direction's in order")
+    right = section.let(f"{name}_reference_sorted", Sort(Project(b, directions)))
+    node = QuantileDistance(left, right)
     comment = f"{item.text} by sliced-wasserstein: mean over {number} directions of the integral of (F^-1 - G^-1)^2"
     return Estimated(node, (comment,), why=WHY)

@@ -9,7 +9,7 @@ from ibsym.errors import EmissionError
 from ibsym.families.functions import xlogx
 from ibsym.lowering.program import Frequency, LogSoftmax, Node, OverDraws, Points, Reduce, Size
 from ibsym.lowering.section import Section
-from ibsym.lowering.terms import Estimated, at_sample, plain, refuse
+from ibsym.lowering.terms import Estimated, let_at_sample, plain, refuse
 from ibsym.lowering.translation import elementwise
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.terms.nodes import CrossEntropy, Density, ExpectedLog, RelativeEntropy
@@ -39,7 +39,7 @@ def iwae(section: Section, item: BoundTerm) -> Estimated:
         for factor in factors:
             name = f"log{len(values)}"
             density = Density(model.head if weight > 0 else part.name, factor.of, factor.given)
-            values[name] = at_sample(sampling, part, density)[0]
+            values[name] = let_at_sample(section, part, density)
             total += weight * sympy.Symbol(name, real=True)
             text.append(f"{'+' if weight > 0 else '-'} log {factor}")
     weights = section.let(f"log_w_{'_'.join(model.of)}", elementwise(total, **values), f"log weights of the draws: {' '.join(text).removeprefix('+ ')}")

@@ -11,7 +11,7 @@ from ibsym.errors import EmissionError
 from ibsym.families.base import log_density, per_element
 from ibsym.lowering.program import Diagonal, ExcludeDiagonal, Insert, Load, Node, OffDiagonalMean, Reduce, Size, Stratified
 from ibsym.lowering.section import Evaluation, Section
-from ibsym.lowering.terms import Estimated, at_sample, mean, plain, refuse
+from ibsym.lowering.terms import Estimated, let_at_sample, mean, plain, refuse
 from ibsym.lowering.translation import elementwise
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.terms.nodes import Density, Entropy, MutualInformation, RelativeEntropy, TotalCorrelation
@@ -108,12 +108,12 @@ def minibatch(section: Section, item: BoundTerm) -> Estimated:
             return _estimated(item, elementwise(A - _sum(values), a=total, **values), f"E[log of the joint - sum log of the marginals], {how}")
         case MutualInformation(joint, groups, ()):
             batch, variable, _ = _conditional(section, item, joint, groups)
-            own, _ = at_sample(section.sampling, batch.joint, Density(joint, (variable,), batch.joint.by_variable[variable].given))
+            own = let_at_sample(section, batch.joint, Density(joint, (variable,), batch.joint.by_variable[variable].given))
             node = elementwise(A - B, a=own, b=_aggregated(batch, item, (variable,)))
             return _estimated(item, node, f"E[log q(z|x) - log q(z)], {how}")
         case RelativeEntropy(Density(joint, of, ()), second):
             batch = Batch(section, joint)
-            values = {f"part{k}": at_sample(section.sampling, batch.joint, d)[0] for k, d in enumerate(second)}
+            values = {f"part{k}": let_at_sample(section, batch.joint, d) for k, d in enumerate(second)}
             node = elementwise(A - _sum(values), a=_aggregated(batch, item, of), **values)
             return _estimated(item, node, f"E[log q - log {''.join(map(str, second))}], {how}")
         case Entropy(joint, of, ()):

@@ -42,7 +42,7 @@ def direct(section: Section, term: Term, estimator: str) -> Estimated:
     sampling = section.sampling
     match term:
         case RelativeEntropy(first, second):
-            return _averaged(sampling, first.head, str(term), estimator, _divergence(sampling, first, second, estimator == "closed-form"))
+            return _averaged(sampling, first.head, str(term), estimator, _divergence(section, first, second, estimator == "closed-form"))
         case ExpectedLog(joint, second):
             return _averaged(sampling, joint, str(term), estimator, _expected_log(sampling, second, estimator == "closed-form", 1))
         case CrossEntropy(first, second):
@@ -77,7 +77,8 @@ def mean(node: Node) -> Node:
     return Mean(node) if node.axes else node
 
 
-def _divergence(sampling: Sampling, first: Density, second: tuple[Density, ...], closed: bool) -> PartValue:
+def _divergence(section: Section, first: Density, second: tuple[Density, ...], closed: bool) -> PartValue:
+    sampling = section.sampling
     own = sampling.declared(first)
 
     def value(part: Joint) -> tuple[Node, Formula]:
@@ -85,15 +86,22 @@ def _divergence(sampling: Sampling, first: Density, second: tuple[Density, ...],
             both = Evaluation(sampling, part, own, sampling.declared(second[0]))
             formula = relative_entropy(*laws(both))
             return both.node(formula), formula
-        values = {"own": at_sample(sampling, part, first)[0]}
-        total = sympy.Symbol("own", real=True)
+        values = {"first": let_at_sample(section, part, first)}
+        total = sympy.Symbol("first", real=True)
         for k, density in enumerate(second):
-            values[f"other{k}"] = at_sample(sampling, part, density)[0]
-            total -= sympy.Symbol(f"other{k}", real=True)
-        text = f"log {first} - log {''.join(map(str, second))}"
-        return elementwise(total, **values), Formula(total, text)
+            values[f"second{k}"] = let_at_sample(section, part, density)
+            total -= sympy.Symbol(f"second{k}", real=True)
+        return elementwise(total, **values), Formula(total, f"log {first} - log {''.join(map(str, second))}")
 
     return value
+
+
+def let_at_sample(section: Section, part: Joint, density: Density) -> Node:
+    """log r(a|b) at the samples of the joint, as a step of its own; a constant stays where it is used."""
+    node, formula = at_sample(section.sampling, part, density)
+    if not node.axes:
+        return node
+    return section.let(f"log_{density.head}_{'_'.join(density.of)}", node, f"log {density} at samples: {formula.text}")
 
 
 def at_sample(sampling: Sampling, part: Joint, density: Density) -> tuple[Node, Formula]:

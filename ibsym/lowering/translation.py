@@ -19,7 +19,18 @@ def number(value: object) -> Elementwise:
 
 
 def elementwise(expression: sympy.Expr, **operands: Node) -> Node:
-    """The formula over named operands, those that it does not contain left out."""
+    """The formula over named operands; those that it does not contain are left out, constants become part of it.
+
+    >>> t = sympy.Symbol("t")
+    >>> elementwise(1 - t, t=number(2)).expression
+    -1
+    """
+    constants = {}
+    for symbol in expression.free_symbols:
+        node = operands[symbol.name]
+        if isinstance(node, Elementwise) and not node.operands:
+            constants[symbol] = node.expression
+    expression = expression.xreplace(constants)
     names = {s.name for s in expression.free_symbols}
     return Elementwise(expression, tuple((n, operands[n]) for n in sorted(names)))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
@@ -86,6 +86,8 @@ class MixtureSyntax:
 
 
 Kind: TypeAlias = Literal["I", "H", "TC", "KL", "CE", "JS", "F", "E"]
+Sense: TypeAlias = Literal["minimize", "maximize"]
+Comparison: TypeAlias = Literal["<=", ">=", "="]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ ExpressionSyntax: TypeAlias = Arithmetic | QuantitySyntax
 class ObjectiveSyntax:
     """What is to be made small or large."""
 
-    sense: Literal["minimize", "maximize"]
+    sense: Sense
     expression: ExpressionSyntax
 
 
@@ -128,7 +130,7 @@ class RelationSyntax:
     """``left <= right``, ``>=`` or ``=``."""
 
     left: ExpressionSyntax
-    relation: Literal["<=", ">=", "="]
+    relation: Comparison
     right: ExpressionSyntax
 
 
@@ -173,7 +175,7 @@ class _Reader(Transformer[Token, Any]):
         return QuantitySyntax("TC", _joint_of(items[0]), items[1], _names(items[2]), column=items[0].column)
 
     def divergence(self, items: Any) -> Any:
-        return QuantitySyntax(str(items[0]), first=items[1], second=tuple(items[2:]), column=items[0].column)
+        return QuantitySyntax(cast(Kind, str(items[0])), first=items[1], second=tuple(items[2:]), column=items[0].column)
 
     def fdivergence(self, items: Any) -> Any:
         return QuantitySyntax("F", first=items[2], second=tuple(items[3:]), generator=str(items[1]), column=items[0].column)
@@ -209,7 +211,7 @@ class _Reader(Transformer[Token, Any]):
         return Arithmetic("neg", tuple(items), column=items[0].column)
 
     def objective(self, items: Any) -> Any:
-        return ObjectiveSyntax(str(items[0]), items[1])
+        return ObjectiveSyntax(cast(Sense, str(items[0])), items[1])
 
     def expansion(self, items: Any) -> Any:
         return items[0], items[1]
@@ -218,7 +220,7 @@ class _Reader(Transformer[Token, Any]):
         return RelationSyntax(items[0], "<=", items[2])
 
     def claim(self, items: Any) -> Any:
-        return RelationSyntax(items[0], str(items[1]), items[2])
+        return RelationSyntax(items[0], cast(Comparison, str(items[1])), items[2])
 
 
 @cache

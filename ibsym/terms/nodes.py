@@ -188,6 +188,22 @@ Term: TypeAlias = (
 )
 
 
+def canonical(coefficient: sympy.Expr) -> sympy.Expr:
+    """A coefficient in a form that equal ones share: expanded, and a ratio of polynomials cancelled.
+
+    >>> a = sympy.Symbol("a", real=True)
+    >>> canonical(1 / (4 * a + 4) - 1 / (a + 1) / 4)
+    0
+    """
+    expanded = sympy.expand(coefficient)
+    return sympy.cancel(expanded) if is_ratio(expanded) else expanded
+
+
+def is_ratio(coefficient: sympy.Expr) -> bool:
+    """Whether a parameter occurs in a denominator."""
+    return any(p.exp.is_negative and p.base.free_symbols for p in coefficient.atoms(sympy.Pow))
+
+
 @dataclass(frozen=True, slots=True)
 class Weighted:
     """A coefficient (SymPy, over the spec's parameters) times a term."""
@@ -218,7 +234,7 @@ class Expression:
         total: dict[Term, sympy.Expr] = {}
         for coefficient, term in pairs:
             total[term] = total.get(term, sympy.Integer(0)) + sympy.sympify(coefficient)
-        summed = ((sympy.expand(c), t) for t, c in total.items())
+        summed = ((canonical(c), t) for t, c in total.items())
         return Expression(tuple(Weighted(c, t) for c, t in summed if c != 0))
 
     def __iter__(self) -> Iterator[Weighted]:

@@ -62,7 +62,7 @@ class Equation:
 
 
 class Span:
-    """The span of some vectors, in echelon form over the rationals."""
+    """The span of some vectors, in reduced echelon form over the rationals: no row has another's pivot."""
 
     def __init__(self, vectors: Iterable[Vector] = ()):
         self.rows: dict[Coordinate, Vector] = {}
@@ -71,18 +71,14 @@ class Span:
 
     def reduce(self, vector: Vector) -> Vector:
         """What is left of a vector modulo the span: empty if it lies in it."""
-        rest = dict(vector)
-        for key in list(self.rows):
-            value = rest.get(key)
-            if value:
-                rest = combine((1, rest), (-value, self.rows[key]))
-        return rest
+        return combine((1, vector), *((-value, self.rows[key]) for key, value in vector.items() if key in self.rows))
 
     def add(self, vector: Vector) -> None:
         rest = self.reduce(vector)
         if rest:
             pivot = min(rest, key=repr)
-            row = combine((Fraction(1) / rest[pivot], rest))
+            unit = abs(rest[pivot]) == 1
+            row = combine((rest[pivot] if unit else Fraction(1) / rest[pivot], rest))
             for key, other in self.rows.items():
                 if other.get(pivot):
                     self.rows[key] = combine((1, other), (-other[pivot], row))

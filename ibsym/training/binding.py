@@ -17,6 +17,7 @@ from torch import Tensor
 from ibsym.errors import SpecError
 from ibsym.spec.model import Spec
 from ibsym.training.data import Images, Split
+from ibsym.training.failures import refused
 from ibsym.training.values import Value
 
 Rows = dict[str, Value]
@@ -186,14 +187,16 @@ class _Binder:
         whole, others = self.images.train, len(self.spec.sources) > 1
         if label_source is None:
             if labelled is not None:
-                raise SpecError(
-                    "labels are asked for, and no source observes one", key="joints", remedy="data(x,c) with c categorical"
+                raise refused(
+                    "no source of the spec observes a label",
+                    option="--labelled",
+                    remedy="leave it out, or data(x,c) with c categorical",
                 )
             return whole, whole
         number = labelled if labelled is not None else (min(DEFAULT_LABELLED, len(whole) // 2) if others else len(whole))
         most = len(whole) - 1 if others else len(whole)
         if not 1 < number <= most:
-            raise SpecError(f"{number} labelled images of {len(whole)}", key="joints", remedy=f"between 2 and {most}")
+            raise refused(f"{number} labelled images of {len(whole)}", option="--labelled", remedy=f"between 2 and {most}")
         order = np.random.default_rng(seed).permutation(len(whole))
         rank = np.empty(len(whole), dtype=np.int64)
         for label in np.unique(whole.labels):

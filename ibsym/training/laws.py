@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,7 +21,7 @@ UNEVALUATED = frozenset({"von-mises-fisher", "uniform-sphere"})  # log-densities
 
 
 class Spherical:
-    """von Mises-Fisher on the unit sphere of R^n (Wood 1994; Davidson et al. 2018); no concentration means uniform."""
+    """von Mises-Fisher on the unit sphere of R^n (Wood 1994; Figurnov et al. 2018); no concentration means uniform."""
 
     has_rsample = True
 
@@ -42,23 +43,48 @@ class Spherical:
         return along * mean + (1 - along**2).clamp_min(1e-12).sqrt() * tangent
 
     def _cosine(self, shape: tuple[int, ...]) -> Tensor:
-        """<z, mean>, by Wood's rejection; the accepted beta noise carries the gradient through the last formula."""
+        """<z, mean>, by Wood's rejection, with the gradient of its distribution function: dw/dk = -(dF/dk) / f."""
         assert self.concentration is not None
         kappa, n = self.concentration.expand(shape), self.mean.shape[-1]
+        with torch.no_grad():
+            w = self._accepted(kappa, n)
+            slope = cosine_slope(w, kappa, n).to(w.dtype) if self.concentration.requires_grad else torch.zeros_like(w)
+        return w + slope * (kappa - kappa.detach())
+
+    @staticmethod
+    def _accepted(kappa: Tensor, n: int) -> Tensor:
         b = (n - 1) / (2 * kappa + (4 * kappa**2 + (n - 1) ** 2).sqrt())
         x0 = (1 - b) / (1 + b)
         c = kappa * x0 + (n - 1) * torch.log1p(-(x0**2))
-        beta = td.Beta(torch.tensor((n - 1) / 2, dtype=kappa.dtype), torch.tensor((n - 1) / 2, dtype=kappa.dtype))
-        noise, open_places = torch.full(shape, 0.5, dtype=kappa.dtype), torch.ones(shape, dtype=torch.bool)
+        half = torch.tensor((n - 1) / 2, dtype=kappa.dtype)
+        beta, found, open_places = td.Beta(half, half, validate_args=False), x0.clone(), torch.ones_like(kappa, dtype=torch.bool)
         for _ in range(100):
             if not open_places.any():
                 break
-            tried = beta.sample(shape)
+            tried = beta.sample(kappa.shape)
             w = (1 - (1 + b) * tried) / (1 - (1 - b) * tried)
             level = kappa * w + (n - 1) * torch.log1p(-x0 * w) - c
-            accepted = open_places & (level.detach() >= torch.rand(shape, dtype=kappa.dtype).log())
-            noise, open_places = torch.where(accepted, tried, noise), open_places & ~accepted
-        return (1 - (1 + b) * noise) / (1 - (1 - b) * noise)
+            accepted = open_places & (level >= torch.rand_like(kappa).log())
+            found, open_places = torch.where(accepted, w, found), open_places & ~accepted
+        return found.clamp(-1 + 1e-7, 1 - 1e-7)
+
+
+def cosine_slope(w: Tensor, kappa: Tensor, n: int) -> Tensor:
+    """-(dF/dk) / f at w, for the density f(w) ~ exp(k w) (1 - w^2)^((n-3)/2) on [-1, 1], by quadrature over the angle."""
+    nodes, weights = (torch.from_numpy(x) for x in np.polynomial.legendre.leggauss(96))
+    w, kappa = w.double().unsqueeze(-1), kappa.double().unsqueeze(-1)
+
+    def integral(start: Tensor, shift: Tensor | float) -> Tensor:
+        angle = start + (math.pi - start) * (nodes + 1) / 2
+        density = (kappa * (angle.cos() - 1)).exp() * angle.sin() ** (n - 2)
+        return ((angle.cos() - shift) * density * weights).sum(-1, keepdim=True) * (math.pi - start) / 2
+
+    zero = torch.zeros_like(w)
+    mass = integral(zero, -1.0) - integral(zero, 0.0)
+    mean = integral(zero, 0.0) / mass
+    here = (kappa * (w - 1)).exp() * (1 - w**2) ** ((n - 3) / 2)
+    # From w's angle to pi the cosine runs from w down to -1: the integral is that of the distribution function.
+    return (-integral(w.acos(), mean) / here).squeeze(-1)
 
 
 Law = td.Distribution | Spherical

@@ -13,7 +13,7 @@ from typing import Any
 from ibsym.errors import AuditError
 from ibsym.lowering import LossProgram
 from ibsym.lowering import interpreter as oracle
-from ibsym.lowering.program import Directions, Points
+from ibsym.lowering.program import Directions, Points, Ref
 from ibsym.spec.model import Spec
 from ibsym.training.failures import need
 
@@ -72,7 +72,9 @@ def agree(spec: Spec, program: LossProgram, loss_class: Any, *, worlds: int = 3,
             for name, got, wanted in compared(program, loss_class, parameters, inputs, sizes):
                 error = far(got, wanted)
                 if not error <= TOLERANCE:
-                    raise AuditError(f"{spec.name}: the emitted code's {name} is {got:.12g}, the interpreter's is {wanted:.12g}")
+                    raise AuditError(
+                        f"{spec.name}: the emitted code's {name} is {got:.12g}, the interpreter's is {wanted:.12g}"
+                    )
                 largest, comparisons = max(largest, error), comparisons + 1
             for name, got, wanted in critics(spec, program, loss_class, parameters, sizes):
                 error = far(got, wanted)
@@ -83,7 +85,9 @@ def agree(spec: Spec, program: LossProgram, loss_class: Any, *, worlds: int = 3,
     return Agreement(comparisons, largest, gradients)
 
 
-def compared(program: LossProgram, loss_class: Any, parameters: Mapping[str, float], inputs: Mapping[str, Tensor], sizes: Sizes) -> Any:
+def compared(
+    program: LossProgram, loss_class: Any, parameters: Mapping[str, float], inputs: Mapping[str, Tensor], sizes: Sizes
+) -> Any:
     """Pairs of numbers: the loss under every reduction, every term."""
     arrays = {name: t.numpy() for name, t in inputs.items()}
     directions = projections(program, sizes)
@@ -112,11 +116,20 @@ def critics(spec: Spec, program: LossProgram, loss_class: Any, parameters: Mappi
         wanted = oracle.critic_loss(program, name, sides[0].numpy(), sides[1].numpy(), arrays, parameters)
         yield f"loss of the critic of {name}", float(loss.critic_loss(name, *sides, **extra)), wanted
         if extra:
-            yield f"constraint on {name}", float(loss.constraint_value(name, **extra)), oracle.constraint_value(program, name, arrays)
+            yield (
+                f"constraint on {name}",
+                float(loss.constraint_value(name, **extra)),
+                oracle.constraint_value(program, name, arrays),
+            )
 
 
 def differences(
-    spec: Spec, program: LossProgram, loss_class: Any, parameters: Mapping[str, float], inputs: Mapping[str, Tensor], sizes: Sizes
+    spec: Spec,
+    program: LossProgram,
+    loss_class: Any,
+    parameters: Mapping[str, float],
+    inputs: Mapping[str, Tensor],
+    sizes: Sizes,
 ) -> int:
     """How many inputs were moved, one coordinate at a time, to find the loss's gradient as autograd does."""
     loss = loss_class(**parameters, reduction="mean")
@@ -131,7 +144,9 @@ def differences(
     try:
         torch.autograd.gradcheck(at, tensors, eps=1e-6, atol=1e-5, rtol=1e-4)
     except torch.autograd.gradcheck.GradcheckError as error:  # type: ignore[attr-defined]
-        raise AuditError(f"{spec.name}: a gradient of the emitted code is not what differences say: {str(error)[:300]}") from None
+        raise AuditError(
+            f"{spec.name}: a gradient of the emitted code is not what differences say: {str(error)[:300]}"
+        ) from None
     return len(moving)
 
 
@@ -146,9 +161,7 @@ def projections(program: LossProgram, sizes: Sizes) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for node in (step.node for step in program.steps):
         if isinstance(node, Directions):
-            coordinates = node.like
-            assert not isinstance(coordinates, Directions)
-            points = program.steps[coordinates.index].node if hasattr(coordinates, "index") else coordinates
+            points = program.steps[node.like.index].node if isinstance(node.like, Ref) else node.like
             assert isinstance(points, Points)
             length = sum(math.prod(sizes.of(operand.axes[len(operand.axes) - event :])) for operand, event in points.operands)
             generator = torch.Generator().manual_seed(len(found))

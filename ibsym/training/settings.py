@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from ibsym.errors import SpecError
 from ibsym.spec.model import Spec
 from ibsym.training.binding import dimensions
+from ibsym.training.failures import refused
 
 STEPS = 5000
 
@@ -47,13 +47,13 @@ def sort_out(spec: Spec, given: Mapping[str, object]) -> Choices:
         if not homes:
             known = [n for names in places.values() for n in sorted(names)]
             close = difflib.get_close_matches(name, known, n=1)
-            raise SpecError(
+            raise refused(
                 f"{name!r} is no dimension, parameter or setting",
-                key="--set",
+                option="--set",
                 remedy=f"{close[0]}=..." if close else "one of " + ", ".join(known),
             )
         if len(homes) > 1:
-            raise SpecError(f"{name!r} is a {' and a '.join(homes)}", key="--set", remedy="another name in the spec")
+            raise refused(f"{name!r} is a {' and a '.join(homes)}", option="--set", remedy="another name in the spec")
         match homes[0]:
             case "dimension":
                 sizes[name] = whole(name, value)
@@ -76,28 +76,28 @@ def assignments(entries: Iterable[str], option: str) -> dict[str, str]:
     for entry in entries:
         name, equals, value = (part.strip() for part in entry.partition("="))
         if not equals or not name or not value:
-            raise SpecError(f"{entry!r:.80} sets nothing", key=option, remedy="NAME=VALUE")
+            raise refused(f"{entry!r:.80} sets nothing", option=option, remedy="NAME=VALUE")
         if name in found:
-            raise SpecError(f"{name} is set twice", key=option, remedy="each name once")
+            raise refused(f"{name} is set twice", option=option, remedy="each name once")
         found[name] = value
     return found
 
 
-def numeric(name: str, value: object) -> float:
+def numeric(name: str, value: object, option: str = "--set") -> float:
     """A number, also as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise SpecError(f"{name} = {value!r} is no number", key="--set", remedy=f"{name}=8")
+        raise refused(f"{name} = {value!r} is no number", option=option, remedy=f"{name}=8")
     try:
         return float(value)
     except (ValueError, OverflowError):
-        raise SpecError(f"{name} = {value!r} is no number", key="--set", remedy=f"{name}=8") from None
+        raise refused(f"{name} = {value!r} is no number", option=option, remedy=f"{name}=8") from None
 
 
 def whole(name: str, value: object, least: int = 1, option: str = "--set") -> int:
     """A size."""
-    number = numeric(name, value)
+    number = numeric(name, value, option)
     if not (number == number and least <= number <= 1_000_000 and number == int(number)):
-        raise SpecError(f"{name} = {value} is no size", key=option, remedy=f"{name}=8, a whole number from {least} to 1000000")
+        raise refused(f"{name} = {value} is no size", option=option, remedy=f"{name}=8, a whole number from {least} to 1000000")
     return int(number)
 
 
@@ -105,7 +105,7 @@ def positive(name: str, value: object) -> float:
     """A rate."""
     number = numeric(name, value)
     if not 0 < number < float("inf"):
-        raise SpecError(f"{name} = {value} is not positive", key="--set", remedy=f"{name}=1e-3")
+        raise refused(f"{name} = {value} is not positive", option="--set", remedy=f"{name}=1e-3")
     return number
 
 
@@ -114,9 +114,7 @@ def inside(spec: Spec, name: str, value: object) -> float:
     number, entry = numeric(name, value), spec.parameters[name]
     low, high = (-float("inf") if entry.min is None else entry.min), (float("inf") if entry.max is None else entry.max)
     if not low <= number <= high or number in (float("inf"), -float("inf")):
-        raise SpecError(
-            f"{name} = {value} is outside of [{low:g}, {high:g}]", key=f"parameters.{name}", remedy=f"{name}={entry.default:g}"
-        )
+        raise refused(f"{name} = {value} is outside of [{low:g}, {high:g}]", option="--set", remedy=f"{name}={entry.default:g}")
     return number
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ibsym.errors import SpecError
+from ibsym.errors import Place, SpecError
 from ibsym.spec.model import Spec
-from ibsym.training.failures import DataError, need
+from ibsym.training.failures import DataError, need, refused
 
 need("torch")  # before any module that imports it, so that the error says what to install
 
@@ -73,16 +73,19 @@ def run(
     """
     began = time.monotonic()
     if dtype not in DTYPES:
-        raise SpecError(f"{dtype!r} is no dtype", key="dtype", remedy=" or ".join(DTYPES))
+        raise refused(f"{dtype!r} is no dtype", option="--dtype", remedy=" or ".join(DTYPES))
     if epochs is not None and not 0 < epochs <= 1_000_000:
-        raise SpecError(f"{epochs} epochs", key="--epochs", remedy="a positive number")
+        raise refused(f"{epochs} epochs", option="--epochs", remedy="a positive number")
     if resume and out is None:
         raise DataError("nothing to resume: no folder is named\n  write: -o DIR, the folder of the earlier run")
     if out is not None:
         need("matplotlib", "the plot of the terms")
     choices = sort_out(spec, settings or {})
     images = load(data)
-    binding = bind(spec, images, sizes=choices.sizes, labelled=labelled, seed=seed, dtype=DTYPES[dtype])
+    try:
+        binding = bind(spec, images, sizes=choices.sizes, labelled=labelled, seed=seed, dtype=DTYPES[dtype])
+    except SpecError as error:
+        raise spec.located(error) if error.place.file == Place().file else error from None
     with torch.random.fork_rng(devices=[]), one_thread():
         trainer = Trainer(spec, loss_class, binding, choices, dict(warmup or {}), seed=seed, dtype=dtype, loss=loss)
         total = epochs or default_epochs(trainer.batches.steps)
@@ -157,7 +160,7 @@ class Trainer:
         for name in warmup:
             if name not in self.spec.parameters or name in self.multipliers:
                 rising = ", ".join(p for p in self.spec.parameters if p not in self.multipliers) or "nothing here"
-                raise SpecError(f"{name!r} is no parameter that can rise", key="--warmup", remedy=f"one of {rising}")
+                raise refused(f"{name!r} is no parameter that can rise", option="--warmup", remedy=f"one of {rising}")
         return {name: whole(name, length, option="--warmup") for name, length in warmup.items()}
 
     def warm(self, epoch: int) -> None:

@@ -1,0 +1,133 @@
+"""sum_i e_k(x_i) and sum_k s_k de_k/dx_i in one pass: the body of a loop over the elements of several inputs.
+
+Formulas that read the same inputs share a loop. Value and derivatives are written over common subexpressions, logistic parts
+as :mod:`.calculus` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import sympy
+
+from ibsym.codegen.native.calculus import Stable, derivative
+from ibsym.codegen.native.printing import c_text, double_number
+from ibsym.codegen.native.regions import Elements
+from ibsym.lowering.program import Load, broadcast
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Sums over the same elements; ``weighted`` are the places, among them, of those with a gradient."""
+
+    sums: tuple[Elements, ...]
+    weighted: tuple[int, ...]
+
+    @property
+    def operands(self) -> dict[sympy.Symbol, Load]:
+        found = {s: load for item in self.sums for s, load in item.operands}
+        return {s: found[s] for s in sorted(found, key=str)}
+
+    @property
+    def event(self) -> int:
+        return self.sums[0].event
+
+    def differentiated(self) -> list[sympy.Symbol]:
+        """The operands that get a gradient here."""
+        return [s for s in self.operands if any(s in self.sums[k].formula.free_symbols for k in self.weighted)]
+
+
+def loops(sums: Sequence[Elements], weighted: Iterable[Elements]) -> list[Loop]:
+    """Sums over the same axes that share an input, in one loop each; the order is that of the first."""
+    groups: list[list[Elements]] = []
+    for item in sums:
+        mine = {load for _, load in item.operands}
+        for group in groups:
+            same = group[0].axes == item.axes and group[0].event == item.event
+            if same and mine & {load for other in group for _, load in other.operands}:
+                group.append(item)
+                break
+        else:
+            groups.append([item])
+    heavy = set(weighted)
+    return [Loop(tuple(g), tuple(k for k, item in enumerate(g) if item in heavy)) for g in groups]
+
+
+class Body(NamedTuple):
+    """What happens to one element: statements, what is added to sums and products, gradients by operand."""
+
+    statements: tuple[str, ...]
+    sums: tuple[tuple[str, str], ...]
+    products: tuple[tuple[str, str, str], ...]
+    gradients: tuple[tuple[str, str], ...]
+
+
+def body(loop: Loop) -> Body:
+    """The element's statements. Sums are pairs (number, value); products (number, factor of the logarithm, e)."""
+    stable = Stable()
+    values: list[tuple[int, sympy.Expr]] = []
+    products: list[tuple[int, sympy.Expr, sympy.Expr]] = []
+    for k, item in enumerate(loop.sums):
+        rest, found = stable.value(item.formula)
+        if rest != 0:
+            values.append((k, rest))
+        products += [(k, factor, argument) for argument, factor in found.items()]
+    gradients: list[tuple[sympy.Symbol, sympy.Expr]] = []
+    for symbol in loop.differentiated():
+        parts = [(k, stable.formula(derivative(loop.sums[k].formula, symbol))) for k in loop.weighted]
+        gradients.append((symbol, sympy.Add(*(sympy.Symbol(f"s{k}", real=True) * g for k, g in parts if g != 0))))
+    temporary, written = shared([*(e for _, e in values), *(e for _, e in gradients)])
+    used = set().union(*(e.free_symbols for e in [*written, *(e for _, e in temporary)]), *[set()])
+    statements = logistic(stable, used, {argument for _, _, argument in products})
+    statements += [f"const REAL {s} = {c_text(e)};" for s, e in temporary]
+    numbers = {argument: place for place, argument in enumerate(arguments(stable))}
+    return Body(
+        tuple(statements),
+        tuple((str(k), c_text(e)) for (k, _), e in zip(values, written, strict=False)),
+        tuple((str(k), double_number(factor), f"e{numbers[argument]}") for k, factor, argument in products),
+        tuple((name(s), c_text(e)) for (s, _), e in zip(gradients, written[len(values) :], strict=True)),
+    )
+
+
+def shared(formulas: Sequence[sympy.Expr]) -> tuple[list[tuple[sympy.Symbol, sympy.Expr]], list[sympy.Expr]]:
+    """Common subexpressions, and the formulas over them."""
+    names = sympy.numbered_symbols("t", cls=sympy.Symbol, real=True)
+    temporary, written = sympy.cse(list(formulas), symbols=names, optimizations=None, order="canonical")
+    return temporary, written
+
+
+def arguments(stable: Stable) -> list[sympy.Expr]:
+    """The logistic arguments, each once."""
+    return list(dict.fromkeys(t for _, t in stable.parts.values()))
+
+
+def logistic(stable: Stable, used: set[sympy.Symbol], in_products: set[sympy.Expr]) -> list[str]:
+    """e = exp(-|t|), 1/q and e/q by sign, log q where it is used one by one."""
+    lines: list[str] = []
+    for place, t in enumerate(arguments(stable)):
+        mine = {kind: s for s, (kind, argument) in stable.parts.items() if argument == t and s in used}
+        if not mine and t not in in_products:
+            continue
+        lines.append(f"const REAL a{place} = {c_text(t)}, e{place} = exponential_of_negative(-absolute(a{place}));")
+        if {"toward", "away"} & mine.keys():
+            lines.append(f"const REAL r{place} = 1 / (1 + e{place}), er{place} = e{place} * r{place};")
+        if "toward" in mine:
+            lines.append(f"const REAL {mine['toward']} = a{place} >= 0 ? r{place} : er{place};")
+        if "away" in mine:
+            lines.append(f"const REAL {mine['away']} = a{place} >= 0 ? er{place} : r{place};")
+        if "logq" in mine:
+            lines.append(f"const REAL {mine['logq']} = log_one_plus(e{place});")
+    return lines
+
+
+def name(symbol: sympy.Symbol) -> str:
+    """The input's C name: its symbol without the prefix of values."""
+    return symbol.name.removeprefix("v_")
+
+
+def event_axes(loop: Loop) -> tuple[str, ...]:
+    """The axes of one row's event."""
+    axes = broadcast(load.axes for load in loop.operands.values())
+    return axes[len(axes) - loop.event :]

@@ -1,0 +1,215 @@
+"""E[v] = sum_k c_k E[sum of e_k over the event] + c_0: which terms fuse, as weighted means of a few sums.
+
+The mean over rows and draws is linear, so that a term's value is an affine combination of *sums*: of a formula over every
+element of some inputs, or of class log-probabilities. What is not stays with the tensor expression (:class:`Unfused`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import sympy
+
+from ibsym.codegen.native.calculus import Unfused, own
+from ibsym.lowering.program import (
+    Axes,
+    Elementwise,
+    Load,
+    LogSoftmax,
+    LossProgram,
+    Mean,
+    Node,
+    OverDraws,
+    Pick,
+    Reduce,
+    Ref,
+    Size,
+    Step,
+    broadcast,
+)
+
+
+@dataclass(frozen=True)
+class Elements:
+    """The sum of a formula over every element of its operands, whose last ``event`` axes are one row's."""
+
+    formula: sympy.Expr
+    operands: tuple[tuple[sympy.Symbol, Load], ...]
+    event: int
+
+    @property
+    def axes(self) -> Axes:
+        return broadcast(load.axes for _, load in self.operands)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The sum over rows of log softmax(logits) at a class index."""
+
+    logits: Load
+    index: Load
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The sum over rows and classes of a formula in log softmax(logits), its symbol ``log_p``."""
+
+    formula: sympy.Expr
+    logits: Load
+
+
+LOG_P = sympy.Symbol("log_p", real=True)
+
+Sum = Elements | Picked | Classes
+
+
+@dataclass(frozen=True)
+class Affine:
+    """constant + sum of factors times means over rows; lengths of axes may be in the constant and in factors."""
+
+    constant: sympy.Expr
+    parts: tuple[tuple[sympy.Expr, Sum], ...]
+
+    def scaled(self, factor: sympy.Expr) -> Affine:
+        return Affine(self.constant * factor, tuple((f * factor, s) for f, s in self.parts))
+
+
+def added(parts: Iterable[Affine]) -> Affine:
+    """The sum, equal means added up."""
+    constant: sympy.Expr = sympy.Integer(0)
+    sums: dict[Sum, sympy.Expr] = {}
+    for part in parts:
+        constant += part.constant
+        for factor, item in part.parts:
+            sums[item] = sums.get(item, sympy.Integer(0)) + factor
+    return Affine(constant, tuple((f, s) for s, f in sums.items() if f != 0))
+
+
+def size_of(axes: Axes) -> sympy.Expr:
+    """The number of elements along some axes.
+
+    >>> size_of(("L", "3"))
+    3*size_L
+    """
+    return sympy.Mul(*[sympy.Integer(a) if a.isdigit() else sympy.Symbol(f"size_{a}", positive=True) for a in axes])
+
+
+class Reader:
+    """Reads nodes as affine combinations of sums. ``name`` gives an input the name of its symbol."""
+
+    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str]):
+        self.steps, self.name = steps, name
+
+    def mean(self, node: Node) -> Affine:
+        """The mean of a node over its rows and draws."""
+        match node:
+            case Ref():
+                return self.mean(self.steps[node.index].node)
+            case Mean() | OverDraws(kind="mean"):
+                return self.mean(node.operand)
+            case Load(integer=False):
+                return self._elements(self.symbol(node), {self.symbol(node): node}, 0)
+            case Reduce(kind="sum"):
+                return self._summed(node)
+            case Pick(table=LogSoftmax(operand=Load() as logits), index=Load() as index):
+                return Affine(sympy.Integer(0), ((sympy.Integer(1), Picked(logits, index)),))
+            case Elementwise():
+                return self._combined(node)
+        raise Unfused(type(node).__name__)
+
+    def symbol(self, load: Load) -> sympy.Symbol:
+        return sympy.Symbol(self.name(load), real=True)
+
+    def _elements(self, formula: sympy.Expr, operands: dict[sympy.Symbol, Load], event: int) -> Affine:
+        used = tuple((s, operands[s]) for s in sorted(operands, key=str) if s in formula.free_symbols)
+        if not used:
+            raise Unfused("a formula without operands")
+        axes = broadcast(load.axes for _, load in used)
+        constant, rest = formula.as_independent(*(s for s, _ in used), as_Add=True)
+        number, rest = rest.as_coeff_Mul()
+        item = Elements(rest, used, event)
+        return Affine(constant * size_of(axes[len(axes) - event :]), ((number, item),))
+
+    def _summed(self, node: Reduce) -> Affine:
+        event = len(node.dims)
+        if sorted(node.dims) != list(range(-event, 0)):
+            raise Unfused("a sum over inner axes")
+        operands: dict[sympy.Symbol, Load] = {}
+        tables: dict[sympy.Symbol, Load] = {}
+        formula = self._formula(node.operand, operands, tables)
+        if not tables:
+            return self._elements(formula, operands, event)
+        if operands or len(tables) > 1 or event > 1:
+            raise Unfused("a sum over classes with weights")
+        ((symbol, logits),) = tables.items()
+        return Affine(sympy.Integer(0), ((sympy.Integer(1), Classes(formula.xreplace({symbol: LOG_P}), logits)),))
+
+    def _formula(self, node: Node, operands: dict[sympy.Symbol, Load], tables: dict[sympy.Symbol, Load]) -> sympy.Expr:
+        """The node at one element; what it loads is noted in ``operands``, logits under a softmax in ``tables``."""
+        match node:
+            case Ref():
+                return self._formula(self.steps[node.index].node, operands, tables)
+            case Load(integer=False):
+                operands[self.symbol(node)] = node
+                return self.symbol(node)
+            case LogSoftmax(operand=Load() as logits):
+                symbol = sympy.Symbol(f"log_softmax_{self.name(logits)}", real=True)
+                tables[symbol] = logits
+                return symbol
+            case Elementwise():
+                inner = {name: self._formula(n, operands, tables) for name, n in node.operands}
+                return substituted(own(node.expression), inner)
+        raise Unfused(type(node).__name__)
+
+    def _combined(self, node: Elementwise) -> Affine:
+        """An affine formula of means is one of their sums; a formula of one element is an event of none."""
+        sizes = {name: self._size(n) for name, n in node.operands if isinstance(n, Size)}
+        expression = substituted(own(node.expression), {name: size_of(axes) for name, axes in sizes.items()})
+        others = {n: v for n, v in node.operands if n not in sizes}
+        if all(isinstance(v, Load) for v in others.values()) and others:
+            operands: dict[sympy.Symbol, Load] = {}
+            return self._elements(self._formula(node, operands, {}), operands, 0)
+        symbols = {s.name: s for s in expression.free_symbols if s.name in others}
+        parts = []
+        rest = expression
+        for name, symbol in sorted(symbols.items()):
+            factor = expression.diff(symbol)
+            if factor.free_symbols & set(symbols.values()):
+                raise Unfused("a product of means")
+            parts.append(self.mean(others[name]).scaled(factor))
+            rest = rest.xreplace({symbol: sympy.Integer(0)})
+        return added([Affine(rest, ()), *parts])
+
+    def _size(self, node: Size) -> Axes:
+        axes = node.operand.axes[min(node.dims) :][: len(node.dims)]
+        return axes
+
+
+def substituted(e: sympy.Expr, values: dict[str, sympy.Expr]) -> sympy.Expr:
+    """The formula with its symbols, found by name, replaced."""
+    return e.xreplace({s: values[s.name] for s in e.free_symbols if s.name in values})
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A term's value, or what the model minimises in its place, as far as it fuses."""
+
+    value: Affine | None
+    surrogate: Affine | None
+
+    @property
+    def fused(self) -> bool:
+        return self.value is not None
+
+
+def quantities(program: LossProgram, reader: Reader) -> tuple[Quantity | None, ...]:
+    """For each term what fuses, or None where the tensor expression computes it."""
+    return tuple(_quantity(reader, t.value, t.surrogate) for t in program.terms)
+
+
+def _quantity(reader: Reader, value: Ref, surrogate: Ref | None) -> Quantity | None:
+    try:
+        return Quantity(reader.mean(value), None if surrogate is None else reader.mean(surrogate))
+    except Unfused:
+        return None

@@ -1,0 +1,44 @@
+"""A few thousand pairs of the attack; `make attack` runs the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.attack.bounds import Tally, attack_seed
+from tests.attack.claims import attack_claim
+from tests.attack.run import attack_specs
+
+SEEDS = 20
+
+
+def summed(attempt: Callable[[int], Tally], batch: int, size: int) -> Tally:
+    total = Tally()
+    for seed in range(batch * size, (batch + 1) * size):
+        total += attempt(seed)
+    return total
+
+
+@pytest.mark.parametrize("batch", range(6))
+def test_bounds_hold_in_worlds(batch: int) -> None:
+    tally = summed(attack_seed, batch, SEEDS)
+    assert tally.violations == []
+    assert tally.total > 150
+    assert tally.derivations["<="] + tally.derivations[">="] > 0
+    assert tally.largest < 1e-9
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_proofs_and_refutations_hold(batch: int) -> None:
+    tally = summed(attack_claim, batch, 60)
+    assert tally.violations == []
+    assert tally.claims["proved"] > 20
+    assert tally.claims["refuted"] > 3
+    assert tally.pairs["claims in worlds"] > 300
+
+
+def test_every_spec_holds_in_worlds() -> None:
+    tally = attack_specs(70)
+    assert tally.violations == []
+    assert tally.total > 1000
