@@ -9,13 +9,31 @@ from ibsym.cli.common import NO, Command
 
 @click.command("prove", cls=Command)
 @click.argument("claim")
-@click.option("--given", "premises", multiple=True, metavar="PREMISE", help="A Markov chain, or a linear relation; may be repeated.")
+@click.option(
+    "--given", "premises", multiple=True, metavar="PREMISE", help="A Markov chain, or a linear relation; may be repeated."
+)
 @click.option("--continuous", is_flag=True, help="Differential entropies, which may be negative.")
-@click.option("--axiom", "axioms", multiple=True, type=click.Choice(["zhang-yeung"]), help="A non-Shannon inequality to prove with.")
-@click.option("--time-limit", type=click.FloatRange(min=0.01), default=60.0, show_default=True, help="Seconds; past it the answer is 'undecided: limit'.")
+@click.option(
+    "--axiom", "axioms", multiple=True, type=click.Choice(["zhang-yeung"]), help="A non-Shannon inequality to prove with."
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0.01),
+    default=60.0,
+    show_default=True,
+    help="Seconds; past it the answer is 'undecided: limit'.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
-def prove_command(context: click.Context, claim: str, premises: tuple[str, ...], continuous: bool, axioms: tuple[str, ...], time_limit: float, form: str) -> None:
+def prove_command(
+    context: click.Context,
+    claim: str,
+    premises: tuple[str, ...],
+    continuous: bool,
+    axioms: tuple[str, ...],
+    time_limit: float,
+    form: str,
+) -> None:
     r"""Prove or refute a linear information (in)equality.
 
     A CLAIM relates entropies H(X,Y|Z), informations I(X;Y|Z), I(X;Y;Z), total correlations TC(X;Y;Z) and, with joints by

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import sympy
-
 from ibsym.codegen.documentation import documentation
 from ibsym.codegen.expressions import Code, render, total
 from ibsym.codegen.nodes import Torch
 from ibsym.codegen.templating import Context
 from ibsym.codegen.text import WIDTH, assigned, plain, quoted, tupled
-from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, Limit, LossProgram, Mean, Node, Step, TermValue
+from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, Limit, LossProgram, Step, TermValue
 
 Lines = tuple[str, ...]
 
@@ -119,9 +117,9 @@ def _loss(program: LossProgram, torch: Torch) -> tuple[str, str]:
 
 def _reduced(program: LossProgram, torch: Torch) -> str:
     if program.rows is not None:
-        return "_reduced(per_row, self.reduction)"
+        return "_reduced(per_row, _reduction(self.reduction))"
     size = "1" if program.batch is None else torch.text(program.batch)
-    return f"_reduced(loss, self.reduction, {size})"
+    return f"_reduced(loss, _reduction(self.reduction), {size})"
 
 
 def why_no_rows(program: LossProgram) -> str:
@@ -147,8 +145,12 @@ def _critic(torch: Torch, critic: CriticLoss, limit: Limit | None, any_held: boo
     comment = f"# {plain(critic.comment)}"
     if limit is not None:
         price = f"self.{limit.multiplier} * (self.constraint_value(name, **inputs) - {_budget(limit).at(2)})"
-        return quoted(critic.divergence), (f"{comment}, + {limit.multiplier} (rate - {limit.budget})", f"loss = {loss}", f"return loss + {price}")
-    refuse = (f'_by_name((), inputs, {quoted(critic.divergence)})',) if any_held else ()
+        return quoted(critic.divergence), (
+            f"{comment}, + {limit.multiplier} (rate - {limit.budget})",
+            f"loss = {loss}",
+            f"return loss + {price}",
+        )
+    refuse = (f"_by_name((), inputs, {quoted(critic.divergence)})",) if any_held else ()
     return quoted(critic.divergence), (*refuse, comment, f"return {loss}")
 
 
@@ -161,11 +163,12 @@ def constraints(program: LossProgram) -> Context:
     values, steps = [], []
     for limit in program.limits:
         torch = Torch({i.key: i.name for i in limit.inputs}, limit.steps)
-        read = ("given = _by_name(self.CRITIC_INPUTS[name], inputs, name)", *checked("self.CRITIC_INPUTS[name]", [i.name for i in limit.inputs], "given"))
+        read = (
+            "given = _by_name(self.CRITIC_INPUTS[name], inputs, name)",
+            *checked("self.CRITIC_INPUTS[name]", [i.name for i in limit.inputs], "given"),
+        )
         lines = indented((*read, *statements(torch, limit.steps, limit.inputs[0].name), f"return {torch.text(limit.rate)}"), 12)
         values.append((quoted(limit.divergence), plain(limit.text), lines))
         update = f"self.{limit.multiplier} = _ascended(self.{limit.multiplier}, value, {_budget(limit).text}, step)"
         steps.append((quoted(limit.divergence), (update, "return")))
     return {"values": tuple(values), "steps": tuple(steps)}
-
-

@@ -37,11 +37,21 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
     section("Minimised:", *_minimised(program))
     if program.critics:
         section("A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.")
-    section("Arguments of `forward`" + (", of which a leading S, a Monte-Carlo axis, may be left out:" if _drawn(program.inputs) else ":"), *shapes(program.inputs))
+    section(
+        "Arguments of `forward`"
+        + (", of which a leading S, a Monte-Carlo axis, may be left out:" if _drawn(program.inputs) else ":"),
+        *shapes(program.inputs),
+    )
     for limit in program.limits:
-        section(f"The critic of {limit.divergence} sees its samples through {limit.through}, and {limit.text}; its inputs:", *shapes(limit.inputs))
+        section(
+            f"The critic of {limit.divergence} sees its samples through {limit.through}, and {limit.text}; its inputs:",
+            *shapes(limit.inputs),
+        )
     if program.parameters:
-        section("Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors):", ", ".join(p.name for p in program.parameters))
+        section(
+            "Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors):",
+            ", ".join(p.name for p in program.parameters),
+        )
     section("Reductions: " + _reductions(program))
     if about.notes:
         section("Notes:", about.notes)
@@ -69,7 +79,10 @@ def shapes(inputs: Iterable[Input]) -> list[str]:
     names = max((len(i.name) for i in entries), default=0)
     sizes = [f"({', '.join(i.shape)}{',' if len(i.shape) == 1 else ''})" for i in entries]
     width = max(map(len, sizes), default=0)
-    return [f"{i.name}{' ' * (names - len(i.name))}  {s}{' ' * (width - len(s))}  {meaning(i)}" for i, s in zip(entries, sizes, strict=True)]
+    return [
+        f"{i.name}{' ' * (names - len(i.name))}  {s}{' ' * (width - len(s))}  {meaning(i)}"
+        for i, s in zip(entries, sizes, strict=True)
+    ]
 
 
 def meaning(entry: Input) -> str:

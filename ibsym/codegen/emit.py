@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ibsym.codegen import context
-from ibsym.codegen.templating import Context, folder, render
+from ibsym.codegen.templating import Context, render
 from ibsym.codegen.text import quoted
 from ibsym.lowering.program import LossProgram
 
@@ -60,6 +60,7 @@ def _helpers(program: LossProgram, code: str) -> list[str]:
 
 
 def code_has_method(code: str, name: str) -> bool:
+    """Whether the name is one of the class's own methods."""
     return f"def {name}(self" in code
 
 

@@ -22,7 +22,7 @@ def folder() -> Path:
 
 @cache
 def _environment() -> Environment:
-    return Environment(  # noqa: S701  Python, not HTML
+    return Environment(
         loader=FileSystemLoader([folder(), folder().parent]),
         undefined=StrictUndefined,
         trim_blocks=True,

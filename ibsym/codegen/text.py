@@ -37,7 +37,9 @@ def plain(text: str) -> str:
 def wrapped(text: str, indent: int, hanging: int = 0) -> list[str]:
     """Lines of a docstring, indented."""
     first, rest = " " * indent, " " * (indent + hanging)
-    return textwrap.wrap(plain(text), WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(
+        plain(text), WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def assigned(name: str, expression: str) -> list[str]:

@@ -14,7 +14,7 @@ from fractions import Fraction
 import sympy
 
 from ibsym.errors import EmissionError
-from ibsym.families.functions import EventSum
+from ibsym.families.functions import STRUCTURAL, EventSum
 from ibsym.spec.families import FamilyUse
 from ibsym.spec.spaces import Space
 
@@ -133,7 +133,9 @@ def _register(table: dict, keys: tuple) -> Callable:
 def log_density(law: Law) -> Formula:
     """log r(value), summed over the event."""
     if law.name not in LOG_DENSITIES:
-        raise EmissionError(f"a {law.name} factor has samples and no density, so nothing evaluates it: name an estimator for the term")
+        raise EmissionError(
+            f"a {law.name} factor has samples and no density, so nothing evaluates it: name an estimator for the term"
+        )
     return LOG_DENSITIES[law.name](law)
 
 
@@ -169,4 +171,4 @@ def per_element(formula: Formula) -> tuple[sympy.Expr, sympy.Expr] | None:
     (-1/2, x**2)
     """
     number, rest = formula.expression.as_coeff_Mul()
-    return (number, rest.args[0]) if isinstance(rest, EventSum) else None
+    return (number, rest.args[0]) if isinstance(rest, EventSum) and not rest.args[0].has(*STRUCTURAL) else None

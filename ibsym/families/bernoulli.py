@@ -13,18 +13,26 @@ from ibsym.families.functions import EventSum, logsigmoid, sigmoid
 
 @log_density_of("bernoulli")
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     a = law.parameter("logits")
-    return Formula(EventSum(VALUE * logsigmoid(a) + (1 - VALUE) * logsigmoid(-a)), "sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid")
+    return Formula(
+        EventSum(VALUE * logsigmoid(a) + (1 - VALUE) * logsigmoid(-a)), "sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid"
+    )
 
 
 @entropy_of("bernoulli")
 def entropy(law: Law) -> Formula:
+    """H(r) = -E[log r]."""
     a = law.parameter("logits")
-    return Formula(-EventSum(sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a)), "-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid")
+    return Formula(
+        -EventSum(sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a)),
+        "-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid",
+    )
 
 
 @relative_entropy_of(("bernoulli", "bernoulli"), ("bernoulli", "uniform"))
 def relative_entropy(first: Law, second: Law) -> Formula:
+    """KL(r || r')."""
     a = first.parameter("logits")
     if second.name == "uniform":
         body = sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a) + sympy.log(2)

@@ -10,6 +10,7 @@ from ibsym.families.functions import ClassSum, LogSoftmax, Pick
 
 @log_density_of("categorical")
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     log_r = LogSoftmax(law.parameter("logits"))
     if law.soft:
         return Formula(ClassSum(VALUE * log_r), "sum v log softmax(a)")
@@ -18,12 +19,14 @@ def log_density(law: Law) -> Formula:
 
 @entropy_of("categorical")
 def entropy(law: Law) -> Formula:
+    """H(r) = -E[log r]."""
     log_r = LogSoftmax(law.parameter("logits"))
     return Formula(-ClassSum(sympy.exp(log_r) * log_r), "-sum r log r, r = softmax(a)")
 
 
 @relative_entropy_of(("categorical", "categorical"), ("categorical", "uniform"))
 def relative_entropy(first: Law, second: Law) -> Formula:
+    """KL(r || r')."""
     log_a = LogSoftmax(first.parameter("logits"))
     if second.name == "uniform":
         return Formula(ClassSum(sympy.exp(log_a) * log_a) + sympy.log(CLASSES), "log K + sum r log r, r = softmax(a)")

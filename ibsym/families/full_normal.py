@@ -17,6 +17,7 @@ FULL = "full-normal"
 
 @log_density_of(FULL)
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     root = law.parameter("cholesky")
     white = Solve(root, VALUE - law.parameter("mean"))
     body = HALF * white**2 + sympy.log(Diagonal(root)) + HALF * LOG_TWO_PI
@@ -25,12 +26,14 @@ def log_density(law: Law) -> Formula:
 
 @entropy_of(FULL)
 def entropy(law: Law) -> Formula:
+    """H(r) = -E[log r]."""
     body = sympy.log(Diagonal(law.parameter("cholesky"))) + HALF * (LOG_TWO_PI + 1)
     return Formula(EventSum(body), "sum [log diag C + 1/2 log 2 pi + 1/2]")
 
 
 @relative_entropy_of((FULL, FULL), *((FULL, name) for name in DIAGONAL), *((name, FULL) for name in DIAGONAL))
 def relative_entropy(first: Law, second: Law) -> Formula:
+    """KL(r || r')."""
     shift = _mean(first) - _mean(second)
     if second.name != FULL:
         logvar = moments(second)[1]

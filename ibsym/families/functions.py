@@ -166,7 +166,20 @@ class RowSum(sympy.Function):
     is_real = True
 
 
-STRUCTURAL = (EventSum, ClassSum, LogSumExp, LogSoftmax, Pick, Components, Solve, SolveMatrix, Inverse, Diagonal, Columns, RowSum)
+STRUCTURAL = (
+    EventSum,
+    ClassSum,
+    LogSumExp,
+    LogSoftmax,
+    Pick,
+    Components,
+    Solve,
+    SolveMatrix,
+    Inverse,
+    Diagonal,
+    Columns,
+    RowSum,
+)
 
 
 def softplus(t: sympy.Expr) -> sympy.Expr:

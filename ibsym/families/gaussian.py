@@ -27,17 +27,20 @@ def moments(law: Law) -> tuple[sympy.Expr, sympy.Expr]:
 
 
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     mean, logvar = moments(law)
     quadratic = (VALUE - mean) ** 2 * sympy.exp(-logvar)
     return Formula(-HALF * EventSum(quadratic + logvar + LOG_TWO_PI), "-1/2 sum [(v - mean)^2 / var + log var + log 2 pi]")
 
 
 def entropy(law: Law) -> Formula:
+    """H(r) = -E[log r]."""
     _, logvar = moments(law)
     return Formula(HALF * EventSum(logvar + LOG_TWO_PI + 1), "1/2 sum [log var + log 2 pi + 1]")
 
 
 def relative_entropy(first: Law, second: Law) -> Formula:
+    """KL(r || r')."""
     (mean, logvar), (mean_r, logvar_r) = moments(first), moments(second)
     distance = (mean - mean_r) ** 2 * sympy.exp(-logvar_r)
     ratio = logvar - logvar_r
@@ -48,6 +51,7 @@ def relative_entropy(first: Law, second: Law) -> Formula:
 
 
 def cross_entropy(first: Law, second: Law) -> Formula:
+    """-E[log r'] = H(r) + KL(r || r')."""
     (mean, logvar), (mean_r, logvar_r) = moments(first), moments(second)
     spread = sympy.exp(logvar - logvar_r) + (mean - mean_r) ** 2 * sympy.exp(-logvar_r)
     text = "1/2 sum [(var + (mean - mean')^2) / var' + log var' + log 2 pi]"

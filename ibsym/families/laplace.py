@@ -15,6 +15,7 @@ def scale(law: Law) -> sympy.Expr:
 
 @log_density_of("laplace")
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     b = scale(law)
     body = sympy.Abs(VALUE - law.parameter("mean")) / b + sympy.log(2 * b)
     return Formula(-EventSum(body), "-sum [|v - mean| / b + log 2b]")
@@ -22,11 +23,13 @@ def log_density(law: Law) -> Formula:
 
 @entropy_of("laplace")
 def entropy(law: Law) -> Formula:
+    """H(r) = -E[log r]."""
     return Formula(EventSum(sympy.log(2 * scale(law)) + 1), "sum [log 2b + 1]")
 
 
 @relative_entropy_of(("laplace", "laplace"))
 def relative_entropy(first: Law, second: Law) -> Formula:
+    """KL(r || r')."""
     b, b_r = scale(first), scale(second)
     distance = sympy.Abs(first.parameter("mean") - second.parameter("mean"))
     body = distance / b_r + b / b_r * expm1(-distance / b) + b / b_r - 1 + sympy.log(b_r) - sympy.log(b)

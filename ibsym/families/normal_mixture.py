@@ -11,6 +11,7 @@ from ibsym.families.gaussian import HALF, LOG_TWO_PI
 
 @log_density_of("normal-mixture")
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     mean, logvar = law.parameter("mean"), law.parameter("logvar")
     quadratic = (Components(VALUE) - mean) ** 2 * sympy.exp(-logvar)
     component = -HALF * EventSum(quadratic + logvar + LOG_TWO_PI)

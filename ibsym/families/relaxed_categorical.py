@@ -13,6 +13,7 @@ from ibsym.families.functions import ClassSum, LogSumExp
 
 @log_density_of("relaxed-categorical")
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     a, t = law.parameter("logits"), law.number("temperature")
     log_value = sympy.log(VALUE)
     inside = ClassSum(a - (t + 1) * log_value) - CLASSES * LogSumExp(a - t * log_value)

@@ -21,22 +21,28 @@ def log_volume(law: Law) -> Formula:
 
 @log_density_of("uniform")
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     volume = log_volume(law)
     return Formula(-volume.expression, f"-{volume.text}")
 
 
 @entropy_of("uniform")
 def entropy(law: Law) -> Formula:
+    """H(r) = -E[log r]."""
     return log_volume(law)
 
 
 @relative_entropy_of(*(("uniform", name) for name in ("uniform", "bernoulli", "categorical", "continuous-bernoulli")))
 def relative_entropy(first: Law, second: Law) -> Formula:
+    """KL(r || r')."""
     if second.name == "uniform":
         return Formula(sympy.Integer(0), "0")
     a = second.parameter("logits")
     if second.name == "bernoulli":
-        return Formula(-HALF * EventSum(logsigmoid(a) + logsigmoid(-a) + 2 * sympy.log(2)), "-1/2 sum [log s(a) + log s(-a) + 2 log 2], s the sigmoid")
+        return Formula(
+            -HALF * EventSum(logsigmoid(a) + logsigmoid(-a) + 2 * sympy.log(2)),
+            "-1/2 sum [log s(a) + log s(-a) + 2 log 2], s the sigmoid",
+        )
     if second.name == "categorical":
         return Formula(-ClassSum(LogSoftmax(a)) / CLASSES - sympy.log(CLASSES), "-1/K sum log softmax(a) - log K")
     return Formula(EventSum(unit_cumulant(a) - HALF * a), "sum [A(a) - a/2], A(a) = log (e^a - 1)/a")

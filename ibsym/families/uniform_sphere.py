@@ -11,14 +11,17 @@ LOG_AREA = sympy.log(2) + SIZE / 2 * sympy.log(sympy.pi) - sympy.loggamma(SIZE /
 
 @log_density_of("uniform-sphere")
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     return Formula(-LOG_AREA, "-log area")
 
 
 @entropy_of("uniform-sphere")
 def entropy(law: Law) -> Formula:
+    """H(r) = -E[log r]."""
     return Formula(LOG_AREA, "log area")
 
 
 @relative_entropy_of(("uniform-sphere", "uniform-sphere"))
 def relative_entropy(first: Law, second: Law) -> Formula:
+    """KL(r || r')."""
     return Formula(sympy.Integer(0), "0")

@@ -18,17 +18,22 @@ def log_constant(k: sympy.Symbol) -> sympy.Expr:
 
 @log_density_of(VMF)
 def log_density(law: Law) -> Formula:
+    """log r(v)."""
     k = law.parameter("concentration")
     return Formula(k * EventSum(law.parameter("mean") * VALUE) + log_constant(k), "k <mean, v> + log C(k)")
 
 
 @entropy_of(VMF)
 def entropy(law: Law) -> Formula:
+    """H(r) = -E[log r]."""
     k = law.parameter("concentration")
     return Formula(-k * bessel_ratio(SIZE, k) - log_constant(k), "-k A(k) - log C(k), A(k) = I_(n/2)(k) / I_(n/2-1)(k)")
 
 
 @relative_entropy_of((VMF, "uniform-sphere"))
 def relative_entropy(first: Law, second: Law) -> Formula:
+    """KL(r || r')."""
     k = first.parameter("concentration")
-    return Formula(k * bessel_ratio(SIZE, k) + log_constant(k) + LOG_AREA, "k A(k) + log C(k) + log area, A(k) = I_(n/2)(k) / I_(n/2-1)(k)")
+    return Formula(
+        k * bessel_ratio(SIZE, k) + log_constant(k) + LOG_AREA, "k A(k) + log C(k) + log area, A(k) = I_(n/2)(k) / I_(n/2-1)(k)"
+    )

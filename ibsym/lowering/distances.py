@@ -7,7 +7,21 @@ import sympy
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import EmissionError
 from ibsym.lowering.divergences import arguments
-from ibsym.lowering.program import Directions, Insert, Load, Mean, Node, OffDiagonalMean, Points, Project, QuantileDistance, Reduce, Ref, Size, Sort
+from ibsym.lowering.program import (
+    Directions,
+    Insert,
+    Load,
+    Mean,
+    Node,
+    OffDiagonalMean,
+    Points,
+    Project,
+    QuantileDistance,
+    Reduce,
+    Ref,
+    Size,
+    Sort,
+)
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, plain, refuse
 from ibsym.lowering.translation import elementwise
@@ -30,7 +44,9 @@ def samples(section: Section, item: BoundTerm) -> tuple[Node, Node]:
     sampling = section.sampling
     homes = {v: sampling.part(d.head) for d in second for v in d.of}
     if first.given or any(d.given for d in second):
-        raise EmissionError(f"{item.estimator} of the conditional {item.text} has no samples: take the divergence of the joint densities")
+        raise EmissionError(
+            f"{item.estimator} of the conditional {item.text} has no samples: take the divergence of the joint densities"
+        )
     joint = sampling.part(first.head)
     own = [_coordinates(section, sampling.value(joint, v)) for v in first.of]
     other = [_coordinates(section, sampling.reference(homes[v], v)) for v in first.of]
@@ -57,10 +73,14 @@ def mmd(section: Section, item: BoundTerm) -> Estimated:
     sides = {"aa": (a, a), "bb": (b, b), "ab": (a, b)}
     for name, (left, right) in sides.items():
         distances = Reduce("sum", elementwise((A - B) ** 2, a=Insert(left, -2), b=Insert(right, -3)), (-1,))
-        squared = section.let(f"d_{name}", distances, *(("squared distances, within a, within b and across",) if name == "aa" else ()))
+        squared = section.let(
+            f"d_{name}", distances, *(("squared distances, within a, within b and across",) if name == "aa" else ())
+        )
         squares[name] = squared
     for name, squared in squares.items():
-        kernels[name] = section.let(f"k_{name}", kernel(squared, a, dict(item.options)), *(_comment(item) if name == "aa" else ()))
+        kernels[name] = section.let(
+            f"k_{name}", kernel(squared, a, dict(item.options)), *(_comment(item) if name == "aa" else ())
+        )
     node = elementwise(A + B - 2 * C, a=OffDiagonalMean(kernels["aa"]), b=OffDiagonalMean(kernels["bb"]), c=Mean(kernels["ab"]))
     return Estimated(node, (f"{item.text} by mmd, unbiased: E k(a, a') + E k(b, b') - 2 E k(a, b)",), why=WHY)
 
@@ -97,7 +117,9 @@ def sliced_wasserstein(section: Section, item: BoundTerm) -> Estimated:
     number = int(str(dict(item.options).get("projections", PROJECTIONS)))
     directions = section.let("directions", Directions(item.text, a, number), "unit vectors to project on")
     name = step_of(section, a).removesuffix("_points")
-    left = section.let(f"{name}_sorted", Sort(Project(a, directions)), "projections of either sample, each direction's in order")
+    left = section.let(
+        f"{name}_sorted", Sort(Project(a, directions)), "projections of either sample, each direction's in order"
+    )
     right = section.let(f"{name}_reference_sorted", Sort(Project(b, directions)))
     node = QuantileDistance(left, right)
     comment = f"{item.text} by sliced-wasserstein: mean over {number} directions of the integral of (F^-1 - G^-1)^2"

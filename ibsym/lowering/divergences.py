@@ -81,12 +81,26 @@ DUALS: dict[str, Dual] = {
     "kl": RELATIVE,
     "jensen-shannon": LOGISTIC,
     "reverse-kl": _dual(-sympy.exp(-F), F, Side(sympy.exp(-F), "E[e^-f]"), "-E[e^-f]", "1 - E_P[e^-f] - E_Q[f]", ONE),
-    "pearson": _dual(2 * expm1(F), expm1(2 * F), Side(-2 * sympy.exp(F), "-2 E[e^f]"), "2 E[e^f]", "E_P[2 (e^f - 1)] - E_Q[e^2f - 1]"),
-    "neyman": _dual(-expm1(-2 * F), -2 * expm1(-F), Side(sympy.exp(-2 * F), "E[e^-2f]"), "-E[e^-2f]", "E_P[1 - e^-2f] - E_Q[2 (1 - e^-f)]"),
-    "squared-hellinger": _dual(
-        -expm1(-F / 2), expm1(F / 2), Side(sympy.exp(-F / 2), "E[e^(-f/2)]"), "-E[e^(-f/2)]", "E_P[1 - e^(-f/2)] - E_Q[e^(f/2) - 1]"
+    "pearson": _dual(
+        2 * expm1(F), expm1(2 * F), Side(-2 * sympy.exp(F), "-2 E[e^f]"), "2 E[e^f]", "E_P[2 (e^f - 1)] - E_Q[e^2f - 1]"
     ),
-    "jeffreys": _dual(F - expm1(-F), F + expm1(F), Side(sympy.exp(-F) - F, "E[e^-f - f]"), "E[f - e^-f]", "E_P[f + 1 - e^-f] - E_Q[f + e^f - 1]"),
+    "neyman": _dual(
+        -expm1(-2 * F), -2 * expm1(-F), Side(sympy.exp(-2 * F), "E[e^-2f]"), "-E[e^-2f]", "E_P[1 - e^-2f] - E_Q[2 (1 - e^-f)]"
+    ),
+    "squared-hellinger": _dual(
+        -expm1(-F / 2),
+        expm1(F / 2),
+        Side(sympy.exp(-F / 2), "E[e^(-f/2)]"),
+        "-E[e^(-f/2)]",
+        "E_P[1 - e^(-f/2)] - E_Q[e^(f/2) - 1]",
+    ),
+    "jeffreys": _dual(
+        F - expm1(-F),
+        F + expm1(F),
+        Side(sympy.exp(-F) - F, "E[e^-f - f]"),
+        "E[f - e^-f]",
+        "E_P[f + 1 - e^-f] - E_Q[f + e^f - 1]",
+    ),
 }
 
 

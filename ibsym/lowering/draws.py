@@ -29,7 +29,11 @@ def iwae(section: Section, item: BoundTerm) -> Estimated:
         case _:
             raise refuse(item)
     sampling = section.sampling
-    above = [f for f in sampling.spec.joints[model.head].factors if f in sampling.spec.joints[model.head].ancestral_factors(model.of) and not set(f.of) & set(model.given)]
+    above = [
+        f
+        for f in sampling.spec.joints[model.head].factors
+        if f in sampling.spec.joints[model.head].ancestral_factors(model.of) and not set(f.of) & set(model.given)
+    ]
     latents = [v for f in above for v in f.of if v not in model.of]
     part = _encoder(section, item, joint, model, latents)
     values: dict[str, Node] = {}
@@ -42,7 +46,11 @@ def iwae(section: Section, item: BoundTerm) -> Estimated:
             values[name] = let_at_sample(section, part, density)
             total += weight * sympy.Symbol(name, real=True)
             text.append(f"{'+' if weight > 0 else '-'} log {factor}")
-    weights = section.let(f"log_w_{'_'.join(model.of)}", elementwise(total, **values), f"log weights of the draws: {' '.join(text).removeprefix('+ ')}")
+    weights = section.let(
+        f"log_w_{'_'.join(model.of)}",
+        elementwise(total, **values),
+        f"log weights of the draws: {' '.join(text).removeprefix('+ ')}",
+    )
     over = OverDraws("logmeanexp", weights)
     node: Node = over if sign > 0 else elementwise(-A, a=over)
     rows = sampling.rows(part)
@@ -57,12 +65,19 @@ def _encoder(section: Section, item: BoundTerm, joint: str, model: Density, late
     names = [joint, *(j.name for j in sampling.spec.joints.values() if j.rooted and j.name != model.head)]
     for name in names:
         parts = sampling.parts(name)
-        if len(parts) == 1 and source is not None and sampling.source(parts[0][1]) == source and {*latents, *model.scope} <= set(parts[0][1].variables):
+        if (
+            len(parts) == 1
+            and source is not None
+            and sampling.source(parts[0][1]) == source
+            and {*latents, *model.scope} <= set(parts[0][1].variables)
+        ):
             owners: list[Factor] = [parts[0][1].by_variable[v] for v in latents]
             if all(f.evaluated for f in owners):
                 return parts[0][1]
     write = f"a joint with q({','.join(latents)}|{','.join(model.of)}) on the same source"
-    raise EmissionError(f"iwae of {item.text} needs an encoder of {', '.join(latents) or 'a latent variable'}\n  write: {write}")
+    raise EmissionError(
+        f"iwae of {item.text} needs an encoder of {', '.join(latents) or 'a latent variable'}\n  write: {write}"
+    )
 
 
 def batch_marginal(section: Section, item: BoundTerm) -> Estimated:
@@ -85,12 +100,20 @@ def batch_marginal(section: Section, item: BoundTerm) -> Estimated:
         share: Node = section.let(f"{variable}_share", elementwise(sympy.exp(A), a=log_p), f"share of each class under {first}")
         entropy = elementwise(SHARE * A, share=share, a=log_p)
     else:
-        share = section.let(f"{variable}_share", Frequency(sampling.value(joint, variable), log_q), f"share of each class in the batch of {first}")
+        share = section.let(
+            f"{variable}_share",
+            Frequency(sampling.value(joint, variable), log_q),
+            f"share of each class in the batch of {first}",
+        )
         entropy = elementwise(xlogx(SHARE), share=share)
     a, b = (Reduce("sum", n, (-1,)) for n in (entropy, elementwise(SHARE * A, share=share, a=log_q)))
     node = elementwise(A - B, a=a, b=b) if isinstance(term, RelativeEntropy) else elementwise(-B, b=b)
     formula = "sum_c r_c [log r_c - log m_c]" if isinstance(term, RelativeEntropy) else "-sum_c r_c log m_c"
-    return Estimated(node, (f"{item.text} by batch-marginal: {formula}, r and m the classes' shares in the batches",), why="compares the marginals of two batches")
+    return Estimated(
+        node,
+        (f"{item.text} by batch-marginal: {formula}, r and m the classes' shares in the batches",),
+        why="compares the marginals of two batches",
+    )
 
 
 def _log_marginal(section: Section, density: Density, variable: str) -> Node:

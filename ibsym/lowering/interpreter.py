@@ -89,7 +89,10 @@ def critic_loss(
 ) -> float:
     """What the critic of a divergence minimises, its constraint's price included."""
     loss = next(c for c in program.critics if c.divergence == name)
-    logits = {"critic": np.asarray(critic, dtype=np.float64), "critic_reference": np.asarray(critic_reference, dtype=np.float64)}
+    logits = {
+        "critic": np.asarray(critic, dtype=np.float64),
+        "critic_reference": np.asarray(critic_reference, dtype=np.float64),
+    }
     total = float(_Machine((), {}, {}, logits).node(loss.node))
     numbers = {p.name: p.default for p in program.parameters} | dict(parameters or {})
     for limit in program.limits:
@@ -109,7 +112,13 @@ def constraint_value(program: LossProgram, name: str, inputs: Mapping[str, Array
 class _Machine:
     """Steps evaluated one after the other; a node is an array whose axes are counted from the right."""
 
-    def __init__(self, declared: Sequence[Input], inputs: Mapping[str, Array], directions: Mapping[str, Array], logits: Mapping[str, Array] | None = None):
+    def __init__(
+        self,
+        declared: Sequence[Input],
+        inputs: Mapping[str, Array],
+        directions: Mapping[str, Array],
+        logits: Mapping[str, Array] | None = None,
+    ):
         self.inputs: dict[object, Array] = {}
         for entry in declared:
             array = np.asarray(inputs[entry.name])

@@ -14,7 +14,19 @@ from ibsym.lowering import distances, draws, pairs
 from ibsym.lowering.divergences import with_critic
 from ibsym.lowering.documentation import about
 from ibsym.lowering.naming import TAKEN, check_parameters, input_names, unused
-from ibsym.lowering.program import CriticLoss, Input, Limit, Load, LossProgram, Node, OverDraws, Parameter, Size, Step, TermValue
+from ibsym.lowering.program import (
+    CriticLoss,
+    Input,
+    Limit,
+    Load,
+    LossProgram,
+    Node,
+    OverDraws,
+    Parameter,
+    Size,
+    Step,
+    TermValue,
+)
 from ibsym.lowering.sampling import ROWS, Sampling
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, direct, mean, plain
@@ -66,7 +78,16 @@ def lower(certificate: Certificate) -> LossProgram:
         if estimated.surrogate is not None:
             surrogate = section.step(f"{name}_model", estimated.surrogate, estimated.surrogate_comment)
         terms.append(
-            TermValue(item.text, item.estimator, sign * item.coefficient, value, surrogate, estimated.rows, estimated.why, estimated.note)
+            TermValue(
+                item.text,
+                item.estimator,
+                sign * item.coefficient,
+                value,
+                surrogate,
+                estimated.rows,
+                estimated.why,
+                estimated.note,
+            )
         )
     if not terms:
         raise EmissionError(f"nothing is left to compute: every term of {derivation.objective} is a constant")
@@ -179,7 +200,9 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
     multiplier = constraint.critic.multiplier
     information = f"{derivation.objective} <= {constraint.budget}"
     if len(derivation.constants) or multiplier is None:
-        raise EmissionError(f"the constraint {information} is bounded by {derivation.final}, whose constants are not known: declare a prior for the code")
+        raise EmissionError(
+            f"the constraint {information} is bounded by {derivation.final}, whose constants are not known: declare a prior for the code"
+        )
     section = Section(sampling)
     total: sympy.Expr = sympy.Integer(0)
     means: dict[str, Node] = {}
@@ -191,10 +214,15 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
         node = section.step(name, mean(estimated.value), *estimated.comment)
         total += item.coefficient * sympy.Symbol(f"term{k}", real=True)
         means[f"term{k}"] = node
-    rate = next(iter(means.values())) if len(means) == 1 and total == sympy.Symbol("term0", real=True) else elementwise(total, **means)
+    rate = (
+        next(iter(means.values()))
+        if len(means) == 1 and total == sympy.Symbol("term0", real=True)
+        else elementwise(total, **means)
+    )
     if total.free_symbols - {sympy.Symbol(n, real=True) for n in means}:
         raise EmissionError(f"the constraint {information} has parameters among its weights: write numbers")
     inputs = declare(section.inputs(), sampling.spec.parameters)
     steps = reduced(section.steps, (), None, {i.name for i in inputs})
-    return Limit(constraint.divergence, information, inputs, steps, rate, constraint.budget, multiplier, str(constraint.critic.through))
-
+    return Limit(
+        constraint.divergence, information, inputs, steps, rate, constraint.budget, multiplier, str(constraint.critic.through)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -10,14 +11,12 @@ from ibsym.errors import SpecError
 from ibsym.lowering.program import InputKey
 from ibsym.spec.model import Spec
 
-TAKEN = frozenset(
-    "self cls torch math F Tensor NamedTuple Input Output Loss super float int str len max min sum zip range tuple dict type print isinstance "
-    "loss terms per_row batch rows name value step critic critic_reference reduction False None True and as assert async await break class continue def "
-    "del elif else except finally for from global if import in is lambda nonlocal not or pass raise return try while with yield match case".split()
-)
+MODULE = "torch math F Tensor NamedTuple Input Output Loss super float int str len max min sum zip range tuple dict list type isinstance"
+LOCALS = "self given loss terms per_row rows name value step critic critic_reference reduction inputs"
+TAKEN = frozenset((*keyword.kwlist, *keyword.softkwlist, *re.findall(r"\w+", f"{MODULE} {LOCALS}")))
 """Names that mean something in an emitted module."""
 
-ATTRIBUTES = frozenset("INPUTS CRITICS CRITIC_INPUTS constraint_value directions self super torch".split())
+ATTRIBUTES = frozenset(["INPUTS", "CRITICS", "CRITIC_INPUTS", "constraint_value", "directions", "self", "super", "torch"])
 
 
 LOGITS = ("critic", "critic_reference", "scores")

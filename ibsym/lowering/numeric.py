@@ -60,12 +60,14 @@ def bessel_ratio(n: Array, t: Array) -> Array:
 
 
 def log_gamma(t: Array) -> Array:
+    """log Gamma(t)."""
     from scipy.special import gammaln
 
     return gammaln(t)
 
 
 def xlogx(t: Array) -> Array:
+    """t log t, and 0 at 0."""
     return np.where(t > 0, t * np.log(np.where(t > 0, t, 1.0)), 0.0)
 
 

@@ -44,17 +44,23 @@ class Batch:
     def pairs(self, variable: str) -> Node:
         """log q(z_i|x_j), as a matrix."""
         evaluation = self.evaluation(variable)
-        return self.section.let(f"log_{variable}_pairs", evaluation.node(log_density(evaluation.first)), self._comment(variable))
+        return self.section.let(
+            f"log_{variable}_pairs", evaluation.node(log_density(evaluation.first)), self._comment(variable)
+        )
 
     def coordinates(self, variable: str) -> tuple[Node, int]:
         """log q(z_il|x_j) before the sum over coordinates l, and how many axes those have."""
         evaluation = self.evaluation(variable)
         parted = per_element(log_density(evaluation.first)) if evaluation.event else None
         if parted is None:
-            raise EmissionError(f"the coordinates of {self.joint.by_variable[variable]} do not part, so their total correlation has no estimate")
+            raise EmissionError(
+                f"the coordinates of {self.joint.by_variable[variable]} do not part, so their total correlation has no estimate"
+            )
         number, body = parted
         node = elementwise(number * A, a=evaluation.node(body))
-        return self.section.let(f"log_{variable}_elements", node, f"{self._comment(variable)}, coordinate by coordinate"), evaluation.event
+        return self.section.let(
+            f"log_{variable}_elements", node, f"{self._comment(variable)}, coordinate by coordinate"
+        ), evaluation.event
 
     def _comment(self, variable: str) -> str:
         return f"log {self.joint.by_variable[variable]} of every draw i at the parameters of every row j"
@@ -66,7 +72,9 @@ class Batch:
         if len(names) == 1:
             return parts["part0"]
         total = sum(sympy.Symbol(p, real=True) for p in parts)
-        return self.section.let(f"log_{'_'.join(names)}_pairs", elementwise(total, **parts), "their sum: factors independent given what is observed")
+        return self.section.let(
+            f"log_{'_'.join(names)}_pairs", elementwise(total, **parts), "their sum: factors independent given what is observed"
+        )
 
 
 def mixture(section: Section, item: BoundTerm, name: str, pairs: Node, axes: int = 0) -> Node:
@@ -101,11 +109,15 @@ def minibatch(section: Section, item: BoundTerm) -> Estimated:
             together = mixture(section, item, f"log_{group[0]}", pairs)
             apart = Reduce("sum", mixture(section, item, f"log_{group[0]}_apart", elements, event), over)
             return _estimated(item, elementwise(A - B, a=together, b=apart), f"E[log q(z) - sum_l log q(z_l)], {how}")
-        case TotalCorrelation(joint, groups, ()) | MutualInformation(joint, groups, ()) if all(_drawn(section, joint, g) for g in groups):
+        case TotalCorrelation(joint, groups, ()) | MutualInformation(joint, groups, ()) if all(
+            _drawn(section, joint, g) for g in groups
+        ):
             batch = Batch(section, joint)
             total = _aggregated(batch, item, tuple(v for g in groups for v in g))
             values = {f"part{k}": _aggregated(batch, item, g) for k, g in enumerate(groups)}
-            return _estimated(item, elementwise(A - _sum(values), a=total, **values), f"E[log of the joint - sum log of the marginals], {how}")
+            return _estimated(
+                item, elementwise(A - _sum(values), a=total, **values), f"E[log of the joint - sum log of the marginals], {how}"
+            )
         case MutualInformation(joint, groups, ()):
             batch, variable, _ = _conditional(section, item, joint, groups)
             own = let_at_sample(section, batch.joint, Density(joint, (variable,), batch.joint.by_variable[variable].given))
@@ -139,11 +151,13 @@ def _estimated(item: BoundTerm, node: Node, formula: str) -> Estimated:
     return Estimated(mean(node), (f"{item.text} by {item.estimator}: {formula}",), why=WHY)
 
 
-def _conditional(section: Section, item: BoundTerm, joint: str, groups: tuple[tuple[str, ...], ...]) -> tuple[Batch, str, Factor]:
+def _conditional(
+    section: Section, item: BoundTerm, joint: str, groups: tuple[tuple[str, ...], ...]
+) -> tuple[Batch, str, Factor]:
     """The variable of one group whose factor is its conditional given the other group."""
     batch = Batch(section, joint)
     if len(groups) == 2:
-        for (other, mine) in (groups, groups[::-1]):
+        for other, mine in (groups, groups[::-1]):
             factor = batch.joint.by_variable[mine[0]]
             if len(mine) == 1 and factor.family is not None and factor.evaluated and _given(batch.joint, factor, other):
                 return batch, mine[0], factor

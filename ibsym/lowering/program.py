@@ -45,6 +45,7 @@ def broadcast(shapes: Iterable[Axes]) -> Axes:
 
 
 def without(axes: Axes, dims: Iterable[int]) -> Axes:
+    """The axes that a reduction leaves."""
     gone = {d % len(axes) for d in dims}
     return tuple(a for k, a in enumerate(axes) if k not in gone)
 
@@ -354,6 +355,8 @@ class Input:
 
 @dataclass(frozen=True)
 class Parameter:
+    """A run-time scalar."""
+
     name: str
     default: float
 

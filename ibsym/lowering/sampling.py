@@ -57,10 +57,10 @@ class Sampling:
 
     def declared(self, density: Density) -> Factor:
         """The factor that a density is."""
+        of, given = frozenset(density.of), frozenset(density.given)
         for factor in self.spec.joints[density.head].factors:
-            if frozenset(factor.of) == frozenset(density.of) and frozenset(factor.given) == frozenset(density.given):
-                if factor.family is not None:
-                    return factor
+            if (frozenset(factor.of), frozenset(factor.given)) == (of, given) and factor.family is not None:
+                return factor
         raise EmissionError(f"{density} is no declared factor, so nothing evaluates it")
 
     def own(self, joint: Joint, variable: str) -> Factor:

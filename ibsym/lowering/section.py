@@ -40,7 +40,9 @@ class Section:
         for step in self.steps:
             new = [load for load in loads(step.node) if load.key not in found]
             first = {(load.key.of, load.key.joint): k for k, load in reversed(list(enumerate(new)))}
-            new.sort(key=lambda load: (load.key.role not in VALUES, first[load.key.of, load.key.joint], ROLES.index(load.key.role)))
+            new.sort(
+                key=lambda load: (load.key.role not in VALUES, first[load.key.of, load.key.joint], ROLES.index(load.key.role))
+            )
             found.update((load.key, load) for load in new)
         return list(found.values())
 
@@ -63,7 +65,14 @@ class Evaluation:
     ``second`` is the other law of a pair. ``change`` wraps what a symbol loads, to set up all pairs of a batch.
     """
 
-    def __init__(self, sampling: Sampling, joint: Joint, first: Factor, second: Factor | None = None, change: Callable[[bool, Load], Node] | None = None):
+    def __init__(
+        self,
+        sampling: Sampling,
+        joint: Joint,
+        first: Factor,
+        second: Factor | None = None,
+        change: Callable[[bool, Load], Node] | None = None,
+    ):
         self.sampling, self.joint = sampling, joint
         self.first = sampling.law(first, joint)
         self.second = sampling.law(second, joint, "_r") if second is not None else None
@@ -102,7 +111,9 @@ class Evaluation:
             node = self.operands[symbol]()
             if node.axes[-axes:] == dims:
                 return Size(node, tuple(range(-axes, 0)))
-        raise EmissionError(f"nothing tells the size of {self.variable}: write it as a number, variables.{self.variable} = \"{self.space.kind}[10]\"")
+        raise EmissionError(
+            f'nothing tells the size of {self.variable}: write it as a number, variables.{self.variable} = "{self.space.kind}[10]"'
+        )
 
 
 def laws(evaluation: Evaluation) -> tuple[Law, Law]:

@@ -42,13 +42,25 @@ def direct(section: Section, term: Term, estimator: str) -> Estimated:
     sampling = section.sampling
     match term:
         case RelativeEntropy(first, second):
-            return _averaged(sampling, first.head, str(term), estimator, _divergence(section, first, second, estimator == "closed-form"))
+            return _averaged(
+                sampling, first.head, str(term), estimator, _divergence(section, first, second, estimator == "closed-form")
+            )
         case ExpectedLog(joint, second):
-            return _averaged(sampling, joint, str(term), estimator, _expected_log(sampling, second, estimator == "closed-form", 1))
+            return _averaged(
+                sampling, joint, str(term), estimator, _expected_log(sampling, second, estimator == "closed-form", 1)
+            )
         case CrossEntropy(first, second):
-            return _averaged(sampling, first.head, str(term), estimator, _expected_log(sampling, second, estimator == "closed-form", -1))
+            return _averaged(
+                sampling, first.head, str(term), estimator, _expected_log(sampling, second, estimator == "closed-form", -1)
+            )
         case Entropy(joint, of, given):
-            return _averaged(sampling, joint, str(term), estimator, _expected_log(sampling, (Density(joint, of, given),), estimator == "closed-form", -1))
+            return _averaged(
+                sampling,
+                joint,
+                str(term),
+                estimator,
+                _expected_log(sampling, (Density(joint, of, given),), estimator == "closed-form", -1),
+            )
     raise EmissionError(f"{term} cannot be computed as it stands: name an estimator for it")
 
 
@@ -60,7 +72,9 @@ def _averaged(sampling: Sampling, joint: str, text: str, estimator: str, value: 
         node, formula = value(parts[0][1])
         rows = sampling.rows(parts[0][1])
         per_row = rows in node.axes
-        return Estimated(node, (f"{text} {how}: {formula.text}",), rows=rows if per_row else None, why="" if per_row else "has no rows")
+        return Estimated(
+            node, (f"{text} {how}: {formula.text}",), rows=rows if per_row else None, why="" if per_row else "has no rows"
+        )
     total: sympy.Expr = sympy.Integer(0)
     means: dict[str, Node] = {}
     for k, (weight, part) in enumerate(parts):
@@ -117,7 +131,9 @@ def _expected_log(sampling: Sampling, second: tuple[Density, ...], closed: bool,
         values: dict[str, Node] = {}
         texts = []
         for k, density in enumerate(second):
-            factor_sign, (node, formula) = _closed(sampling, part, density) if closed else (1, at_sample(sampling, part, density))
+            factor_sign, (node, formula) = (
+                _closed(sampling, part, density) if closed else (1, at_sample(sampling, part, density))
+            )
             total += sign * factor_sign * sympy.Symbol(f"log{k}", real=True)
             values[f"log{k}"] = node
             texts.append(formula.text if sign * factor_sign > 0 else f"-({formula.text})")

@@ -57,7 +57,11 @@ class Spherical:
         x0 = (1 - b) / (1 + b)
         c = kappa * x0 + (n - 1) * torch.log1p(-(x0**2))
         half = torch.tensor((n - 1) / 2, dtype=kappa.dtype)
-        beta, found, open_places = td.Beta(half, half, validate_args=False), x0.clone(), torch.ones_like(kappa, dtype=torch.bool)
+        beta, found, open_places = (
+            td.Beta(half, half, validate_args=False),
+            x0.clone(),
+            torch.ones_like(kappa, dtype=torch.bool),
+        )
         for _ in range(100):
             if not open_places.any():
                 break
@@ -163,7 +167,10 @@ def draw(family: FamilyUse, kind: str, event: int, source: Law, mode: Mode, copi
         return as_value(typical(family, kind, source), kind, event)
     relax = family.option("relax") if mode == "relaxed" else None
     if relax in (None, "none"):
-        return as_value(source.rsample(shape) if source.has_rsample else source.sample(shape), kind, event)
+        code = source.rsample(shape) if source.has_rsample else source.sample(shape)
+        if family.name == "relaxed-categorical":  # single precision underflows, and log 0 is no number
+            code = code.clamp_min(1e-20)
+        return as_value(code, kind, event)
     base = source.base_dist if isinstance(source, td.Independent) else source
     logits, temperature = base.logits.expand(*shape, *base.logits.shape), torch.tensor(number(family, "temperature"))  # type: ignore[union-attr]
     soft = logits.softmax(-1) if kind == "categorical" else logits.sigmoid()

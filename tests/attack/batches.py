@@ -252,7 +252,11 @@ class FiniteBatch(Batch):
         """The two distributions that a divergence compares."""
         match term:
             case MutualInformation(joint, (a, b), given):
-                p = self.grid(self.joint(joint), (given, a, b)) if given else self.grid(self.margin(self.joint(joint), (*a, *b)), ((), a, b))
+                p = (
+                    self.grid(self.joint(joint), (given, a, b))
+                    if given
+                    else self.grid(self.margin(self.joint(joint), (*a, *b)), ((), a, b))
+                )
                 base = p.sum(axis=(2, 3), keepdims=True)
                 q = np.where(base > 0, p.sum(axis=3, keepdims=True) * p.sum(axis=2, keepdims=True) / base, 0.0)
             case RelativeEntropy(first, second) | JensenShannon(first, second) | FDivergence(_, first, second):
@@ -296,7 +300,9 @@ class FiniteBatch(Batch):
                 conditional = np.where(pa[:, :, None] > 0, law / pa[:, :, None], 1.0)
                 own = np.where(law > 0, law * np.log(conditional), 0.0).sum(axis=(1, 2))
                 if name == "club":
-                    return own - np.where(pa[:, :, None] * pb[:, None, :] > 0, pa[:, :, None] * pb[:, None, :] * np.log(conditional), 0.0).sum(axis=(1, 2))
+                    return own - np.where(
+                        pa[:, :, None] * pb[:, None, :] > 0, pa[:, :, None] * pb[:, None, :] * np.log(conditional), 0.0
+                    ).sum(axis=(1, 2))
                 mean = np.log((conditional[:, :, None, :] + conditional[:, None, :, :]) / 2)
                 weight = pa[:, :, None, None] * pa[:, None, :, None] * pb[:, None, None, :]
                 return own - np.where(weight > 0, weight * mean, 0.0).sum(axis=(1, 2, 3))
@@ -357,7 +363,9 @@ class GaussianBatch(Batch):
             n, m = (sum(self.dims[v] for v in names) for names in (factor.of, factor.given))
             root = rng.normal(size=(size, n, n))
             spread = rng.uniform(0.05, 1.0, (size, n)) * 10.0 ** -rng.choice([0, 0, 0, 2], size)[:, None]
-            noise = (root @ root.transpose(0, 2, 1) + spread[:, :, None] * np.eye(n)) * (unit**2 * np.exp(rng.uniform(-2, 1, size)))[:, None, None]
+            noise = (root @ root.transpose(0, 2, 1) + spread[:, :, None] * np.eye(n)) * (
+                unit**2 * np.exp(rng.uniform(-2, 1, size))
+            )[:, None, None]
             weights = rng.normal(size=(size, n, m)) * (rng.random((size, n, m)) < 0.85)
             self.laws[factor.text] = weights, unit[:, None] * rng.normal(size=(size, n)), noise
 

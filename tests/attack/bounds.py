@@ -67,7 +67,9 @@ def stages(derivation: Derivation) -> Iterator[Stage]:
 
     def at_best(expression: Expression) -> Expression:
         """Loose estimates at the value of what they estimate."""
-        return Expression.of(*((w.coefficient, w.term.term if isinstance(w.term, Estimate) and w.term in loose else w.term) for w in expression))
+        return Expression.of(
+            *((w.coefficient, w.term.term if isinstance(w.term, Estimate) and w.term in loose else w.term) for w in expression)
+        )
 
     for number, s in enumerate(derivation.steps, 1):
         if s.relation is not Relation.APPROX:
@@ -97,10 +99,16 @@ def judge(batch: Batch, kind: str, found: list[Stage], tally: Tally, about: str)
             # Infinite on one side: the inequality must hold all the same where both sides are defined.
             wrong = (difference < -TOLERANCE * scale) & ~np.isnan(low) & ~np.isnan(high)
         tally.largest = max(tally.largest, float(error.max(initial=0.0)))
-        for what, bad in (("difference and gap disagree", error > TOLERANCE), ("negative gap", least < -TOLERANCE), ("wrong side", wrong)):
+        for what, bad in (
+            ("difference and gap disagree", error > TOLERANCE),
+            ("negative gap", least < -TOLERANCE),
+            ("wrong side", wrong),
+        ):
             if bad.any():
                 world = int(np.flatnonzero(bad)[0])
-                tally.violations.append(f"{about}: {stage.name}: {what} in {kind} world {world}: {stage.before} {stage.relation} {stage.after}")
+                tally.violations.append(
+                    f"{about}: {stage.name}: {what} in {kind} world {world}: {stage.before} {stage.relation} {stage.after}"
+                )
         if stage.name == "the bound":
             tally.pairs[kind] += int(defined.sum())
             tally.pairs["infinite or undefined"] += int((~defined).sum())

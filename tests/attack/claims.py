@@ -342,7 +342,9 @@ def attack_several(seed: int) -> Tally:
         return Quantity("H", (of,), given, first)
 
     true = rng.random() < 0.5
-    terms = [(rng.randint(1, 2) if true else rng.choice((-2, -1, 1, 1, 2)), quantity(not true)) for _ in range(rng.randint(1, 3))]
+    terms = [
+        (rng.randint(1, 2) if true else rng.choice((-2, -1, 1, 1, 2)), quantity(not true)) for _ in range(rng.randint(1, 3))
+    ]
     if true and rng.random() < 0.7:
         terms = [(c * x, r) for c, q in terms for x, r in _expanded(q)]
         rng.shuffle(terms)
@@ -399,7 +401,9 @@ def check_counterexample(
     """The tables again, in rationals and with sixty digits: premises hold, the claim does not."""
     names = "".join(found.variables).upper()
     tables = {j: {k: p for k, p in t.items() if p} for j, t in found.tables.items()}
-    problems = [f"the table of {j} sums to {sum(t.values())}" for j, t in tables.items() if sum(t.values()) != 1 or min(t.values()) < 0]
+    problems = [
+        f"the table of {j} sums to {sum(t.values())}" for j, t in tables.items() if sum(t.values()) != 1 or min(t.values()) < 0
+    ]
 
     def margin(joint: str, of: str) -> dict[tuple[int, ...], Fraction]:
         places = [names.index(v) for v in sorted(of)]
@@ -423,7 +427,9 @@ def check_counterexample(
             if q.model:
                 of = q.groups[0] + q.given
                 sides = [(-1, q.model)] + ([(1, joint)] if q.kind == "KL" else [])
-                total += c * sum(x * (mean_log(joint, r, of) - (mean_log(joint, r, q.given) if q.given else 0)) for x, r in sides)
+                total += c * sum(
+                    x * (mean_log(joint, r, of) - (mean_log(joint, r, q.given) if q.given else 0)) for x, r in sides
+                )
             else:
                 total -= sum((c * x * mean_log(joint, joint, s) for s, x in q.entropies().items()), mpmath.mpf(0))
         return total

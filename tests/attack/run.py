@@ -1,6 +1,6 @@
 """The attack on derivations and on the prover: random specs and claims, random worlds, counts at the end; exit status 1 on a violation.
 
-    python -m tests.attack.run --pairs 100000
+python -m tests.attack.run --pairs 100000
 """
 
 from __future__ import annotations

@@ -52,7 +52,10 @@ def random_case(seed: int) -> Case:
     if rng.random() < 0.85:
         parts = _chosen(base, rng, sense == "minimize", asked)
     else:
-        parts = [rng.choice(["+ ", "- "]) + rng.choice(POSITIVE + NEGATIVE + UNKNOWN) + str(random_term(base, rng, linear=False)) for _ in range(2)]
+        parts = [
+            rng.choice(["+ ", "- "]) + rng.choice(POSITIVE + NEGATIVE + UNKNOWN) + str(random_term(base, rng, linear=False))
+            for _ in range(2)
+        ]
     if rng.random() < 0.05:
         kept = str(_marginal_divergence(base, rng))
         asked.setdefault(kept, rng.choice(("density-ratio", "mmd", "dv", "nwj")))

@@ -82,7 +82,10 @@ def tensor(spec, entry, shape, known, generator, dtype):
         real = torch.sigmoid(real)
     elif kind == "categorical":
         real = real.softmax(-1)
-    elif kind == "sphere" or entry.role == "mean" and any(f"{entry.of}" == f.text and f.family.name == "von-mises-fisher" for f in spec.factors.values() if f.family):
+    elif kind == "sphere" or (
+        entry.role == "mean"
+        and any(f"{entry.of}" == f.text and f.family.name == "von-mises-fisher" for f in spec.factors.values() if f.family)
+    ):
         real = real / real.norm(dim=-1, keepdim=True)
     if entry.role in ("scale", "concentration"):
         real = real.abs() + 0.3

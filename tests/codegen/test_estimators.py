@@ -50,7 +50,12 @@ def agree(made, inputs, expected, text, **settings):
 # ------------------------------------------------------------------------------------------------ critics
 
 KL = "KL(data(x)||p(x))"
-GAME = {**IMPLICIT, "joints": {"p": "p(z) p(x|z)"}, "families": {"p(z)": "standard-normal", "p(x|z)": "implicit"}, "objective": f"minimize {KL}"}
+GAME = {
+    **IMPLICIT,
+    "joints": {"p": "p(z) p(x|z)"},
+    "families": {"p(z)": "standard-normal", "p(x|z)": "implicit"},
+    "objective": f"minimize {KL}",
+}
 VALUES = {
     "density-ratio": lambda f, g: f.mean(),
     "nwj": lambda f, g: 1 + f.mean() - g.exp().mean(),
@@ -82,7 +87,11 @@ def test_relative_entropy_by_a_critic(build, estimator, model):
     torch.testing.assert_close(output.loss, expected, **EXACT)
     torch.testing.assert_close(made.loss().critic_loss(KL, f, g), CRITICS[estimator](f, g), **EXACT)
     assert made.module.Loss.CRITICS == (KL,)
-    wanted = {"x_critic"} if estimator == "density-ratio" and model in ("value", "saturating") else {"x_critic", "x_critic_reference"}
+    wanted = (
+        {"x_critic"}
+        if estimator == "density-ratio" and model in ("value", "saturating")
+        else {"x_critic", "x_critic_reference"}
+    )
     assert set(inputs) == wanted
 
 
@@ -157,7 +166,9 @@ def test_a_dual_at_the_best_critic_is_the_divergence(build, generator):
     assert float(critic) == pytest.approx(-divergence, rel=1e-12)
     if generator == "jensen-shannon":
         middle = (p + q) / 2
-        assert divergence == pytest.approx(sum(a * np.log(a / m) + b * np.log(b / m) for a, b, m in zip(p, q, middle, strict=True)) / 2)
+        assert divergence == pytest.approx(
+            sum(a * np.log(a / m) + b * np.log(b / m) for a, b, m in zip(p, q, middle, strict=True)) / 2
+        )
 
 
 @pytest.mark.parametrize("generator", DECLARED)
@@ -168,7 +179,8 @@ def test_the_duals_model_side(build, generator):
     inputs = made.inputs()
     f, g = (t.clone().requires_grad_() for t in inputs.values())
     up, down = torch.autograd.grad(made.loss()(x_z_critic=f, x_z_critic_reference=g).loss, (f, g))
-    assert (up > 0).all() and (down < 0).all()
+    assert (up > 0).all()
+    assert (down < 0).all()
 
 
 def test_a_total_correlation_and_an_information_by_a_critic(build):
@@ -180,7 +192,7 @@ def test_a_total_correlation_and_an_information_by_a_critic(build):
         families={"q(z1|x)": "diagonal-normal", "q(z2|x)": "diagonal-normal", "p(x|z1)": "isotropic-normal"},
         estimators={text: {"estimator": "density-ratio", "model": "value"}},
     )
-    assert made.module.Loss.CRITICS == (text,)
+    assert (text,) == made.module.Loss.CRITICS
     assert [i.joint for i in made.module.Loss.INPUTS if i.of == text] == ["q"]
     assert made.loss(reduction="none")(**made.inputs()).loss.shape == (5,) or made.program.rows == "B"
 
@@ -195,16 +207,26 @@ def kernels(a, b, square, kernel, scales=(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)):
     for i in range(len(a)):
         for j in range(len(b)):
             d = ((a[i] - b[j]) ** 2).sum()
-            total[i, j] = torch.exp(-d / (2 * square)) if kernel == "rbf" else sum(2 * square * s / (2 * square * s + d) for s in scales)
+            total[i, j] = (
+                torch.exp(-d / (2 * square)) if kernel == "rbf" else sum(2 * square * s / (2 * square * s + d) for s in scales)
+            )
     return total
 
 
 @pytest.mark.parametrize("draws", [2, None])
 @pytest.mark.parametrize(
-    "options", [{}, {"bandwidth": 0.7}, {"kernel": "inverse-multiquadratic"}, {"kernel": "inverse-multiquadratic", "scales": [0.5, 3.0], "bandwidth": 1.5}]
+    "options",
+    [
+        {},
+        {"bandwidth": 0.7},
+        {"kernel": "inverse-multiquadratic"},
+        {"kernel": "inverse-multiquadratic", "scales": [0.5, 3.0], "bandwidth": 1.5},
+    ],
 )
 def test_mmd(build, draws, options):
-    made = build(**BASE, objective=f"minimize {AGGREGATED} - I_q(Z;X)", estimators={AGGREGATED: {"estimator": "mmd", **options}})
+    made = build(
+        **BASE, objective=f"minimize {AGGREGATED} - I_q(Z;X)", estimators={AGGREGATED: {"estimator": "mmd", **options}}
+    )
     inputs = made.inputs(draws)
     a, b = inputs["z"].reshape(-1, inputs["z"].shape[-1]), inputs["z_reference"]
     square = options["bandwidth"] ** 2 if "bandwidth" in options else a.shape[-1]
@@ -223,7 +245,11 @@ def test_mmd_needs_two_rows(build):
 @pytest.mark.parametrize("rows", [5, 7])
 def test_sliced_wasserstein(build, rows):
     """Each projection's quantile functions, compared at a fine grid that contains every jump."""
-    made = build(**BASE, objective=f"minimize {AGGREGATED} - I_q(Z;X)", estimators={AGGREGATED: {"estimator": "sliced-wasserstein", "projections": 6}})
+    made = build(
+        **BASE,
+        objective=f"minimize {AGGREGATED} - I_q(Z;X)",
+        estimators={AGGREGATED: {"estimator": "sliced-wasserstein", "projections": 6}},
+    )
     inputs = made.inputs(None, sizes={"B": 5, "B_p": rows})
     directions = torch.randn(inputs["z"].shape[-1], 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     directions /= directions.norm(dim=0)
@@ -246,7 +272,10 @@ def pairs(inputs):
     """log q(z_i|x_j), one draw an entry of a list."""
     z, mean, std = inputs["z"], inputs["z_mean"], (0.5 * inputs["z_logvar"]).exp()
     z = z if z.dim() == 3 else z[None]
-    return [torch.stack([torch.stack([N(mean[j], std[j]).log_prob(z[s, i]) for j in range(len(mean))]) for i in range(z.shape[1])]) for s in range(len(z))]
+    return [
+        torch.stack([torch.stack([N(mean[j], std[j]).log_prob(z[s, i]) for j in range(len(mean))]) for i in range(z.shape[1])])
+        for s in range(len(z))
+    ]
 
 
 def mixture_weights(rows, total):
@@ -339,7 +368,11 @@ def test_iwae(build):
     made = build(**BASE, objective="maximize E_q[log p(x)]", estimators={"E_q[log p(x)]": "iwae"})
     inputs = made.inputs(4)
     posterior = N(inputs["z_mean"], (0.5 * inputs["z_logvar"]).exp())
-    log_w = N(inputs["x_mean"], 1.0).log_prob(inputs["x"]).sum(-1) + N(0.0, 1.0).log_prob(inputs["z"]).sum(-1) - posterior.log_prob(inputs["z"]).sum(-1)
+    log_w = (
+        N(inputs["x_mean"], 1.0).log_prob(inputs["x"]).sum(-1)
+        + N(0.0, 1.0).log_prob(inputs["z"]).sum(-1)
+        - posterior.log_prob(inputs["z"]).sum(-1)
+    )
     bound = (log_w.exp().mean(0)).log()
     output = agree(made, inputs, bound.mean(), "E_q[log p(x)]")
     torch.testing.assert_close(output.loss, -bound.mean(), **EXACT)
@@ -352,7 +385,12 @@ def test_batch_marginal_of_two_learned_marginals(build):
         "objective": "minimize KL(q(c)||r(c)) - I_q(C;X)",
         "variables": {"x": "real[D]", "c": "categorical[K]", "y": "real[E]"},
         "joints": {"q": "data(x) q(c|x)", "r": "other(y) r(c|y)", "p": "p(x|c)"},
-        "families": {"other(y)": "empirical", "q(c|x)": {"family": "categorical", "relax": "concrete"}, "r(c|y)": "categorical", "p(x|c)": "isotropic-normal"},
+        "families": {
+            "other(y)": "empirical",
+            "q(c|x)": {"family": "categorical", "relax": "concrete"},
+            "r(c|y)": "categorical",
+            "p(x|c)": "isotropic-normal",
+        },
         "estimators": {"KL(q(c)||r(c))": "batch-marginal"},
     }
     made = build(**keys)

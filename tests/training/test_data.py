@@ -6,12 +6,12 @@ import struct
 import numpy as np
 import pytest
 import torch
-from tests.training.helpers import digits
 
 import ibsym
 from ibsym.training import DataError
 from ibsym.training.binding import Batches, bind
 from ibsym.training.data import load
+from tests.training.helpers import digits
 
 
 def idx(path, array, compress=False):
@@ -27,7 +27,14 @@ def pair(folder, stem, number, rng, side=6, suffix=""):
 
 def spec(variables, joints, families, objective="minimize I_q(X;Z)", **more):
     joints = {"p": "p(z)"} | joints
-    return ibsym.Spec(name="s", objective=objective, variables=variables, joints=joints, families={"p(z)": "standard-normal"} | families, **more)
+    return ibsym.Spec(
+        name="s",
+        objective=objective,
+        variables=variables,
+        joints=joints,
+        families={"p(z)": "standard-normal"} | families,
+        **more,
+    )
 
 
 def bound(found, **options):
@@ -43,7 +50,7 @@ def test_the_split_is_fixed_and_even():
     images = digits()
     assert (len(images.train), len(images.held_out), images.classes) == (1438, 359, 10)
     assert np.bincount(images.held_out.labels).min() >= 34
-    assert 0 <= images.train.images.min() and images.train.images.max() <= 1
+    assert images.train.images.min() >= 0 and images.train.images.max() <= 1
 
 
 def test_a_folder_of_one_pair_is_split(tmp_path):

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
-from tests.training.helpers import numbers
 
 import ibsym
 from ibsym.lowering import lower
+from ibsym.training.binding import bind
 from ibsym.training.oracles import agree
+from ibsym.training.system import Draws
 from ibsym.training.train import run
+from tests.training.helpers import digits, numbers
 
 VARIABLES = {"x": "binary[D]", "z": "real[L]"}
 JOINTS = {"q": "data(x) q(z|x)", "p": "p(z) p(x|z)"}
@@ -19,7 +21,9 @@ TWO = "minimize KL(q(z|x)||p(z)) + KL(q(z,w)||q(z)q(w)) - I_q(Z,W;X)"
 def spec(objective=BOUND, variables=None, joints=None, families=None, **more):
     joints = JOINTS | (joints or {})
     used = {k: v for k, v in (FAMILIES | (families or {})).items() if any(k in j for j in joints.values())}
-    return ibsym.Spec(name="s", objective=objective, variables=VARIABLES | (variables or {}), joints=joints, families=used, **more)
+    return ibsym.Spec(
+        name="s", objective=objective, variables=VARIABLES | (variables or {}), joints=joints, families=used, **more
+    )
 
 
 CASES = {
@@ -29,7 +33,8 @@ CASES = {
     "images in [0, 1]": spec(variables={"x": "unit[D]"}, families={"p(x|z)": "continuous-bernoulli"}),
     "relaxed classes": spec(variables={"z": "unit[L]"}, families={"q(z|x)": "relaxed-categorical", "p(z)": "uniform"}),
     "bits, straight through": spec(
-        variables={"z": "binary[L]"}, families={"q(z|x)": {"family": "bernoulli", "relax": "straight-through"}, "p(z)": "uniform"}
+        variables={"z": "binary[L]"},
+        families={"q(z|x)": {"family": "bernoulli", "relax": "straight-through"}, "p(z)": "uniform"},
     ),
     "a code without noise": spec(LATENT, families={"q(z|x)": "deterministic"}, estimators={"KL(q(z)||p(z))": "mmd"}),
     "sliced": spec(LATENT, estimators={"KL(q(z)||p(z))": "sliced-wasserstein"}),
@@ -71,11 +76,6 @@ def test_product_parts_are_independent_draws():
     case = CASES["a product's parts drawn apart"]
     result = run(case, ibsym.compile(case), epochs=1, settings={"hidden": 16})
     players, name = result.players, next(iter(result.players.loss.CRITICS))
-    from ibsym.training.system import Draws
-    from tests.training.helpers import digits
-
-    from ibsym.training.binding import bind
-
     rows = bind(case, digits(), sizes={}, labelled=None, seed=0, dtype=torch.float32).train
     draws = Draws(players.system, {"data": {v: x.take(slice(50)) for v, x in rows["data"].items()}})
     first, second = draws.first(name, "q"), draws.second(name, "q")

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from tests.training.helpers import SPECS, compiled, trainer
 
 from ibsym.training.laws import Spherical
 from ibsym.training.metrics import find_evidence, find_readouts
+from tests.training.helpers import SPECS, compiled, trainer
 
 PATHS = {p.stem: str(p) for p in SPECS}
 

@@ -5,13 +5,13 @@ import stat
 
 import pytest
 import torch
-from tests.training.helpers import ROOT, compiled, trainer
 
 import ibsym
 from ibsym.training import DataError, TrainingError
 from ibsym.training.files import write
 from ibsym.training.progress import Lines, Silent, summary
 from ibsym.training.train import run
+from tests.training.helpers import ROOT, compiled, trainer
 
 SMALL = {"hidden": 16, "batch": 200}
 

@@ -4,10 +4,10 @@ import time
 
 import pytest
 import torch
-from tests.training.helpers import SPECS, ZOO, compiled, numbers, reference, trainer
 
 import ibsym
 from ibsym.training.train import run
+from tests.training.helpers import SPECS, ZOO, compiled, numbers, reference, trainer
 
 TRAINABLE = [path for path in SPECS if path.stem != "private-ib"]
 

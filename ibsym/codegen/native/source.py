@@ -170,22 +170,17 @@ class _Writer:
         written = body(loop)
         levels = self._levels(loop)
         differentiated = [name(s) for s in loop.differentiated()]
-        scaled = [n for n in loop.weighted if differentiated]
-        used = " ".join(g for _, g in written.gradients)
-        scales = tuple(f"s{n}" for n in scaled if f"s{n}" in used)
+        scales = tuple(f"s{n}" for n in loop.weighted if differentiated)
         lanes = [(f"sum{n}", "0") for n, _ in written.sums] + [(f"product{n}_{j}", "1") for j, (n, _, _) in enumerate(written.products)]
         updates = [f"sum{n}[j] += {value};" for n, value in written.sums]
         updates += [f"product{n}_{j}[j] += product{n}_{j}[j] * {e};" for j, (n, _, e) in enumerate(written.products)]
+        merged = [f"{a}[j] += last_{a}[j];" if start == "0" else f"{a}[j] *= last_{a}[j];" for a, start in lanes]
         totals = [f"sums[{n}] += total(sum{n});" for n, _ in written.sums]
         totals += [f"sums[{n}] += {factor} * log_total(product{n}_{j});" for j, (n, factor, _) in enumerate(written.products)]
         names = {item for item in loop.sums}
         text = ", ".join(self.program.terms[t].text for t, q in self.terms if any(s in names for a in (q.value, q.surrogate) if a for _, s in a.parts))
         present = [x for x in ("1", "2") if x in {levels[d] for d in differentiated}]
-        choices = [("if (want == 0)", "0"), *(("else if (want == 1)", "1") if x == "1" else ("else", "2") for x in present)]
-        if len(choices) > 1:
-            choices[-1] = ("else", choices[-1][1])
-        else:
-            choices = [("", "0")]
+        choices = [(f"{'else ' if place else ''}if (want == {x}) ", x) for place, x in enumerate(("0", *present))]
         return render(
             "native/elements.c.j2",
             {
@@ -194,12 +189,12 @@ class _Writer:
                 "operands": tuple(name(s) for s in loop.operands),
                 "differentiated": tuple(differentiated),
                 "scales": scales,
-                "lanes": tuple(a for a, _ in lanes),
+                "lanes": tuple(lanes),
+                "merged": tuple(merged),
                 "statements": written.statements,
                 "updates": tuple(updates),
                 "gradients": tuple((x, levels[x], value) for x, value in written.gradients),
                 "adding": tuple((x, "1 || " if self.gradients[x] > 1 else "") for x in differentiated),
-                "starts": tuple(lanes),
                 "totals": tuple(totals),
                 "event": self.inside(size_of(event_axes(loop))),
                 "wanted": tuple((x, levels[x], "shared" if self.gradients[x] > 1 else "") for x in differentiated),

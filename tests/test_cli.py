@@ -1,0 +1,293 @@
+"""The command line: what it prints, what it writes, how it leaves."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ibsym
+from ibsym.cli import main
+from ibsym.spec.loading import zoo_names
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ("--set", "hidden=16", "--set", "batch=200")
+
+
+@pytest.fixture
+def ibsym_(tmp_path, monkeypatch, capsys):
+    """Runs a command line in an empty folder: status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as leave:
+            main([str(a) for a in arguments])
+        return leave.value.code, *capsys.readouterr()
+
+    return call
+
+
+def test_the_zoo_is_listed(ibsym_):
+    status, out, err = ibsym_("zoo")
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == zoo_names()
+    assert "minimize I_q(X;Z) - beta*I_q(Z;C)" in out
+
+
+def test_a_spec_is_printed_and_read_again(ibsym_):
+    _, out, _ = ibsym_("zoo", "vib")
+    Path("mine.toml").write_text(out)
+    assert ibsym_("derive", "mine.toml")[1] == ibsym_("derive", "vib")[1]
+
+
+def test_a_new_spec_derives_and_is_not_overwritten(ibsym_):
+    status, out, _ = ibsym_("new", "my-own")
+    assert status == 0 and "my-own.toml" in out
+    assert ibsym_("derive", "my-own.toml")[0] == 0
+    assert ibsym_("check", "my-own.toml")[0] == 0
+    before = Path("my-own.toml").read_text()
+    assert before.count("#") > 10
+    status, _, err = ibsym_("new", "my-own")
+    assert status == 2 and "exists already" in err
+    assert Path("my-own.toml").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["../up", "a b", "a/b", "", "9lives", "a.toml", "class", "x" * 100, "-x"])
+def test_a_name_that_is_none_writes_nothing(ibsym_, tmp_path, name):
+    status, _, err = ibsym_("new", name) if name[:1] != "-" else ibsym_("new", "--", name)
+    assert status == 2 and err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["text", "latex", "json", "html"])
+def test_a_derivation_in_every_format(ibsym_, form):
+    status, out, err = ibsym_("derive", "bib-ae", "--format", form)
+    assert (status, err) == (0, "")
+    assert out.endswith("\n")
+    assert ibsym_("derive", "bib-ae", "--format", form, "-o", "deep/file")[1] == "wrote deep/file\n"
+    assert Path("deep/file").read_text() == out
+    if form == "json":
+        assert json.loads(out)["relation"] == "~"
+    assert "\x1b" not in out
+
+
+def test_what_is_generated_and_compared(ibsym_):
+    status, out, _ = ibsym_("generate", "vib", "vae", "-o", "out")
+    assert status == 0
+    assert sorted(p.name for p in Path("out").iterdir()) == ["vae.py", "vae.tex", "vib.py", "vib.tex"]
+    assert Path("out/vib.py").read_text() == ibsym.generate(ibsym.derive("vib"))
+    assert "wrote out/vib.py, out/vib.tex" in out
+    assert ibsym_("generate", "vib", "-o", "out", "--check") == (0, "2 files are as they should be\n", "")
+    Path("out/vib.py").write_text("drifted")
+    Path("out/vae.tex").unlink()
+    status, out, _ = ibsym_("generate", "vib", "vae", "-o", "out", "--check")
+    assert (status, out) == (1, "out/vib.py: differs\nout/vae.tex: missing\n")
+    assert Path("out/vib.py").read_text() == "drifted"
+
+
+@pytest.mark.slow
+def test_the_whole_zoo_is_generated_and_strays_are_found(ibsym_):
+    assert ibsym_("generate", "--all", "-o", "out")[0] == 0
+    assert len(list(Path("out").iterdir())) == 2 * len(zoo_names())
+    assert ibsym_("generate", "--all", "-o", "out", "--check")[0] == 0
+    Path("out/stray.py").write_text("")
+    assert ibsym_("generate", "--all", "-o", "out", "--check")[:2] == (1, "out/stray.py: belongs to no spec\n")
+
+
+def test_two_specs_of_one_name_are_refused(ibsym_):
+    text = ibsym_("zoo", "vib")[1]
+    Path("a.toml").write_text(text)
+    status, _, err = ibsym_("generate", "vib", "a.toml", "-o", "out")
+    assert status == 2 and "two specs" in err
+
+
+@pytest.mark.parametrize("command", ["generate", "check"])
+def test_some_specs_or_all(ibsym_, command):
+    assert ibsym_(command)[0] == 2
+    assert ibsym_(command, "vib", "--all")[0] == 2
+
+
+def test_a_check_that_holds(ibsym_):
+    status, out, err = ibsym_("check", "vdb")
+    assert (status, err) == (0, "")
+    assert out.startswith("vdb: holds\n") and "derivation: " in out and "gradients as by differences" in out
+
+
+def test_without_torch_the_derivation_is_checked_and_the_code_is_not(ibsym_, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else find(name, *rest))
+    status, out, _ = ibsym_("check", "vib")
+    assert status == 0 and "not run: that needs PyTorch" in out
+
+
+def test_a_check_that_fails(ibsym_, monkeypatch):
+    from ibsym import api
+
+    def audit(derivation):
+        raise ibsym.AuditError("step 3 (made up) does not hold")
+
+    monkeypatch.setattr(api, "audit", audit)
+    status, out, _ = ibsym_("check", "vib", "vae")
+    assert status == 1
+    assert out.count("fails") == 2 and "step 3 (made up)" in out
+
+
+def test_code_that_disagrees_fails(ibsym_, monkeypatch):
+    from ibsym import codegen
+
+    emit = codegen.emit
+    monkeypatch.setattr(codegen, "emit", lambda program: emit(program).replace("self.beta *", "1.001 * self.beta *"))
+    status, out, _ = ibsym_("check", "vib")
+    assert status == 1 and "the interpreter's is" in out
+
+
+def test_a_model_is_trained_resumed_and_told_of(ibsym_):
+    status, out, err = ibsym_("train", "vib", "--epochs", 1, *SMALL, "--set", "L=4", "-o", "run")
+    assert (status, err) == (0, "")
+    assert "L = 4" in out and "epoch 1/1" in out and "accuracy" in out and "run/terms.png" in out
+    assert sorted(p.name for p in Path("run").iterdir()) == ["checkpoint.pt", "metrics.json", "terms.png"]
+    again = ("train", "vib", "--epochs", 2, *SMALL, "--set", "L=4", "-o", "run", "--resume", "-q")
+    status, out, _ = ibsym_(*again)
+    assert status == 0 and out.startswith("vib: 2 epochs") and "epoch 2/2" not in out
+
+
+def test_the_default_folder_of_a_run(ibsym_):
+    assert ibsym_("train", "beta-vae", "--epochs", 1, *SMALL, "-q", "--warmup", "beta=1")[0] == 0
+    assert Path("runs/beta_vae/metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data", "nowhere"), "nowhere: neither 'digits' nor a folder"),
+        (("--set", "L"), "--set: 'L' sets nothing"),
+        (("--set", "L=2", "--set", "L=3"), "L is set twice"),
+        (("--set", "Q=2"), "'Q' is no dimension, parameter or setting"),
+        (("--set", "D=63"), "vib.toml:"),
+        (("--warmup", "L=3"), "'L' is no parameter"),
+        (("--epochs", "0"), "0"),
+        (("--seed", "-1"), "-1"),
+        (("--labelled", "5000"), "5000 labelled images of 1438"),
+        (("--resume",), "nothing to resume"),
+    ],
+)
+def test_a_run_that_cannot_be(ibsym_, tmp_path, arguments, message):
+    status, _, err = ibsym_("train", "vib", *arguments)
+    assert status == 2 and message in err
+    assert len(err.splitlines()) <= 4
+    assert not Path("runs").exists()
+
+
+def test_a_loss_that_is_no_number_is_the_answer_no(ibsym_):
+    status, _, err = ibsym_("train", "vib", "--epochs", 3, "--set", "lr=1e9", *SMALL, "-q")
+    assert status == 1 and "the loss is" in err and "--set lr" in err
+
+
+def test_missing_packages_are_named(ibsym_, monkeypatch):
+    import ibsym.training.failures as failures
+
+    monkeypatch.setattr(failures, "find_spec", lambda name: None)
+    status, _, err = ibsym_("train", "vib", "--epochs", 1)
+    assert status == 2 and "pip install torch" in err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests/specs/refused").glob("*.toml")), ids=lambda p: p.stem)
+def test_a_spec_that_is_refused(ibsym_, path):
+    status, out, err = ibsym_("derive", path)
+    assert (status, out) == (2, "")
+    assert err.startswith("ibsym: ") and "write:" in err and len(err.splitlines()) <= 6
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", b"name = ", b'name = "x"', b"[" * 5000, b"a=1\n" * 100_000, 'name = "é"\nobjective = "ü"'.encode()],
+)
+def test_files_that_are_no_specs(ibsym_, content):
+    Path("bad.toml").write_bytes(content)
+    status, _, err = ibsym_("derive", "bad.toml")
+    assert status == 2 and err.startswith("ibsym: bad.toml") and len(err) < 2000
+
+
+@pytest.mark.parametrize(
+    "arguments", [("derive", "nope"), ("derive", "."), ("zoo", "nope"), ("nope",), ("derive", "vib", "--format", "pdf")]
+)
+def test_wrong_input(ibsym_, arguments):
+    status, out, err = ibsym_(*arguments)
+    assert (status, out) == (2, "") and err
+
+
+def test_a_file_that_cannot_be_written(ibsym_):
+    Path("folder").mkdir()
+    status, _, err = ibsym_("derive", "vib", "-o", "folder")
+    assert status == 2 and err == "ibsym: folder: is a folder\n"
+    Path("file").write_text("")
+    status, _, err = ibsym_("generate", "vib", "-o", "file/below")
+    assert status == 2 and err.startswith("ibsym: file") and len(err.splitlines()) == 1
+
+
+def test_a_fault_of_our_own_is_one_line(ibsym_, monkeypatch):
+    def derive(spec):
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr(ibsym, "derive", derive)
+    status, _, err = ibsym_("derive", "vib")
+    assert status == 2 and "a fault of ibsym's own: ZeroDivisionError: boom" in err and "Traceback" not in err
+
+
+def test_an_interrupt(ibsym_, monkeypatch):
+    def derive(spec):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ibsym, "derive", derive)
+    assert ibsym_("derive", "vib")[0] == 130
+
+
+@pytest.mark.parametrize("command", ["", "zoo", "new", "derive", "generate", "check", "train"])
+def test_help_shows_examples_from_the_zoo(ibsym_, command):
+    status, out, err = ibsym_(*command.split(), "--help")
+    assert (status, err) == (0, "")
+    examples = out.split("Examples:\n")[1].split("\n\n")[0]
+    assert all(line.startswith("    ibsym ") for line in examples.splitlines())
+    assert "{" not in out
+    assert command in ("new",) or any(name in examples for name in zoo_names())
+
+
+def test_the_version(ibsym_):
+    assert ibsym_("--version") == (0, f"ibsym {ibsym.__version__}\n", "")
+
+
+def shell(*arguments, **options):
+    environment = os.environ | {"PYTHONHASHSEED": "0"}
+    return subprocess.run(
+        [sys.executable, "-m", "ibsym", *arguments], capture_output=True, text=True, cwd=ROOT, env=environment, **options
+    )
+
+
+def test_as_a_module():
+    done = shell("zoo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == len(zoo_names())
+
+
+def test_a_reader_that_leaves_first():
+    command = f"{sys.executable} -m ibsym derive bib-ae --format html | head -c 10; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_that_knows_ascii_only():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-m", "ibsym", "derive", "vib"], capture_output=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys\nfrom ibsym.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print(sorted({'torch', 'scipy', 'sklearn', 'matplotlib', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
