@@ -9,6 +9,16 @@ class IbsymError(Exception):
     """Base of all errors that ibsym raises on purpose."""
 
 
+def shown(text: str, most: int = 200) -> str:
+    """A piece of a user's text as a message has it: on one line, nothing that a terminal acts upon, not too long.
+
+    >>> print(shown("a" + chr(27) + "[31m"), shown("abcdefgh", 6))
+    a\\x1b[31m abc...
+    """
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: most + 1])
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 @dataclass(frozen=True)
 class Place:
     """Where in the user's text something is: a file, a key, a line and a column, each if known."""
@@ -24,7 +34,7 @@ class Place:
             where += f":{self.line}"
             if self.column is not None:
                 where += f":{self.column}"
-        return ": ".join(part for part in (where, self.key) if part)
+        return shown(": ".join(part for part in (where, self.key) if part))
 
 
 class SpecError(IbsymError):

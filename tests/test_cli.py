@@ -44,20 +44,23 @@ def test_a_spec_is_printed_and_read_again(ibsym_):
 
 def test_a_new_spec_derives_and_is_not_overwritten(ibsym_):
     status, out, _ = ibsym_("new", "my-own")
-    assert status == 0 and "my-own.toml" in out
+    assert status == 0
+    assert "my-own.toml" in out
     assert ibsym_("derive", "my-own.toml")[0] == 0
     assert ibsym_("check", "my-own.toml")[0] == 0
     before = Path("my-own.toml").read_text()
     assert before.count("#") > 10
     status, _, err = ibsym_("new", "my-own")
-    assert status == 2 and "exists already" in err
+    assert status == 2
+    assert "exists already" in err
     assert Path("my-own.toml").read_text() == before
 
 
 @pytest.mark.parametrize("name", ["../up", "a b", "a/b", "", "9lives", "a.toml", "class", "x" * 100, "-x"])
 def test_a_name_that_is_none_writes_nothing(ibsym_, tmp_path, name):
     status, _, err = ibsym_("new", name) if name[:1] != "-" else ibsym_("new", "--", name)
-    assert status == 2 and err
+    assert status == 2
+    assert err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,7 +103,8 @@ def test_two_specs_of_one_name_are_refused(ibsym_):
     text = ibsym_("zoo", "vib")[1]
     Path("a.toml").write_text(text)
     status, _, err = ibsym_("generate", "vib", "a.toml", "-o", "out")
-    assert status == 2 and "two specs" in err
+    assert status == 2
+    assert "two specs" in err
 
 
 @pytest.mark.parametrize("command", ["generate", "check"])
@@ -112,7 +116,9 @@ def test_some_specs_or_all(ibsym_, command):
 def test_a_check_that_holds(ibsym_):
     status, out, err = ibsym_("check", "vdb")
     assert (status, err) == (0, "")
-    assert out.startswith("vdb: holds\n") and "derivation: " in out and "gradients as by differences" in out
+    assert out.startswith("vdb: holds\n")
+    assert "derivation: " in out
+    assert "gradients as by differences" in out
 
 
 def test_without_torch_the_derivation_is_checked_and_the_code_is_not(ibsym_, monkeypatch):
@@ -121,7 +127,8 @@ def test_without_torch_the_derivation_is_checked_and_the_code_is_not(ibsym_, mon
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else find(name, *rest))
     status, out, _ = ibsym_("check", "vib")
-    assert status == 0 and "not run: that needs PyTorch" in out
+    assert status == 0
+    assert "not run: that needs PyTorch" in out
 
 
 def test_a_check_that_fails(ibsym_, monkeypatch):
@@ -133,7 +140,8 @@ def test_a_check_that_fails(ibsym_, monkeypatch):
     monkeypatch.setattr(api, "audit", audit)
     status, out, _ = ibsym_("check", "vib", "vae")
     assert status == 1
-    assert out.count("fails") == 2 and "step 3 (made up)" in out
+    assert out.count("fails") == 2
+    assert "step 3 (made up)" in out
 
 
 def test_code_that_disagrees_fails(ibsym_, monkeypatch):
@@ -142,17 +150,23 @@ def test_code_that_disagrees_fails(ibsym_, monkeypatch):
     emit = codegen.emit
     monkeypatch.setattr(codegen, "emit", lambda program: emit(program).replace("self.beta *", "1.001 * self.beta *"))
     status, out, _ = ibsym_("check", "vib")
-    assert status == 1 and "the interpreter's is" in out
+    assert status == 1
+    assert "the interpreter's is" in out
 
 
 def test_a_model_is_trained_resumed_and_told_of(ibsym_):
     status, out, err = ibsym_("train", "vib", "--epochs", 1, *SMALL, "--set", "L=4", "-o", "run")
     assert (status, err) == (0, "")
-    assert "L = 4" in out and "epoch 1/1" in out and "accuracy" in out and "run/terms.png" in out
+    assert "L = 4" in out
+    assert "epoch 1/1" in out
+    assert "accuracy" in out
+    assert "run/terms.png" in out
     assert sorted(p.name for p in Path("run").iterdir()) == ["checkpoint.pt", "metrics.json", "terms.png"]
     again = ("train", "vib", "--epochs", 2, *SMALL, "--set", "L=4", "-o", "run", "--resume", "-q")
     status, out, _ = ibsym_(*again)
-    assert status == 0 and out.startswith("vib: 2 epochs") and "epoch 2/2" not in out
+    assert status == 0
+    assert out.startswith("vib: 2 epochs")
+    assert "epoch 2/2" not in out
 
 
 def test_the_default_folder_of_a_run(ibsym_):
@@ -177,14 +191,17 @@ def test_the_default_folder_of_a_run(ibsym_):
 )
 def test_a_run_that_cannot_be(ibsym_, tmp_path, arguments, message):
     status, _, err = ibsym_("train", "vib", *arguments)
-    assert status == 2 and message in err
+    assert status == 2
+    assert message in err
     assert len(err.splitlines()) <= 4
     assert not Path("runs").exists()
 
 
 def test_a_loss_that_is_no_number_is_the_answer_no(ibsym_):
     status, _, err = ibsym_("train", "vib", "--epochs", 3, "--set", "lr=1e9", *SMALL, "-q")
-    assert status == 1 and "the loss is" in err and "--set lr" in err
+    assert status == 1
+    assert "the loss is" in err
+    assert "--set lr" in err
 
 
 def test_missing_packages_are_named(ibsym_, monkeypatch):
@@ -192,14 +209,17 @@ def test_missing_packages_are_named(ibsym_, monkeypatch):
 
     monkeypatch.setattr(failures, "find_spec", lambda name: None)
     status, _, err = ibsym_("train", "vib", "--epochs", 1)
-    assert status == 2 and "pip install torch" in err
+    assert status == 2
+    assert "pip install torch" in err
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests/specs/refused").glob("*.toml")), ids=lambda p: p.stem)
 def test_a_spec_that_is_refused(ibsym_, path):
     status, out, err = ibsym_("derive", path)
     assert (status, out) == (2, "")
-    assert err.startswith("ibsym: ") and "write:" in err and len(err.splitlines()) <= 6
+    assert err.startswith("ibsym: ")
+    assert "write:" in err
+    assert len(err.splitlines()) <= 6
     assert "Traceback" not in err
 
 
@@ -210,7 +230,9 @@ def test_a_spec_that_is_refused(ibsym_, path):
 def test_files_that_are_no_specs(ibsym_, content):
     Path("bad.toml").write_bytes(content)
     status, _, err = ibsym_("derive", "bad.toml")
-    assert status == 2 and err.startswith("ibsym: bad.toml") and len(err) < 2000
+    assert status == 2
+    assert err.startswith("ibsym: bad.toml")
+    assert len(err) < 2000
 
 
 @pytest.mark.parametrize(
@@ -218,16 +240,20 @@ def test_files_that_are_no_specs(ibsym_, content):
 )
 def test_wrong_input(ibsym_, arguments):
     status, out, err = ibsym_(*arguments)
-    assert (status, out) == (2, "") and err
+    assert (status, out) == (2, "")
+    assert err
 
 
 def test_a_file_that_cannot_be_written(ibsym_):
     Path("folder").mkdir()
     status, _, err = ibsym_("derive", "vib", "-o", "folder")
-    assert status == 2 and err == "ibsym: folder: is a folder\n"
+    assert status == 2
+    assert err == "ibsym: folder: is a folder\n"
     Path("file").write_text("")
     status, _, err = ibsym_("generate", "vib", "-o", "file/below")
-    assert status == 2 and err.startswith("ibsym: file") and len(err.splitlines()) == 1
+    assert status == 2
+    assert err.startswith("ibsym: file")
+    assert len(err.splitlines()) == 1
 
 
 def test_a_fault_of_our_own_is_one_line(ibsym_, monkeypatch):
@@ -236,7 +262,9 @@ def test_a_fault_of_our_own_is_one_line(ibsym_, monkeypatch):
 
     monkeypatch.setattr(ibsym, "derive", derive)
     status, _, err = ibsym_("derive", "vib")
-    assert status == 2 and "a fault of ibsym's own: ZeroDivisionError: boom" in err and "Traceback" not in err
+    assert status == 2
+    assert "a fault of ibsym's own: ZeroDivisionError: boom" in err
+    assert "Traceback" not in err
 
 
 def test_an_interrupt(ibsym_, monkeypatch):
@@ -283,7 +311,8 @@ def test_a_reader_that_leaves_first():
 def test_a_terminal_that_knows_ascii_only():
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-m", "ibsym", "derive", "vib"], capture_output=True, cwd=ROOT, env=environment)
-    assert done.returncode == 0 and b"Traceback" not in done.stderr
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
 
 
 def test_help_loads_nothing_heavy():

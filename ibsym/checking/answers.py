@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from ibsym.checking.counterexamples import Counterexample, search
 from ibsym.facts import Fact
-from ibsym.proving.prover import Problem, Proof, decide
-
-AXIOMS = ("zhang-yeung",)
+from ibsym.proving.problem import Problem, Proof
+from ibsym.proving.prover import decide
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ from itertools import pairwise
 from math import log
 from typing import TypeAlias
 
-from ibsym.proving.claims import Chain
-from ibsym.proving.prover import Problem, differences, reading
-from ibsym.terms.vectors import Vector
+from ibsym.proving.claims import Chain, terms_of
+from ibsym.proving.entropic import bits, mask_of
+from ibsym.proving.problem import Problem, differences
+from ibsym.proving.prover import reading
+from ibsym.terms.vectors import Coordinate, Vector
 
 Table: TypeAlias = dict[tuple[int, ...], Fraction]
 Logs: TypeAlias = dict[int, Fraction]
@@ -57,11 +59,12 @@ def factors(n: int) -> tuple[tuple[int, int], ...]:
 
 
 class World:
-    """Finite tables in which coordinates have exact values."""
+    """Finite tables in which coordinates have exact values, and rough ones to look at first."""
 
     def __init__(self, variables: Sequence[str], tables: Mapping[str, Table]):
         self.variables, self.tables = tuple(variables), tables
         self._margins: dict[tuple[str, tuple[int, ...]], Table] = {}
+        self._rough: dict[tuple[str, tuple[int, ...]], dict[tuple[int, ...], float]] = {}
 
     def marginal(self, joint: str, places: tuple[int, ...]) -> Table:
         key = (joint, places)
@@ -72,6 +75,20 @@ class World:
                 total[part] = total.get(part, Fraction(0)) + p
             self._margins[key] = total
         return self._margins[key]
+
+    def _floats(self, joint: str, places: tuple[int, ...]) -> dict[tuple[int, ...], float]:
+        key = (joint, places)
+        if key not in self._rough:
+            everything = tuple(range(len(self.variables)))
+            if places == everything:
+                self._rough[key] = {v: float(p) for v, p in self.tables[joint].items()}
+            else:
+                total: dict[tuple[int, ...], float] = {}
+                for values, p in self._floats(joint, everything).items():
+                    part = tuple(values[i] for i in places)
+                    total[part] = total.get(part, 0.0) + p
+                self._rough[key] = total
+        return self._rough[key]
 
     def logs(self, sampler: str, model: str, places: tuple[int, ...]) -> Logs | None:
         """E_sampler[log model] over some variables as coefficients of log p for primes p; None where it is minus infinity."""
@@ -86,23 +103,38 @@ class World:
                     total[prime] = total.get(prime, Fraction(0)) + sign * k * p
         return total
 
+    def read(self, key: Coordinate) -> tuple[int, str, str, tuple[int, ...]]:
+        """A coordinate as sign * E_sampler[log model] over the variables at some places."""
+        if key[0] == "H":
+            (joint,) = self.tables
+            return -1, joint, joint, tuple(bits(mask_of(key)))
+        sampler, model = (str(k[0]).split("(", 1)[0] for k in key[:2])  # type: ignore[index]
+        place = {v.casefold(): i for i, v in enumerate(self.variables)}
+        return 1, sampler, model, tuple(sorted(place[v] for v in key[2]))  # type: ignore[attr-defined]
+
     def value(self, vector: Vector) -> Logs | None:
         """The exact value of a combination of coordinates."""
         total: Logs = {}
         for key, c in vector.items():
-            if key[0] == "H":
-                (joint,) = self.tables
-                places, sampler, model, c = tuple(i for i in range(len(self.variables)) if key[1] >> i & 1), joint, joint, -c  # type: ignore[operator]
-            else:
-                sampler, model = (str(k[0]).split("(", 1)[0] for k in key[:2])  # type: ignore[index]
-                place = {v.casefold(): i for i, v in enumerate(self.variables)}
-                places = tuple(sorted(place[v] for v in key[2]))  # type: ignore[attr-defined]
+            side, sampler, model, places = self.read(key)
             part = self.logs(sampler, model, places)
             if part is None:
                 return None
             for prime, x in part.items():
-                total[prime] = total.get(prime, Fraction(0)) + c * x
+                total[prime] = total.get(prime, Fraction(0)) + side * c * x
         return {p: x for p, x in total.items() if x}
+
+    def rough(self, vector: Vector) -> float:
+        """The value in floating point; 0 where a logarithm is infinite."""
+        total = 0.0
+        for key, c in vector.items():
+            side, sampler, model, places = self.read(key)
+            other = self._floats(model, places)
+            for values, p in self._floats(sampler, places).items():
+                if values not in other:
+                    return 0.0
+                total += side * float(c) * p * log(other[values])
+        return total
 
 
 def sign(logs: Logs) -> int:
@@ -131,6 +163,7 @@ def search(problem: Problem, *, seconds: float = 2.0, seed: int = 0) -> Countere
     read = reading(problem)
     targets = [read.vector(d) for d in problem.differences()]
     premises = [(read.vector(d), s.syntax.relation == "=") for s in problem.premises for d in differences(s)[:1]]
+    terms = [read.vector([(Fraction(1), q)]) for q in terms_of((problem.claim, *problem.premises))]
     deadline = time.monotonic() + seconds
     for tables in _candidates(problem, source):
         if time.monotonic() > deadline:
@@ -138,19 +171,16 @@ def search(problem: Problem, *, seconds: float = 2.0, seed: int = 0) -> Countere
         world = World(problem.variables, tables)
         for target in targets:
             if (
-                _rough(world, target) < -1e-9
+                world.rough(target) < -1e-9
                 and all(_holds(world, v, zero) for v, zero in premises)
                 and all(_markov(world, c) for c in problem.chains)
             ):
+                if any(world.value(term) is None for term in terms):
+                    continue  # infinite terms that cancel leave no value
                 exact = world.value(target)
                 if exact is not None and sign(exact) < 0:
                     return Counterexample(problem.variables, tables, sum(float(x) * log(p) for p, x in exact.items()))
     return None
-
-
-def _rough(world: World, target: Vector) -> float:
-    value = world.value(target)
-    return 0.0 if value is None else sum(float(x) * log(p) for p, x in value.items())
 
 
 def _holds(world: World, vector: Vector, zero: bool) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ibsym.codegen.documentation import documentation
 from ibsym.codegen.expressions import Code, render, total
-from ibsym.codegen.nodes import Torch
+from ibsym.codegen.nodes import Torch, reached
 from ibsym.codegen.templating import Context
 from ibsym.codegen.text import WIDTH, assigned, plain, quoted, tupled
 from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, Limit, LossProgram, Step, TermValue
@@ -68,7 +68,7 @@ def module(program: LossProgram, settings: Lines, methods: Lines, helpers: Lines
         "documentation": documentation(program),
         "inputs": tuple(declared(i) for i in program.inputs),
         "critics": tupled(quoted(c.divergence) for c in program.critics),
-        "critic_inputs": _critic_inputs(program.limits),
+        "critic_inputs": _critic_inputs(program),
         "arguments": tuple(f"{p.name}: float | Tensor = {p.default!r}" for p in program.parameters),
         "parameters": tuple(p.name for p in program.parameters),
         "settings": settings,
@@ -77,10 +77,16 @@ def module(program: LossProgram, settings: Lines, methods: Lines, helpers: Lines
     }
 
 
-def _critic_inputs(limits: Iterable[Limit]) -> Lines:
+def _critic_inputs(program: LossProgram) -> Lines:
+    """What each critic that sees its samples through a factor takes beside its logits."""
     lines: list[str] = []
-    for limit in limits:
-        lines += [f"    {quoted(limit.divergence)}: (", *(f"        {declared(i)}," for i in limit.inputs), "    ),"]
+    inputs = {limit.divergence: limit.inputs for limit in program.limits}
+    for divergence, _ in program.through:
+        entries = inputs.get(divergence, ())
+        if entries:
+            lines += [f"    {quoted(divergence)}: (", *(f"        {declared(i)}," for i in entries), "    ),"]
+        else:
+            lines.append(f"    {quoted(divergence)}: (),")
     name = "CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {"
     return (name, *lines, "}") if lines else (name + "}",)
 
@@ -94,10 +100,12 @@ def forward(program: LossProgram) -> Context:
     read = checked("self.INPUTS", names, given if short else "given")
     if not short:
         read = (*listed("given", names), *read)
+    needed = reached(program)
+    steps = [step for k, step in enumerate(program.steps) if k in needed]
     return {
         "arguments": tuple(f"{n}: Tensor" for n in names),
         "read": read,
-        "body": indented(statements(torch, program.steps, names[0] if names else ""), 8),
+        "body": indented(statements(torch, steps, names[0] if names else ""), 8),
         "terms": tuple(f"{quoted(t.text)}: {_reported(program, torch, t)}" for t in program.terms),
         "loss": indented(assigned(*_loss(program, torch)), 8),
         "reduced": _reduced(program, torch),

@@ -42,11 +42,11 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
         + (", of which a leading S, a Monte-Carlo axis, may be left out:" if _drawn(program.inputs) else ":"),
         *shapes(program.inputs),
     )
-    for limit in program.limits:
-        section(
-            f"The critic of {limit.divergence} sees its samples through {limit.through}, and {limit.text}; its inputs:",
-            *shapes(limit.inputs),
-        )
+    limits = {limit.divergence: limit for limit in program.limits}
+    for divergence, factor in program.through:
+        held = limits.get(divergence)
+        says = f", and {held.text}; its inputs:" if held else "."
+        section(f"The critic of {divergence} sees its samples through {factor}{says}", *(shapes(held.inputs) if held else ()))
     if program.parameters:
         section(
             "Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors):",

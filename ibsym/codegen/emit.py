@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from ibsym.codegen import context
+from ibsym.codegen.native import module
+from ibsym.codegen.native.source import native as one_pass
 from ibsym.codegen.templating import Context, render
 from ibsym.codegen.text import quoted
 from ibsym.lowering.program import LossProgram
@@ -12,7 +14,9 @@ from ibsym.lowering.program import LossProgram
 
 def emit(program: LossProgram) -> str:
     """The text of a PyTorch module that computes the program. Equal programs give equal text, in every process."""
-    methods = [render("forward.py.j2", context.forward(program)), _critic_loss(program)]
+    native = one_pass(program)
+    methods = [render("forward.py.j2", context.forward(program))] if native is None else module.methods(program, native)
+    methods.append(_critic_loss(program))
     if program.limits:
         methods.append(render("constraints.py.j2", context.constraints(program)))
     settings: tuple[str, ...] = ()
@@ -21,17 +25,26 @@ def emit(program: LossProgram) -> str:
         settings = ("self.directions: dict[str, Tensor] = {}  # by term; fixed here, or drawn afresh at every call",)
     helpers = _helpers(program, "\n".join(methods))
     code = "\n".join((*methods, *helpers))
-    imports = [
-        *(["import math"] if re.search(r"\bmath\.", code) else []),
-        *(["from collections.abc import Mapping"] if "Mapping[" in code else []),
-        *(["from collections.abc import Sequence"] if "Sequence[" in code else []),
+    if native is not None:
+        helpers.append(module.helpers(program, native))
+    imports = _imports(code, native is not None)
+    return render("module.py.j2", context.module(program, settings, tuple(methods), tuple(helpers), tuple(imports)))
+
+
+def _imports(code: str, native: bool) -> list[str]:
+    plain = [*(module.IMPORTS if native else ()), *(["math"] if re.search(r"\bmath\.", code) else [])]
+    abstract = [n for n in ("Callable", "Mapping", "Sequence") if f"{n}[" in code or (native and n == "Callable")]
+    return [
+        *(f"import {name}" for name in sorted(plain)),
+        *([f"from collections.abc import {', '.join(abstract)}"] if abstract else []),
+        *(["from pathlib import Path"] if native else []),
         "from typing import NamedTuple",
         "",
         "import torch",
         *(["import torch.nn.functional as F"] if re.search(r"\bF\.", code) else []),
         "from torch import Tensor",
+        *(["from torch.autograd import forward_ad"] if native else []),
     ]
-    return render("module.py.j2", context.module(program, settings, tuple(methods), tuple(helpers), tuple(imports)))
 
 
 def _critic_loss(program: LossProgram) -> str:
@@ -53,7 +66,7 @@ def _helpers(program: LossProgram, code: str) -> list[str]:
     while pending:
         name = pending.pop(0)
         template, values = variants.get(name, (name, {}))
-        if name not in found and not code_has_method(code, name):
+        if name not in found and name not in module.NAMES and not code_has_method(code, name):
             found[name] = render(f"helpers/{template}.py.j2", values)
             pending += called(found[name])
     return list(found.values())
@@ -61,7 +74,7 @@ def _helpers(program: LossProgram, code: str) -> list[str]:
 
 def code_has_method(code: str, name: str) -> bool:
     """Whether the name is one of the class's own methods."""
-    return f"def {name}(self" in code
+    return re.search(rf"def {name}\(\s*self\b", code) is not None
 
 
 def called(code: str) -> list[str]:

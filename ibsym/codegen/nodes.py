@@ -19,6 +19,7 @@ from ibsym.lowering.program import (
     Load,
     LogMeanExp,
     LogSoftmax,
+    LossProgram,
     Mean,
     Node,
     OffDiagonalMean,
@@ -34,6 +35,7 @@ from ibsym.lowering.program import (
     Sort,
     Step,
     Stratified,
+    children,
 )
 
 
@@ -123,3 +125,20 @@ class Torch:
 def dims(places: Sequence[int]) -> str:
     """One axis as a number, several as a tuple."""
     return str(places[0]) if len(places) == 1 else str(tuple(places))
+
+
+def reached(program: LossProgram) -> set[int]:
+    """The steps that the program's terms need."""
+    pending = [r.index for t in program.terms for r in (t.value, t.surrogate) if r is not None]
+    found: set[int] = set()
+    while pending:
+        index = pending.pop()
+        if index not in found:
+            found.add(index)
+            pending += _references(program.steps[index].node)
+    return found
+
+
+def _references(node: Node) -> list[int]:
+    own = [node.index] if isinstance(node, Ref) else []
+    return [*own, *(index for child in children(node) for index in _references(child))]

@@ -9,7 +9,7 @@ import sympy
 
 from ibsym.derivation.model import Computable, Plan
 from ibsym.derivation.planning import Planner, samplers_of
-from ibsym.errors import DerivationError, IbsymError, SpecError
+from ibsym.errors import DerivationError, IbsymError, SolverError, SpecError
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
@@ -101,6 +101,16 @@ def _useful(plan: Plan | None) -> bool:
     return plan is not None and any(c.learned for _, c in plan.computed)
 
 
+def _plan(
+    planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool, rows: Sequence[Row], extra: Sequence[Computable] = ()
+) -> Plan | None:
+    """A plan under other circumstances; where the solver fails there is no advice, and the error stays the first one."""
+    try:
+        return planner.plan(term, coefficient, upper, extra=extra, rows=rows)
+    except SolverError:
+        return None
+
+
 @dataclass(frozen=True)
 class _Addition:
     """A density that might have been there: what it would let be computed, and the relative entropy to it."""
@@ -118,7 +128,7 @@ def _first(
 
     def helps(chosen: Sequence[_Addition]) -> bool:
         items = [a.item for a in chosen]
-        plan = planner.plan(term, coefficient, upper, extra=items, rows=[*(r for a in chosen for r in a.rows), *known])
+        plan = _plan(planner, term, coefficient, upper, [*(r for a in chosen for r in a.rows), *known], items)
         return plan is not None and _useful(plan) and any(c in items for _, c in plan.computed)
 
     if not helps(additions):
@@ -153,7 +163,7 @@ def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, upper:
         rows = elemental_rows(planner.coordinates, samplers)
     finally:
         spec.variables = real
-    plan = planner.plan(term, coefficient, upper, rows=rows)
+    plan = _plan(planner, term, coefficient, upper, rows)
     if not _useful(plan) or plan is None:
         return None
     return next((r.term for _, r in plan.gaps if r.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY)), None)

@@ -54,6 +54,17 @@ class Plan:
     computed: tuple[tuple[Fraction, Computable], ...]
     equations: tuple[tuple[Fraction, Equation], ...]
 
+    def record(self) -> dict[str, object]:
+        """The plan in plain values."""
+        return {
+            "term": str(self.term),
+            "weight": str(self.weight),
+            "direction": "upper" if self.upper else "lower",
+            "rows": [{"multiplier": str(x), "term": str(r.term), "kind": r.kind.value} for x, r in self.gaps],
+            "computed": [{"multiplier": str(x), "term": str(c.term), "constant": c.constant} for x, c in self.computed],
+            "equations": [{"multiplier": str(x), "premise": e.premise} for x, e in self.equations],
+        }
+
 
 @dataclass(frozen=True)
 class BoundTerm:
@@ -109,6 +120,14 @@ class Derivation:
     def final(self) -> Expression:
         """The last expression of the chain: bound and constants."""
         return self.steps[-1].after if self.steps else self.objective
+
+    @property
+    def certificate(self) -> tuple[dict[str, object], ...]:
+        """term + sum multiplier * row = sum multiplier * computed (minus for a lower bound): a plain record for each plan.
+
+        Multipliers are rationals as text, weights keep the names of the parameters; the audit verifies the plans themselves.
+        """
+        return tuple(plan.record() for plan in self.plans)
 
     def __str__(self) -> str:
         return f"{self.objective} {self.relation} {self.final}"

@@ -14,7 +14,7 @@ from functools import cached_property
 import sympy
 
 from ibsym.derivation.model import Computable, Plan
-from ibsym.errors import SpecError
+from ibsym.errors import SolverError, SpecError
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, estimator_row, subsets
 from ibsym.proving.program import Column, solve
 from ibsym.spec.graphs import Factor
@@ -37,6 +37,20 @@ from ibsym.terms.vectors import ONE_SIDED, Coordinate, Coordinates, Equation, Sp
 
 TIER_1, TIER_2, TIER_3, TIER_4, RANK, EQUATION = 1e6, 1e4, 1e2, 1.0, 1e-3, 1e-4
 DOMINANCE, CAP = 1e8, 100
+
+
+MAX_JOINTS, MAX_SIZE = 16, 2000
+
+
+def refuse_large(spec: Spec) -> None:
+    """Programs grow with sum n 2^n over the joints of n variables: about a second at five joints of six variables."""
+    sizes = [len(j.variables) for j in spec.joints.values() if j.rooted]
+    if len(spec.joints) > MAX_JOINTS or sum(n << n for n in sizes) > MAX_SIZE:
+        raise SpecError(
+            f"{len(spec.joints)} joints of up to {max(sizes, default=0)} variables are too much for a derivation",
+            key="joints",
+            remedy=f"at most seven variables in two joints, six in five, five in twelve; at most {MAX_JOINTS} joints",
+        )
 
 
 def samplers_of(term: Term) -> tuple[str, ...]:
@@ -81,6 +95,7 @@ class Planner:
     """Plans the terms of one spec; remembers rows, equations and computable terms per set of samplers."""
 
     def __init__(self, spec: Spec):
+        refuse_large(spec)
         self.spec = spec
         self.coordinates = Coordinates(spec)
         self._rows: dict[tuple[str, ...], list[Row]] = {}
@@ -175,11 +190,14 @@ class Planner:
         sign = -1 if upper is False else 1
         target = self.coordinates.vector(term)
         columns = self._columns(sign, cone, items, equations)
-        answer = solve(target, columns)
-        if answer is None:
-            return None
-        if cone:
-            answer = self._undominated(target, cone, items, samplers, columns, answer)
+        try:
+            answer = solve(target, columns)
+            if answer is None:
+                return None
+            if cone:
+                answer = self._undominated(target, cone, items, samplers, columns, answer)
+        except SolverError as error:
+            raise type(error)(f"{term}: {error}") from None
         n, m = len(cone), len(items)
         return Plan(
             term,

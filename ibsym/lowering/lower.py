@@ -109,6 +109,7 @@ def lower(certificate: Certificate) -> LossProgram:
         batch(loads),
         tuple(critics.values()),
         limits,
+        tuple((c.divergence, str(c.critic.through)) for c in derivation.constraints),
         about(derivation),
     )
 
@@ -223,6 +224,4 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
         raise EmissionError(f"the constraint {information} has parameters among its weights: write numbers")
     inputs = declare(section.inputs(), sampling.spec.parameters)
     steps = reduced(section.steps, (), None, {i.name for i in inputs})
-    return Limit(
-        constraint.divergence, information, inputs, steps, rate, constraint.budget, multiplier, str(constraint.critic.through)
-    )
+    return Limit(constraint.divergence, information, inputs, steps, rate, constraint.budget, multiplier)

@@ -49,6 +49,7 @@ def input_names(keys: Sequence[InputKey], reserved: Iterable[str]) -> dict[Input
         lambda p: p.subject,
         lambda p: _join(p.head, p.subject),
         lambda p: _join(p.joint, p.subject),
+        lambda p: _join(p.head, p.subject, p.given and f"given_{p.given}"),
         lambda p: _join(p.joint, p.head, p.subject),
         lambda p: _join(p.joint, p.head, p.subject, p.given),
     )

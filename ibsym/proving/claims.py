@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-import sympy
-
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, shown
 from ibsym.spec.grammar import MAX_LENGTH, Arithmetic, ExpressionSyntax, QuantitySyntax, RelationSyntax, parse
 from ibsym.spec.model import quantities
 from ibsym.spec.schema import check_name
 
 MAX_VARIABLES = 16
+LARGEST = Fraction(10**6)
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ _CHAIN = re.compile(r"(?P<chain>[^<>=()]+(->[^<>=()]+)+)")
 
 
 def read_claim(text: str) -> Statement:
+    """A relation with ``<=``, ``>=`` or ``=``."""
     return Statement(parse(text, "claim", "claim"), text.strip())  # type: ignore[arg-type]
 
 
@@ -62,11 +62,13 @@ def read_premise(text: str) -> Chain | Statement:
 
 
 def sides(statement: Statement) -> Iterator[ExpressionSyntax]:
+    """Left and right."""
     yield statement.syntax.left
     yield statement.syntax.right
 
 
 def terms_of(statements: Iterable[Statement]) -> Iterator[QuantitySyntax]:
+    """Every quantity, in order of appearance."""
     for statement in statements:
         for side in sides(statement):
             yield from quantities(side)
@@ -75,12 +77,15 @@ def terms_of(statements: Iterable[Statement]) -> Iterator[QuantitySyntax]:
 def linear(syntax: ExpressionSyntax) -> list[tuple[Fraction, QuantitySyntax]]:
     """A sum of terms with rational coefficients. Raises :class:`SpecError` on constants, parameters, products of terms."""
     scalar, terms = _linear(syntax)
+    remedy = "a relation of information quantities, or 0 on one side"
     if scalar:
-        raise SpecError(
-            f"the constant {scalar} stands among the entropies",
-            key="claim",
-            remedy="a relation of information quantities, or 0 on one side",
-        )
+        raise SpecError(f"the constant {shown(f'{float(scalar):g}')} stands among the entropies", key="claim", remedy=remedy)
+    total: dict[QuantitySyntax, Fraction] = {}
+    for x, term in terms:
+        total[term] = total.get(term, Fraction(0)) + x
+    for x in total.values():
+        if x and not 1 / LARGEST <= abs(x) <= LARGEST:
+            raise SpecError("a coefficient is not between 1e-6 and 1e6", key="claim", remedy="numbers of ordinary size")
     return terms
 
 
@@ -89,7 +94,7 @@ def _linear(syntax: ExpressionSyntax) -> tuple[Fraction, list[tuple[Fraction, Qu
         return Fraction(0), [(Fraction(1), syntax)]
     assert isinstance(syntax, Arithmetic)
     if syntax.operator == "number":
-        return Fraction(str(sympy.Rational(syntax.value))), []
+        return _number(syntax), []
     if syntax.operator == "parameter":
         raise SpecError(
             f"{syntax.value!r} is no number and no quantity",
@@ -117,6 +122,15 @@ def _linear(syntax: ExpressionSyntax) -> tuple[Fraction, list[tuple[Fraction, Qu
         remedy='"2*H(X) <= H(X,Y) + H(X,Z)"',
         column=syntax.column,
     )
+
+
+def _number(syntax: Arithmetic) -> Fraction:
+    """A number of ordinary size: the program that decides a claim is solved in floating point first."""
+    value = Fraction(syntax.value)
+    if value and not 1 / LARGEST <= value <= LARGEST:
+        message = f"the number {shown(syntax.value, 40)} is not between 1e-6 and 1e6"
+        raise SpecError(message, key="claim", remedy="numbers of ordinary size", column=syntax.column)
+    return value
 
 
 def names_of(statements: Iterable[Statement], chains: Iterable[Chain]) -> list[str]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from itertools import combinations, permutations
 
-from ibsym.terms.vectors import Vector, combine
+from ibsym.terms.vectors import Coordinate, Rational, Vector, combine
 
 Mask = int
+KEPT = 8
+"""Up to how many atoms the elemental inequalities are remembered."""
 
 
 def bits(mask: Mask) -> list[int]:
@@ -23,12 +25,33 @@ def bits(mask: Mask) -> list[int]:
 
 
 def h(mask: Mask) -> Vector:
+    """H(S)."""
     return {("H", mask): 1} if mask else {}
+
+
+def mask_of(key: Coordinate) -> Mask:
+    """The set S of a coordinate H(S)."""
+    _, mask = key
+    assert isinstance(mask, int)
+    return mask
+
+
+def conditional(a: Mask, c: Mask = 0) -> Vector:
+    """H(A|C) = H(A,C) - H(C)."""
+    return _sum((1, a | c), (-1, c))
 
 
 def information(a: Mask, b: Mask, c: Mask = 0) -> Vector:
     """I(A;B|C) = H(A,C) + H(B,C) - H(A,B,C) - H(C)."""
-    return combine((1, h(a | c)), (1, h(b | c)), (-1, h(a | b | c)), (-1, h(c)))
+    return _sum((1, a | c), (1, b | c), (-1, a | b | c), (-1, c))
+
+
+def _sum(*parts: tuple[int, Mask]) -> Vector:
+    total: Vector = {}
+    for sign, mask in parts:
+        if mask:
+            total["H", mask] = total.get(("H", mask), 0) + sign
+    return {k: v for k, v in total.items() if v}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +68,33 @@ class Elemental:
 
     @property
     def vector(self) -> Vector:
-        return information(self.a, self.b, self.c) if self.b else combine((1, h(self.a | self.c)), (-1, h(self.c)))
+        return information(self.a, self.b, self.c) if self.b else conditional(self.a, self.c)
 
 
-@cache
-def elementals(atoms: tuple[Mask, ...], discrete: bool) -> tuple[tuple[Elemental, Vector], ...]:
+def elementals(atoms: tuple[Mask, ...], discrete: bool) -> Iterable[tuple[Elemental, Vector]]:
     """H(A | all others), for discrete variables, and I(A;B|S): they imply every inequality of Shannon type (Yeung 1997)."""
+    return _kept(atoms, discrete) if len(atoms) <= KEPT else _elementals(atoms, discrete)
+
+
+def _elementals(atoms: tuple[Mask, ...], discrete: bool) -> Iterator[tuple[Elemental, Vector]]:
     full = sum(atoms)
-    items = [Elemental(a, 0, full ^ a) for a in atoms] if discrete else []
+    for a in atoms if discrete else ():
+        e = Elemental(a, 0, full ^ a)
+        yield e, e.vector
     for a, b in combinations(atoms, 2):
         others = [k for k in atoms if k not in (a, b)]
         for size in range(len(others) + 1):
-            items += [Elemental(a, b, sum(chosen)) for chosen in combinations(others, size)]
-    return tuple((e, e.vector) for e in items)
+            for chosen in combinations(others, size):
+                e = Elemental(a, b, sum(chosen))
+                yield e, e.vector
 
 
-@cache
+@lru_cache(64)
+def _kept(atoms: tuple[Mask, ...], discrete: bool) -> tuple[tuple[Elemental, Vector], ...]:
+    return tuple(_elementals(atoms, discrete))
+
+
+@lru_cache(64)
 def zhang_yeung(atoms: tuple[Mask, ...]) -> tuple[tuple[tuple[Mask, ...], Vector], ...]:
     """I(A;B) + I(A;C,D) + 3 I(C;D|A) + I(C;D|B) - 2 I(C;D) >= 0, for any four sets of variables (Zhang & Yeung 1998)."""
     found = []
@@ -93,6 +127,7 @@ class Reduction:
     dependences: Sequence[tuple[Mask, Mask, str]]
     _memory: dict[Mask, tuple[tuple[int, Mask], ...]] = field(default_factory=dict)
     _facts: dict[Mask, Fact] = field(default_factory=dict)
+    _vectors: dict[Mask, Vector] = field(default_factory=dict)
 
     def closure(self, mask: Mask) -> Mask:
         """Everything that the set determines."""
@@ -139,27 +174,33 @@ class Reduction:
 
     def apply(self, vector: Vector) -> Vector:
         """The vector in the coordinates that are left."""
-        return self.explain(vector)[0]
+        return combine(*((value, self._reduced(mask_of(key))) for key, value in vector.items()))
 
-    def explain(self, vector: Vector) -> tuple[Vector, list[tuple[Fraction, Fact]]]:
+    def _reduced(self, mask: Mask) -> Vector:
+        if mask not in self._vectors:
+            parts = self.smaller(mask)
+            self._vectors[mask] = h(mask) if parts == ((1, mask),) else combine(*((s, self._reduced(m)) for s, m in parts))
+        return self._vectors[mask]
+
+    def explain(self, vector: Vector) -> tuple[Vector, list[tuple[Rational, Fact]]]:
         """The reduced vector r and facts with vector = r + sum c * quantity (each quantity being zero)."""
-        pending = dict(vector)
+        pending = {mask_of(key): value for key, value in vector.items()}
         done: Vector = {}
-        used: dict[Fact, Fraction] = {}
+        used: dict[Fact, Rational] = {}
         while pending:
-            key = max(pending, key=lambda k: (k[1].bit_count(), k[1]) if k[0] == "H" else (-1, 0))  # type: ignore[union-attr,attr-defined]
-            value = pending.pop(key)
+            mask = max(pending, key=lambda m: (m.bit_count(), m))
+            value = pending.pop(mask)
             if not value:
                 continue
-            parts = self.smaller(key[1]) if key[0] == "H" else ((1, key[1]),)  # type: ignore[arg-type]
-            if len(parts) == 1 and parts[0][1] == key[1]:
-                done[key] = value
+            parts = self.smaller(mask)
+            if parts == ((1, mask),):
+                done["H", mask] = value
                 continue
-            for sign, mask in parts:
-                pending[("H", mask)] = pending.get(("H", mask), Fraction(0)) + sign * value
-            fact = self._facts[key[1]]  # type: ignore[index]
+            for sign, part in parts:
+                pending[part] = pending.get(part, 0) + sign * value
+            fact = self._facts[mask]
             # H(A|C) = 0 raises H(S) = H(rest) + quantity; I = 0 lowers it: H(S) = H(A,C) + H(B,C) - H(C) - quantity.
-            used[fact] = used.get(fact, Fraction(0)) + (value if fact.quantity.b == 0 else -value)
+            used[fact] = used.get(fact, 0) + (value if fact.quantity.b == 0 else -value)
         return done, [(c, f) for f, c in used.items() if c]
 
 

@@ -47,12 +47,17 @@ def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = 
             keys.setdefault(key, len(keys))
     if not keys:
         return [Fraction(0)] * len(columns)
-    entries: list[tuple[float, int, int]] = []
+    data: list[float] = []
+    rows: list[int] = []
+    starts = [0]
     costs: list[float] = []
     origin: list[tuple[int, int]] = []
     for k, column in enumerate(columns):
+        places = sorted((keys[key], float(value)) for key, value in column.vector.items())
         for sign in (1, -1) if column.free else (1,):
-            entries += [(sign * float(v), keys[key], len(costs)) for key, v in column.vector.items()]
+            rows += [place for place, _ in places]
+            data += [sign * value for _, value in places]
+            starts.append(len(data))
             costs.append(column.cost)
             origin.append((k, sign))
     right = np.zeros(len(keys))
@@ -60,8 +65,7 @@ def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = 
         right[keys[key]] = -float(value)
     if not costs:
         return None if np.any(right) else []
-    data, rows, places = zip(*entries, strict=True) if entries else ((), (), ())
-    matrix = csc_array((data, (rows, places)), shape=(len(keys), len(costs)))
+    matrix = csc_array((data, rows, starts), shape=(len(keys), len(costs)))
     answer = linprog(
         costs,
         A_eq=matrix,
@@ -85,7 +89,7 @@ def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = 
 def exact(target: Vector, columns: Sequence[Column], rough: Sequence[float]) -> list[Fraction]:
     """Rational multipliers near the rough ones that satisfy the identity exactly."""
     near = [Fraction(x).limit_denominator(MAX_DENOMINATOR) if abs(x) > TINY else Fraction(0) for x in rough]
-    if not residual(target, columns, near):
+    if _allowed(columns, near) and not residual(target, columns, near):
         return near
     support = [k for k, x in enumerate(rough) if abs(x) > TINY]
     if len(support) > MAX_SUPPORT:
@@ -95,9 +99,14 @@ def exact(target: Vector, columns: Sequence[Column], rough: Sequence[float]) -> 
         found = [Fraction(0)] * len(columns)
         for k, x in zip(support, solved, strict=True):
             found[k] = x
-        if all(columns[k].free or x >= 0 for k, x in enumerate(found)) and not residual(target, columns, found):
+        if _allowed(columns, found) and not residual(target, columns, found):
             return found
     raise SolverError("the solver's multipliers could not be made exact")
+
+
+def _allowed(columns: Sequence[Column], multipliers: Sequence[Fraction]) -> bool:
+    """Whether the multipliers of a cone's columns are not negative."""
+    return all(c.free or x >= 0 for c, x in zip(columns, multipliers, strict=True))
 
 
 def residual(target: Vector, columns: Sequence[Column], multipliers: Sequence[Fraction]) -> Vector:
@@ -108,7 +117,7 @@ def residual(target: Vector, columns: Sequence[Column], multipliers: Sequence[Fr
 def _gauss(target: Vector, vectors: Sequence[Vector]) -> list[Fraction] | None:
     """One rational solution of target + sum x_k vector_k = 0, free unknowns at zero."""
     keys = sorted({k for v in (target, *vectors) for k in v}, key=repr)
-    rows = [[v.get(key, Fraction(0)) for v in vectors] + [-target.get(key, Fraction(0))] for key in keys]
+    rows = [[Fraction(v.get(key, 0)) for v in vectors] + [Fraction(-target.get(key, 0))] for key in keys]
     pivots: list[int] = []
     for column in range(len(vectors)):
         top = len(pivots)

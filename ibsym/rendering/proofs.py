@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ibsym.checking.answers import Answer
 from ibsym.checking.counterexamples import Counterexample
-from ibsym.proving.prover import Item, Proof, signed_sum
+from ibsym.proving.problem import Item, Proof, signed_sum
 
 
 def answer_text(answer: Answer) -> str:

@@ -118,7 +118,7 @@ def _check_option(family: str, name: str, value: object, key: str) -> None:
             f"relax = {value!r} is unknown", key=key, remedy="one of " + ", ".join(f'"{r}"' for r in RELAXATIONS[1:])
         )
     if name == "components":
-        number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        number = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**6
         if not number and not (isinstance(value, str) and value.isidentifier() and value.isascii()):
             raise SpecError(
                 f"components = {value!r} is neither a name nor a positive number", key=key, remedy='components = "M"'

@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any, Literal, TypeAlias, cast
 
 from lark import Lark, Token, Transformer
-from lark.exceptions import UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
+from lark.exceptions import UnexpectedInput, UnexpectedToken
 
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, shown
 
 GRAMMAR = r"""
 objective: DIRECTION sum
@@ -59,6 +59,7 @@ EQUAL: "="
 
 MAX_LENGTH = 4000
 MAX_DEPTH = 40
+MAX_OPERATORS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _names(part: object) -> tuple[str, ...]:
 
 
 class _Reader(Transformer[Token, Any]):
-    """Parse tree to syntax values; one method a rule of the grammar."""
+    """What the parser makes of each rule of the grammar."""
 
     def names(self, items: Any) -> Any:
         return tuple(str(t) for t in items)
@@ -225,7 +226,7 @@ class _Reader(Transformer[Token, Any]):
 
 @cache
 def _parser(start: str) -> Lark:
-    return Lark(GRAMMAR, parser="lalr", start=start, maybe_placeholders=True)
+    return Lark(GRAMMAR, parser="lalr", start=start, maybe_placeholders=True, transformer=_Reader())
 
 
 WHAT = {
@@ -250,25 +251,21 @@ def parse(text: str, start: str, key: str = "") -> object:
     what, example = WHAT[start]
     if len(text) > MAX_LENGTH:
         raise SpecError(f"{what} has {len(text)} characters, more than {MAX_LENGTH}", key=key, remedy="a shorter one")
+    text = "".join(" " if c in "\t\r\n" else c for c in text)  # so that columns are offsets
     depth = deepest = 0
     for character in text:
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
         deepest = max(deepest, depth)
     if deepest > MAX_DEPTH or any(s * MAX_DEPTH in text.replace(" ", "") for s in ("-", "+", "^")):
         raise SpecError(f"{what} is nested deeper than {MAX_DEPTH}", key=key, remedy="a flatter one")
+    if sum(map(text.count, "+-*/^")) > MAX_OPERATORS:
+        raise SpecError(f"{what} has more than {MAX_OPERATORS} operators", key=key, remedy="a shorter one")
     try:
-        return _Reader().transform(_parser(start).parse(text))
-    except UnexpectedEOF:
-        raise SpecError(
-            f"{text!r} ends too early for {what}", key=key, remedy=f"for example {example}", column=len(text) + 1
-        ) from None
+        return _parser(start).parse(text)
     except UnexpectedInput as error:
         ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
-        column = error.column if not ended and isinstance(error.column, int) and error.column > 0 else len(text) + 1
-        rest = text[column - 1 : column + 11]
+        place = len(text) if ended or error.pos_in_stream is None else error.pos_in_stream
+        rest = text[place : place + 12]
         found = f"does not fit at {rest!r}" if rest else "ends too early"
-        raise SpecError(
-            f"{text!r} {found}: this is to be {what}", key=key, remedy=f"for example {example}", column=column
-        ) from None
-    except VisitError as error:
-        raise SpecError(f"{text!r} cannot be read: {error.orig_exc}", key=key, remedy=f"for example {example}") from None
+        wanted = f"{shown(text, 120)!r} {found}: this is to be {what}"
+        raise SpecError(wanted, key=key, remedy=f"for example {example}", column=place + 1) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Names = frozenset[str]
+
+
+def rational(weight: float) -> Fraction:
+    """The fraction that a weight of a mixture stands for: 0.333333 is 1/3."""
+    return Fraction(weight).limit_denominator(10**6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,11 @@ def load(source: str | Path) -> Spec:
 
 def loads(text: str, file: str = "<text>") -> Spec:
     """The spec in a TOML text."""
+    if len(text) > MAX_BYTES:
+        raise SpecError(f"more than {MAX_BYTES} characters", remedy="a shorter text", place=Place(file=file))
     try:
         keys = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # tomllib's own, and that of a whole number of thousands of digits
         where = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         place = Place(file=file, line=int(where[1]), column=int(where[2])) if where else Place(file=file)
         message = str(error).split(" (at ")[0]

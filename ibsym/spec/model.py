@@ -23,7 +23,7 @@ from ibsym.spec.grammar import (
     RelationSyntax,
     parse,
 )
-from ibsym.spec.graphs import Component, Factor, Joint
+from ibsym.spec.graphs import Component, Factor, Joint, rational
 from ibsym.spec.places import located
 from ibsym.spec.schema import (
     CRITIC_ESTIMATORS,
@@ -80,7 +80,9 @@ class Spec:
         self.keys = dict(keys)
         self.origin: tuple[str, str] | None = None
         if not _SPEC_NAME.fullmatch(file.name) or keyword.iskeyword(file.name):
-            raise SpecError(f"{file.name!r} is no name for a spec", key="name", remedy="ASCII words joined by hyphens, no Python keyword")
+            raise SpecError(
+                f"{file.name!r} is no name for a spec", key="name", remedy="ASCII words joined by hyphens, no Python keyword"
+            )
         self.name, self.title, self.cite, self.notes = file.name, file.title or file.name, file.cite, file.notes
         self.objective_text = file.objective
         self.variables = _read_variables(file.variables)
@@ -239,15 +241,17 @@ class _Builder:
 
     def __init__(self, spec: Spec, joints: dict[str, str], families: dict[str, Any], critics: list[tuple[str, Any]]):
         self.spec = spec
-        self.families = {self.family_key(k): v for k, v in families.items()}
+        self.families: dict[str, Any] = {}
+        for text, entry in families.items():
+            key = str(parse(text, "density", f'families."{text}"'))
+            if key in self.families:
+                spec.fail(f"{key} has two families", key=f'families."{text}"', remedy="one family a factor")
+            self.families[key] = entry
         self.syntax: dict[str, tuple[DensitySyntax | MixtureSyntax, ...]] = {}
         for name, text in joints.items():
             check_name(name, f"joints.{name}", "joint")
             self.syntax[name] = parse(text, "joint", f"joints.{name}")  # type: ignore[assignment]
         self.critics = critics
-
-    def family_key(self, text: str) -> str:
-        return str(parse(text, "density", f'families."{text}"'))
 
     def build(self) -> None:
         spec = self.spec
@@ -262,6 +266,7 @@ class _Builder:
         for name in list(self.syntax):
             for part in self.syntax[name]:
                 if isinstance(part, DensitySyntax) and part.head not in self.syntax and part.head not in spec.sources:
+                    check_name(part.head, f"joints.{name}", "joint")
                     self.syntax[part.head] = (part,)
         for name in self.syntax:
             spec.joints[name] = self.joint(name)
@@ -331,7 +336,7 @@ class _Builder:
             )
         entry = self.families[text]
         name = entry.get("family") if isinstance(entry, dict) else entry
-        if len(of) > 1 and name in FAMILIES and name != "implicit":
+        if len(of) > 1 and isinstance(name, str) and name in FAMILIES and name != "implicit":
             spec.fail(
                 f"{text} has several variables, and {name} is a density of one",
                 key=key,
@@ -398,9 +403,13 @@ class _Builder:
         spec = self.spec
         components: list[Component] = []
         total = sum(w for w, _ in part.parts)
-        if abs(total - 1) > 1e-9 or any(w <= 0 for w, _ in part.parts):
+        weights = [rational(w) for w, _ in part.parts] if abs(total - 1) < 1e-9 else []
+        if sum(weights) != 1 or not all(weights):
             spec.fail(
-                f"the weights of {part} sum to {total:g}", key=key, remedy="positive weights that sum to 1", column=part.column
+                f"the weights of {part} sum to {total:g}",
+                key=key,
+                remedy="positive weights that sum to 1, fractions of numbers up to a million",
+                column=part.column,
             )
         for weight, density in part.parts:
             of = tuple(spec.resolve(v, key, density.column, capital=False) for v in density.of)

@@ -33,10 +33,7 @@ def _find(lines: list[str], names: list[str], offset: int | None) -> tuple[int |
             name = next(g for g in entry.groups() if g is not None)
             here = [*section, name]
             if names[: len(here)] == here and (best is None or len(here) > best[2]):
-                column = (
-                    entry.end() + 1 + offset
-                    if offset is not None and line[entry.end() : entry.end() + 1] in ('"', "'")
-                    else None
-                )
+                quoted = re.match(r"""(?!\"{3}|'{3})["']""", line[entry.end() :])  # a text of several lines has no column here
+                column = entry.end() + 1 + offset if offset is not None and quoted else None
                 best = (number, column, len(here))
     return (best[0], best[1]) if best else (None, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import keyword
 import re
+import reprlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -73,7 +74,7 @@ class CriticEntry(Strict):
 class DerivationEntry(Strict):
     """What is done to the finished bound."""
 
-    expand: tuple[Text, ...] = ()
+    expand: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
 
 
 class SpecFile(Strict):
@@ -83,14 +84,14 @@ class SpecFile(Strict):
     objective: Text
     variables: Annotated[dict[str, Text], Field(min_length=1, max_length=64)]
     title: Text = ""
-    cite: tuple[Text, ...] = ()
+    cite: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     notes: Text = ""
-    joints: dict[str, Text] = {}
-    families: dict[str, str | dict[str, Any]] = {}
-    parameters: dict[str, ParameterEntry] = {}
-    estimators: dict[str, str | EstimatorEntry] = {}
+    joints: Annotated[dict[str, Text], Field(max_length=64)] = {}
+    families: Annotated[dict[str, str | dict[str, Any]], Field(max_length=512)] = {}
+    parameters: Annotated[dict[str, ParameterEntry], Field(max_length=64)] = {}
+    estimators: Annotated[dict[str, str | EstimatorEntry], Field(max_length=64)] = {}
     derivation: DerivationEntry = DerivationEntry()
-    critics: dict[str, CriticEntry] = {}
+    critics: Annotated[dict[str, CriticEntry], Field(max_length=16)] = {}
 
 
 ENTRIES: dict[str, type[Strict]] = {
@@ -139,4 +140,12 @@ def _explain(error: ValidationError) -> SpecError:
         return SpecError(f"unknown key {path[-1]!r}", key=key, remedy=close[0] if close else "one of " + ", ".join(known))
     if first["type"] == "missing":
         return SpecError(f"the key {path[-1]!r} is missing", key=key, remedy=f"{path[-1]} = ...")
-    return SpecError(f"{first['msg']}, got {first['input']!r:.80}", key=key)
+    return SpecError(f"{first['msg']}, got {_excerpt(first['input'])}", key=key)
+
+
+def _excerpt(value: object) -> str:
+    """The beginning of a value's text; a number of thousands of digits has none."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        return f"a long {type(value).__name__}"

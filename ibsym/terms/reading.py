@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache
+from math import comb, prod
 
 import sympy
 
@@ -25,6 +27,8 @@ from ibsym.terms.nodes import (
 )
 
 MAX_EXPONENT = 16
+MAX_SUMMANDS = 64
+MAX_DIGITS = 300
 GENERATORS = ("kl", "reverse-kl", "pearson", "neyman", "squared-hellinger", "jensen-shannon", "jeffreys")
 
 
@@ -43,6 +47,52 @@ def density(spec: Spec, head: str, of: tuple[str, ...], given: tuple[str, ...] =
     return Density(head, spec.ordered(of), spec.ordered(given))
 
 
+def extent(syntax: ExpressionSyntax) -> tuple[int, int]:
+    """At most how many summands an expression has when it is multiplied out, and how many digits its numbers.
+
+    >>> from ibsym.spec.grammar import parse
+    >>> extent(parse("2*(a + b)^3 <= 0", "claim").left)
+    (4, 7)
+    """
+    if isinstance(syntax, QuantitySyntax) or syntax.operator == "parameter":
+        return 1, 1
+    if syntax.operator == "number":
+        mantissa, _, exponent = syntax.value.lower().partition("e")
+        return 1, len(mantissa) + abs(int(exponent or 0))
+    parts = [extent(a) for a in syntax.arguments]
+    match syntax.operator:
+        case "+" | "-":
+            summands, digits = sum(s for s, _ in parts), max(d for _, d in parts) + 1
+        case "^":
+            (summands, digits), n = parts[0], _exponent(syntax.arguments[1])
+            summands, digits = comb(summands + n - 1, n), digits * n
+        case _:
+            summands, digits = prod(s for s, _ in parts), sum(d for _, d in parts)
+    return min(summands, MAX_SUMMANDS + 1), min(digits, MAX_DIGITS + 1)
+
+
+def _exponent(syntax: ExpressionSyntax) -> int:
+    """The size of a literal exponent, at least 1; the largest that is allowed for any other."""
+    match syntax:
+        case Arithmetic("neg", (inner,)):
+            return _exponent(inner)
+        case Arithmetic("number", value=value) if value.isdigit():
+            return max(1, min(MAX_EXPONENT, int(value[:4])))
+    return MAX_EXPONENT
+
+
+def vanishes(scalar: sympy.Expr) -> bool:
+    """Whether a rational function of the parameters is zero, or nowhere defined: by its value at a point that no one writes.
+
+    >>> b = parameter("beta")
+    >>> vanishes((b + 1) ** 2 - b**2 - 2 * b - 1), vanishes(b - 1)
+    (True, False)
+    """
+    point = {s: sympy.Rational(10**9 + 7 + k, 998_244_353) for k, s in enumerate(sorted(scalar.free_symbols, key=str))}
+    value = scalar.subs(point)
+    return not value.is_finite or bool(value == 0)
+
+
 class Reader:
     """Turns a spec's syntax into terms, with errors that name the place."""
 
@@ -53,27 +103,35 @@ class Reader:
         return SpecError(message, key=self.key, remedy=remedy, column=column or None)
 
     def expression(self, syntax: ExpressionSyntax) -> Expression:
-        scalar, linear = self._linear(syntax)
+        scalar, linear = self._read(syntax)
         if scalar != 0:
             raise self.fail(f"the constant {scalar} is no term", "leave it out: constants do not train anything")
         return linear
 
     def coefficient(self, syntax: ExpressionSyntax) -> sympy.Expr:
-        scalar, linear = self._linear(syntax)
+        scalar, linear = self._read(syntax)
         if len(linear):
             raise self.fail(
                 f"{linear} stands where a number or parameter is needed", "a coefficient", getattr(syntax, "column", 0)
             )
         return scalar
 
+    def _read(self, syntax: ExpressionSyntax) -> tuple[sympy.Expr, Expression]:
+        """A scalar and a sum of terms, added; what multiplies out to a long sum or a long number is refused before it is."""
+        summands, digits = extent(syntax)
+        if summands > MAX_SUMMANDS:
+            raise self.fail(f"this multiplies out to more than {MAX_SUMMANDS} summands", "a shorter sum")
+        if digits > MAX_DIGITS:
+            raise self.fail("a number is beyond the range of floating point", "a number of ordinary size")
+        return self._linear(syntax)
+
     def _linear(self, syntax: ExpressionSyntax) -> tuple[sympy.Expr, Expression]:
-        """A scalar and a sum of terms, added."""
         zero = sympy.Integer(0)
         if isinstance(syntax, QuantitySyntax):
             return zero, Expression.of((1, self.term(syntax)))
         match syntax.operator:
             case "number":
-                return sympy.Rational(syntax.value), Expression()
+                return sympy.Rational(Fraction(syntax.value)), Expression()
             case "parameter":
                 return self._parameter(syntax), Expression()
             case "neg":
@@ -92,7 +150,7 @@ class Reader:
                     )
                 return a * b, p.scaled(b) + r.scaled(a)
             case "/":
-                if len(r) or b == 0:
+                if len(r) or vanishes(b):
                     raise self.fail(
                         "division by zero or by a term", "divide by a number or a parameter that is not zero", syntax.column
                     )
@@ -100,7 +158,7 @@ class Reader:
             case "^":
                 if len(p) or len(r):
                     raise self.fail("a power of an information term is not linear", "the term itself", syntax.column)
-                if not b.is_Integer or abs(int(b)) > MAX_EXPONENT or (a == 0 and b < 0):
+                if not b.is_Integer or abs(int(b)) > MAX_EXPONENT or (b < 0 and vanishes(a)):
                     raise self.fail(f"the exponent {b} is no whole number of at most {MAX_EXPONENT}", "beta^2", syntax.column)
                 return a**b, Expression()
         raise AssertionError(syntax.operator)

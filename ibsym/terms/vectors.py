@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TypeAlias, assert_never
 
 from ibsym.errors import SpecError
-from ibsym.spec.graphs import Factor, Joint
+from ibsym.spec.graphs import Factor, Joint, rational
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
     CrossEntropy,
@@ -39,6 +39,7 @@ Rational: TypeAlias = int | Fraction
 Coordinate: TypeAlias = tuple[object, ...]
 Vector: TypeAlias = dict[Coordinate, Rational]
 
+MAX_PARTS = 16
 ONE_SIDED = {"infonce": False, "iwae": False, "leave-one-out": True, "club": True}
 """Estimators that bound what they estimate, whatever their critic: True from above, False from below."""
 
@@ -110,12 +111,15 @@ class Coordinates:
                 others = tuple(f for f in joint.factors if f is not mixture)
                 parts = [
                     (
-                        Fraction(component.weight).limit_denominator(10**6) * weight,
+                        rational(component.weight) * weight,
                         self._part(joint, component.of, inner, others),
                     )
                     for component in mixture.components
                     for weight, inner in self.samplers(component.joint)
                 ]
+                if len(parts) > MAX_PARTS:
+                    message = f"{name} is a mixture of {len(parts)} products, more than {MAX_PARTS}"
+                    raise SpecError(message, key=f"joints.{name}", remedy="a mixture of fewer components")
                 self._samplers[name] = tuple(parts)
         return self._samplers[name]
 

@@ -303,7 +303,7 @@ def check_certificate(
     about: str,
 ) -> None:
     """Each direction's identity over entropies, its signs, and its zeros in worlds: read from the printed items alone."""
-    directions = [terms, [(-c, q) for c, q in terms]] if relation == "=" else [terms]
+    directions = [[(-c, q) for c, q in terms], terms] if relation == "=" else [terms]  # 0 <= right - left comes first
     for part, wanted in zip(certificate, directions, strict=True):
         items: list[dict[str, object]] = part["items"]  # type: ignore[assignment]
         if any("Zhang" in str(i["quantity"]) for i in items):

@@ -14,7 +14,8 @@ from ibsym.checking.counterexamples import World, search, sign
 from ibsym.errors import SpecError
 from ibsym.facts import Fact
 from ibsym.proving.claims import read_claim
-from ibsym.proving.prover import Problem, decide, differences, reading
+from ibsym.proving.problem import Problem, differences
+from ibsym.proving.prover import decide, reading
 from ibsym.rendering.proofs import answer_text
 
 ZHANG_YEUNG = "2*I(C;D) <= I(A;B) + I(A;C,D) + 3*I(C;D|A) + I(C;D|B)"

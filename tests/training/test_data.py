@@ -50,7 +50,8 @@ def test_the_split_is_fixed_and_even():
     images = digits()
     assert (len(images.train), len(images.held_out), images.classes) == (1438, 359, 10)
     assert np.bincount(images.held_out.labels).min() >= 34
-    assert images.train.images.min() >= 0 and images.train.images.max() <= 1
+    assert images.train.images.min() >= 0
+    assert images.train.images.max() <= 1
 
 
 def test_a_folder_of_one_pair_is_split(tmp_path):
@@ -172,7 +173,8 @@ SEMI = {
 def test_hidden_labels():
     found = bound(spec(**SEMI), labelled=40)
     seen, hidden = found.train["data"], found.train["other"]
-    assert len(seen["x"].code) == 40 and len(hidden["x"].code) == 1438 - 40
+    assert len(seen["x"].code) == 40
+    assert len(hidden["x"].code) == 1438 - 40
     assert torch.bincount(seen["c"].index).tolist() == [4] * 10
     rows = torch.cat([seen["x"].code, hidden["x"].code]).sum(-1).sort().values  # together they are all images, each once
     assert torch.allclose(rows, torch.from_numpy(digits().train.images).float().flatten(1).sum(-1).sort().values)

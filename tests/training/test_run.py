@@ -49,7 +49,9 @@ def test_what_a_run_leaves(tmp_path):
     result = go(out=tmp_path / "deep" / "run")
     assert sorted(p.name for p in (tmp_path / "deep" / "run").iterdir()) == ["checkpoint.pt", "metrics.json", "terms.png"]
     content = json.loads(result.files["metrics"].read_text())
-    assert content["spec"] == "vib" and content["seed"] == 0 and content["sizes"] == {"D": 64, "K": 10, "L": 8}
+    assert content["spec"] == "vib"
+    assert content["seed"] == 0
+    assert content["sizes"] == {"D": 64, "K": 10, "L": 8}
     assert content["history"] == result.history
     assert content["held_out"]["metrics"] == result.metrics
     assert result.files["plot"].read_bytes()[:4] == b"\x89PNG"
@@ -142,7 +144,9 @@ def test_a_loss_of_a_pipe_is_told_in_lines():
     go(report=Lines(said.append))
     assert said[0].startswith("Deep variational information bottleneck: minimize I_q(X;Z)")
     assert "x <- the image, scaled to [-1, 1]" in said
-    assert said[-1].startswith("epoch 2/2: loss ") and "accuracy" in said[-1] and "E_q[log p(c|z)]" in said[-1]
+    assert said[-1].startswith("epoch 2/2: loss ")
+    assert "accuracy" in said[-1]
+    assert "E_q[log p(c|z)]" in said[-1]
 
 
 def test_several_draws_make_the_same_estimate_less_noisy():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sympy
 
 from ibsym.codegen.native import calculus as c
@@ -50,7 +52,7 @@ def c_text(e: sympy.Expr) -> str:
 
 
 class _Printer:
-    def __init__(self, calls: dict[type, str], constant) -> None:  # noqa: ANN001
+    def __init__(self, calls: dict[type, str], constant: Callable[[sympy.Expr], str]) -> None:
         self.calls, self.constant = calls, constant
 
     def text(self, e: sympy.Expr) -> tuple[str, int]:
@@ -88,7 +90,12 @@ class _Printer:
             return f"-{self.at(-e, PRODUCT)}"
         above, below = [], []
         for factor in e.as_ordered_factors():
-            if isinstance(factor, sympy.Pow) and not isinstance(factor, sympy.exp) and factor.exp.is_number and factor.exp.is_negative:
+            if (
+                isinstance(factor, sympy.Pow)
+                and not isinstance(factor, sympy.exp)
+                and factor.exp.is_number
+                and factor.exp.is_negative
+            ):
                 below.append(factor.base**-factor.exp)
             else:
                 above.append(factor)

@@ -193,14 +193,10 @@ def substituted(e: sympy.Expr, values: dict[str, sympy.Expr]) -> sympy.Expr:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A term's value, or what the model minimises in its place, as far as it fuses."""
+    """A term's value, and what the model minimises: the same, or a surrogate."""
 
-    value: Affine | None
-    surrogate: Affine | None
-
-    @property
-    def fused(self) -> bool:
-        return self.value is not None
+    value: Affine
+    minimised: Affine
 
 
 def quantities(program: LossProgram, reader: Reader) -> tuple[Quantity | None, ...]:
@@ -210,6 +206,7 @@ def quantities(program: LossProgram, reader: Reader) -> tuple[Quantity | None, .
 
 def _quantity(reader: Reader, value: Ref, surrogate: Ref | None) -> Quantity | None:
     try:
-        return Quantity(reader.mean(value), None if surrogate is None else reader.mean(surrogate))
+        found = reader.mean(value)
+        return Quantity(found, found if surrogate is None else reader.mean(surrogate))
     except Unfused:
         return None

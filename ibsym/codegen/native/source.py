@@ -52,9 +52,9 @@ class _Writer:
         self.program = program
         self.terms = [(k, q) for k, q in enumerate(found) if q is not None]
         self.rest = tuple(k for k, q in enumerate(found) if q is None)
-        self.minimised = {k: q.surrogate or q.value for k, q in self.terms}
+        self.minimised = {k: q.minimised for k, q in self.terms}
         self.names = {i.key: i.name for i in program.inputs}
-        self.sums = list(dict.fromkeys(s for _, q in self.terms for a in (q.value, q.surrogate) if a is not None for _, s in a.parts))
+        self.sums = list(dict.fromkeys(s for _, q in self.terms for a in (q.value, q.minimised) for _, s in a.parts))
         self.weighted = {s for a in self.minimised.values() for _, s in a.parts}
         elements = [s for s in self.sums if isinstance(s, Elements)]
         self.loops = loops(elements, [s for s in elements if s in self.weighted])
@@ -82,6 +82,13 @@ class _Writer:
                 found[logits] = found.get(logits, 0) + 1
         return found
 
+    def texts(self, sums: Sequence[Sum]) -> str:
+        """The terms that some sums are for."""
+        mine = set(sums)
+        return ", ".join(
+            self.program.terms[t].text for t, q in self.terms if mine & {s for a in (q.value, q.minimised) for _, s in a.parts}
+        )
+
     def weight(self, item: Sum) -> str:
         """d loss / d mean of a sum."""
         total: sympy.Expr = sympy.Integer(0)
@@ -103,15 +110,12 @@ class _Writer:
         calls += [f"double c{k};\n    {_status(f'classes{k}(g, &c{k})')}" for k in range(len(self.others))]
         results = []
         for place, (_, quantity) in enumerate(self.terms):
-            assert quantity.value is not None
             results.append(f"terms[{place}] = (REAL)({self.value(quantity.value)});")
         loss = " + ".join(f"g->weight{k} * ({self.value(a)})" for k, a in self.minimised.items())
         inputs = self._inputs()
         fields = self._fields(inputs)
         gradients = tuple(n for n in (i.name for i in inputs) if n in self.gradients)
-        clear = tuple(
-            f"if (d_{n}) memset(d_{n}, 0, sizeof(REAL) * (size_t)n_{n});" for n in gradients if self.gradients[n] > 1
-        )
+        clear = tuple(f"if (d_{n}) memset(d_{n}, 0, sizeof(REAL) * (size_t)n_{n});" for n in gradients if self.gradients[n] > 1)
         source = render(
             "native/source.c.j2",
             {
@@ -171,14 +175,15 @@ class _Writer:
         levels = self._levels(loop)
         differentiated = [name(s) for s in loop.differentiated()]
         scales = tuple(f"s{n}" for n in loop.weighted if differentiated)
-        lanes = [(f"sum{n}", "0") for n, _ in written.sums] + [(f"product{n}_{j}", "1") for j, (n, _, _) in enumerate(written.products)]
+        lanes = [(f"sum{n}", "0") for n, _ in written.sums] + [
+            (f"product{n}_{j}", "1") for j, (n, _, _) in enumerate(written.products)
+        ]
         updates = [f"sum{n}[j] += {value};" for n, value in written.sums]
         updates += [f"product{n}_{j}[j] += product{n}_{j}[j] * {e};" for j, (n, _, e) in enumerate(written.products)]
         merged = [f"{a}[j] += last_{a}[j];" if start == "0" else f"{a}[j] *= last_{a}[j];" for a, start in lanes]
         totals = [f"sums[{n}] += total(sum{n});" for n, _ in written.sums]
         totals += [f"sums[{n}] += {factor} * log_total(product{n}_{j});" for j, (n, factor, _) in enumerate(written.products)]
-        names = {item for item in loop.sums}
-        text = ", ".join(self.program.terms[t].text for t, q in self.terms if any(s in names for a in (q.value, q.surrogate) if a for _, s in a.parts))
+        text = self.texts(loop.sums)
         present = [x for x in ("1", "2") if x in {levels[d] for d in differentiated}]
         choices = [(f"{'else ' if place else ''}if (want == {x}) ", x) for place, x in enumerate(("0", *present))]
         return render(

@@ -1,0 +1,342 @@
+"""Nodes: what one tensor of a loss program is computed from.
+
+Elementwise parts stay SymPy over named operands, so that a backend may fuse and differentiate them; reductions and pairwise
+blocks are nodes of their own. Axes are counted from the right, where they are always the same: a leading Monte-Carlo axis may
+be absent. Steps are evaluated in order, each once; a :class:`Ref` names an earlier step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple, TypeAlias
+
+import sympy
+
+Axes: TypeAlias = tuple[str, ...]
+
+
+class InputKey(NamedTuple):
+    """What an input is: unique within a program."""
+
+    of: str
+    role: str
+    joint: str
+
+
+def broadcast(shapes: Iterable[Axes]) -> Axes:
+    """The axes of an elementwise result: aligned on the right, "1" gives way.
+
+    >>> broadcast([("S", "B", "L"), ("B", "L"), ("L",), ()])
+    ('S', 'B', 'L')
+    """
+    result: list[str] = []
+    for axes in shapes:
+        for place, axis in enumerate(reversed(axes)):
+            if place == len(result):
+                result.append(axis)
+            elif result[place] == "1":
+                result[place] = axis
+            elif axis not in ("1", result[place]):
+                raise AssertionError(f"axes {axis} and {result[place]} meet")
+    return tuple(reversed(result))
+
+
+def without(axes: Axes, dims: Iterable[int]) -> Axes:
+    """The axes that a reduction leaves."""
+    gone = {d % len(axes) for d in dims}
+    return tuple(a for k, a in enumerate(axes) if k not in gone)
+
+
+@dataclass(frozen=True)
+class Load:
+    """An input of the program."""
+
+    key: InputKey
+    axes: Axes
+    integer: bool = False
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The value of an earlier step of the same section."""
+
+    index: int
+    axes: Axes
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """A formula at every element of its broadcast operands; symbols are found by name."""
+
+    expression: sympy.Expr
+    operands: tuple[tuple[str, Node], ...] = ()
+
+    @cached_property
+    def axes(self) -> Axes:
+        return broadcast(node.axes for _, node in self.operands)
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """A sum, a mean or a log-sum-exp over some axes, counted from the right."""
+
+    kind: Literal["sum", "mean", "logsumexp"]
+    operand: Node
+    dims: tuple[int, ...]
+
+    @cached_property
+    def axes(self) -> Axes:
+        return without(self.operand.axes, self.dims)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean over every row and draw."""
+
+    operand: Node
+    axes: Axes = ()
+
+
+@dataclass(frozen=True)
+class LogMeanExp:
+    """The logarithm of the mean exponential over every row and draw."""
+
+    operand: Node
+    axes: Axes = ()
+
+
+@dataclass(frozen=True)
+class OverDraws:
+    """The mean, or the logarithm of the mean exponential, over the Monte-Carlo axis where there is one."""
+
+    kind: Literal["mean", "logmeanexp"]
+    operand: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        return tuple(a for a in self.operand.axes if a != "S")
+
+
+@dataclass(frozen=True)
+class LogSoftmax:
+    """Logits to log-probabilities, along the last axis."""
+
+    operand: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.operand.axes
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The entry of the last axis that a class index names."""
+
+    table: Node
+    index: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        return broadcast([self.table.axes[:-1], self.index.axes])
+
+
+@dataclass(frozen=True)
+class Insert:
+    """A new axis of length 1; ``dim`` is its place in the result, from the right."""
+
+    operand: Node
+    dim: int
+
+    @cached_property
+    def axes(self) -> Axes:
+        place = len(self.operand.axes) + 1 + self.dim
+        return (*self.operand.axes[:place], "1", *self.operand.axes[place:])
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """The diagonal of the last two axes."""
+
+    operand: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.operand.axes[:-1]
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """C^-1, for a lower triangular C in the last two axes."""
+
+    operand: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.operand.axes
+
+
+@dataclass(frozen=True)
+class Solve:
+    """C^-1 v, or C^-1 M, for a lower triangular C in the last two axes."""
+
+    matrix: Node
+    operand: Node
+    vector: bool
+
+    @cached_property
+    def axes(self) -> Axes:
+        other = self.operand.axes[:-1] if self.vector else self.operand.axes[:-2]
+        return (*broadcast([self.matrix.axes[:-2], other]), *self.operand.axes[len(other) :])
+
+
+@dataclass(frozen=True)
+class ExcludeDiagonal:
+    """-infinity on the diagonal of the last two axes: those entries leave a log-sum-exp."""
+
+    operand: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.operand.axes
+
+
+@dataclass(frozen=True)
+class OffDiagonalMean:
+    """The mean over the entries of the last two axes that are off the diagonal."""
+
+    operand: Node
+    axes: Axes = ()
+
+
+@dataclass(frozen=True)
+class Size:
+    """The length of an axis, or the product of several: a number, no tensor."""
+
+    operand: Node
+    dims: tuple[int, ...]
+    axes: Axes = ()
+
+
+@dataclass(frozen=True)
+class Points:
+    """Values as a matrix: draws and rows along the first axis, all coordinates of all operands along the second."""
+
+    operands: tuple[tuple[Node, int], ...]
+    axes: Axes = ("rows", "coordinates")
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """The share of each class among class indices, ``like`` a table whose last axis is the classes."""
+
+    index: Node
+    like: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.like.axes[-1:]
+
+
+@dataclass(frozen=True)
+class Stratified:
+    """log w_ij of the minibatch-stratified mixture: w_ii = 1/N, one neighbour (N - M)/(N M), others 1/M, M = B - 1.
+
+    ``rows`` is B; ``like`` lends its precision and its place.
+    """
+
+    rows: Size
+    like: Node
+    total: int
+
+    @cached_property
+    def axes(self) -> Axes:
+        rows = self.rows.operand.axes[self.rows.dims[0]]
+        return rows, rows
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Unit vectors to project on, drawn afresh unless the user fixes them; ``term`` names them."""
+
+    term: str
+    like: Node
+    number: int
+    axes: Axes = ("coordinates", "directions")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A product of matrices."""
+
+    points: Node
+    directions: Node
+    axes: Axes = ("rows", "directions")
+
+
+@dataclass(frozen=True)
+class Sort:
+    """Each column in ascending order."""
+
+    operand: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.operand.axes
+
+
+@dataclass(frozen=True)
+class QuantileDistance:
+    """The integral over u of (F^-1(u) - G^-1(u))^2, of sorted columns of two samples; the mean over columns."""
+
+    first: Node
+    second: Node
+    axes: Axes = ()
+
+
+Node: TypeAlias = (
+    Load
+    | Ref
+    | Elementwise
+    | Reduce
+    | Mean
+    | LogMeanExp
+    | OverDraws
+    | LogSoftmax
+    | Pick
+    | Insert
+    | Diagonal
+    | Inverse
+    | Solve
+    | ExcludeDiagonal
+    | OffDiagonalMean
+    | Size
+    | Points
+    | Frequency
+    | Stratified
+    | Directions
+    | Project
+    | Sort
+    | QuantileDistance
+)
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """What a node is computed from."""
+    match node:
+        case Load() | Ref():
+            return ()
+        case Elementwise(operands=operands):
+            return tuple(n for _, n in operands)
+        case Points(operands=operands):
+            return tuple(n for n, _ in operands)
+        case Pick(table=a, index=b) | Solve(matrix=a, operand=b) | Frequency(index=a, like=b):
+            return a, b
+        case Project(points=a, directions=b) | QuantileDistance(first=a, second=b):
+            return a, b
+        case Stratified(rows=a, like=b):
+            return a, b
+        case Directions(like=a):
+            return (a,)
+    return (node.operand,)

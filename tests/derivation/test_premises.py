@@ -1,0 +1,94 @@
+"""What the engine must refuse or turn round: signs, directions, expansions, closed forms that would be mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ibsym
+from ibsym.derivation.planning import Planner
+from ibsym.derivation.sampling import estimator_of
+from ibsym.errors import SpecError
+from ibsym.spec.model import Spec
+from ibsym.terms.nodes import Density, ExpectedLog, RelativeEntropy
+
+RELAXED = {"family": "bernoulli", "relax": "mean"}
+BASE: dict[str, object] = {
+    "name": "case",
+    "variables": {"x": "binary[D]", "z": "real[L]"},
+    "joints": {"q": "data(x) q(z|x)", "p": "p(z) p(x|z)"},
+    "families": {"q(z|x)": "diagonal-normal", "p(z)": "standard-normal", "p(x|z)": RELAXED},
+    "parameters": {"beta": {"default": 1.0, "min": 0}, "gamma": {"default": -1.0, "max": 0}, "delta": {"default": 1.0}},
+}
+KEPT = {"KL(q(x)||p(x))": "density-ratio"}
+
+
+def derive(objective: str, **keys: object) -> ibsym.Derivation:
+    return ibsym.derive(Spec(**{**BASE, "objective": objective, **keys}))  # type: ignore[arg-type]
+
+
+def test_an_expansion_needs_the_right_sign() -> None:
+    expand = {"expand": ["H_q(X) with p(x)"]}
+    good = derive("minimize I_q(X;Z) - beta*I_q(Z;X)", estimators=KEPT, derivation=expand)
+    assert {str(g.term): str(g.coefficient) for g in good.gap}["CE(q(x)||p(x))"] == "beta"
+    with pytest.raises(SpecError, match="turn the bound round"):
+        derive("minimize beta*H_q(X) + I_q(X;Z)", estimators=KEPT, derivation=expand)
+    up = derive("maximize beta*I_q(Z;X) - I_q(X;Z)", estimators=KEPT, derivation=expand)
+    assert {str(g.term): str(g.coefficient) for g in up.gap}["CE(q(x)||p(x))"] == "beta"
+    assert [str(s.relation) for s in up.steps if s.rule == "cross-entropy dropped"] == [">="]
+
+
+@pytest.mark.parametrize(
+    ("objective", "bound"),
+    [
+        ("minimize gamma*I_q(Z;X)", {"E_q[log p(x|z)]": "gamma"}),
+        ("maximize gamma*I_q(X;Z)", {"KL(q(z|x)||p(z))": "gamma"}),
+        ("minimize -gamma*I_q(X;Z)", {"KL(q(z|x)||p(z))": "-gamma"}),
+        ("maximize -gamma*I_q(Z;X)", {"E_q[log p(x|z)]": "-gamma"}),
+    ],
+)
+def test_negative_weights_take_the_other_bound(objective: str, bound: dict[str, str]) -> None:
+    derivation = derive(objective)
+    assert {b.text: str(b.coefficient) for b in derivation.bound} == bound
+    ibsym.audit(derivation, worlds=4)
+
+
+def test_a_weight_without_a_sign_blocks_inequalities_only() -> None:
+    with pytest.raises(SpecError, match="may be positive or negative"):
+        derive("minimize delta*I_q(X;Z)")
+    assert str(derive("minimize delta*KL(q(x,z)||p(x,z))").relation) == "="
+
+
+def test_a_learned_law_is_no_constant() -> None:
+    derivation = derive("minimize KL(q(x,z)||p(x,z))")
+    assert [str(w.term) for w in derivation.constants] == ["H_q(X)"]
+    planner = Planner(derivation.spec)
+    assert planner.learned_law("q", ("z",))
+    assert not planner.learned_law("q", ("x",))
+
+
+def test_closed_forms_only_where_the_graph_allows_them() -> None:
+    """E_q log p(u|z) with z drawn after u: sampled, though both families have a closed form; KL to a prior stays closed."""
+    spec = ibsym.load(Path(__file__).parents[1] / "specs" / "hierarchical-vae.toml")
+    texts = {b.text: b.estimator for b in ibsym.derive(spec).bound}
+    chain = Spec(
+        name="chain", objective="minimize I_q(X;U)", variables={"x": "real[D]", "u": "real[K]", "z": "real[L]"},
+        joints={"q": "data(x) q(u|x) q(z|u)", "p": "p(z) p(u|z) p(x|u)", "r": "r(u|x)"},
+        families={"q(u|x)": "diagonal-normal", "q(z|u)": "diagonal-normal", "p(z)": "standard-normal", "p(u|z)": "diagonal-normal", "p(x|u)": "diagonal-normal", "r(u|x)": "diagonal-normal"},
+    )  # fmt: skip
+    assert "sampled" in texts.values()
+    assert estimator_of(chain, ExpectedLog("q", (Density("p", ("u",), ("z",)),))) == "sampled"
+    assert estimator_of(chain, ExpectedLog("q", (Density("r", ("u",), ("x",)),))) == "closed-form"
+    assert estimator_of(chain, ExpectedLog("q", (Density("p", ("z",)),))) == "closed-form"
+    assert estimator_of(chain, ExpectedLog("q", (Density("q", ("u",), ("x",)),))) == "closed-form"
+    assert estimator_of(chain, RelativeEntropy(Density("q", ("z",), ("u",)), (Density("p", ("z",)),))) == "closed-form"
+
+
+def test_d_separation_of_overlapping_sets() -> None:
+    """What is given counts on neither side; a variable is not independent of itself."""
+    joint = ibsym.load("vib").joints["q"]
+    assert not joint.independent(("x",), ("x", "z"))
+    assert joint.independent(("x", "c"), ("z",), ("x",))
+    assert joint.independent(("x",), ("z",), ("x",))
+    assert not joint.independent(("x", "c"), ("z",), ("c",))

@@ -1,0 +1,226 @@
+"""Every emitted pass against the tensor expression and against float64: loss, terms, gradients, threads, extremes."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import sympy
+
+torch = pytest.importorskip("torch")
+
+_spec = importlib.util.spec_from_file_location("native_worlds", Path(__file__).parent / "worlds.py")
+worlds = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(worlds)
+
+from ibsym.lowering.interpreter import evaluate  # noqa: E402
+
+# Looser than loss 1e-6, gradients 2e-7: be sure that your formula is right before you add an entry.
+LOSS: dict[str, float] = {"infovae": 1e-5}
+GRADIENT: dict[str, float] = {"beta-tcvae": 1e-6}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def wide(given):
+    return {n: t.double() if t.is_floating_point() else t for n, t in given.items()}
+
+
+def error(found, true):
+    return float((found.double() - true).norm() / (true.norm() + 1e-30))
+
+
+def fused(output, loss):
+    """Whether the pass in C took part; a sum of it and of other terms counts."""
+    return "OnePass" in str(output.loss.grad_fn) or any("OnePass" in str(f) for f, _ in output.loss.grad_fn.next_functions)
+
+
+def compare(name, given, dtype=torch.float32, upstream=-1.7, reduction="mean"):
+    """The pass is never farther from float64 than plain torch, or within the tolerance."""
+    loss = worlds.module(name).Loss(reduction=reduction)
+    runs = []
+    for call, arguments in (
+        (lambda g: loss(**g), given),
+        (lambda g: loss.expression(*g.values()), given),
+        (lambda g: loss.expression(*g.values()), wide(given)),
+    ):
+        leaves = worlds.learning(arguments)
+        output = call(leaves)
+        runs.append((output, worlds.gradients(output.loss, leaves, grad_outputs=torch.full_like(output.loss, upstream))))
+    (mine, dmine), (plain, dplain), (true, dtrue) = runs
+    assert fused(mine, loss)
+    small = 1.0 if dtype is torch.float32 else 1e-8
+    atol = LOSS.get(name, 1e-6) * small
+    assert error(mine.loss.detach(), true.loss.detach()) <= max(error(plain.loss.detach(), true.loss.detach()), atol)
+    assert list(mine.terms) == list(plain.terms)
+    for text, value in mine.terms.items():
+        assert not value.requires_grad
+        floor = max(abs(float(true.loss.detach())), 1.0)
+        assert abs(float(value) - float(true.terms[text])) <= max(
+            abs(float(plain.terms[text]) - float(true.terms[text])), atol * floor
+        )
+    for argument, gradient in dtrue.items():
+        if gradient is None:
+            assert dmine[argument] is None
+            continue
+        assert dmine[argument].dtype is dtype
+        assert dmine[argument].shape == given[argument].shape
+        bound = max(1.001 * error(dplain[argument], gradient), GRADIENT.get(name, 2e-7) * small)
+        assert error(dmine[argument], gradient) <= bound, argument
+    return mine
+
+
+FUSED = [n for n in worlds.SPECS if hasattr(worlds.module(n), "_library")]
+
+
+def test_most_modules_have_a_pass():
+    assert set(worlds.ZOO) <= set(FUSED)
+
+
+@pytest.mark.parametrize("draws", [True, False], ids=["draws", "no-draws"])
+@pytest.mark.parametrize("name", FUSED)
+def test_the_pass_is_as_right_as_the_expression(name, draws):
+    compare(name, worlds.arguments(name, draws=draws))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_few_rows_and_the_sum(name):
+    compare(name, worlds.arguments(name, sizes={"B": 4, "S": 1, "D": 1, "L": 1}, seed=1), reduction="sum")
+
+
+@pytest.mark.parametrize("name", ["vae", "vib", "two-view"])
+def test_one_row(name):
+    compare(name, worlds.arguments(name, sizes={"B": 1}))
+
+
+@pytest.mark.parametrize("name", ["beta-vae", "vib", "ceb", "laplace-scale-vae", "binary-code-vae"])
+def test_float64(name):
+    compare(name, worlds.arguments(name, dtype=torch.float64), torch.float64)
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_the_interpreter_agrees(name):
+    given = worlds.arguments(name, seed=2)
+    program = worlds.program(name)
+    directions = {}
+    loss = worlds.module(name).Loss()
+    if hasattr(loss, "directions"):
+        pytest.skip("draws directions")
+    want = evaluate(
+        program,
+        {n: t.double().numpy() if t.is_floating_point() else t.numpy() for n, t in given.items()},
+        directions=directions,
+    )
+    got = loss(**given)
+    assert float(got.loss) == pytest.approx(float(want.loss), rel=LOSS.get(name, 2e-6), abs=2e-6)
+
+
+@pytest.mark.parametrize("name", ["vae", "vib", "two-view", "hierarchical-vae", "categorical-ib"])
+def test_threads_change_no_digit(name):
+    given = worlds.arguments(
+        name, sizes={"B": 65, "D": 1531, "K": 1201, "M": 1100, "D1": 1201, "D2": 1201, "L": 1100, "L1": 1100, "L2": 1100}
+    )
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        leaves = worlds.learning(given)
+        output = worlds.module(name).Loss()(**leaves)
+        found.append([output.loss.detach(), *(g for g in worlds.gradients(output.loss, leaves).values() if g is not None)])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_forward_alone_gives_the_same_value(name):
+    given = worlds.arguments(name)
+    loss = worlds.module(name).Loss()
+    if hasattr(loss, "directions"):
+        pytest.skip("draws directions")
+    with torch.no_grad():
+        alone = loss(**worlds.learning(given))
+    assert alone.loss.grad_fn is None
+    assert torch.equal(alone.loss, loss(**worlds.learning(given)).loss.detach())
+    assert not loss(**given).loss.requires_grad
+
+
+@pytest.mark.parametrize("name", ["vae", "beta-vae", "bib-ae"])
+def test_extreme_logits_and_logvars(name):
+    given = worlds.arguments(name, seed=3)
+    with torch.no_grad():
+        given["x_logits"].view(-1)[:6] = torch.tensor([1e4, -1e4, 88.0, -88.0, 17.0, -17.0])
+        given["z_logvar"].view(-1)[:4] = torch.tensor([80.0, -80.0, 1e-7, -1e-7])
+    leaves = worlds.learning(given)
+    output = worlds.module(name).Loss()(**leaves)
+    found = worlds.gradients(output.loss, leaves)
+    assert torch.isfinite(output.loss)
+    assert all(torch.isfinite(g).all() for g in found.values() if g is not None)
+    true = worlds.learning(wide(given))
+    want = worlds.gradients(worlds.module(name).Loss().expression(*true.values()).loss, true)
+    for argument in ("x_logits", "z_logvar"):
+        torch.testing.assert_close(found[argument].double(), want[argument], rtol=4e-7, atol=1e-30)
+
+
+def test_a_confident_bit_keeps_its_gradient():
+    given = worlds.arguments("vae")
+    given["x_logits"][:] = torch.where(given["x"] > 0, 17.0, -17.0)
+    leaves = worlds.learning(given, ("x_logits",))
+    found = worlds.gradients(worlds.module("vae").Loss()(**leaves).loss, leaves)["x_logits"]
+    rows = found.numel() // found.shape[-1]
+    assert torch.allclose(found.abs() * rows, torch.tensor(4.1399375e-08), rtol=1e-5, atol=0)
+
+
+def test_nan_stays_nan():
+    for name, argument in (("vae", "x_logits"), ("vae", "z_mean"), ("vib", "c_logits")):
+        given = worlds.arguments(name)
+        given[argument].view(-1)[0] = float("nan")
+        assert torch.isnan(worlds.module(name).Loss()(**given).loss)
+
+
+def test_a_masked_class_has_probability_zero():
+    given = worlds.arguments("vib")
+    given["c"][:] = 1
+    given["c_logits"][..., 0] = -torch.inf
+    leaves = worlds.learning(given)
+    output = worlds.module("vib").Loss()(**leaves)
+    found = worlds.gradients(output.loss, leaves)["c_logits"]
+    assert torch.isfinite(output.loss)
+    assert (found[..., 0] == 0).all()
+
+
+def test_a_class_out_of_range_is_an_error():
+    given = worlds.arguments("vib")
+    given["c"][0] = 99
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds|out of range"):
+        worlds.module("vib").Loss()(**given)
+
+
+def test_weights_are_run_time_numbers():
+    given = worlds.arguments("beta-vae")
+    loss = worlds.module("beta-vae").Loss(beta=2.0)
+    before = loss(**given)
+    loss.beta = torch.tensor(5.0)
+    after = loss(**given)
+    text = "KL(q(z|x)||p(z))"
+    assert float(after.loss - before.loss) == pytest.approx(3 * float(before.terms[text]), rel=1e-5)
+
+
+def test_a_parameter_that_learns_takes_the_expression():
+    given = worlds.arguments("beta-vae")
+    loss = worlds.module("beta-vae").Loss(beta=torch.tensor(5.0, requires_grad=True))
+    output = loss(**worlds.learning(given))
+    assert not fused(output, loss)
+    (slope,) = torch.autograd.grad(output.loss, [loss.beta])
+    assert float(slope) == pytest.approx(float(output.terms["KL(q(z|x)||p(z))"]), rel=1e-5)
+
+
+def test_equal_programs_give_equal_text_and_no_name_of_a_file():
+    text = (Path(worlds.module("vae").__file__)).read_text(encoding="utf-8")
+    assert "int fused(" in text
+    assert sympy.__version__ not in text.split('_SOURCE = r"""')[1]
+    assert "/work/" not in text
