@@ -8,17 +8,32 @@
 KL(q(z|x)||p(z))
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from ibsym.api import audit, compile, derive, generate, load, loads, prove, train  # noqa: A004
-from ibsym.derivation.model import Derivation
-from ibsym.errors import AuditError, DerivationError, EmissionError, IbsymError, MissingDependencyError, SolverError, SpecError
-from ibsym.spec.model import Spec
+if TYPE_CHECKING:
+    from ibsym.api import audit, compile, derive, generate, load, loads, prove, train
+    from ibsym.derivation.model import Derivation
+    from ibsym.errors import (
+        AuditError,
+        DerivationError,
+        EmissionError,
+        IbsymError,
+        MissingDependencyError,
+        SolverError,
+        SpecError,
+    )
+    from ibsym.spec.model import Spec
 
-try:
-    __version__ = version("ibsym")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.0.0"
+    __version__: str
+
+_PLACES = {
+    **dict.fromkeys(("audit", "compile", "derive", "generate", "load", "loads", "prove", "train"), "ibsym.api"),
+    **dict.fromkeys(("AuditError", "DerivationError", "EmissionError", "IbsymError"), "ibsym.errors"),
+    **dict.fromkeys(("MissingDependencyError", "SolverError", "SpecError"), "ibsym.errors"),
+    "Derivation": "ibsym.derivation.model",
+    "Spec": "ibsym.spec.model",
+}
 
 __all__ = [
     "AuditError",
@@ -39,3 +54,23 @@ __all__ = [
     "prove",
     "train",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Each name is imported when it is first asked for: SymPy takes a third of a second, which `ibsym --help` need not pay."""
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("ibsym")
+        except PackageNotFoundError:  # a source tree that was never installed
+            return "0.0.0"
+    if name not in _PLACES:
+        raise AttributeError(f"module 'ibsym' has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

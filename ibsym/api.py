@@ -72,7 +72,7 @@ def generate(derivation: Derivation | Certificate) -> str:
     return emit(lower(certificate))
 
 
-def compile(derivation: Derivation | Certificate | Spec | str | Path) -> type[Any]:  # noqa: A001  the contract's name
+def compile(derivation: Derivation | Certificate | Spec | str | Path) -> type[Any]:
     """The emitted loss class, in memory. Needs PyTorch."""
     from ibsym.checking.certificate import Certificate
 
@@ -114,7 +114,10 @@ def compile_text(source: str, file: str) -> Any:
 
 
 def train(spec: Spec | str | Path, **options: Any) -> Any:
-    """Trains small networks with the emitted loss on real data; see :func:`ibsym.training.train.train` for the options."""
+    """Trains small networks with the emitted loss on real data; see :func:`ibsym.training.train.run` for the options."""
+    from ibsym.training.failures import need
+
+    need("torch")
     from ibsym.training.train import run
 
     spec = spec if isinstance(spec, Spec) else load(spec)

@@ -33,7 +33,9 @@ def test_json_of_a_proof_has_a_certificate() -> None:
     record = json.loads(run("H(X,Y) <= H(X) + H(Y)", "--format", "json").stdout)
     assert record["proved"] is True
     assert record["counterexample"] is None
-    assert record["certificate"][0]["items"] == [{"multiplier": "1", "quantity": "I(X;Y)", "reason": "mutual information", "zero": False}]
+    assert record["certificate"][0]["items"] == [
+        {"multiplier": "1", "quantity": "I(X;Y)", "reason": "mutual information", "zero": False}
+    ]
 
 
 @pytest.mark.parametrize("claim", ["H(X) <", "H(X) <= 3", "__import__('os')", ""])

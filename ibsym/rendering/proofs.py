@@ -18,7 +18,11 @@ def answer_text(answer: Answer) -> str:
         for proof in answer.proofs:
             lines += ["", *proof_lines(proof)]
     elif answer.counterexample is not None:
-        lines += ["refuted by a distribution (premises exact, violation strict)", "", *counterexample_lines(answer.counterexample)]
+        lines += [
+            "refuted by a distribution (premises exact, violation strict)",
+            "",
+            *counterexample_lines(answer.counterexample),
+        ]
     else:
         lines.append(answer.status)
         if answer.status.startswith("not provable"):
@@ -41,9 +45,15 @@ def proof_lines(proof: Proof) -> Iterator[str]:
         while items:
             first, items = items[0], items[1:]
             if first.zero:
-                what = f"{first.quantity} {first.reason}" if first.reason.startswith("is") else f"{first.reason} {first.quantity}"
+                what = (
+                    f"{first.quantity} {first.reason}" if first.reason.startswith("is") else f"{first.reason} {first.quantity}"
+                )
             else:
-                what = f"{first.reason} {first.quantity}" if first.reason == "premise" else f"{first.quantity} >= 0, {first.reason}"
+                what = (
+                    f"{first.reason} {first.quantity}"
+                    if first.reason == "premise"
+                    else f"{first.quantity} >= 0, {first.reason}"
+                )
             steps.append(("=" if first.zero else ">=", show(items), what))
     yield f"  {proof.difference}"
     width = min(64, max(len(s) for _, s, _ in steps) + 2)
@@ -52,6 +62,7 @@ def proof_lines(proof: Proof) -> Iterator[str]:
 
 
 def counterexample_lines(example: Counterexample) -> Iterator[str]:
+    """The tables, a row for each point of positive probability, and the difference."""
     for joint, table in example.tables.items():
         names = ",".join(example.variables)
         yield f"  {joint or 'p'}({names})"

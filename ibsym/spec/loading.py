@@ -41,9 +41,11 @@ def load(source: str | Path) -> Spec:
             return loads(zoo_text(str(source)), file=f"zoo/{source}.toml")
         if not path.exists() or path.is_dir():
             return loads(zoo_text(str(source)), file=f"zoo/{source}.toml")
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)  # also of what has no size: a pipe, /dev/zero
+        if len(data) > MAX_BYTES:
             raise SpecError(f"more than {MAX_BYTES} bytes", remedy="a smaller file", place=Place(file=str(source)))
-        text = path.read_bytes().decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise SpecError(f"no UTF-8 at byte {error.start}", remedy="a UTF-8 text file", place=Place(file=str(source))) from None
     except (OSError, ValueError) as error:

@@ -116,9 +116,17 @@ def test_refused_specs_say_why(path: Path) -> None:
 
 def test_hypothetical_factors_are_advised() -> None:
     with pytest.raises(DerivationError, match=r"declare p\(z\)"):
-        derive("minimize I_q(X;Z) - I_q(Z;X)", joints={"q": "data(x) q(z|x)", "p": "p(x|z)"}, families={k: v for k, v in NORMAL.items() if k != "p(z)"})
+        derive(
+            "minimize I_q(X;Z) - I_q(Z;X)",
+            joints={"q": "data(x) q(z|x)", "p": "p(x|z)"},
+            families={k: v for k, v in NORMAL.items() if k != "p(z)"},
+        )
     with pytest.raises(DerivationError, match=r"declare p\(x\|z\)"):
-        derive("minimize I_q(X;Z) - I_q(Z;X)", joints={"q": "data(x) q(z|x)", "p": "p(z)"}, families={k: v for k, v in NORMAL.items() if k != "p(x|z)"})
+        derive(
+            "minimize I_q(X;Z) - I_q(Z;X)",
+            joints={"q": "data(x) q(z|x)", "p": "p(z)"},
+            families={k: v for k, v in NORMAL.items() if k != "p(x|z)"},
+        )
 
 
 def test_discrete_only_steps_are_the_named_obstacle() -> None:
@@ -198,7 +206,10 @@ def test_mistakes(objective: str, keys: dict[str, object], message: str) -> None
 
 
 def test_draws_without_gradient_are_refused_until_they_are_relaxed() -> None:
-    keys = {"variables": {"x": "binary[D]", "z": "binary[L]"}, "families": {"q(z|x)": "bernoulli", "p(z)": "bernoulli", "p(x|z)": "bernoulli"}}
+    keys = {
+        "variables": {"x": "binary[D]", "z": "binary[L]"},
+        "families": {"q(z|x)": "bernoulli", "p(z)": "bernoulli", "p(x|z)": "bernoulli"},
+    }
     with pytest.raises(SpecError, match="carry no gradient"):
         derive("minimize I_q(X;Z) - I_q(Z;X)", **keys)
     relaxed = {**keys, "families": {**keys["families"], "q(z|x)": {"family": "bernoulli", "relax": "concrete"}}}

@@ -132,7 +132,20 @@ def test_bad_claims(claim: str, premises: list[str], message: str) -> None:
         ibsym.prove(claim, premises)
 
 
-TERMS = ["H(X)", "H(Y)", "H(Z)", "H(X,Y)", "H(Y,Z)", "H(X,Z)", "H(X,Y,Z)", "I(X;Y)", "I(X;Y|Z)", "H(X|Y,Z)", "I(X;Y;Z)", "TC(X;Y;Z)"]
+TERMS = [
+    "H(X)",
+    "H(Y)",
+    "H(Z)",
+    "H(X,Y)",
+    "H(Y,Z)",
+    "H(X,Z)",
+    "H(X,Y,Z)",
+    "I(X;Y)",
+    "I(X;Y|Z)",
+    "H(X|Y,Z)",
+    "I(X;Y;Z)",
+    "TC(X;Y;Z)",
+]
 
 
 @settings(max_examples=60, deadline=None)

@@ -25,11 +25,21 @@ def without(*factors: str) -> dict[str, str]:
 # The condition of a rule, and the example's spec changed so that it no longer holds.
 BROKEN: dict[str, Spec] = {
     "C - X - Z in q": Spec(
-        **{**EXAMPLE, "joints": {**JOINTS, "q": "data(x,c) q(z|x,c)", "u": "unlabelled(x) u(z|x)"}, "families": {**without("q(z|x)"), "q(z|x,c)": "categorical", "u(z|x)": "categorical"}}  # type: ignore[arg-type]
+        **{
+            **EXAMPLE,
+            "joints": {**JOINTS, "q": "data(x,c) q(z|x,c)", "u": "unlabelled(x) u(z|x)"},
+            "families": {**without("q(z|x)"), "q(z|x,c)": "categorical", "u(z|x)": "categorical"},
+        }  # type: ignore[arg-type]
     ),
-    "both joints use the factor": Spec(**{**EXAMPLE, "joints": {**JOINTS, "u": "unlabelled(x) u(z|x)"}, "families": {**FAMILIES, "u(z|x)": "categorical"}}),  # type: ignore[arg-type]
+    "both joints use the factor": Spec(
+        **{**EXAMPLE, "joints": {**JOINTS, "u": "unlabelled(x) u(z|x)"}, "families": {**FAMILIES, "u(z|x)": "categorical"}}
+    ),  # type: ignore[arg-type]
     "both joints are made of the same factors there": Spec(
-        **{**EXAMPLE, "joints": {**JOINTS, "q": "other(x,c) q(z|x)", "t": "data(x) t(z|x)"}, "families": {**FAMILIES, "other(x,c)": "empirical", "t(z|x)": "categorical"}}  # type: ignore[arg-type]
+        **{
+            **EXAMPLE,
+            "joints": {**JOINTS, "q": "other(x,c) q(z|x)", "t": "data(x) t(z|x)"},
+            "families": {**FAMILIES, "other(x,c)": "empirical", "t(z|x)": "categorical"},
+        }  # type: ignore[arg-type]
     ),
 }
 

@@ -66,7 +66,12 @@ def test_python_and_toml_are_one(name: str) -> None:
         ('"bernoulli"', '"diagonal-normal"', ":13: families", "binary"),
         ('"bernoulli"', '{ family = "bernoulli", scale = 2 }', ":13: families", "no option"),
         ('"bernoulli"', '{ family = "bernoulli", relax = "hard" }', ":13: families", "relax"),
-        ('"p(z)" = "standard-normal"', '"p(y)" = "standard-normal"\n"p(z)" = "standard-normal"', ":12: families", "factor of no joint"),
+        (
+            '"p(z)" = "standard-normal"',
+            '"p(y)" = "standard-normal"\n"p(z)" = "standard-normal"',
+            ":12: families",
+            "factor of no joint",
+        ),
         ("beta = {", "lambda = {", ":15: parameters.lambda", "no name"),
         ("beta = {", "reduction = {", ":15: parameters.reduction", "taken"),
         ("default = 1.0", "default = -1.0", ":15: parameters.beta", "outside"),
@@ -75,8 +80,18 @@ def test_python_and_toml_are_one(name: str) -> None:
         ('name = "case"', 'name = "Case!"', ":2: name", "no name for a spec"),
         ('name = "case"', 'name = "case"\ntitel = "x"', ":3: titel", "title"),
         ("[parameters]", '[estimators]\n"KL(q(z)||p(z))" = "denisty-ratio"\n[parameters]', ":15: estimators", "density-ratio"),
-        ("[parameters]", '[estimators]\n"KL(q(z)||p(z))" = { estimator = "mmd", model = "value" }\n[parameters]', ":15: estimators", "no critic"),
-        ("[parameters]", '[critics]\n"JS(data(x)||p(x))" = { through = "e(t|x)" }\n[parameters]', ":15: critics", "no declared factor"),
+        (
+            "[parameters]",
+            '[estimators]\n"KL(q(z)||p(z))" = { estimator = "mmd", model = "value" }\n[parameters]',
+            ":15: estimators",
+            "no critic",
+        ),
+        (
+            "[parameters]",
+            '[critics]\n"JS(data(x)||p(x))" = { through = "e(t|x)" }\n[parameters]',
+            ":15: critics",
+            "no declared factor",
+        ),
     ],
 )
 def test_mistakes_have_place_and_remedy(old: str, new: str, place: str, message: str) -> None:
@@ -111,7 +126,9 @@ def test_weights_of_mixtures_sum_to_one() -> None:
 
 
 @pytest.mark.parametrize("start", ["objective", "joint", "density", "quantity", "expansion", "constraint", "claim"])
-@pytest.mark.parametrize("text", ["", "(", "q(z|x", "(" * 500, "minimize " + "-" * 500 + "1", "q(z|x))", "\x00", "I_q(X;Z) with", "💥"])
+@pytest.mark.parametrize(
+    "text", ["", "(", "q(z|x", "(" * 500, "minimize " + "-" * 500 + "1", "q(z|x))", "\x00", "I_q(X;Z) with", "💥"]
+)
 def test_what_does_not_parse_is_refused(start: str, text: str) -> None:
     with pytest.raises(SpecError, match=r"\S"):
         parse(text, start)

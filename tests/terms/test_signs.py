@@ -73,7 +73,16 @@ def test_expressions_add_and_scale() -> None:
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
-    [("=", "<=", "<="), ("<=", "=", "<="), ("<=", "<=", "<="), (">=", ">=", ">="), ("<=", ">=", "~"), (">=", "<=", "~"), ("~", "=", "~"), ("<=", "~", "~")],
+    [
+        ("=", "<=", "<="),
+        ("<=", "=", "<="),
+        ("<=", "<=", "<="),
+        (">=", ">=", ">="),
+        ("<=", ">=", "~"),
+        (">=", "<=", "~"),
+        ("~", "=", "~"),
+        ("<=", "~", "~"),
+    ],
 )
 def test_relations_compose(first: str, second: str, expected: str) -> None:
     assert (Relation(first) & Relation(second)).value == expected

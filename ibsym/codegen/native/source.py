@@ -12,7 +12,7 @@ from ibsym.codegen.native.elements import Loop, body, event_axes, loops, name
 from ibsym.codegen.native.printing import c_text, double
 from ibsym.codegen.native.regions import LOG_P, Affine, Classes, Elements, Picked, Quantity, Reader, Sum, quantities, size_of
 from ibsym.codegen.templating import render
-from ibsym.lowering.program import Input, Load, LossProgram
+from ibsym.lowering.program import Input, LossProgram
 
 WORTHWHILE = "65536"
 """Elements from which a second thread pays for its start."""
