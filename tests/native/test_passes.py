@@ -196,7 +196,7 @@ def test_a_masked_class_has_probability_zero():
 def test_a_class_out_of_range_is_an_error():
     given = worlds.arguments("vib")
     given["c"][0] = 99
-    with pytest.raises((IndexError, RuntimeError), match="out of bounds|out of range"):
+    with pytest.raises((IndexError, RuntimeError), match=r"out of bounds|out of range"):
         worlds.module("vib").Loss()(**given)
 
 

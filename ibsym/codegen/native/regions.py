@@ -7,19 +7,22 @@ element of some inputs, or of class log-probabilities. What is not stays with th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy
 
 from ibsym.codegen.native.calculus import Unfused, own
+from ibsym.codegen.native.pairing import PairReader, Pairs, size_of
 from ibsym.lowering.program import (
     Axes,
+    Diagonal,
     Elementwise,
     Load,
     LogSoftmax,
     LossProgram,
     Mean,
     Node,
+    OffDiagonalMean,
     OverDraws,
     Pick,
     Reduce,
@@ -61,7 +64,7 @@ class Classes:
 
 LOG_P = sympy.Symbol("log_p", real=True)
 
-Sum = Elements | Picked | Classes
+Sum = Elements | Picked | Classes | Pairs
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,11 @@ class Affine:
         return Affine(self.constant * factor, tuple((f * factor, s) for f, s in self.parts))
 
 
+def one(item: Sum) -> Affine:
+    """A mean by itself."""
+    return Affine(sympy.Integer(0), ((sympy.Integer(1), item),))
+
+
 def added(parts: Iterable[Affine]) -> Affine:
     """The sum, equal means added up."""
     constant: sympy.Expr = sympy.Integer(0)
@@ -86,20 +94,12 @@ def added(parts: Iterable[Affine]) -> Affine:
     return Affine(constant, tuple((f, s) for s, f in sums.items() if f != 0))
 
 
-def size_of(axes: Axes) -> sympy.Expr:
-    """The number of elements along some axes.
-
-    >>> size_of(("L", "3"))
-    3*size_L
-    """
-    return sympy.Mul(*[sympy.Integer(a) if a.isdigit() else sympy.Symbol(f"size_{a}", positive=True) for a in axes])
-
-
 class Reader:
     """Reads nodes as affine combinations of sums. ``name`` gives an input the name of its symbol."""
 
     def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str]):
         self.steps, self.name = steps, name
+        self.pairs = PairReader(steps, lambda load: name(load).removeprefix("v_"))
 
     def mean(self, node: Node) -> Affine:
         """The mean of a node over its rows and draws."""
@@ -108,15 +108,30 @@ class Reader:
                 return self.mean(self.steps[node.index].node)
             case Mean() | OverDraws(kind="mean"):
                 return self.mean(node.operand)
+            case Reduce(kind="logsumexp", dims=(-1,)):
+                return one(self.pairs.matrix(node.operand))
+            case Diagonal():
+                return one(replace(self.pairs.matrix(node.operand), kind="own"))
+            case OffDiagonalMean():
+                return one(self._off_diagonal(node.operand))
             case Load(integer=False):
                 return self._elements(self.symbol(node), {self.symbol(node): node}, 0)
             case Reduce(kind="sum"):
                 return self._summed(node)
             case Pick(table=LogSoftmax(operand=Load() as logits), index=Load() as index):
-                return Affine(sympy.Integer(0), ((sympy.Integer(1), Picked(logits, index)),))
+                return one(Picked(logits, index))
             case Elementwise():
-                return self._combined(node)
+                try:
+                    return self._combined(node)
+                except Unfused:
+                    return one(self.pairs.mapped(node))
         raise Unfused(type(node).__name__)
+
+    def _off_diagonal(self, node: Node) -> Pairs:
+        try:
+            return replace(self.pairs.matrix(node), kind="off")
+        except Unfused:
+            return replace(self.pairs.mapped(node), mask="exclude")
 
     def symbol(self, load: Load) -> sympy.Symbol:
         return sympy.Symbol(self.name(load), real=True)
@@ -135,6 +150,9 @@ class Reader:
         event = len(node.dims)
         if sorted(node.dims) != list(range(-event, 0)):
             raise Unfused("a sum over inner axes")
+        apart = self._apart(node, event)
+        if apart is not None:
+            return apart
         operands: dict[sympy.Symbol, Load] = {}
         tables: dict[sympy.Symbol, Load] = {}
         formula = self._formula(node.operand, operands, tables)
@@ -143,7 +161,28 @@ class Reader:
         if operands or len(tables) > 1 or event > 1:
             raise Unfused("a sum over classes with weights")
         ((symbol, logits),) = tables.items()
-        return Affine(sympy.Integer(0), ((sympy.Integer(1), Classes(formula.xreplace({symbol: LOG_P}), logits)),))
+        return one(Classes(formula.xreplace({symbol: LOG_P}), logits))
+
+    def _apart(self, node: Reduce, event: int) -> Affine | None:
+        """A sum over coordinates of log-sum-exps over pairs, or of such shifted and scaled by numbers."""
+        inner = self.pairs.resolved(node.operand)
+        factor, shift = sympy.Integer(1), sympy.Integer(0)
+        if isinstance(inner, Elementwise):
+            sizes = {n: size_of(self.pairs.size(v)) for n, v in inner.operands if isinstance(v, Size)}
+            others = [(n, v) for n, v in inner.operands if n not in sizes]
+            expression = substituted(inner.expression, sizes)
+            symbols = [s for s in expression.free_symbols if s.name in dict(others)]
+            if len(symbols) != 1:
+                return None
+            factor = expression.diff(symbols[0])
+            shift = expression.xreplace({symbols[0]: sympy.Integer(0)})
+            inner = self.pairs.resolved(others[0][1])
+            if not factor.is_number:
+                return None
+        if not isinstance(inner, Reduce) or inner.kind != "logsumexp" or inner.dims != (-1 - event,):
+            return None
+        found = self.pairs.apart(inner)
+        return Affine(own(shift) * size_of(found.table.event), ((factor, found),))
 
     def _formula(self, node: Node, operands: dict[sympy.Symbol, Load], tables: dict[sympy.Symbol, Load]) -> sympy.Expr:
         """The node at one element; what it loads is noted in ``operands``, logits under a softmax in ``tables``."""
@@ -164,7 +203,7 @@ class Reader:
 
     def _combined(self, node: Elementwise) -> Affine:
         """An affine formula of means is one of their sums; a formula of one element is an event of none."""
-        sizes = {name: self._size(n) for name, n in node.operands if isinstance(n, Size)}
+        sizes = {name: self.pairs.size(n) for name, n in node.operands if isinstance(n, Size)}
         expression = substituted(own(node.expression), {name: size_of(axes) for name, axes in sizes.items()})
         others = {n: v for n, v in node.operands if n not in sizes}
         if all(isinstance(v, Load) for v in others.values()) and others:
@@ -180,10 +219,6 @@ class Reader:
             parts.append(self.mean(others[name]).scaled(factor))
             rest = rest.xreplace({symbol: sympy.Integer(0)})
         return added([Affine(rest, ()), *parts])
-
-    def _size(self, node: Size) -> Axes:
-        axes = node.operand.axes[min(node.dims) :][: len(node.dims)]
-        return axes
 
 
 def substituted(e: sympy.Expr, values: dict[str, sympy.Expr]) -> sympy.Expr:
