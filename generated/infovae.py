@@ -166,6 +166,7 @@ class InfovaeLoss(torch.nn.Module):
         values = {"alpha": float(self.alpha), "lam": float(self.lam)}
         scale = given[0].shape[-2] if reduction == "sum" else 1
         weights = (
+            scale * float(self.alpha + self.lam - 1),
             scale * float(1 - self.alpha),
             scale * float(-1),
         )
@@ -173,75 +174,14 @@ class InfovaeLoss(torch.nn.Module):
         if found is None:
             return None
         loss, terms = found
-        rest = self._rest(*given)
         return Output(
-            loss + rest.loss,
+            loss,
             {
-                "KL(q(z)||p(z))": rest.terms["KL(q(z)||p(z))"],
-                "KL(q(z|x)||p(z))": terms[0],
-                "E_q[log p(x|z)]": terms[1],
+                "KL(q(z)||p(z))": terms[0],
+                "KL(q(z|x)||p(z))": terms[1],
+                "E_q[log p(x|z)]": terms[2],
             },
         )
-
-    def _first(
-        self,
-        z: Tensor,
-        z_reference: Tensor,
-        z_mean: Tensor,
-        z_logvar: Tensor,
-        x: Tensor,
-        x_logits: Tensor,
-    ) -> Output:
-        """The terms of the one pass, by tensor operations."""
-
-        # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
-        kl_z_given_x = (0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)).mean()
-
-        # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = (x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1).mean()
-
-        loss = -(self.alpha - 1) * kl_z_given_x - log_p_x
-        terms = {
-            "KL(q(z|x)||p(z))": kl_z_given_x.detach(),
-            "E_q[log p(x|z)]": log_p_x.detach(),
-        }
-        return Output(_reduced(loss, _reduction(self.reduction), z.shape[-2]), terms)
-
-    def _rest(
-        self,
-        z: Tensor,
-        z_reference: Tensor,
-        z_mean: Tensor,
-        z_logvar: Tensor,
-        x: Tensor,
-        x_logits: Tensor,
-    ) -> Output:
-        """The other terms."""
-
-        # samples of q(z), one a row
-        z_points = z.flatten(0, -2)
-
-        # samples of p(z)
-        z_reference_points = z_reference.flatten(0, -2)
-
-        # squared distances, within a, within b and across
-        d_aa = ((z_points.unsqueeze(-2) - z_points.unsqueeze(-3)) ** 2).sum(-1)
-        d_bb = ((z_reference_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
-        d_ab = ((z_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
-
-        # Gaussian kernel, exp(-|a - b|^2 / 2h) with h = n, the number of coordinates
-        k_aa = torch.exp(-0.5 * d_aa / z_points.shape[-1])
-        k_bb = torch.exp(-0.5 * d_bb / z_points.shape[-1])
-        k_ab = torch.exp(-0.5 * d_ab / z_points.shape[-1])
-
-        # KL(q(z)||p(z)) by mmd, unbiased: E k(a, a') + E k(b, b') - 2 E k(a, b)
-        kl_z = _off_diagonal_mean(k_aa) + _off_diagonal_mean(k_bb) - 2 * k_ab.mean()
-
-        loss = (self.alpha + self.lam - 1) * kl_z
-        terms = {
-            "KL(q(z)||p(z))": kl_z.detach(),
-        }
-        return Output(_reduced(loss, _reduction(self.reduction), z.shape[-2]), terms)
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
@@ -312,7 +252,7 @@ def _may_fuse(given: tuple[Tensor, ...], parameters: tuple[float | Tensor, ...])
         return False
     if any(isinstance(p, Tensor) and p.requires_grad for p in parameters):
         return False
-    dtype = given[2].dtype
+    dtype = given[0].dtype
     if dtype is not torch.float32 and dtype is not torch.float64:
         return False
     for tensor in given:
@@ -355,7 +295,7 @@ class _OnePass(torch.autograd.Function):
         wanted = [k for k, needed in enumerate(ctx.needs_input_grad[3:]) if needed]
         if torch.is_grad_enabled():
             result: list[Tensor | None] = [None] * 6
-            loss = InfovaeLoss(**ctx.values, reduction=ctx.reduction)._first(*given).loss
+            loss = InfovaeLoss(**ctx.values, reduction=ctx.reduction).expression(*given).loss
             found = torch.autograd.grad(loss, [given[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
             for k, gradient in zip(wanted, found, strict=True):
                 result[k] = gradient
@@ -373,9 +313,9 @@ def _one_pass(
     given: tuple[Tensor, ...], weights: tuple[float, ...], values: dict[str, float], reduction: str
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
     """The loss and its terms."""
-    if _library("float" if given[2].dtype is torch.float32 else "double") is None:
+    if _library("float" if given[0].dtype is torch.float32 else "double") is None:
         return None
-    given = (given[0], given[1], given[2].contiguous(), given[3].contiguous(), given[4].contiguous(), given[5].contiguous())
+    given = (given[0].contiguous(), given[1].contiguous(), given[2].contiguous(), given[3].contiguous(), given[4].contiguous(), given[5].contiguous())
     try:
         if torch.is_grad_enabled() and any(t.requires_grad for t in given):
             loss, terms = _OnePass.apply(weights, values, reduction, *given)
@@ -390,21 +330,25 @@ def _called(
     given: tuple[Tensor, ...], weights: tuple[float, ...], wanted: tuple[bool, ...] | None
 ) -> tuple[Tensor, Tensor, list[Tensor | None]]:
     """Loss, terms and a gradient for each tensor that wants one, from compiled code."""
-    first = given[2]
-    loss, terms = first.new_empty(()), first.new_empty(2)
+    first = given[0]
+    loss, terms = first.new_empty(()), first.new_empty(3)
     gradients: list[Tensor | None] = [None] * 6
     if wanted is not None:
-        for k in (2, 3, 4, 5):
+        for k in (0, 1, 2, 3, 4, 5):
             if wanted[k]:
                 gradients[k] = torch.empty_like(given[k])
     function = _library("float" if first.dtype is torch.float32 else "double")
     assert function is not None
     status = function(
+        given[0].data_ptr(),
+        given[1].data_ptr(),
         given[2].data_ptr(),
         given[3].data_ptr(),
         given[4].data_ptr(),
         given[5].data_ptr(),
-        *[None if (g := gradients[k]) is None else g.data_ptr() for k in (2, 3, 4, 5)],
+        *[None if (g := gradients[k]) is None else g.data_ptr() for k in (0, 1, 2, 3, 4, 5)],
+        given[0].numel(),
+        given[1].numel(),
         given[2].numel(),
         given[3].numel(),
         given[4].numel(),
@@ -438,7 +382,7 @@ def _library(real: str) -> Callable[..., int] | None:
             log.warning("losses run as plain PyTorch, which is right and slower: no compiled code (%s)", error)
         return None
     pointer, size = ctypes.c_void_p, ctypes.c_int64
-    function.argtypes = [pointer] * 8 + [size] * 6 + [ctypes.c_double] * 2 + [ctypes.c_int, pointer, pointer]
+    function.argtypes = [pointer] * 12 + [size] * 8 + [ctypes.c_double] * 3 + [ctypes.c_int, pointer, pointer]
     return function
 
 
@@ -498,6 +442,7 @@ _SOURCE = r"""
 #define LANES 64
 #define CHUNK 1024
 #define STRIPS 64
+#define BLOCK 16
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -708,20 +653,27 @@ INLINE double log_total(const REAL *lanes)
 #endif
 
 typedef struct {
+    const REAL *in_z;
+    const REAL *in_z_reference;
     const REAL *in_z_mean;
     const REAL *in_z_logvar;
     const REAL *in_x;
     const REAL *in_x_logits;
+    REAL *d_z;
+    REAL *d_z_reference;
     REAL *d_z_mean;
     REAL *d_z_logvar;
     REAL *d_x;
     REAL *d_x_logits;
+    int64_t n_z;
+    int64_t n_z_reference;
     int64_t n_z_mean;
     int64_t n_z_logvar;
     int64_t n_x;
     int64_t n_x_logits;
     int64_t size_L;
     int64_t size_D;
+    double weight0;
     double weight1;
     double weight2;
     int threads;
@@ -917,17 +869,427 @@ static void loop1(const Arguments *g, double *means)
     }
 }
 
-/* KL(q(z|x)||p(z)), E_q[log p(x|z)] */
-int fused(const REAL *in_z_mean, const REAL *in_z_logvar, const REAL *in_x, const REAL *in_x_logits, REAL *d_z_mean, REAL *d_z_logvar, REAL *d_x, REAL *d_x_logits, int64_t n_z_mean, int64_t n_z_logvar, int64_t n_x, int64_t n_x_logits, int64_t size_L, int64_t size_D, double weight1, double weight2, int threads, REAL *loss, REAL *terms)
+/* KL(q(z)||p(z)), over pairs: (z - of column z)**2 */
+INLINE void pair_values0(REAL *restrict out, const int adds, int64_t columns, const REAL v_z, const REAL *restrict at_z)
 {
-    const Arguments arguments = { in_z_mean, in_z_logvar, in_x, in_x_logits, d_z_mean, d_z_logvar, d_x, d_x_logits, n_z_mean, n_z_logvar, n_x, n_x_logits, size_L, size_D, weight1, weight2, threads }, *g = &arguments;
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_z = at_z[j];
+        (void)w_z;
+        out[j] = square(v_z - w_z) + (adds ? out[j] : 0);
+    }
+}
+
+/* log w_ij, by which column j counts in row i's mixture */
+INLINE REAL pair_mask0(int64_t i, int64_t j, int64_t columns)
+{
+    (void)i, (void)j, (void)columns;
+    return i == j ? -INFINITY : 0;
+}
+
+/* a row's log-sum-exp, and its softmax in place */
+INLINE double pair_softmax0(REAL *a, int64_t columns)
+{
+    REAL top = a[0], sum = 0;
+    _Pragma("omp simd reduction(max : top)")
+    for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    _Pragma("omp simd reduction(+ : sum)")
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL e = exponential_of_difference(a[j] - top);
+        a[j] = e;
+        sum += e;
+    }
+    const REAL share = 1 / sum;
+    LOOP
+    for (int64_t j = 0; j < columns; j++) a[j] *= share;
+    return (double)top + log((double)sum);
+}
+
+static int pairs0(const Arguments *g, double *means)
+{
+    const int64_t width = g->size_L, columns = width ? g->n_z / width : 0;
+    const int64_t all = width ? g->n_z / width : 0, rows = all;
+    const int want = g->d_z != 0;
+    if (!columns || !rows || all % rows) return 3;
+    if (columns < 2) return 3;
+    const int64_t draws = all / rows;
+    enum { COLUMNS = 1, HOISTED = 0 };
+    /* per coordinate: the parameters of every column, what is hoisted from them, their gradients; the matrix; per row and coordinate sums */
+    const size_t line = (size_t)columns, plane = line * (size_t)width;
+    REAL *work = malloc(sizeof(REAL) * (plane * (2 * COLUMNS + HOISTED) + (size_t)rows * line));
+    double *sums = calloc((size_t)(rows * 4 + width), sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    if (!work || !sums || !rooms) {
+        free(work), free(sums), free(rooms);
+        return 2;
+    }
+    REAL *t_z = work + plane * 0, *td_z = work + plane * (COLUMNS + 0);
+    REAL *matrix = work + plane * (2 * COLUMNS + HOISTED);
+    double *apart = sums + rows * 4;
+    const REAL s_mapped = (REAL)((g->weight0) / ((double)all * (double)(columns - 1)));
+    (void)s_mapped;
+    const REAL size_L = (REAL)g->size_L;
+    PARALLEL(g->threads > 1 && width * columns >= WORTHWHILE)
+    for (int64_t k = 0; k < width; k++)
+        for (int64_t j = 0; j < columns; j++) {
+            const REAL w_z = t_z[k * columns + j] = g->in_z[j * width + k];
+            td_z[k * columns + j] = 0;
+            (void)w_z;
+        }
+    const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
+    const int busy = g->threads > 1 && rows * columns * width >= WORTHWHILE;
+    for (int64_t draw = 0; draw < draws; draw++) {
+        const REAL *row = g->in_z + draw * rows * width;
+        REAL *d_row = g->d_z ? g->d_z + draw * rows * width : 0;
+        PARALLEL(busy)
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = 0; k < width; k++)
+                for (int64_t i = from; i < to; i++)
+                    pair_values0(matrix + i * columns, k > 0, columns, row[i * width + k], t_z + k * columns);
+            for (int64_t i = from; i < to; i++) {
+                REAL *a = matrix + i * columns;
+                REAL sum = 0;
+                _Pragma("omp simd reduction(+ : sum)")
+                for (int64_t j = 0; j < columns; j++) {
+                    const REAL entry = a[j];
+                    sum += i == j ? 0 : exponential(-R(0.5) * entry / size_L);
+                    a[j] = i == j ? 0 : s_mapped * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
+                }
+                sums[i * 4 + 3] += (double)sum;
+            }
+        }
+        if (!want) continue;
+        const int64_t strips = width < STRIPS ? width : STRIPS;
+        PARALLEL(busy)
+        for (int64_t strip = 0; strip < strips; strip++) {
+            REAL *e = rooms + strip * columns;
+            (void)e;
+            for (int64_t block = 0; block < blocks; block++) {
+                const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++)
+                    for (int64_t i = from; i < to; i++) {
+                        const REAL v_z = row[i * width + k];
+                        const REAL *restrict at_z = t_z + k * columns;
+                        REAL *restrict slope_z = td_z + k * columns;
+                        const REAL *restrict a = matrix + i * columns;
+                        REAL slope = 0;
+                        _Pragma("omp simd reduction(+ : slope)")
+                        for (int64_t j = 0; j < columns; j++) {
+                            const REAL w_z = at_z[j];
+                            (void)w_z;
+                            const REAL weight = a[j];
+                            const REAL t0 = 2 * v_z - 2 * w_z;
+                            slope += weight * (t0);
+                            slope_z[j] += weight * (-t0);
+                        }
+                        if (d_row) d_row[i * width + k] += slope;
+                    }
+            }
+        }
+    }
+    if (g->d_z)
+        for (int64_t j = 0; j < columns; j++)
+            for (int64_t k = 0; k < width; k++) g->d_z[j * width + k] += td_z[k * columns + j];
+    double total[5] = {0};
+    for (int64_t i = 0; i < rows; i++)
+        for (int m = 0; m < 4; m++) total[m] += sums[i * 4 + m];
+    for (int64_t k = 0; k < width; k++) total[4] += apart[k];
+    means[0] = total[3] / ((double)all * (double)(columns - 1));
+    free(work), free(sums), free(rooms);
+    return 0;
+}
+
+/* KL(q(z)||p(z)), over pairs: (z_reference - of column z_reference)**2 */
+INLINE void pair_values1(REAL *restrict out, const int adds, int64_t columns, const REAL v_z_reference, const REAL *restrict at_z_reference)
+{
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_z_reference = at_z_reference[j];
+        (void)w_z_reference;
+        out[j] = square(v_z_reference - w_z_reference) + (adds ? out[j] : 0);
+    }
+}
+
+/* log w_ij, by which column j counts in row i's mixture */
+INLINE REAL pair_mask1(int64_t i, int64_t j, int64_t columns)
+{
+    (void)i, (void)j, (void)columns;
+    return i == j ? -INFINITY : 0;
+}
+
+/* a row's log-sum-exp, and its softmax in place */
+INLINE double pair_softmax1(REAL *a, int64_t columns)
+{
+    REAL top = a[0], sum = 0;
+    _Pragma("omp simd reduction(max : top)")
+    for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    _Pragma("omp simd reduction(+ : sum)")
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL e = exponential_of_difference(a[j] - top);
+        a[j] = e;
+        sum += e;
+    }
+    const REAL share = 1 / sum;
+    LOOP
+    for (int64_t j = 0; j < columns; j++) a[j] *= share;
+    return (double)top + log((double)sum);
+}
+
+static int pairs1(const Arguments *g, double *means)
+{
+    const int64_t width = g->size_L, columns = width ? g->n_z_reference / width : 0;
+    const int64_t all = width ? g->n_z_reference / width : 0, rows = all;
+    const int want = g->d_z_reference != 0;
+    if (!columns || !rows || all % rows) return 3;
+    if (columns < 2) return 3;
+    const int64_t draws = all / rows;
+    enum { COLUMNS = 1, HOISTED = 0 };
+    /* per coordinate: the parameters of every column, what is hoisted from them, their gradients; the matrix; per row and coordinate sums */
+    const size_t line = (size_t)columns, plane = line * (size_t)width;
+    REAL *work = malloc(sizeof(REAL) * (plane * (2 * COLUMNS + HOISTED) + (size_t)rows * line));
+    double *sums = calloc((size_t)(rows * 4 + width), sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    if (!work || !sums || !rooms) {
+        free(work), free(sums), free(rooms);
+        return 2;
+    }
+    REAL *t_z_reference = work + plane * 0, *td_z_reference = work + plane * (COLUMNS + 0);
+    REAL *matrix = work + plane * (2 * COLUMNS + HOISTED);
+    double *apart = sums + rows * 4;
+    const REAL s_mapped = (REAL)((g->weight0) / ((double)all * (double)(columns - 1)));
+    (void)s_mapped;
+    const REAL size_L = (REAL)g->size_L;
+    PARALLEL(g->threads > 1 && width * columns >= WORTHWHILE)
+    for (int64_t k = 0; k < width; k++)
+        for (int64_t j = 0; j < columns; j++) {
+            const REAL w_z_reference = t_z_reference[k * columns + j] = g->in_z_reference[j * width + k];
+            td_z_reference[k * columns + j] = 0;
+            (void)w_z_reference;
+        }
+    const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
+    const int busy = g->threads > 1 && rows * columns * width >= WORTHWHILE;
+    for (int64_t draw = 0; draw < draws; draw++) {
+        const REAL *row = g->in_z_reference + draw * rows * width;
+        REAL *d_row = g->d_z_reference ? g->d_z_reference + draw * rows * width : 0;
+        PARALLEL(busy)
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = 0; k < width; k++)
+                for (int64_t i = from; i < to; i++)
+                    pair_values1(matrix + i * columns, k > 0, columns, row[i * width + k], t_z_reference + k * columns);
+            for (int64_t i = from; i < to; i++) {
+                REAL *a = matrix + i * columns;
+                REAL sum = 0;
+                _Pragma("omp simd reduction(+ : sum)")
+                for (int64_t j = 0; j < columns; j++) {
+                    const REAL entry = a[j];
+                    sum += i == j ? 0 : exponential(-R(0.5) * entry / size_L);
+                    a[j] = i == j ? 0 : s_mapped * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
+                }
+                sums[i * 4 + 3] += (double)sum;
+            }
+        }
+        if (!want) continue;
+        const int64_t strips = width < STRIPS ? width : STRIPS;
+        PARALLEL(busy)
+        for (int64_t strip = 0; strip < strips; strip++) {
+            REAL *e = rooms + strip * columns;
+            (void)e;
+            for (int64_t block = 0; block < blocks; block++) {
+                const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++)
+                    for (int64_t i = from; i < to; i++) {
+                        const REAL v_z_reference = row[i * width + k];
+                        const REAL *restrict at_z_reference = t_z_reference + k * columns;
+                        REAL *restrict slope_z_reference = td_z_reference + k * columns;
+                        const REAL *restrict a = matrix + i * columns;
+                        REAL slope = 0;
+                        _Pragma("omp simd reduction(+ : slope)")
+                        for (int64_t j = 0; j < columns; j++) {
+                            const REAL w_z_reference = at_z_reference[j];
+                            (void)w_z_reference;
+                            const REAL weight = a[j];
+                            const REAL t0 = 2 * v_z_reference - 2 * w_z_reference;
+                            slope += weight * (t0);
+                            slope_z_reference[j] += weight * (-t0);
+                        }
+                        if (d_row) d_row[i * width + k] += slope;
+                    }
+            }
+        }
+    }
+    if (g->d_z_reference)
+        for (int64_t j = 0; j < columns; j++)
+            for (int64_t k = 0; k < width; k++) g->d_z_reference[j * width + k] += td_z_reference[k * columns + j];
+    double total[5] = {0};
+    for (int64_t i = 0; i < rows; i++)
+        for (int m = 0; m < 4; m++) total[m] += sums[i * 4 + m];
+    for (int64_t k = 0; k < width; k++) total[4] += apart[k];
+    means[0] = total[3] / ((double)all * (double)(columns - 1));
+    free(work), free(sums), free(rooms);
+    return 0;
+}
+
+/* KL(q(z)||p(z)), over pairs: (z - of column z_reference)**2 */
+INLINE void pair_values2(REAL *restrict out, const int adds, int64_t columns, const REAL v_z, const REAL *restrict at_z_reference)
+{
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_z_reference = at_z_reference[j];
+        (void)w_z_reference;
+        out[j] = square(v_z - w_z_reference) + (adds ? out[j] : 0);
+    }
+}
+
+/* log w_ij, by which column j counts in row i's mixture */
+INLINE REAL pair_mask2(int64_t i, int64_t j, int64_t columns)
+{
+    (void)i, (void)j, (void)columns;
+    return 0;
+}
+
+/* a row's log-sum-exp, and its softmax in place */
+INLINE double pair_softmax2(REAL *a, int64_t columns)
+{
+    REAL top = a[0], sum = 0;
+    _Pragma("omp simd reduction(max : top)")
+    for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    _Pragma("omp simd reduction(+ : sum)")
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL e = exponential_of_difference(a[j] - top);
+        a[j] = e;
+        sum += e;
+    }
+    const REAL share = 1 / sum;
+    LOOP
+    for (int64_t j = 0; j < columns; j++) a[j] *= share;
+    return (double)top + log((double)sum);
+}
+
+static int pairs2(const Arguments *g, double *means)
+{
+    const int64_t width = g->size_L, columns = width ? g->n_z_reference / width : 0;
+    const int64_t all = width ? g->n_z / width : 0, rows = all;
+    const int want = g->d_z != 0 || g->d_z_reference != 0;
+    if (!columns || !rows || all % rows) return 3;
+    const int64_t draws = all / rows;
+    enum { COLUMNS = 1, HOISTED = 0 };
+    /* per coordinate: the parameters of every column, what is hoisted from them, their gradients; the matrix; per row and coordinate sums */
+    const size_t line = (size_t)columns, plane = line * (size_t)width;
+    REAL *work = malloc(sizeof(REAL) * (plane * (2 * COLUMNS + HOISTED) + (size_t)rows * line));
+    double *sums = calloc((size_t)(rows * 4 + width), sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    if (!work || !sums || !rooms) {
+        free(work), free(sums), free(rooms);
+        return 2;
+    }
+    REAL *t_z_reference = work + plane * 0, *td_z_reference = work + plane * (COLUMNS + 0);
+    REAL *matrix = work + plane * (2 * COLUMNS + HOISTED);
+    double *apart = sums + rows * 4;
+    const REAL s_mapped = (REAL)((-2.0 * g->weight0) / ((double)all * (double)columns));
+    (void)s_mapped;
+    const REAL size_L = (REAL)g->size_L;
+    PARALLEL(g->threads > 1 && width * columns >= WORTHWHILE)
+    for (int64_t k = 0; k < width; k++)
+        for (int64_t j = 0; j < columns; j++) {
+            const REAL w_z_reference = t_z_reference[k * columns + j] = g->in_z_reference[j * width + k];
+            td_z_reference[k * columns + j] = 0;
+            (void)w_z_reference;
+        }
+    const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
+    const int busy = g->threads > 1 && rows * columns * width >= WORTHWHILE;
+    for (int64_t draw = 0; draw < draws; draw++) {
+        const REAL *row = g->in_z + draw * rows * width;
+        REAL *d_row = g->d_z ? g->d_z + draw * rows * width : 0;
+        PARALLEL(busy)
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = 0; k < width; k++)
+                for (int64_t i = from; i < to; i++)
+                    pair_values2(matrix + i * columns, k > 0, columns, row[i * width + k], t_z_reference + k * columns);
+            for (int64_t i = from; i < to; i++) {
+                REAL *a = matrix + i * columns;
+                REAL sum = 0;
+                _Pragma("omp simd reduction(+ : sum)")
+                for (int64_t j = 0; j < columns; j++) {
+                    const REAL entry = a[j];
+                    sum += exponential(-R(0.5) * entry / size_L);
+                    a[j] = s_mapped * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
+                }
+                sums[i * 4 + 3] += (double)sum;
+            }
+        }
+        if (!want) continue;
+        const int64_t strips = width < STRIPS ? width : STRIPS;
+        PARALLEL(busy)
+        for (int64_t strip = 0; strip < strips; strip++) {
+            REAL *e = rooms + strip * columns;
+            (void)e;
+            for (int64_t block = 0; block < blocks; block++) {
+                const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++)
+                    for (int64_t i = from; i < to; i++) {
+                        const REAL v_z = row[i * width + k];
+                        const REAL *restrict at_z_reference = t_z_reference + k * columns;
+                        REAL *restrict slope_z_reference = td_z_reference + k * columns;
+                        const REAL *restrict a = matrix + i * columns;
+                        REAL slope = 0;
+                        _Pragma("omp simd reduction(+ : slope)")
+                        for (int64_t j = 0; j < columns; j++) {
+                            const REAL w_z_reference = at_z_reference[j];
+                            (void)w_z_reference;
+                            const REAL weight = a[j];
+                            const REAL t0 = 2 * v_z - 2 * w_z_reference;
+                            slope += weight * (t0);
+                            slope_z_reference[j] += weight * (-t0);
+                        }
+                        if (d_row) d_row[i * width + k] += slope;
+                    }
+            }
+        }
+    }
+    if (g->d_z_reference)
+        for (int64_t j = 0; j < columns; j++)
+            for (int64_t k = 0; k < width; k++) g->d_z_reference[j * width + k] += td_z_reference[k * columns + j];
+    double total[5] = {0};
+    for (int64_t i = 0; i < rows; i++)
+        for (int m = 0; m < 4; m++) total[m] += sums[i * 4 + m];
+    for (int64_t k = 0; k < width; k++) total[4] += apart[k];
+    means[0] = total[3] / ((double)all * (double)columns);
+    free(work), free(sums), free(rooms);
+    return 0;
+}
+
+/* KL(q(z)||p(z)), KL(q(z|x)||p(z)), E_q[log p(x|z)] */
+int fused(const REAL *in_z, const REAL *in_z_reference, const REAL *in_z_mean, const REAL *in_z_logvar, const REAL *in_x, const REAL *in_x_logits, REAL *d_z, REAL *d_z_reference, REAL *d_z_mean, REAL *d_z_logvar, REAL *d_x, REAL *d_x_logits, int64_t n_z, int64_t n_z_reference, int64_t n_z_mean, int64_t n_z_logvar, int64_t n_x, int64_t n_x_logits, int64_t size_L, int64_t size_D, double weight0, double weight1, double weight2, int threads, REAL *loss, REAL *terms)
+{
+    const Arguments arguments = { in_z, in_z_reference, in_z_mean, in_z_logvar, in_x, in_x_logits, d_z, d_z_reference, d_z_mean, d_z_logvar, d_x, d_x_logits, n_z, n_z_reference, n_z_mean, n_z_logvar, n_x, n_x_logits, size_L, size_D, weight0, weight1, weight2, threads }, *g = &arguments;
+    if (d_z) memset(d_z, 0, sizeof(REAL) * (size_t)n_z);
+    if (d_z_reference) memset(d_z_reference, 0, sizeof(REAL) * (size_t)n_z_reference);
     double m0[1];
     loop0(g, m0);
     double m1[1];
     loop1(g, m1);
-    terms[0] = (REAL)(0.5 * m0[0]);
-    terms[1] = (REAL)(m1[0]);
-    *loss = (REAL)(g->weight1 * (0.5 * m0[0]) + g->weight2 * (m1[0]));
+    double p0[1];
+    {
+        const int status = pairs0(g, p0);
+        if (status) return status;
+    }
+    double p1[1];
+    {
+        const int status = pairs1(g, p1);
+        if (status) return status;
+    }
+    double p2[1];
+    {
+        const int status = pairs2(g, p2);
+        if (status) return status;
+    }
+    terms[0] = (REAL)(p0[0] + p1[0] + -2.0 * p2[0]);
+    terms[1] = (REAL)(0.5 * m0[0]);
+    terms[2] = (REAL)(m1[0]);
+    *loss = (REAL)(g->weight0 * (p0[0] + p1[0] + -2.0 * p2[0]) + g->weight1 * (0.5 * m0[0]) + g->weight2 * (m1[0]));
     return 0;
 }
 """

@@ -425,6 +425,7 @@ _SOURCE = r"""
 #define LANES 64
 #define CHUNK 1024
 #define STRIPS 64
+#define BLOCK 16
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 

@@ -45,7 +45,7 @@ class SpecError(IbsymError):
     """
 
     def __init__(self, message: str, *, key: str = "", remedy: str = "", column: int | None = None, place: Place | None = None):
-        self.message, self.key, self.remedy, self.column = message, key, remedy, column
+        self.message, self.key, self.remedy, self.column = shown(message, 500), key, shown(remedy, 500), column
         self.place = place if place is not None else Place(key=key, column=None)
         super().__init__(str(self))
 

@@ -12,7 +12,7 @@ from ibsym.spec.grammar import QuantitySyntax
 from ibsym.terms.vectors import Rational
 
 MAX_PREMISES = 100
-MAX_COORDINATES = 50_000
+MAX_COORDINATES = 10_000
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Problem:
             raise SpecError(
                 f"{len(heads)} joints of {len(variables)} variables are too much",
                 key="claim",
-                remedy="two joints of at most ten variables, four of eight, or one without densities of at most sixteen",
+                remedy="two joints of at most eight variables, four of six, or one joint without densities",
             )
         return problem
 

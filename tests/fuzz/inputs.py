@@ -507,7 +507,7 @@ def generate(seed: int) -> Input:
         case 0:
             data = bytearray(spec_text(rng).encode("utf-8", "surrogatepass"))
             for _ in range(rng.choice((0, 1, 1, 3, 20))):
-                data[rng.randrange(len(data)) : 0] = bytes([rng.choice((0, 0xFF, 0xC0, 0xED, rng.randrange(256)))])
+                data[rng.randint(0, len(data)) : 0] = bytes([rng.choice((0, 0xFF, 0xC0, 0xED, rng.randrange(256)))])
             return Input("file", (bytes(data),))
         case 1 | 2 | 3 | 4 | 5:
             start = rng.choice(tuple(WHAT))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 
 import ibsym
 from ibsym.checking.answers import answer
@@ -73,15 +73,18 @@ class Watch:
             case "open", (_, mode, flags):
                 writing = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
                 return bool(writing) or (isinstance(mode, str) and any(c in mode for c in "wax+"))
-            case "compile", (_, name):
-                return not library(str(name))
-            case "exec", (code,):
-                return not library(str(getattr(code, "co_filename", "")))
+            case "compile", (source, name):
+                return not (library(str(name)) or (isinstance(source, bytes) and source.startswith(b"def monomial_")))
+            case "exec", (CodeType() as code,):
+                return not (library(code.co_filename) or all(n.startswith("monomial_") for n in code.co_names or ("",)))
         return event.startswith(WATCHED) and event not in HARMLESS
 
 
 def library(name: str) -> bool:
-    """Whether code comes from a file that is there (an import), or from the decorators of NetworkX."""
+    """Whether code comes from a file that is there (an import), or from the decorators of NetworkX.
+
+    SymPy's polynomials compile functions too, ``monomial_mul`` and the like, from the number of their symbols.
+    """
     return name.startswith("<class 'networkx") or (name.endswith(".py") and Path(name).is_file()) or name.startswith("<frozen")
 
 

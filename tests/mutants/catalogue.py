@@ -432,7 +432,8 @@ EXACT = mutants(
     ("clique = {*factor.of, *factor.given}", "clique = {*factor.given}"),
     ("if sorted(covered) != sorted(first.of): return False", ""),
     (
-        "if not extra <= set(self.spec.joints[first.head].variables) or not separated( self.spec.joints[first.head], first.of, extra, first.given )",
+        "if not extra <= set(self.spec.joints[first.head].variables) or not separated("
+        " self.spec.joints[first.head], first.of, extra, first.given )",
         "if False",
     ),
     ("if ready is None: return False", "if ready is None: return True"),

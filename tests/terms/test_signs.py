@@ -46,8 +46,9 @@ def test_intervals_contain_every_value(seed: int) -> None:
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        (A, "+"), (-B, "-"), (1 - A, "+"), (A - 1, "-"), (C, "?"), (C**2, "+"), (-(C**2) - B, "-"), (A * B, "+"), (B - A, "?"), (1 / (1 + B), "+"),
-        (1 / (C - 1), "-"), (1 / C, "?"), (C**3, "?"), (-(A**3), "-"), (sympy.Integer(0), "0"), (sympy.Symbol("unheard", real=True), "?"), (2 - A * A, "+"),
+        (A, "+"), (-B, "-"), (1 - A, "+"), (A - 1, "-"), (C, "?"), (C**2, "+"), (-(C**2) - B, "-"), (A * B, "+"),
+        (B - A, "?"), (1 / (1 + B), "+"), (1 / (C - 1), "-"), (1 / C, "?"), (C**3, "?"), (-(A**3), "-"), (2 - A * A, "+"),
+        (sympy.Integer(0), "0"), (sympy.Symbol("unheard", real=True), "?"),
     ],
 )  # fmt: skip
 def test_simple_signs_are_found(expression: sympy.Expr, expected: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from ibsym.codegen.native.calculus import Unfused, own
+from ibsym.codegen.native.calculus import Unfused, logsigmoid, own, sigmoid
 from ibsym.lowering.program import (
     Axes,
     Elementwise,
@@ -98,7 +98,7 @@ class PairReader:
                 (symbol,) = node.expression.free_symbols
                 factor = node.expression.diff(symbol)
                 if factor.is_number and sympy.expand(node.expression - factor * symbol) == 0:
-                    return replace(found, table=replace(found.table, formula=own(factor * found.table.formula)))
+                    return replace(found, table=replace(found.table, formula=factor * found.table.formula))
                 raise Unfused("a function of pairs")
         return Pairs(self.table(node, 0), "together")
 
@@ -153,11 +153,18 @@ class PairReader:
         formula = self._formula(self.resolved(node), event, rows, columns, found)
         if len(rows) != 1 or not columns or len(found) != 1:
             raise Unfused("rows of several values")
+        if formula.has(logsigmoid, sigmoid):
+            raise Unfused("logistic functions in a table of pairs")
         ((axes, pooled),) = found
         return Table(formula, next(iter(rows.items())), tuple(sorted(columns.items(), key=str)), axes, pooled)
 
     def _formula(
-        self, node: Node, event: int, rows: dict[sympy.Symbol, Load], columns: dict[sympy.Symbol, Load], found: set[tuple[Axes, bool]]
+        self,
+        node: Node,
+        event: int,
+        rows: dict[sympy.Symbol, Load],
+        columns: dict[sympy.Symbol, Load],
+        found: set[tuple[Axes, bool]],
     ) -> sympy.Expr:
         match node:
             case Insert():
@@ -168,7 +175,12 @@ class PairReader:
         raise Unfused(f"{type(node).__name__} in a table of pairs")
 
     def _inserted(
-        self, node: Insert, event: int, rows: dict[sympy.Symbol, Load], columns: dict[sympy.Symbol, Load], found: set[tuple[Axes, bool]]
+        self,
+        node: Insert,
+        event: int,
+        rows: dict[sympy.Symbol, Load],
+        columns: dict[sympy.Symbol, Load],
+        found: set[tuple[Axes, bool]],
     ) -> sympy.Expr:
         place = len(node.operand.axes) + 1 + node.dim
         inner = self.resolved(node.operand)

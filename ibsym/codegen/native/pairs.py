@@ -5,17 +5,25 @@ Parts of the formula that only know x_j are computed once a coordinate and colum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import sympy
 
-from ibsym.codegen.native.calculus import Stable, Unfused, derivative
+from ibsym.codegen.native.calculus import Stable, derivative
 from ibsym.codegen.native.elements import shared
-from ibsym.codegen.native.pairing import ENTRY, Pairs, Table
+from ibsym.codegen.native.pairing import ENTRY, Pairs, Table, size_of
 from ibsym.codegen.native.printing import c_text
+from ibsym.codegen.templating import Context
+from ibsym.lowering.program import Load
 
-KINDS = ("together", "apart", "own", "off", "mapped")
+
+class Names(NamedTuple):
+    """Inputs by name, and which of them get gradients."""
+
+    of: Callable[[Load], str]
+    gradients: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -66,9 +74,11 @@ def inner(table: Table) -> Inner:
     """The table's formula and its derivatives, what knows the column only set apart."""
     row = table.row[0]
     stable = Stable()
-    formulas = [stable.formula(e) for e in (table.formula, *(derivative(table.formula, s) for s in (row, *(s for s, _ in table.columns))))]
-    if stable.parts:
-        formulas = [_spelled(e, stable) for e in formulas]
+    formulas = [
+        stable.formula(e)
+        for e in (table.formula, *(derivative(table.formula, s) for s in (row, *(s for s, _ in table.columns))))
+    ]
+    assert not stable.parts
     known: dict[sympy.Expr, sympy.Symbol] = {}
     columns = {s for s, _ in table.columns}
     value, *slopes = (hoisted(e, row, columns, known) for e in formulas)
@@ -81,11 +91,6 @@ def inner(table: Table) -> Inner:
     )
 
 
-def _spelled(e: sympy.Expr, stable: Stable) -> sympy.Expr:
-    """Logistic parts belong to loops over elements; a table of columns with them has them hoisted or does not fuse."""
-    raise Unfused("logistic functions in a table of pairs")
-
-
 def hoisted(e: sympy.Expr, row: sympy.Symbol, columns: set[sympy.Symbol], known: dict[sympy.Expr, sympy.Symbol]) -> sympy.Expr:
     """The formula with its parts that only know the column as symbols h0, h1, ...
 
@@ -95,7 +100,7 @@ def hoisted(e: sympy.Expr, row: sympy.Symbol, columns: set[sympy.Symbol], known:
     (h0*(-m + z)**2, {exp(-l)/2: h0})
     """
     if row not in e.free_symbols:
-        if e.is_Atom or not e.free_symbols & columns:
+        if e.is_Atom or e.as_coeff_Mul()[1].is_Atom or not e.free_symbols & columns:
             return e
         return known.setdefault(e, sympy.Symbol(f"h{len(known)}", real=True))
     if isinstance(e, sympy.Add | sympy.Mul):
@@ -109,3 +114,62 @@ def outer(item: Pairs) -> tuple[str, str]:
     """The function of an entry, and its derivative."""
     assert item.outer is not None
     return c_text(item.outer), c_text(derivative(item.outer, ENTRY))
+
+
+def context(
+    k: int, kernel: Kernel, names: Names, weight: Callable[[Pairs], str], inside: Callable[[sympy.Expr], str]
+) -> Context:
+    """What ``pairs.c.j2`` lays out. ``weight`` is the derivative of the loss by a mean, "" where it has none."""
+    table, kinds = kernel.table, kernel.by_kind
+    text = inner(table)
+    row, columns = names.of(table.row[1]), [names.of(load) for _, load in table.columns]
+    gradients = [n for n in (row, *columns) if n in names.gradients]
+    sizes = sorted({s.name for item in kernel.sums if item.outer is not None for s in item.outer.free_symbols - {ENTRY}})
+    scales = {kind: weight(item) for kind, item in kinds.items()}
+    counts = {kind: _count(item) for kind, item in kinds.items()}
+    matrix = bool(kinds.keys() - {"apart"})
+    mapped, slope = outer(kinds["mapped"]) if "mapped" in kinds else ("", "")
+    pair_weight = " + ".join([*(["a[j]"] if matrix else []), *(["s_apart * e[j]"] if "apart" in kinds else [])])
+    return {
+        "k": str(k),
+        "row": row,
+        "columns": tuple(columns),
+        "column_count": str(len(columns)),
+        "hoisted": text.hoisted,
+        "hoisted_count": str(len(text.hoisted)),
+        "value_statements": text.value[0],
+        "value": text.value[1],
+        "slope_statements": text.slopes[0],
+        "row_slope": text.slopes[1][0],
+        "column_slopes": tuple(zip(columns, text.slopes[1][1:], strict=True)),
+        "mask": kernel.mask,
+        "total": str(kernel.total),
+        "width": inside(size_of(table.event)),
+        "pooled": _flag(table.pooled),
+        "want": " || ".join(f"g->d_{n} != 0" for n in dict.fromkeys(gradients)) or "0",
+        "needs_two": _flag(bool(kernel.mask) or "off" in kinds),
+        "scales": tuple((f"s_{kind}", f"({w or 0}) / ((double)all * {counts[kind]})") for kind, w in scales.items()),
+        "sizes": tuple(sizes),
+        "matrix": _flag(matrix),
+        **{kind: _flag(kind in kinds) for kind in ("together", "apart", "own", "off")},
+        "mapped": mapped,
+        "mapped_slope": slope,
+        "pair_weight": pair_weight,
+        "d_row": _flag(row in names.gradients),
+        "d_columns": tuple(c for c in columns if c in names.gradients),
+        "results": tuple((str(n), INDEX[item.kind], counts[item.kind]) for n, item in enumerate(kernel.sums)),
+    }
+
+
+INDEX = {"together": "0", "own": "1", "off": "2", "mapped": "3", "apart": "4"}
+
+
+def _count(item: Pairs) -> str:
+    """How many entries of a row its mean is over."""
+    if item.kind == "off" or (item.kind == "mapped" and item.mask):
+        return "(double)(columns - 1)"
+    return "(double)columns" if item.kind == "mapped" else "1"
+
+
+def _flag(yes: bool) -> str:
+    return "yes" if yes else ""

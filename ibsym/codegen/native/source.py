@@ -9,8 +9,10 @@ import sympy
 
 from ibsym.codegen.native.calculus import Unfused, derivative
 from ibsym.codegen.native.elements import Loop, body, event_axes, loops, name
+from ibsym.codegen.native.pairing import ENTRY, Pairs, size_of
+from ibsym.codegen.native.pairs import Kernel, Names, context, kernels
 from ibsym.codegen.native.printing import c_text, double
-from ibsym.codegen.native.regions import LOG_P, Affine, Classes, Elements, Picked, Quantity, Reader, Sum, quantities, size_of
+from ibsym.codegen.native.regions import LOG_P, Affine, Classes, Elements, Picked, Quantity, Reader, Sum, quantities
 from ibsym.codegen.templating import render
 from ibsym.lowering.program import Input, LossProgram
 
@@ -44,7 +46,10 @@ def native(program: LossProgram) -> Native | None:
     found = quantities(program, reader)
     if not any(found):
         return None
-    return _Writer(program, found).native()
+    try:
+        return _Writer(program, found).native()
+    except Unfused:
+        return None
 
 
 class _Writer:
@@ -58,7 +63,8 @@ class _Writer:
         self.weighted = {s for a in self.minimised.values() for _, s in a.parts}
         elements = [s for s in self.sums if isinstance(s, Elements)]
         self.loops = loops(elements, [s for s in elements if s in self.weighted])
-        self.others = [s for s in self.sums if not isinstance(s, Elements)]
+        self.classes = [s for s in self.sums if isinstance(s, Picked | Classes)]
+        self.kernels = kernels([s for s in self.sums if isinstance(s, Pairs)])
         self.place = self._places()
         self.gradients = self._gradients()
         self.axes: dict[str, None] = {}
@@ -68,18 +74,23 @@ class _Writer:
         place: dict[Sum, str] = {}
         for k, loop in enumerate(self.loops):
             place |= {item: f"m{k}[{n}]" for n, item in enumerate(loop.sums)}
-        return place | {item: f"c{k}" for k, item in enumerate(self.others)}
+        for k, kernel in enumerate(self.kernels):
+            place |= {item: f"p{k}[{n}]" for n, item in enumerate(kernel.sums)}
+        return place | {item: f"c{k}" for k, item in enumerate(self.classes)}
 
     def _gradients(self) -> dict[str, int]:
-        """Inputs with a gradient, and how many loops write it."""
+        """Inputs with a gradient, and how many loops write it; tables of pairs always add."""
         found: dict[str, int] = {}
         for loop in self.loops:
             for symbol in loop.differentiated():
                 found[name(symbol)] = found.get(name(symbol), 0) + 1
-        for item in self.others:
+        for item in self.classes:
             if item in self.weighted:
                 logits = self.names[item.logits.key]
                 found[logits] = found.get(logits, 0) + 1
+        for kernel in self.kernels:
+            for _, load in (kernel.table.row, *kernel.table.columns) if self.weighted & set(kernel.sums) else ():
+                found[self.names[load.key]] = found.get(self.names[load.key], 0) + 2
         return found
 
     def texts(self, sums: Sequence[Sum]) -> str:
@@ -105,9 +116,13 @@ class _Writer:
 
     def native(self) -> Native:
         parts = [self._elements(k, loop) for k, loop in enumerate(self.loops)]
-        parts += [self._classes(k, item) for k, item in enumerate(self.others)]
+        parts += [self._classes(k, item) for k, item in enumerate(self.classes)]
+        parts += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
         calls = [f"double m{k}[{len(loop.sums)}];\n    loop{k}(g, m{k});" for k, loop in enumerate(self.loops)]
-        calls += [f"double c{k};\n    {_status(f'classes{k}(g, &c{k})')}" for k in range(len(self.others))]
+        calls += [f"double c{k};\n    {_status(f'classes{k}(g, &c{k})')}" for k in range(len(self.classes))]
+        calls += [
+            f"double p{k}[{len(kernel.sums)}];\n    {_status(f'pairs{k}(g, p{k})')}" for k, kernel in enumerate(self.kernels)
+        ]
         results = []
         for place, (_, quantity) in enumerate(self.terms):
             results.append(f"terms[{place}] = (REAL)({self.value(quantity.value)});")
@@ -145,8 +160,10 @@ class _Writer:
 
     def _inputs(self) -> list[Input]:
         loads = {load for loop in self.loops for load in loop.operands.values()}
-        for item in self.others:
+        for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
+        for kernel in self.kernels:
+            loads |= {load for _, load in (kernel.table.row, *kernel.table.columns)}
         keys = {load.key for load in loads}
         return [i for i in self.program.inputs if i.key in keys]
 
@@ -233,6 +250,15 @@ class _Writer:
                 "want": f"g->d_{x} != 0" if x in self.gradients and item in self.weighted else "0",
             },
         )
+
+    def _pairs(self, k: int, kernel: Kernel) -> str:
+        names = Names(lambda load: self.names[load.key], self.gradients if self.weighted & set(kernel.sums) else ())
+        for item in kernel.sums:
+            if item.outer is not None:
+                self.inside(item.outer.subs(ENTRY, 1))
+        parts = context(k, kernel, names, lambda item: self.weight(item) if item in self.weighted else "", self.inside)
+        formula = str(kernel.table.formula).replace("v_", "").replace("w_", "of column ")
+        return render("native/pairs.c.j2", {**parts, "comment": comment(f"{self.texts(kernel.sums)}, over pairs: {formula}")})
 
 
 def _status(call: str) -> str:
