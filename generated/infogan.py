@@ -834,6 +834,7 @@ static int class_strip0(const int want, const Arguments *g, int64_t classes, int
                 LOOP
                 for (int64_t c = 0; c < classes; c++) d[c] = -s0 * (e[c] * r);
                 REAL others = 0;
+                _Pragma("omp simd reduction(+ : others)")
                 for (int64_t c = 0; c < classes; c++) others += c == picked ? 0 : e[c];
                 d[picked] = s0 * (others * r);
             }

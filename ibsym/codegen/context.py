@@ -9,7 +9,7 @@ from ibsym.codegen.expressions import Code, render, total
 from ibsym.codegen.nodes import Torch, reached
 from ibsym.codegen.templating import Context
 from ibsym.codegen.text import WIDTH, assigned, plain, quoted, tupled
-from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, Limit, LossProgram, Step, TermValue
+from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, InputKey, Limit, LossProgram, Step, TermValue
 
 Lines = tuple[str, ...]
 
@@ -78,17 +78,29 @@ def module(program: LossProgram, settings: Lines, methods: Lines, helpers: Lines
 
 
 def _critic_inputs(program: LossProgram) -> Lines:
-    """What each critic that sees its samples through a factor takes beside its logits."""
+    """What each critic that sees its samples through a factor takes: its logits, and what its constraint is measured on."""
     lines: list[str] = []
     inputs = {limit.divergence: limit.inputs for limit in program.limits}
     for divergence, _ in program.through:
-        entries = inputs.get(divergence, ())
-        if entries:
-            lines += [f"    {quoted(divergence)}: (", *(f"        {declared(i)}," for i in entries), "    ),"]
-        else:
-            lines.append(f"    {quoted(divergence)}: (),")
+        entries = (*logits(program, divergence), *inputs.get(divergence, ()))
+        lines += [f"    {quoted(divergence)}: (", *(f"        {declared(i)}," for i in entries), "    ),"]
     name = "CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {"
     return (name, *lines, "}") if lines else (name + "}",)
+
+
+def logits(program: LossProgram, divergence: str) -> tuple[Input, ...]:
+    """The critic's inputs on both sides, as ``forward`` names them; a side that it does not take is named after the other."""
+    known = {i.key.role: i for i in program.inputs if i.key.of == divergence}
+    if "critic" not in known and "critic_reference" not in known:
+        return ()
+    heads = dict(zip(("critic", "critic_reference"), (part.split("(")[-2] for part in divergence.split("||")), strict=True))
+    for role, other in (("critic", "critic_reference"), ("critic_reference", "critic")):
+        if role not in known:
+            like = known[other]
+            axis = "B" if role == "critic" else f"B_{heads[role]}"
+            name = like.name.replace(other, role)
+            known[role] = Input(name, InputKey(divergence, role, heads[role]), (*like.shape[:-1], axis), integer=False)
+    return known["critic"], known["critic_reference"]
 
 
 def forward(program: LossProgram) -> Context:
@@ -144,7 +156,7 @@ def critics(program: LossProgram) -> Context:
     """What ``critic_loss.py.j2`` and ``held_critic_loss.py.j2`` lay out, one block for each critic."""
     torch = Torch({CRITIC.key: "critic", REFERENCE.key: "critic_reference"})
     held = {limit.divergence: limit for limit in program.limits}
-    blocks = tuple(_critic(torch, c, held.get(c.divergence), bool(held)) for c in program.critics)
+    blocks = tuple(_critic(torch, c, held.get(c.divergence), bool(program.through)) for c in program.critics)
     return {"blocks": blocks}
 
 
@@ -173,7 +185,7 @@ def constraints(program: LossProgram) -> Context:
         torch = Torch({i.key: i.name for i in limit.inputs}, limit.steps)
         read = (
             "given = _by_name(self.CRITIC_INPUTS[name], inputs, name)",
-            *checked("self.CRITIC_INPUTS[name]", [i.name for i in limit.inputs], "given"),
+            *checked("_codes(self.CRITIC_INPUTS[name])", [i.name for i in limit.inputs], "given"),
         )
         lines = indented((*read, *statements(torch, limit.steps, limit.inputs[0].name), f"return {torch.text(limit.rate)}"), 12)
         values.append((quoted(limit.divergence), plain(limit.text), lines))

@@ -51,7 +51,7 @@ def _critic_loss(program: LossProgram) -> str:
     blocks = context.critics(program)
     if not program.critics:
         return render("no_critic_loss.py.j2", {})
-    return render("held_critic_loss.py.j2" if program.limits else "critic_loss.py.j2", blocks)
+    return render("held_critic_loss.py.j2" if program.through else "critic_loss.py.j2", blocks)
 
 
 def _helpers(program: LossProgram, code: str) -> list[str]:

@@ -36,11 +36,13 @@ def mask_of(key: Coordinate) -> Mask:
     return mask
 
 
+@lru_cache(1 << 16)
 def conditional(a: Mask, c: Mask = 0) -> Vector:
     """H(A|C) = H(A,C) - H(C)."""
     return _sum((1, a | c), (-1, c))
 
 
+@lru_cache(1 << 16)
 def information(a: Mask, b: Mask, c: Mask = 0) -> Vector:
     """I(A;B|C) = H(A,C) + H(B,C) - H(A,B,C) - H(C)."""
     return _sum((1, a | c), (1, b | c), (-1, a | b | c), (-1, c))

@@ -131,7 +131,10 @@ def validate(keys: dict[str, Any]) -> SpecFile:
 
 
 def _explain(error: ValidationError) -> SpecError:
-    first = error.errors(include_url=False, include_context=False)[0]
+    found = error.errors(include_url=False, include_context=False)
+    first = next(
+        (e for e in found if e["type"] == "extra_forbidden"), found[0]
+    )  # a misspelt key before the one that it should be
     path = [str(p) for p in first["loc"] if str(p) not in ("str", "EstimatorEntry", "dict[str,any]")]
     key = ".".join(p if re.fullmatch(r"\w[\w-]*", p) else f'"{p}"' for p in path)
     if first["type"] == "extra_forbidden":

@@ -111,7 +111,11 @@ def critics(spec: Spec, program: LossProgram, loss_class: Any, parameters: Mappi
     loss = loss_class(**parameters)
     for name in loss.CRITICS:
         sides = torch.randn(5, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
-        extra = {i.name: sample(spec, i, sizes, drawn=False) for i in loss.CRITIC_INPUTS.get(name, ())}
+        extra = {
+            i.name: sample(spec, i, sizes, drawn=False)
+            for i in loss.CRITIC_INPUTS.get(name, ())
+            if not i.role.startswith("critic")
+        }
         arrays = {k: t.numpy() for k, t in extra.items()}
         wanted = oracle.critic_loss(program, name, sides[0].numpy(), sides[1].numpy(), arrays, parameters)
         yield f"loss of the critic of {name}", float(loss.critic_loss(name, *sides, **extra)), wanted

@@ -62,7 +62,9 @@ class Players:
     def __init__(self, spec: Spec, loss: Any, system: System, rates: Mapping[str, float], substitute: Substitute | None = None):
         self.spec, self.loss, self.system, self.substitute = spec, loss, system, substitute
         self.inputs = tuple(loss.INPUTS)
-        self.critic_inputs: dict[str, tuple[Any, ...]] = {n: tuple(e) for n, e in getattr(loss, "CRITIC_INPUTS", {}).items()}
+        self.critic_inputs: dict[str, tuple[Any, ...]] = {
+            n: tuple(i for i in e if not i.role.startswith("critic")) for n, e in getattr(loss, "CRITIC_INPUTS", {}).items()
+        }
         self.first_joints = {name: heads(name)[0] for name in loss.CRITICS}
         self.first_joints |= {i.of: i.joint for i in self.inputs if i.role == "critic"}
         self.build(rates)

@@ -2,19 +2,286 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
 import sympy
 
-from ibsym.checking.exact import Facts
+import ibsym
+from ibsym.checking.audit import _check_rule, audit, verify
+from ibsym.checking.exact import Facts, check_gap, check_plan, difference, separated
+from ibsym.checking.finite import FiniteWorld
+from ibsym.checking.premises import check_premises
+from ibsym.derivation.model import BoundTerm, Computable, Derivation, Plan, Step
+from ibsym.errors import AuditError
+from ibsym.facts import Relation
 from ibsym.rules.catalogue import EXAMPLE
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import Entropy, Expression, Weighted
+from ibsym.terms.nodes import (
+    CrossEntropy,
+    Density,
+    Entropy,
+    Estimate,
+    ExpectedLog,
+    Expression,
+    MutualInformation,
+    RelativeEntropy,
+    Weighted,
+)
+from ibsym.terms.vectors import Equation
 
-A = sympy.Symbol("alpha", real=True)
+SPEC = Spec(
+    **{
+        **EXAMPLE,
+        "parameters": {"delta": {"default": 1.0}, "gamma": {"default": -1.0, "max": 0}, "beta": {"default": 1.0, "min": 0}},
+    }
+)  # type: ignore[arg-type]
+FACTS = Facts(SPEC)
+ALPHA, BETA, GAMMA, DELTA = (sympy.Symbol(n, real=True) for n in ("alpha", "beta", "gamma", "delta"))
+Q, P = Density("q", ("z",)), Density("p", ("z",))
+KL = RelativeEntropy(Q, (P,))
+INFORMATION = MutualInformation("q", (("x",), ("z",)))
+EQ, LE, GE, APPROX = Relation.EQ, Relation.LE, Relation.GE, Relation.APPROX
+
+
+def plan_of(name: str) -> tuple[Facts, Plan]:
+    derivation = ibsym.derive(name)
+    return Facts(derivation.spec), next(p for p in derivation.plans if p.gaps)
 
 
 def test_ratios_of_parameters_are_compared_exactly() -> None:
-    facts = Facts(Spec(**EXAMPLE))  # type: ignore[arg-type]
     h = Entropy("q", ("x",))
-    zero = Expression((Weighted(1 / (4 * A + 4), h), Weighted(-1 / (A + 1) / 4, h)))
-    assert facts.zero(zero)
-    assert not facts.zero(Expression((Weighted(1 / (4 * A + 4), h), Weighted(-1 / (A + 2) / 4, h))))
+    assert FACTS.zero(Expression((Weighted(1 / (4 * ALPHA + 4), h), Weighted(-1 / (ALPHA + 1) / 4, h))))
+    assert not FACTS.zero(Expression((Weighted(1 / (4 * ALPHA + 4), h), Weighted(-1 / (ALPHA + 2) / 4, h))))
+    assert not FACTS.zero(Expression.of((BETA, h), (-1, h)))
+
+
+def test_multipliers_that_cancel_are_still_looked_at() -> None:
+    facts, plan = plan_of("vib")
+    _, row = plan.gaps[0]
+    with pytest.raises(AuditError, match="is negative"):
+        check_plan(facts, replace(plan, gaps=(*plan.gaps, (Fraction(1), row), (Fraction(-1), row))))
+    invented = Equation(dict(facts.coordinates.vector(Entropy("q", ("x",)))), "because I say so")
+    with pytest.raises(AuditError, match="no graph says"):
+        check_plan(facts, replace(plan, equations=(*plan.equations, (Fraction(1), invented), (Fraction(-1), invented))))
+
+
+def test_what_is_computed_is_what_was_counted() -> None:
+    facts, plan = plan_of("vib")
+    (x, item), *others = plan.computed
+    other = replace(
+        item,
+        term=ExpectedLog("q", (Density("p", ("z",)),))
+        if "c" in str(item.term)
+        else ExpectedLog("q", (Density("p", ("c",), ("z",)),)),
+    )
+    with pytest.raises(AuditError, match="others than those that were used"):
+        check_plan(facts, replace(plan, computed=((x, other), *others)))
+
+
+@pytest.mark.parametrize("coefficient", [DELTA, GAMMA, -BETA, BETA - 1, sympy.Integer(-1), GAMMA + BETA])
+def test_a_gap_needs_a_sign(coefficient: sympy.Expr) -> None:
+    with pytest.raises(AuditError, match="may be negative"):
+        check_gap(FACTS, Expression.of((coefficient, INFORMATION)), "step 1")
+    check_gap(FACTS, Expression.of((BETA - GAMMA, INFORMATION)), "step 1")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        (Density("q", ("z",), ("x",)), (P,), True),
+        (Density("q", ("x", "z")), (Density("q", ("x",)), Density("q", ("z",))), True),
+        (Density("q", ("x", "z")), (Density("p", ("x",), ("z",)), P), True),
+        (Density("q", ("z",)), (Density("q", ("z",), ("x",)),), False),  # a density of z for each x, and z depends on x
+        (Density("q", ("z", "x")), (P,), False),
+        (Density("q", ("z",)), (P, P), False),
+        (Density("q", ("c", "z")), (Density("p", ("c",), ("z",)), Density("b", ("z",), ("c",))), False),  # a circle
+        (Density("b", ("z",), ("c",)), (P,), False),  # no expectation under conditionals
+    ],
+)
+def test_relative_entropies_are_those_of_distributions(first: Density, second: tuple[Density, ...], why: bool) -> None:
+    assert bool(FACTS.nonnegative(RelativeEntropy(first, second))) is why
+
+
+def test_moral_graphs_are_those_of_ancestors() -> None:
+    """A collider that is not given blocks; given, it does not."""
+    keys = {"x": "binary[D]", "y": "binary[E]", "z": "binary[L]", "w": "binary[M]"}
+    spec = Spec(
+        name="collider", objective="minimize I_q(X;Z)", variables=keys, joints={"q": "q(x) q(y) q(z|x,y) q(w|z)"},
+        families=dict.fromkeys(("q(x)", "q(y)", "q(z|x,y)", "q(w|z)"), "bernoulli"),
+    )  # fmt: skip
+    joint = spec.joints["q"]
+    assert separated(joint, ("x",), ("y",), ())
+    assert not separated(joint, ("x",), ("y",), ("z",))
+    assert not separated(joint, ("x",), ("y",), ("w",))
+    assert separated(joint, ("x",), ("w",), ("z",))
+    assert not separated(joint, ("x",), ("w",), ("y",))
+
+
+def test_differences_have_a_side() -> None:
+    before, after = Expression.of((1, INFORMATION), (1, KL)), Expression.of((1, INFORMATION))
+    assert FACTS.zero(difference(GE, before, after, Expression.of((1, KL))))
+    assert not FACTS.zero(difference(LE, before, after, Expression.of((1, KL))))
+    assert FACTS.zero(difference(LE, after, before, Expression.of((1, KL))))
+
+
+TERM, VALUE = Expression.of((1, KL)), Expression.of((1, Estimate(KL, "density-ratio")))
+BOUND = Expression.of((1, Estimate(INFORMATION, "club")))
+RULES_BROKEN: list[tuple[Step, str]] = [
+    (Step("wishful thinking", EQ, TERM, TERM), "no rule of the catalogue"),
+    (Step("density-ratio", EQ, TERM, VALUE), "claims equality"),
+    (Step("density-ratio", LE, TERM, VALUE, TERM), "no proved direction"),
+    (Step("density-ratio", APPROX, TERM, VALUE, TERM), "and a gap"),
+    (Step("density-ratio", APPROX, TERM, VALUE + TERM), "changes more"),
+    (Step("density-ratio", APPROX, TERM, Expression.of((1, Estimate(KL, "mmd")))), "another estimate"),
+    (Step("club", APPROX, Expression.of((1, INFORMATION)), BOUND), "side that it does not bound"),
+    (Step("relaxation", EQ, TERM, TERM), "claims equality"),
+    (Step("relaxation", LE, TERM, TERM, TERM), "no proved direction"),
+    (Step("chain rule", APPROX, TERM, TERM), "only an estimator"),
+    (Step("chain rule", LE, TERM, TERM, TERM), "and its rule ="),
+    (Step("mutual information dropped", EQ, TERM, TERM), "and its rule >="),
+    (Step("chain rule", EQ, TERM, TERM, TERM), "and a gap"),
+    (Step("mutual information dropped", GE, TERM, TERM), "and no gap"),
+]
+
+
+@pytest.mark.parametrize(("step", "message"), RULES_BROKEN)
+def test_a_step_is_what_its_rule_can_be(step: Step, message: str) -> None:
+    with pytest.raises(AuditError, match=message):
+        _check_rule("step 1", step)
+
+
+@pytest.mark.parametrize(
+    ("premise", "holds"),
+    [
+        ("C - X - Z in q", True),
+        ("C - Z - X in q", False),
+        ("X - C - Z in q", False),
+        ("C - Z - X in p", True),
+        ("X and C independent in q", False),
+        ("z independent of c given x in q", True),
+        ("z independent of c given  in q", False),
+        ("z independent of c given x in p", False),
+        ("q(z|x) is a factor of u", True),
+        ("q(z|x) is a factor of p", False),
+        ("KL(q(z)||p(z)) >= 0", True),
+        ("I_q(X;Z) >= 0", False),
+        ("X is discrete (binary[D])", True),
+        ("W is discrete", False),
+        ("X - C - Z in nowhere", False),
+        ("the moon is full", False),
+    ],
+)
+def test_premises_are_read_back(premise: str, holds: bool) -> None:
+    step = Step("relative entropy dropped", GE, TERM, Expression(), TERM, premises=(premise,))
+    if holds:
+        check_premises(FACTS, step, "step 1")
+    else:
+        with pytest.raises(AuditError, match="does not hold"):
+            check_premises(FACTS, step, "step 1")
+
+
+def test_independent_and_continuous_premises() -> None:
+    spec = Spec(
+        name="apart", objective="minimize I_q(X;Z)", variables={"x": "binary[D]", "z": "real[L]"},
+        joints={"q": "data(x) q(z|x)", "p": "p(x) p(z)"},
+        families={"q(z|x)": "diagonal-normal", "p(x)": "bernoulli", "p(z)": "standard-normal"},
+    )  # fmt: skip
+    facts = Facts(spec)
+    step = Step("chain rule", EQ, TERM, TERM, premises=("X and Z independent in p",))
+    check_premises(facts, step, "step 1")
+    for wrong in ("X and Z independent in q", "Z is discrete (real[L])"):
+        with pytest.raises(AuditError, match="does not hold"):
+            check_premises(facts, replace(step, premises=(wrong,)), "step 1")
+
+
+def trivial(term: MutualInformation | Entropy, *, constant: bool) -> Derivation:
+    """objective = objective, as if the term could be computed or were a constant."""
+    text = str(term)
+    spec = Spec(**{**EXAMPLE, "objective": f"minimize {text}"})  # type: ignore[arg-type]
+    facts = Facts(spec)
+    plan = Plan(term, sympy.Integer(1), True, (), ((Fraction(1), Computable(term, facts.coordinates.vector(term))),), ())
+    whole = Expression.of((1, term))
+    bound = () if constant else (BoundTerm(sympy.Integer(1), term, "sampled"),)
+    return Derivation(spec, whole, EQ, (), bound, (), whole if constant else Expression(), (plan,), facts.coordinates)
+
+
+def test_what_cannot_be_computed_is_no_bound_and_what_is_learned_no_constant() -> None:
+    with pytest.raises(AuditError, match="cannot be computed"):
+        audit(trivial(INFORMATION, constant=False))
+    with pytest.raises(AuditError, match="learned factor"):
+        audit(trivial(Entropy("q", ("z",), ("x",)), constant=True))
+    audit(trivial(Entropy("q", ("x",)), constant=True))
+
+
+def test_the_plans_are_the_objectives() -> None:
+    """A plan of an equal term: I(Z;X) for I(X;Z)."""
+    derivation = ibsym.derive("vib")
+    first, *others = derivation.plans
+    assert isinstance(first.term, MutualInformation)
+    turned = replace(first, term=replace(first.term, groups=first.term.groups[::-1]))
+    with pytest.raises(AuditError, match="not those of the objective"):
+        verify(replace(derivation, plans=(turned, *others)), LE, Facts(derivation.spec))
+
+
+def changed(name: str, change: Callable[[Step], Step | None]) -> Derivation:
+    """A derivation with the first step for which the change gives another."""
+    derivation = ibsym.derive(name)
+    for k, s in enumerate(derivation.steps):
+        other = change(s)
+        if other is not None:
+            return replace(derivation, steps=(*derivation.steps[:k], other, *derivation.steps[k + 1 :]))
+    raise AssertionError("nothing to change")
+
+
+def test_premises_and_plans_are_verified() -> None:
+    forged = changed("vib", lambda s: replace(s, premises=("X - C - Z in q",)) if s.premises else None)
+    with pytest.raises(AuditError, match="the premise 'X - C - Z in q'"):
+        verify(forged, LE, Facts(forged.spec))
+    derivation = ibsym.derive("vib")
+    first, *others = derivation.plans
+    x, row = first.gaps[0]
+    with pytest.raises(AuditError, match=r"the plan of .* is negative"):
+        verify(
+            replace(derivation, plans=(replace(first, gaps=(*first.gaps, (x, row), (-x, row))), *others)),
+            LE,
+            Facts(derivation.spec),
+        )
+
+
+def test_a_gap_is_verified() -> None:
+    """A step whose arithmetic is right and whose gap is no row: dropping E_q[log p(z)]."""
+    loose = Expression.of((1, ExpectedLog("q", (P,))))
+    step = Step("mutual information dropped", GE, TERM + loose, TERM, loose)
+    derivation = replace(trivial(INFORMATION, constant=False), steps=(step,))
+    with pytest.raises(AuditError, match="not known to be non-negative"):
+        verify(derivation, GE, FACTS)
+
+
+def test_worlds_in_which_nothing_has_a_value_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FiniteWorld, "summands", lambda self, e: [(1.0, float("inf"))])
+    with pytest.raises(AuditError, match="no world gave every term a value"):
+        audit(ibsym.derive("gan"), worlds=3)
+
+
+def test_cross_entropies_of_continuous_variables_are_no_rows() -> None:
+    facts = Facts(
+        Spec(
+            **{
+                **EXAMPLE,
+                "variables": {"x": "binary[D]", "c": "categorical[K]", "z": "real[M]"},
+                "families": {
+                    **EXAMPLE["families"],
+                    "q(z|x)": "diagonal-normal",
+                    "p(z)": "standard-normal",
+                    "b(z|c)": "diagonal-normal",
+                },
+            }
+        )
+    )  # type: ignore[arg-type, dict-item]
+    assert facts.nonnegative(CrossEntropy(Density("q", ("x",)), (Density("p", ("x",)),)))
+    assert not facts.nonnegative(CrossEntropy(Q, (P,)))
+    assert not facts.nonnegative(Entropy("q", ("x", "z")))
+    assert facts.nonnegative(Entropy("q", ("x",), ("z",)))

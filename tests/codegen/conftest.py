@@ -49,7 +49,8 @@ class Emitted:
         return tensors(self.spec, self.module.Loss.INPUTS, draws, seed, dtype, sizes)
 
     def critic_inputs(self, name, draws=3, seed=1):
-        return tensors(self.spec, self.module.Loss.CRITIC_INPUTS.get(name, ()), draws, seed)
+        codes = [i for i in self.module.Loss.CRITIC_INPUTS.get(name, ()) if not i.role.startswith("critic")]
+        return tensors(self.spec, codes, draws, seed)
 
 
 def tensors(spec, declared, draws=3, seed=0, dtype=torch.float64, sizes=None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+
 torch = pytest.importorskip("torch")
 
 from ibsym.lowering import interpreter  # noqa: E402
@@ -95,7 +96,8 @@ def test_every_critic(made, written, draws):
         codes = [leaves(made.critic_inputs(divergence, draws)) for _ in range(2)]
         value = loss.critic_loss(divergence, *ours, **codes[0])
         inputs = {(divergence, "critic", first): theirs[0], (divergence, "critic_reference", second): theirs[1]}
-        inputs |= keyed(made.module.Loss.CRITIC_INPUTS.get(divergence, ()), codes[1])
+        declared = [i for i in made.module.Loss.CRITIC_INPUTS.get(divergence, ()) if i.name in codes[1]]
+        inputs |= keyed(declared, codes[1])
         expected = written.critic_loss(divergence, inputs, **made.parameters())
         torch.testing.assert_close(value, expected, **EXACT)
         everything = [[*ours, *codes[0].values()], [*theirs, *codes[1].values()]]
@@ -140,3 +142,24 @@ def test_lower_precision(made, dtype):
     assert output.dtype == torch.float32
     exact = loss(**{n: t.double() if t.is_floating_point() else t for n, t in inputs.items()}).loss
     torch.testing.assert_close(output.double(), exact, rtol=1e-5, atol=1e-5)
+
+
+def test_a_held_critic_takes_its_logits_either_way():
+    """By position, or under their names in CRITIC_INPUTS; both give one number."""
+    import ibsym
+
+    loss = ibsym.compile("vdb")(mu=0.3)
+    (name,) = loss.CRITICS
+    entries = loss.CRITIC_INPUTS[name]
+    assert [i.role for i in entries] == ["critic", "critic_reference", "mean", "logvar", "mean", "logvar"]
+    inputs = {i.name: torch.randn([{"B": 5, "B_p": 4, "T": 3}[a] for a in i.shape if a != "S"]) for i in entries}
+    logits = [inputs[i.name] for i in entries[:2]]
+    codes = {i.name: inputs[i.name] for i in entries[2:]}
+    values = [
+        loss.critic_loss(name, *logits, **codes),
+        loss.critic_loss(name, **inputs),
+        loss.critic_loss(name, *logits, **inputs),
+    ]
+    assert values[0] == values[1] == values[2]
+    with pytest.raises(TypeError, match="takes the logits"):
+        loss.critic_loss(name, **codes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -308,7 +309,7 @@ def _large(rng: random.Random) -> str:
     n = rng.choice((5, 8, 20, 64, 65, 1000))
     names = [f"v{i}" for i in range(n)]
     variables = dict.fromkeys(names, "real[D]")
-    chain = [f"q({b}|{a})" for a, b in zip(names, names[1:])]
+    chain = [f"q({b}|{a})" for a, b in itertools.pairwise(names)]
     families = dict.fromkeys(chain, "diagonal-normal")
     joints = {"q": "data(v0) " + " ".join(chain)}
     objective = f"minimize I_q(V0;V{n - 1})"
@@ -478,7 +479,7 @@ def _wide(rng: random.Random) -> tuple[str, ...]:
             (f"I({';'.join(['X0'] * n)}) >= 0",),
             ("H(X0) >= 0", *[f"H({v}) <= H(X0)" for v in names]),
             (f"KL(q({','.join(names).lower()})||p({','.join(names).lower()})) >= 0",),
-            (" + ".join(f"H({v})" for v in names) + " >= 0", *[f"I({a};{b}) = 0" for a, b in zip(names, names[1:])]),
+            (" + ".join(f"H({v})" for v in names) + " >= 0", *[f"I({a};{b}) = 0" for a, b in itertools.pairwise(names)]),
             ("H(X0) <= H(X1)" + " + H(X1) - H(X1)" * n,),
         )
     )

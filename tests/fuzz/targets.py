@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
@@ -85,7 +85,7 @@ def library(name: str) -> bool:
 
     SymPy's polynomials compile functions too, ``monomial_mul`` and the like, from the number of their symbols.
     """
-    return name.startswith("<class 'networkx") or (name.endswith(".py") and Path(name).is_file()) or name.startswith("<frozen")
+    return name.startswith(("<class 'networkx", "<frozen")) or (name.endswith(".py") and Path(name).is_file())
 
 
 WATCH: list[Watch] = []
@@ -95,10 +95,8 @@ def warm() -> Watch:
     """Everything imported and every cache filled that valid inputs need; then the hook."""
     if not WATCH:
         for text in specs():
-            try:
+            with suppress(IbsymError):
                 ibsym.derive(ibsym.loads(text))
-            except IbsymError:
-                pass
         for claim, *given in claims()[:3] + claims()[-9:]:
             answer(claim, given, seconds=0.05)
         WATCH.append(Watch())

@@ -75,16 +75,18 @@ def _first_failure(home: Path, tests: tuple[str, ...]) -> tuple[str, str]:
     for name in [m for m in sys.modules if m.partition(".")[0] in ("ibsym", "tests")]:
         del sys.modules[name]
     sys.path[:] = [str(home), *(p for p in sys.path if p and Path(p).resolve() != ROOT)]
-    sys.dont_write_bytecode = True
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     import pytest
 
-    recorder = Recorder()
     options = ["-x", "-q", "-p", "no:cacheprovider", f"--rootdir={home}", "-c", str(home / "pyproject.toml")]
-    pytest.main([*options, *tests], plugins=[recorder])
-    return recorder.failed, recorder.broken
+    for file in tests:
+        recorder = Recorder()
+        pytest.main([*options, file], plugins=[recorder])
+        if recorder.failed or recorder.broken:
+            return recorder.failed, recorder.broken
+    return "", ""
 
 
 def run_tests(home: Path, tests: tuple[str, ...]) -> tuple[str, str]:
@@ -131,7 +133,7 @@ def prepare(parent: str) -> None:
 
 def attempt(mutant: Mutant) -> Outcome:
     path = HOME / mutant.file
-    source = path.read_text(encoding="utf-8")
+    source, stamp = path.read_text(encoding="utf-8"), path.stat().st_mtime_ns
     begun = time.monotonic()
     try:
         changed = mutant.apply(source)
@@ -145,9 +147,9 @@ def attempt(mutant: Mutant) -> Outcome:
         Path(cached).unlink(missing_ok=True)
         killer, trouble = run_tests(HOME, mutant.tests)
     finally:
-        shutil.copy2(ROOT / mutant.file, path) if source == (ROOT / mutant.file).read_text(
-            encoding="utf-8"
-        ) else path.write_text(source)
+        path.write_text(source, encoding="utf-8")
+        os.utime(path, ns=(stamp, stamp))
+        Path(cached).unlink(missing_ok=True)
         if kept is not None:
             Path(cached).write_bytes(kept)
     return Outcome(mutant.name, killer, trouble, time.monotonic() - begun)
