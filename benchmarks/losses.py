@@ -64,11 +64,13 @@ class Case:
 
 
 def bernoulli(z_mean, z_logvar, x, x_logits):
+    """KL(N(m, e^l)||N(0, 1)) - log Bernoulli(x), as one writes it."""
     fit = F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").sum(1)
     return (fit - 0.5 * (1 + z_logvar - z_mean**2 - z_logvar.exp()).sum(1)).mean()
 
 
 def gaussian(z_mean, z_logvar, x, x_mean):
+    """KL(N(m, e^l)||N(0, 1)) - log N(x; mean, 1), as one writes it."""
     fit = 0.5 * ((x - x_mean) ** 2 + 1.8378770664093453).sum(1)
     return (fit - 0.5 * (1 + z_logvar - z_mean**2 - z_logvar.exp()).sum(1)).mean()
 
@@ -90,6 +92,7 @@ def matmul_discrepancy(z, z_reference, x, x_mean):
 
 
 def cases() -> list[Case]:
+    """Losses with a goal, and the zoo."""
     bound = {"L": 32}
     correlation = [
         Case(
@@ -129,11 +132,13 @@ def cases() -> list[Case]:
 
 
 def module_of(spec: object) -> tuple[ibsym.Spec, ModuleType]:
+    """A spec and its emitted module."""
     found = ibsym.Spec(**spec) if isinstance(spec, dict) else ibsym.load(spec)
     return found, load_module(emit(lower(ibsym.audit(ibsym.derive(found), worlds=1))), found.module_name)
 
 
 def reference(name: str) -> ModuleType:
+    """The hand-written module of a name."""
     spec = importlib.util.spec_from_file_location(f"reference_{name}", ROOT / f"tests/references/{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -177,7 +182,7 @@ def competitors(case: Case, compiled: bool) -> tuple[dict[str, Callable[[], list
         return run
 
     if isinstance(case.eager, str):
-        by_hand, keys = reference(case.eager), {tuple((i.of, i.role, i.joint)): given[i.name] for i in loss.INPUTS}
+        by_hand, keys = reference(case.eager), {(i.of, i.role, i.joint): given[i.name] for i in loss.INPUTS}
         eager = lambda: by_hand.loss(keys, **parameters)[0]  # noqa: E731
     else:
         names = case.eager.__code__.co_varnames[: case.eager.__code__.co_argcount]
@@ -202,6 +207,7 @@ def check(case: Case, found: dict[str, Callable[[], list[torch.Tensor]]]) -> Non
 
 
 def timed(found: dict[str, Callable[[], list[torch.Tensor]]], seconds: float) -> dict[str, list[float]]:
+    """Seconds of each, in turns."""
     times: dict[str, list[float]] = {name: [] for name in found}
     for run in found.values():
         run()
@@ -227,6 +233,7 @@ def floor(given: dict[str, torch.Tensor]) -> float:
 
 
 def row(case: Case, threads: int, options: argparse.Namespace) -> list[str]:
+    """A line of the table."""
     torch.set_num_threads(threads)
     found, given = competitors(case, options.compile)
     check(case, found)
@@ -289,6 +296,7 @@ def peak(spec: object, sizes: dict[str, int], which: str) -> float:
 
 
 def main() -> None:
+    """The tables, as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--compile", action="store_true", help="against torch.compile of the readable form as well (10 s a loss)"

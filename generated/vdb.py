@@ -87,6 +87,8 @@ class VdbLoss(torch.nn.Module):
     CRITICS: tuple[str, ...] = ("JS(data(x)||p(x))",)
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {
         "JS(data(x)||p(x))": (
+            Input("x_critic", "JS(data(x)||p(x))", "critic", ("S", "B"), "data"),
+            Input("x_critic_reference", "JS(data(x)||p(x))", "critic_reference", ("S", "B_p"), "p"),
             Input("data_t_mean", "e(t|x)", "mean", ("B", "T"), "data"),
             Input("data_t_logvar", "e(t|x)", "logvar", ("B", "T"), "data"),
             Input("p_t_mean", "e(t|x)", "mean", ("B_p", "T"), "p"),
@@ -159,12 +161,15 @@ class VdbLoss(torch.nn.Module):
             },
         )
 
-    def critic_loss(self, name: str, critic: Tensor, critic_reference: Tensor, **inputs: Tensor) -> Tensor:
+    def critic_loss(
+        self, name: str, critic: Tensor | None = None, critic_reference: Tensor | None = None, **inputs: Tensor
+    ) -> Tensor:
         """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
 
-        At its best f = log P - log Q. A mean per side: the sides may differ in length. A critic that is held to a constraint
-        takes the inputs of `CRITIC_INPUTS[name]` by keyword, and pays multiplier * (rate - budget).
+        At its best f = log P - log Q. A mean per side: the sides may differ in length. A critic of `CRITIC_INPUTS` takes those
+        inputs by keyword, its logits as well unless they are given before; held to a constraint, it pays multiplier * (rate - budget).
         """
+        critic, critic_reference = _logits(self.CRITIC_INPUTS.get(name, ()), critic, critic_reference, inputs)
         if name == "JS(data(x)||p(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus, + mu (rate - Ic)
             loss = -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
@@ -176,7 +181,7 @@ class VdbLoss(torch.nn.Module):
         if name == "JS(data(x)||p(x))":
             # I_m(X;T) <= Ic
             given = _by_name(self.CRITIC_INPUTS[name], inputs, name)
-            data_t_mean, data_t_logvar, p_t_mean, p_t_logvar = _checked(self.CRITIC_INPUTS[name], given)
+            data_t_mean, data_t_logvar, p_t_mean, p_t_logvar = _checked(_codes(self.CRITIC_INPUTS[name]), given)
 
             # KL(m(t|x)||r(t)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
             # the mean over m = 0.5 data + 0.5 p
@@ -237,12 +242,30 @@ def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
     return loss if reduction == "mean" else loss * batch
 
 
+def _logits(
+    declared: tuple[Input, ...], critic: Tensor | None, critic_reference: Tensor | None, inputs: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """A critic's logits on both sides, given as such or, taken out of `inputs`, under their names in CRITIC_INPUTS."""
+    named = {entry.role: inputs.pop(entry.name, None) for entry in declared if entry.role in ("critic", "critic_reference")}
+    critic = named.get("critic") if critic is None else critic
+    critic_reference = named.get("critic_reference") if critic_reference is None else critic_reference
+    if critic is None or critic_reference is None:
+        raise TypeError("critic_loss takes the logits critic and critic_reference")
+    return critic, critic_reference
+
+
 def _by_name(declared: tuple[Input, ...], given: dict[str, Tensor], name: str) -> list[Tensor]:
-    """The keyword inputs of one critic, in the order in which they were declared."""
-    names = [entry.name for entry in declared]
-    if sorted(given) != sorted(names):
+    """The keyword inputs of one critic, in the order in which they were declared; its logits have no part in a rate."""
+    names = [entry.name for entry in _codes(declared)]
+    beside = {entry.name for entry in declared} - set(names)
+    if sorted(set(given) - beside) != sorted(names):
         raise TypeError(f"the critic of {name} takes {', '.join(names) or 'no inputs'}, not {', '.join(given) or 'nothing'}")
     return [given[n] for n in names]
+
+
+def _codes(declared: tuple[Input, ...]) -> tuple[Input, ...]:
+    """A critic's inputs without its logits."""
+    return tuple(entry for entry in declared if entry.role not in ("critic", "critic_reference"))
 
 
 def _ascended(multiplier: float | Tensor, value: float | Tensor, budget: float | Tensor, step: float) -> float | Tensor:

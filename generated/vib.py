@@ -746,6 +746,7 @@ static int class_strip0(const int want, const Arguments *g, int64_t classes, int
             _Pragma("omp simd reduction(max : m)")
             for (int64_t c = 0; c < classes; c++) m = a[c] > m ? a[c] : m;
             top[i] = m;
+            LOOP
             for (int64_t c = 0; c < classes; c++) exponentials[i * classes + c] = a[c] - m;
         }
         LOOP
@@ -766,9 +767,12 @@ static int class_strip0(const int want, const Arguments *g, int64_t classes, int
             if (want) {
                 LOOP
                 for (int64_t c = 0; c < classes; c++) d[c] = -s0 * (e[c] * r);
-                REAL others = 0;
-                _Pragma("omp simd reduction(+ : others)")
-                for (int64_t c = 0; c < classes; c++) others += c == picked ? 0 : e[c];
+                REAL others = norm - e[picked];
+                if (others < norm / 2) { /* add up what the difference would lose */
+                    others = 0;
+                    _Pragma("omp simd reduction(+ : others)")
+                    for (int64_t c = 0; c < classes; c++) others += c == picked ? 0 : e[c];
+                }
                 d[picked] = s0 * (others * r);
             }
         }

@@ -10,10 +10,10 @@ class IbsymError(Exception):
 
 
 def shown(text: str, most: int = 200) -> str:
-    """A piece of a user's text as a message has it: on one line, nothing that a terminal acts upon, not too long.
+    r"""A piece of a user's text as a message has it: on one line, nothing that a terminal acts upon, not too long.
 
     >>> print(shown("a" + chr(27) + "[31m"), shown("abcdefgh", 6))
-    a\\x1b[31m abc...
+    a\x1b[31m abc...
     """
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: most + 1])
     return text if len(text) <= most else text[: most - 3] + "..."

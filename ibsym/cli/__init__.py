@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from ibsym.cli.building import build_command
 from ibsym.cli.code import check_command, generate_command
 from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands
 from ibsym.cli.proving import prove_command
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (zoo_command, new_command, derive_command, generate_command, check_command, prove_command, train_command):
+for command in (zoo_command, new_command, derive_command, generate_command, check_command, build_command, prove_command, train_command):
     cli.add_command(command)
 
 

@@ -12,6 +12,7 @@ from ibsym.spec.model import Spec
 from ibsym.spec.places import located
 
 MAX_BYTES = 200_000
+DEEP = re.compile(r"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){50}""")
 
 
 def zoo_names() -> list[str]:
@@ -57,6 +58,8 @@ def loads(text: str, file: str = "<text>") -> Spec:
     """The spec in a TOML text."""
     if len(text) > MAX_BYTES:
         raise SpecError(f"more than {MAX_BYTES} characters", remedy="a shorter text", place=Place(file=file))
+    if DEEP.search(text):  # which would keep the TOML reader busy for minutes
+        raise SpecError("no TOML: nested too deeply", place=Place(file=file))
     try:
         keys = tomllib.loads(text)
     except ValueError as error:  # tomllib's own, and that of a whole number of thousands of digits

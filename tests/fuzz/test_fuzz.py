@@ -114,6 +114,8 @@ def test_refused_early(changes: dict[str, object], message: str) -> None:
         ("name = 0x" + "f" * 9000, "got a long int"),
         ("a = " + "1" * 9000, "no TOML"),
         ("[" * 5000, "no TOML"),
+        (".".join("a" * 99_000) + " = 1", "nested too deeply"),
+        ("[" + ".".join(['"a"'] * 40_000) + "]", "nested too deeply"),
         ("a = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("# " * 200_000, "more than 200000 characters"),
         ('"a\\u001b[31m\\nb" = 1', r"<text>: \"a\\x1b\[31m\\nb\": unknown key"),

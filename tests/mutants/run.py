@@ -75,6 +75,7 @@ def _first_failure(home: Path, tests: tuple[str, ...]) -> tuple[str, str]:
     for name in [m for m in sys.modules if m.partition(".")[0] in ("ibsym", "tests")]:
         del sys.modules[name]
     sys.path[:] = [str(home), *(p for p in sys.path if p and Path(p).resolve() != ROOT)]
+    sys.dont_write_bytecode = False  # a mutant's own bytecode is removed afterwards
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)

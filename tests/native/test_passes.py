@@ -106,7 +106,7 @@ def test_the_pass_is_as_right_as_the_expression(name, draws):
 
 @pytest.mark.parametrize("name", FUSED)
 def test_few_rows_and_the_sum(name):
-    compare(name, worlds.arguments(name, sizes={"B": 4, "S": 1, "D": 1, "L": 1}, seed=1), reduction="sum")
+    compare(name, worlds.arguments(name, sizes={"B": 4, "S": 1, "D": 1, "L": 2}, seed=1), reduction="sum")
 
 
 @pytest.mark.parametrize("name", ["vae", "vib", "two-view"])

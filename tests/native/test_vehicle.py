@@ -166,6 +166,30 @@ def test_mixed_precision_and_no_rows_take_the_expression(name):
 
 
 @EACH
+@pytest.mark.parametrize("graph", [False, True], ids=["first", "second"])
+def test_a_batch_of_upstreams(name, graph):
+    loss, given, expression = both(name)
+    upstreams = torch.tensor([1.0, -2.0, 0.5])
+    results = []
+    for call in (loss, expression):
+        leaves = worlds.learning(given)
+        found = worlds.gradients(
+            call(**leaves).loss, leaves, grad_outputs=upstreams, is_grads_batched=True, create_graph=graph
+        )
+        results.append(list(found.values()))
+        if graph:
+            again = sum((g**2).sum() for g in found.values() if g is not None)
+            results[-1] += list(worlds.gradients(again, leaves).values())
+    same(*results, tolerance=1e-4)
+
+
+def test_a_loss_that_depends_on_nothing_that_learns_needs_no_gradient():
+    given = worlds.arguments("gan")
+    leaves = worlds.learning(given, ("x_critic",))
+    assert not worlds.module("gan").Loss()(**leaves).loss.requires_grad
+
+
+@EACH
 @TORCH_OWN
 def test_func_transforms(name):
     loss, given, expression = both(name)
