@@ -2,7 +2,7 @@
 # make demo    the whole zoo: derived, checked, emitted; two systems trained
 # make test    everything that must hold
 # make lint, make fast: parts of it
-# make attack  100,000 (derivation, world) pairs, claims between; ends with counts (a quarter of an hour)
+# make attack  10,000 bad inputs, then 100,000 (derivation, world) pairs and claims; ends with counts (a quarter of an hour)
 # make mutants the mathematics with one mistake at a time: which test notices; ends with counts
 
 PYTHON ?= python3
@@ -61,8 +61,10 @@ fast: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
 
 PAIRS ?= 100000
+INPUTS ?= 10000
 
 attack: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run --count $(INPUTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack.run --pairs $(PAIRS) --workers $(WORKERS)
 
 mutants: setup

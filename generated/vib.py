@@ -274,9 +274,17 @@ class _OnePass(torch.autograd.Function):
             for k, gradient in zip(wanted, found, strict=True):
                 result[k] = gradient
             return None, None, None, *result
-        if upstream.item() == 1:
+        if _is_one(upstream):
             return None, None, None, *gradients
         return None, None, None, *(None if g is None else g * upstream for g in gradients)
+
+
+def _is_one(upstream: Tensor) -> bool:
+    """Whether gradients may be given back as they are; a batch of upstream gradients has no single number."""
+    try:
+        return upstream.item() == 1
+    except RuntimeError:
+        return False
 
 
 class _Declined(Exception):
@@ -291,7 +299,7 @@ def _one_pass(
         return None
     given = (given[0].contiguous(), given[1].contiguous(), given[2].contiguous(), given[3].contiguous())
     try:
-        if torch.is_grad_enabled() and any(t.requires_grad for t in given):
+        if torch.is_grad_enabled() and any(given[k].requires_grad for k in (0, 1, 3)):
             loss, terms = _OnePass.apply(weights, values, reduction, *given)
         else:
             loss, terms, _ = _called(given, weights, None)
@@ -613,7 +621,7 @@ INLINE double log_total(const REAL *lanes)
     return log(first) + log(second);
 }
 
-#define WORTHWHILE 65536
+#define WORTHWHILE 262144
 #ifdef _OPENMP
 #define TEXT(x) #x
 #define PRAGMA(x) _Pragma(TEXT(x))

@@ -127,13 +127,12 @@ class Planner:
         names = set(scope)
         return any(f.learned for _, part in self.coordinates.samplers(sampler) for f in part.ancestral_factors(names))
 
-    def computables(self, term: Term, samplers: tuple[str, ...], exclude: Iterable[Term] = ()) -> list[Computable]:
+    def computables(self, term: Term, samplers: tuple[str, ...]) -> list[Computable]:
         """What can be computed under the samplers: estimators, constants, densities of declared factors; each law once."""
         found: dict[frozenset[object], Computable] = {}
-        refused = set(exclude)
 
         def record(item: Computable) -> None:
-            if item.vector and item.term not in refused:
+            if item.vector:
                 found.setdefault(frozenset(item.vector.items()), item)
 
         for use, wanted in self.asked:

@@ -12,7 +12,7 @@ from ibsym.spec.model import Spec
 from ibsym.spec.places import located
 
 MAX_BYTES = 200_000
-DEEP = re.compile(r"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){50}""")
+DEEP = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){50}""")
 
 
 def zoo_names() -> list[str]:

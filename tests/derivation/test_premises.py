@@ -10,8 +10,9 @@ import ibsym
 from ibsym.derivation.planning import Planner
 from ibsym.derivation.sampling import estimator_of
 from ibsym.errors import SpecError
+from ibsym.proving.elemental import RowKind, closable
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import Density, ExpectedLog, RelativeEntropy
+from ibsym.terms.nodes import CrossEntropy, Density, Entropy, ExpectedLog, MutualInformation, RelativeEntropy
 
 RELAXED = {"family": "bernoulli", "relax": "mean"}
 BASE: dict[str, object] = {
@@ -95,3 +96,38 @@ def test_d_separation_of_overlapping_sets() -> None:
     assert joint.independent(("x", "c"), ("z",), ("x",))
     assert joint.independent(("x",), ("z",), ("x",))
     assert not joint.independent(("x", "c"), ("z",), ("c",))
+
+
+def test_gaps_are_closable_where_either_side_learns() -> None:
+    spec = Spec(**{**BASE, "objective": "minimize I_q(X;Z)"})  # type: ignore[arg-type]
+    coordinates = Planner(spec).coordinates
+    data, encoder, decoder = Density("data", ("x",)), Density("q", ("z",), ("x",)), Density("p", ("x",), ("z",))
+    assert closable(coordinates, RelativeEntropy(data, (Density("p", ("x",)),)))
+    assert closable(coordinates, RelativeEntropy(encoder, (Density("p", ("z",)),)))
+    assert closable(coordinates, RelativeEntropy(Density("q", ("x",), ("z",)), (decoder,)))
+    assert not closable(coordinates, RelativeEntropy(data, (Density("q", ("x",)),)))
+    for term in (Entropy("q", ("z",)), MutualInformation("q", (("x",), ("z",))), CrossEntropy(data, (Density("p", ("x",)),))):
+        assert not closable(coordinates, term)
+
+
+@pytest.mark.parametrize("order", [("p", "r"), ("r", "p")])
+def test_a_learned_prior_is_preferred(order: tuple[str, str]) -> None:
+    """A gap that training can close is cheaper than one that it cannot, whichever is declared first."""
+    joints = {"p": "p(z) p(x|z)", "r": "r(z)"}
+    derivation = derive(
+        "minimize I_q(X;Z)",
+        joints={"q": "data(x) q(z|x)", **{n: joints[n] for n in order}},
+        families={**BASE["families"], "r(z)": "diagonal-normal"},  # type: ignore[dict-item]
+    )
+    assert [b.text for b in derivation.bound] == ["KL(q(z|x)||r(z))"]
+
+
+def test_one_sided_estimators_are_rows_not_terms() -> None:
+    """InfoNCE enters as I - InfoNCE >= 0; as a free term it would "prove" upper bounds with it."""
+    derivation = derive("maximize I_q(X;Z)", estimators={"I_q(X;Z)": "infonce"})
+    (plan,) = derivation.plans
+    assert [(x, r.kind, str(r.term)) for x, r in plan.gaps] == [(1, RowKind.ESTIMATOR, "(I_q(X;Z) - infonce[I_q(X;Z)])")]
+    assert [(x, str(c.term)) for x, c in plan.computed] == [(1, "infonce[I_q(X;Z)]")]
+    planner = Planner(derivation.spec)
+    assert planner.plan(plan.term, plan.weight, True) is not None
+    assert all("infonce" not in str(c.term) for _, c in planner.plan(plan.term, plan.weight, True).computed)  # type: ignore[union-attr]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,10 @@ def test_one_row(name):
     compare(name, worlds.arguments(name, sizes={"B": 1}))
 
 
-@pytest.mark.parametrize("name", ["beta-vae", "vib", "ceb", "laplace-scale-vae", "binary-code-vae"])
+WIDE = ("beta-vae", "vib", "ceb", "laplace-scale-vae", "binary-code-vae", "continuous-bits", "beta-tcvae", "discrepancy")
+
+
+@pytest.mark.parametrize("name", WIDE)
 def test_float64(name):
     compare(name, worlds.arguments(name, dtype=torch.float64), torch.float64)
 
@@ -180,6 +184,13 @@ def test_extreme_logits_and_logvars(name):
         torch.testing.assert_close(found[argument].double(), want[argument], rtol=4e-7, atol=1e-30)
 
 
+def test_continuous_bits_from_near_zero_to_far():
+    given = worlds.arguments("continuous-bits", seed=3)
+    with torch.no_grad():
+        given["x_logits"].view(-1)[:8] = torch.tensor([1e4, -1e4, 1e-6, -1e-6, 1.4999, 1.5001, -30.0, 30.0])
+    compare("continuous-bits", given)
+
+
 def test_a_confident_bit_keeps_its_gradient():
     given = worlds.arguments("vae")
     given["x_logits"][:] = torch.where(given["x"] > 0, 17.0, -17.0)
@@ -231,6 +242,17 @@ def test_a_parameter_that_learns_takes_the_expression():
     assert not fused(output, loss)
     (slope,) = torch.autograd.grad(output.loss, [loss.beta])
     assert float(slope) == pytest.approx(float(output.terms["KL(q(z|x)||p(z))"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bib-ae", "vib", "categorical-ib", "beta-tcvae", "discrepancy", "continuous-bits"])
+@pytest.mark.parametrize("real", ["float", "double"])
+def test_the_source_compiles_without_a_warning(name, real, tmp_path):
+    source = tmp_path / "source.c"
+    source.write_text(worlds.module(name)._SOURCE, encoding="utf-8")
+    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-fopenmp", "-fsyntax-only", f"-DREAL={real}"]
+    flags += ["-DDOUBLE"] if real == "double" else []
+    done = subprocess.run(["cc", *flags, str(source)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_equal_programs_give_equal_text_and_no_name_of_a_file():

@@ -173,9 +173,7 @@ def test_a_batch_of_upstreams(name, graph):
     results = []
     for call in (loss, expression):
         leaves = worlds.learning(given)
-        found = worlds.gradients(
-            call(**leaves).loss, leaves, grad_outputs=upstreams, is_grads_batched=True, create_graph=graph
-        )
+        found = worlds.gradients(call(**leaves).loss, leaves, grad_outputs=upstreams, is_grads_batched=True, create_graph=graph)
         results.append(list(found.values()))
         if graph:
             again = sum((g**2).sum() for g in found.values() if g is not None)

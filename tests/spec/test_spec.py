@@ -78,6 +78,7 @@ def test_python_and_toml_are_one(name: str) -> None:
         ("default = 1.0", "default = nan", ":15: parameters.beta", "finite"),
         ("default = 1.0", "defalt = 1.0", ":15: parameters.beta", "default"),
         ('name = "case"', 'name = "Case!"', ":2: name", "no name for a spec"),
+        ('name = "case"', 'name = "torch"', ":2: name", "exists already"),
         ('name = "case"', 'name = "case"\ntitel = "x"', ":3: titel", "title"),
         ("[parameters]", '[estimators]\n"KL(q(z)||p(z))" = "denisty-ratio"\n[parameters]', ":15: estimators", "density-ratio"),
         (

@@ -76,10 +76,39 @@ class absolute(sympy.Function):
         return sign(self.args[0])
 
 
+class unit_variance(sympy.Function):
+    """The second derivative of the unit cumulant; a third is never asked for."""
+
+    nargs = 1
+    is_real = True
+
+
+class unit_mean(sympy.Function):
+    """The derivative of the unit cumulant."""
+
+    nargs = 1
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return unit_variance(self.args[0])
+
+
+class unit_cumulant(sympy.Function):
+    """log of the integral of e^(t v) over v in [0, 1]."""
+
+    nargs = 1
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return unit_mean(self.args[0])
+
+
 HEADS: dict[type, type] = {
     heads.logsigmoid: logsigmoid,
     heads.sigmoid: sigmoid,
     heads.expm1: expm1,
+    heads.unit_cumulant: unit_cumulant,
+    heads.unit_mean: unit_mean,
     sympy.Abs: absolute,
 }
 KNOWN = (sympy.Add, sympy.Mul, sympy.Pow, sympy.exp, sympy.log, sympy.Symbol, sympy.Number, sympy.NumberSymbol)

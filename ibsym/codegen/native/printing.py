@@ -18,6 +18,9 @@ CALLS: dict[type, str] = {
     c.positive: "positive",
     c.sign: "sign",
     c.absolute: "absolute",
+    c.unit_cumulant: "unit_cumulant",
+    c.unit_mean: "unit_mean",
+    c.unit_variance: "unit_variance",
 }
 
 

@@ -16,7 +16,7 @@ from ibsym.codegen.native.regions import LOG_P, Affine, Classes, Elements, Picke
 from ibsym.codegen.templating import render
 from ibsym.lowering.program import Input, LossProgram
 
-WORTHWHILE = "65536"
+WORTHWHILE = "262144"
 """Elements from which a second thread pays for its start."""
 
 
@@ -135,7 +135,9 @@ class _Writer:
             "native/source.c.j2",
             {
                 "name": self.program.name,
-                "prelude": render("native/prelude.c.j2", {}),
+                "prelude": "\n".join(
+                    render(f"native/{n}.c.j2", {}) for n in ("prelude", *(["unit"] if "unit_" in "".join(parts) else []))
+                ),
                 "worthwhile": WORTHWHILE,
                 "fields": tuple(fields),
                 "parts": tuple(parts),
