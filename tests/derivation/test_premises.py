@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import sympy
 
 import ibsym
+from ibsym.checking.finite import FiniteWorld
 from ibsym.derivation.planning import Planner
 from ibsym.derivation.sampling import estimator_of
+from ibsym.derivation.telling import join_gaps
 from ibsym.errors import SpecError
 from ibsym.proving.elemental import RowKind, closable
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import CrossEntropy, Density, Entropy, ExpectedLog, MutualInformation, RelativeEntropy
+from tests.checking.random_specs import random_spec
 
 RELAXED = {"family": "bernoulli", "relax": "mean"}
 BASE: dict[str, object] = {
@@ -131,3 +137,65 @@ def test_one_sided_estimators_are_rows_not_terms() -> None:
     planner = Planner(derivation.spec)
     assert planner.plan(plan.term, plan.weight, True) is not None
     assert all("infonce" not in str(c.term) for _, c in planner.plan(plan.term, plan.weight, True).computed)  # type: ignore[union-attr]
+
+
+def test_bounds_have_the_names_of_their_direction() -> None:
+    derivation = derive("minimize I_q(X;Z) - beta*I_q(Z;X)")
+    named = {s.rule: (str(s.relation), str(s.gap)) for s in derivation.steps if len(s.gap)}
+    assert named == {
+        "variational rate bound": ("<=", "KL(q(z)||p(z))"),
+        "variational decoder bound": ("<=", "beta*KL(q(x|z)||p(x|z))"),
+    }
+
+
+def row(x: int, of: str, given: str = "", second: str = "p") -> tuple[Fraction, RelativeEntropy, RowKind]:
+    densities = (Density(h, tuple(of), tuple(given)) for h in ("q", second))
+    first, other = densities
+    return Fraction(x), RelativeEntropy(first, (other,)), RowKind.RELATIVE_ENTROPY
+
+
+@pytest.mark.parametrize(
+    ("rows", "joined"),
+    [
+        ([row(1, "z"), row(1, "x", "z")], ["1 KL(q(x,z)||p(x,z))"]),
+        ([row(1, "x", "z"), row(1, "z")], ["1 KL(q(x,z)||p(x,z))"]),
+        ([row(1, "z"), row(2, "x", "z")], ["1 KL(q(z)||p(z))", "2 KL(q(x|z)||p(x|z))"]),
+        ([row(1, "z"), row(1, "x")], ["1 KL(q(z)||p(z))", "1 KL(q(x)||p(x))"]),
+        ([row(1, "z"), row(1, "x", "z", "r")], ["1 KL(q(z)||p(z))", "1 KL(q(x|z)||r(x|z))"]),
+    ],
+)
+def test_gaps_are_joined_by_the_chain_rule_alone(
+    rows: list[tuple[Fraction, RelativeEntropy, RowKind]], joined: list[str]
+) -> None:
+    joints = {"q": "data(x) q(z|x)", "p": "p(z) p(x|z)", "r": "r(z) r(x|z)"}
+    families = {**BASE["families"], "r(z)": "standard-normal", "r(x|z)": "bernoulli"}  # type: ignore[dict-item]
+    spec = Spec(**{**BASE, "objective": "minimize I_q(X;Z)", "joints": joints, "families": families})  # type: ignore[arg-type]
+    assert [f"{g.multiplier} {g.term}" for g in join_gaps(spec, rows)] == joined
+
+
+def test_a_dominated_bound_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the second program changes the first one's answer, the new gap is nowhere larger, and somewhere smaller."""
+    changed = 0
+    original = Planner._undominated
+    for seed in range(5):
+        spec = random_spec(seed)
+        for a, b in itertools.permutations(spec.joints["q"].variables, 2):
+            term = MutualInformation("q", ((a,), (b,)))
+            for upper in (True, False):
+                plan = Planner(spec).plan(term, sympy.Integer(1), upper)
+                monkeypatch.setattr(
+                    Planner, "_undominated", lambda self, target, cone, items, samplers, columns, answer: answer
+                )
+                first = Planner(spec).plan(term, sympy.Integer(1), upper)
+                monkeypatch.setattr(Planner, "_undominated", original)
+                if plan is None or first is None or plan.gaps == first.gaps:
+                    continue
+                changed += 1
+                smaller = []
+                for k in range(8):
+                    world = FiniteWorld.random(spec, k)
+                    old, new = (sum(float(x) * world.value(r.term) for x, r in p.gaps) for p in (first, plan))
+                    assert new <= old + 1e-9
+                    smaller.append(new < old - 1e-9)
+                assert any(smaller)
+    assert changed
