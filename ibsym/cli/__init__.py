@@ -38,7 +38,16 @@ def cli() -> None:
     """
 
 
-for command in (zoo_command, new_command, derive_command, generate_command, check_command, build_command, prove_command, train_command):
+for command in (
+    zoo_command,
+    new_command,
+    derive_command,
+    generate_command,
+    check_command,
+    build_command,
+    prove_command,
+    train_command,
+):
     cli.add_command(command)
 
 

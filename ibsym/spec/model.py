@@ -85,7 +85,9 @@ class Spec:
                 f"{file.name!r} is no name for a spec", key="name", remedy="ASCII words joined by hyphens, no Python keyword"
             )
         if file.name == "torch" or file.name.replace("-", "_") in sys.stdlib_module_names:
-            raise SpecError(f"a module {file.name!r} exists already, and the emitted one would hide it", key="name", remedy="another name")
+            raise SpecError(
+                f"a module {file.name!r} exists already, and the emitted one would hide it", key="name", remedy="another name"
+            )
         self.name, self.title, self.cite, self.notes = file.name, file.title or file.name, file.cite, file.notes
         self.objective_text = file.objective
         self.variables = _read_variables(file.variables)

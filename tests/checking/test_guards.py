@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -10,7 +11,7 @@ import pytest
 import sympy
 
 import ibsym
-from ibsym.checking.audit import _check_rule, audit, verify
+from ibsym.checking.audit import Pairs, Tally, _check_rule, audit, replay, verify
 from ibsym.checking.exact import Facts, check_gap, check_plan, difference, separated
 from ibsym.checking.finite import FiniteWorld
 from ibsym.checking.premises import check_premises
@@ -56,6 +57,9 @@ def test_ratios_of_parameters_are_compared_exactly() -> None:
     assert FACTS.zero(Expression((Weighted(1 / (4 * ALPHA + 4), h), Weighted(-1 / (ALPHA + 1) / 4, h))))
     assert not FACTS.zero(Expression((Weighted(1 / (4 * ALPHA + 4), h), Weighted(-1 / (ALPHA + 2) / 4, h))))
     assert not FACTS.zero(Expression.of((BETA, h), (-1, h)))
+    parts = (Weighted(ALPHA / (1 + ALPHA), h), Weighted(1 / (1 + ALPHA), h), Weighted(sympy.Integer(-1), h))
+    assert FACTS.zero(Expression(parts))
+    assert not FACTS.zero(Expression(parts[:2]))
 
 
 def test_multipliers_that_cancel_are_still_looked_at() -> None:
@@ -258,6 +262,33 @@ def test_a_gap_is_verified() -> None:
     derivation = replace(trivial(INFORMATION, constant=False), steps=(step,))
     with pytest.raises(AuditError, match="not known to be non-negative"):
         verify(derivation, GE, FACTS)
+
+
+def test_the_chain_ends_at_the_bound() -> None:
+    derivation = ibsym.derive("vib")
+    with pytest.raises(AuditError, match="ends at"):
+        replay(replace(derivation, constants=derivation.constants.scaled(2)), LE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gap", "message"),
+    [
+        ([(1.0, 2.0)], [(1.0, 1.0)], [(1.0, -1.0)], "a term of the gap"),
+        ([(1.0, 2.0)], [(1.0, 1.0)], [(-1.0, 1.0)], "a term of the gap"),
+        ([(1.0, 2.0)], [(1.0, 3.0)], [(1.0, 2.0), (-1.0, 1.0)], "a term of the gap"),
+        ([(1.0, 2.0)], [(1.0, 3.0)], [(1.0, 0.5)], "what is left"),
+        ([(1.0, 2.0)], [(1.0, 3.0)], [(1.0, 1.0 + 1e-7)], "what is left"),
+        ([(1.0, 2.0)], [(1.0, float("nan"))], [(1.0, 0.5)], ""),
+        ([(1.0, 2.0)], [(1.0, 3.0)], [(1.0, 1.0)], ""),
+    ],
+)
+def test_a_stage_in_a_world(before: Pairs, after: Pairs, gap: Pairs, message: str) -> None:
+    stage = Step("step 1", LE, TERM, TERM, TERM)
+    if not message:
+        assert Tally().stage("a world", stage, before, after, gap) is all(math.isfinite(v) for _, v in after)
+        return
+    with pytest.raises(AuditError, match=message):
+        Tally().stage("a world", stage, before, after, gap)
 
 
 def test_worlds_in_which_nothing_has_a_value_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,11 @@ def test_scipy_agrees(seed: int) -> None:
                 if other:
                     expected = h((*of, *given)) + h((*other, *given)) - h((*of, *other, *given)) - h(given)
                     assert world.value(MutualInformation(joint.name, (of, other), given)) == pytest.approx(expected, abs=1e-11)
+                    total = TotalCorrelation(joint.name, (of, other), given)
+                    assert world.value(total) == pytest.approx(expected, abs=1e-11)
+                    p, q = world.pair(MutualInformation(joint.name, (of, other), given))
+                    assert q.sum() == pytest.approx(1, abs=1e-12)
+                    assert float(rel_entr(p, q).sum()) == pytest.approx(expected, abs=1e-11)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -154,6 +154,9 @@ def row(x: int, of: str, given: str = "", second: str = "p") -> tuple[Fraction, 
     return Fraction(x), RelativeEntropy(first, (other,)), RowKind.RELATIVE_ENTROPY
 
 
+LOOSE = (Fraction(1), RelativeEntropy(Density("q", ("x",), ("z",)), (Density("p", ("x",)),)), RowKind.RELATIVE_ENTROPY)
+
+
 @pytest.mark.parametrize(
     ("rows", "joined"),
     [
@@ -162,6 +165,7 @@ def row(x: int, of: str, given: str = "", second: str = "p") -> tuple[Fraction, 
         ([row(1, "z"), row(2, "x", "z")], ["1 KL(q(z)||p(z))", "2 KL(q(x|z)||p(x|z))"]),
         ([row(1, "z"), row(1, "x")], ["1 KL(q(z)||p(z))", "1 KL(q(x)||p(x))"]),
         ([row(1, "z"), row(1, "x", "z", "r")], ["1 KL(q(z)||p(z))", "1 KL(q(x|z)||r(x|z))"]),
+        ([row(1, "z"), LOOSE], ["1 KL(q(z)||p(z))", "1 KL(q(x|z)||p(x))"]),
     ],
 )
 def test_gaps_are_joined_by_the_chain_rule_alone(

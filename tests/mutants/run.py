@@ -164,11 +164,11 @@ def baseline(tests: tuple[str, ...]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", default="", help="mutants whose name contains this")
+    parser.add_argument("--only", action="append", default=[], help="mutants whose name contains this; may be repeated")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    chosen = [m for m in MUTANTS if options.only in m.name]
+    chosen = [m for m in MUTANTS if not options.only or any(part in m.name for part in options.only)]
     counts: Counter[str] = Counter()
     begun = time.monotonic()
     with (
