@@ -17,37 +17,48 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def folder() -> Path:
     """The templates: inside the package in a wheel, beside it in the repository."""
     inside = PACKAGE / "templates"
-    return (inside if inside.is_dir() else PACKAGE.parent / "templates") / "torch"
+    return inside if inside.is_dir() else PACKAGE.parent / "templates"
 
 
-@cache
-def _environment() -> Environment:
+def strict(*folders: Path, autoescape: bool = False, **syntax: str) -> Environment:
+    """An environment of templates in which an unknown name is an error and blocks leave no blank lines."""
     return Environment(
-        loader=FileSystemLoader([folder(), folder().parent]),
+        loader=FileSystemLoader(folders),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=autoescape,
+        **syntax,  # type: ignore[arg-type]
     )
 
 
 @cache
-def wanted(name: str) -> frozenset[str]:
+def wanted(environment: Environment, name: str) -> frozenset[str]:
     """The names that a template uses."""
-    environment = _environment()
     assert environment.loader is not None
     source = environment.loader.get_source(environment, name)[0]
     return frozenset(meta.find_undeclared_variables(environment.parse(source)))
 
 
+def filled(environment: Environment, name: str, context: Context) -> str:
+    """The template's text; raises unless the context's keys are exactly the names that it uses."""
+    names = wanted(environment, name)
+    if set(context) != names:
+        raise AssertionError(f"{name}: missing {sorted(names - set(context))}, unused {sorted(set(context) - names)}")
+    return environment.get_template(name).render(context)
+
+
+@cache
+def _environment() -> Environment:
+    return strict(folder() / "torch", folder())
+
+
 def render(name: str, context: Context) -> str:
-    """The template's text; the context has its names, no fewer and no more, and nothing but strings and tuples of them."""
-    if set(context) != wanted(name):
-        raise AssertionError(f"{name} wants {sorted(wanted(name))}, and is given {sorted(context)}")
+    """The text of a template of code, whose context is strings and tuples of them, nothing else."""
     for key, value in context.items():
         _check(f"{name}: {key}", value)
-    return _environment().get_template(name).render(context)
+    return filled(_environment(), name, context)
 
 
 def _check(where: str, value: object) -> None:

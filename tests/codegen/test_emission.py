@@ -356,16 +356,16 @@ def test_what_cannot_be_computed_says_what_would_help(build):
 
 
 def test_templates_get_what_they_name_and_nothing_else():
-    with pytest.raises(AssertionError, match="wants"):
+    with pytest.raises(AssertionError, match=r"missing \['blocks'\]"):
         templating.render("critic_loss.py.j2", {})
-    with pytest.raises(AssertionError, match="wants"):
+    with pytest.raises(AssertionError, match=r"unused \['extra'\]"):
         templating.render("no_critic_loss.py.j2", {"extra": ""})
     with pytest.raises(AssertionError, match="is list"):
         templating.render("critic_loss.py.j2", {"blocks": []})
 
 
 def test_templates_are_short_and_think_little():
-    for path in templating.folder().rglob("*.j2"):
+    for path in (templating.folder() / "torch").rglob("*.j2"):
         text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) < 100, path
         assert not re.search(r"{%-? *(if|set|macro)", text), path

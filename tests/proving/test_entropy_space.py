@@ -134,6 +134,7 @@ PROVED = [
     ("H(X|Z) <= H(Y|Z) + H(X|Y)", ["H(X) <= H(Y)"]),
     ("H(X) + H(Y) = 2*H(Y) + 3*H(X)/3 - H(Y)", []),
     ("-(H(X) - H(Y)) <= H(Y|X)", []),
+    ("H(X)*2 = H(X) + 2*H(X)/2", []),
     ("H_q(X) + KL(q(x)||p(x)) >= 0", []),
     ("E_p[log p(x|y,z)] = E_p[log p(x|y)]", ["X -> Y -> Z in p"]),
     ("E_q[log p(x|y,z)] = E_q[log p(x|y)]", ["X -> Y -> Z in p"]),
