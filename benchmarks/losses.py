@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 NEUTRAL = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,6 +167,38 @@ def arguments(spec: ibsym.Spec, loss: torch.nn.Module, sizes: dict[str, int]) ->
     return result
 
 
+def peers(case: Case, given: dict[str, torch.Tensor]) -> dict[str, Callable[[], torch.Tensor]]:
+    """The same evidence bound by other packages' own code, where they are installed (pip install --no-deps pythae pixyz)."""
+    found: dict[str, Callable[[], torch.Tensor]] = {}
+    if case.eager is not bernoulli:
+        return found
+    mean, logvar, x, logits = (given[n] for n in ("z_mean", "z_logvar", "x", "x_logits"))
+    if importlib.util.find_spec("pythae"):
+        from pythae.models.vae.vae_model import VAE
+
+        model = SimpleNamespace(model_config=SimpleNamespace(reconstruction_loss="bce"))
+        found["pythae"] = lambda: VAE.loss_function(model, torch.sigmoid(logits), x, mean, logvar, None)[0]
+    if importlib.util.find_spec("pixyz"):
+        from pixyz.distributions import Bernoulli, Normal
+        from pixyz.losses import KullbackLeibler
+
+        class Encoder(Normal):
+            def forward(self, x):
+                return {"loc": mean, "scale": (0.5 * logvar).exp()}
+
+        class Decoder(Bernoulli):
+            def forward(self, z):
+                return {"probs": torch.sigmoid(logits)}
+
+        q, p = Encoder(var=["z"], cond_var=["x"], name="q"), Decoder(var=["x"], cond_var=["z"], name="p")
+        prior = Normal(
+            loc=torch.zeros(mean.shape[1]), scale=torch.ones(mean.shape[1]), var=["z"], features_shape=mean.shape[1:]
+        )
+        bound = (KullbackLeibler(q, prior) - p.log_prob().expectation(q)).mean()
+        found["pixyz"] = lambda: bound.eval({"x": x.clone()})  # what it knows of a tensor it keeps, graph and all
+    return found
+
+
 def competitors(case: Case, compiled: bool) -> tuple[dict[str, Callable[[], list[torch.Tensor]]], dict[str, torch.Tensor]]:
     """Each gives the loss and the gradients of all that learns."""
     spec, module = module_of(case.spec)
@@ -189,6 +221,7 @@ def competitors(case: Case, compiled: bool) -> tuple[dict[str, Callable[[], list
         names = case.eager.__code__.co_varnames[: case.eager.__code__.co_argcount]
         eager = lambda: case.eager(*(given[n] for n in names))  # noqa: E731
     found = {"emitted": gradients(lambda: loss(**given).loss), "eager": gradients(eager)}
+    found |= {name: gradients(call) for name, call in peers(case, given).items()}
     if compiled:
         torch._dynamo.reset()
         readable = torch.compile(lambda: loss(**given).loss, dynamic=False)
@@ -260,10 +293,12 @@ def row(case: Case, threads: int, options: argparse.Namespace) -> list[str]:
         ratio("compile"),
         goals[1],
         f"{mine / floor(given):.1f}",
+        ratio("pythae"),
+        ratio("pixyz"),
     ]
 
 
-HEAD = ["loss", "threads", "microseconds", "of eager", "goal", "of compile", "goal", "x floor"]
+HEAD = ["loss", "threads", "microseconds", "of eager", "goal", "of compile", "goal", "x floor", "of pythae", "of pixyz"]
 
 
 def machine() -> list[str]:

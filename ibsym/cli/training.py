@@ -60,10 +60,11 @@ def train_command(
     from ibsym import api
     from ibsym.spec.loading import load
     from ibsym.training.failures import need
+
+    need("torch")
     from ibsym.training.progress import Bar, Lines, Reporter, Silent, summary
     from ibsym.training.settings import assignments
 
-    need("torch")
     read = load(spec)
     console = terminal()
     reporter: Reporter = Silent() if quiet else (Bar(console) if console is not None else Lines(click.echo))
