@@ -28,3 +28,22 @@ def test_the_spec_on_the_page_is_the_zoo_entry() -> None:
 
     assert SPEC is not None
     assert str(ibsym.derive(ibsym.loads(SPEC[1]))) == str(ibsym.derive("vib"))
+
+
+def test_the_loss_on_the_page_is_the_emitted_one() -> None:
+    block = re.search(r"```text\n(# KL.*?)```", TEXT, flags=re.DOTALL)
+    assert block is not None
+    emitted = (Path(__file__).parents[1] / "generated" / "vib.py").read_text(encoding="utf-8")
+    assert [line for line in block[1].splitlines() if line.strip() not in emitted] == []
+
+
+def test_the_derivation_on_the_page_is_the_one_that_is_told() -> None:
+    import ibsym
+    from ibsym.rendering.text import text
+
+    block = re.search(r"```text\n(minimize .*?)```", TEXT, flags=re.DOTALL)
+    assert block is not None
+    told = text(ibsym.derive("vib"))
+    assert [
+        line for line in block[1].splitlines() if line.strip() not in (*told.split("\n"), "...") and line.rstrip() not in told
+    ] == []
