@@ -229,15 +229,22 @@ def competitors(case: Case, compiled: bool) -> tuple[dict[str, Callable[[], list
     return found, given
 
 
+PEERS = ("pythae", "pixyz")
+
+
 def check(case: Case, found: dict[str, Callable[[], list[torch.Tensor]]]) -> None:
-    """The same values, before anything is timed."""
+    """The same values, before anything is timed. A peer whose values are others (probabilities instead of logits) is not timed."""
     results = {name: run() for name, run in found.items()}
     for name, result in results.items():
-        for a, b in zip(result, results["eager"], strict=True):
-            if a is not None and b is not None:
-                torch.testing.assert_close(
-                    a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()), msg=f"{case.title}: {name} differs"
-                )
+        try:
+            for a, b in zip(result, results["eager"], strict=True):
+                if a is not None and b is not None:
+                    torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
+        except AssertionError as error:
+            if name not in PEERS:
+                raise AssertionError(f"{case.title}: {name} differs: {error}") from None
+            print(f"{case.title}: {name} has other values: not timed", file=sys.stderr)
+            del found[name]
 
 
 def timed(found: dict[str, Callable[[], list[torch.Tensor]]], seconds: float) -> dict[str, list[float]]:
