@@ -9,7 +9,7 @@ import sympy
 from ibsym.derivation.advice import no_bound, no_sign, unused_estimator
 from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, Plan, Step
 from ibsym.derivation.planning import Planner
-from ibsym.derivation.sampling import estimator_of, model_of, relaxations
+from ibsym.derivation.sampling import estimator_of, model_of, model_side, relaxations
 from ibsym.derivation.telling import Teller, step
 from ibsym.errors import SpecError
 from ibsym.facts import Relation, Sign
@@ -22,14 +22,6 @@ from ibsym.terms.nodes import CrossEntropy, Entropy, Estimate, Expression, Relat
 from ibsym.terms.reading import Reader, read_objective
 from ibsym.terms.signs import Interval, sign
 from ibsym.terms.vectors import ONE_SIDED
-
-MODEL_SIDES = {
-    "value": "the model minimises the value, whose gradient reaches the samples of the first argument",
-    "saturating": "the model minimises the value, whose gradient reaches the samples of both arguments",
-    "non-saturating": "the model minimises softplus(-f) on samples of the second argument, "
-    "the surrogate whose gradient reaches what draws them",
-    "nwj": "the model minimises -exp(f) on samples of the second argument, whose gradient is exact at the best critic",
-}
 
 
 def derive(spec: Spec) -> Derivation:
@@ -211,7 +203,7 @@ class _Engine:
             seen = [
                 f"the critic sees its samples through {c.critic.through}" for c in constraints if c.divergence == str(wanted)
             ]
-            side = MODEL_SIDES.get(model_of(self.spec, use, wanted) or "")
+            side = model_side(self.spec, use, wanted)
             known = (
                 rule.known
                 if proved or use.estimator in ONE_SIDED or not rule.lower

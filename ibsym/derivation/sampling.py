@@ -153,8 +153,26 @@ def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Fac
         first, second = sides(spec, term)
         if item.model == "value" and item.estimator == "density-ratio":
             second = ()
-        one_sided = item.model == "nwj" or (
-            item.model == "non-saturating" and not (isinstance(term, JensenShannon) and learns(spec, (first,)))
-        )
+        one_sided = item.model in ("nwj", "non-saturating") and not learns(spec, (first,))
         for d in second if one_sided else (first, *second):
             yield from _factors(spec, d)
+
+
+def model_side(spec: Spec, use: EstimatorUse, term: Term) -> str:
+    """In words, what the model minimises of a critic's term, and whose gradient that is; empty where there is no critic."""
+    model = model_of(spec, use, term)
+    if model is None:
+        return ""
+    if model == "value" and use.estimator == "density-ratio":
+        return "the model minimises the value, whose gradient reaches the samples of the first argument"
+    if model in ("value", "saturating"):
+        return "the model minimises the value, whose gradient reaches the samples of both arguments"
+    if model == "nwj" and use.estimator != "dv":
+        surrogate = "-exp(f) on samples of the second argument, whose gradient is exact at the best critic"
+    elif use.estimator in ("density-ratio", "nwj", "logistic"):
+        surrogate = "softplus(-f) on samples of the second argument, the surrogate whose gradient reaches what draws them"
+    else:
+        surrogate = "the dual's part on samples of the second argument, whose gradient reaches what draws them"
+    first, _ = sides(spec, term)
+    both = "; the first argument learns too, from its own samples" if learns(spec, (first,)) else ""
+    return f"the model minimises {surrogate}{both}"
