@@ -255,11 +255,8 @@ class Teller:
             if isinstance(part.term, RelativeEntropy):
                 first, (second, *_) = part.term.first, part.term.second
                 extra = self.spec.ordered(frozenset(second.given) - frozenset(first.given))
-                found += [
-                    f"{d} independent of {e} given {','.join(first.given)} in {first.head}"
-                    for e in extra
-                    for d in (",".join(first.of),)
-                ]
+                of, given = ",".join(first.of), ",".join(first.given)
+                found += [f"{of} independent of {e} given {given} in {first.head}" for e in extra]
         return tuple(found)
 
     def drop_rule(self, plan: Plan, gap: Gap) -> Rule:

@@ -23,9 +23,7 @@ class Several:
 
     def __init__(self, problem: Problem, continuous: bool):
         self.problem = problem
-        names = {n.casefold(): n for n in problem.variables}
-        values = {folded: folded for folded in names}
-        variables = {values[f]: "real[D]" if continuous else "binary[D]" for f in names}
+        variables = dict.fromkeys((n.casefold() for n in problem.variables), "real[D]" if continuous else "binary[D]")
         joined = ",".join(variables)
         self.heads = problem.joints or ("q",)
         keys = {
