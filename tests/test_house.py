@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(ROOT.glob("ibsym/**/*.py"))
+HEADERS = sorted(ROOT.glob("ibsym/runtime/*.h"))
 TEMPLATES = sorted(path for path in ROOT.glob("templates/**/*") if path.is_file())
 ZOO = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(ROOT.glob("ibsym/zoo/*.toml"))}
 NAMES = sorted(str(entry["name"]) for entry in ZOO.values())
@@ -23,7 +24,7 @@ FIRST_TWELVE = (
 
 # Third parties that only some layers may touch, at the head of a module or inside a function.
 ONLY_IN = {
-    "torch": {"checking", "training", "api", "cli"},
+    "torch": {"runtime", "checking", "training", "api", "cli"},
     "jinja2": {"codegen", "rendering"},
     "click": {"cli"},
     "rich": {"training", "cli"},
@@ -53,7 +54,7 @@ def roots(source: str) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("path", [*MODULES, *TEMPLATES], ids=relative)
+@pytest.mark.parametrize("path", [*MODULES, *HEADERS, *TEMPLATES], ids=relative)
 def test_no_system_is_a_special_case(path: Path) -> None:
     text = f"{relative(path)}\n{path.read_text(encoding='utf-8')}"
     assert {name: found for name in NAMES if (found := occurrences(name, text))} == {}
@@ -105,6 +106,12 @@ def test_third_parties_are_declared_and_in_their_place(path: Path) -> None:
     top = path.relative_to(ROOT / "ibsym").with_suffix("").parts[0]
     layer = {"__init__": "api", "__main__": "cli"}.get(top, top)
     assert [name for name in sorted(third_parties) if layer not in ONLY_IN.get(name, {layer})] == []
+
+
+def test_the_runtime_stands_alone() -> None:
+    """What is copied into a loss imports torch and the standard library: the code's own neighbours are written beside it."""
+    found = {name for path in ROOT.glob("ibsym/runtime/*.py") for name in roots(path.read_text(encoding="utf-8"))}
+    assert found <= {*sys.stdlib_module_names, "torch"}
 
 
 def test_importing_ibsym_is_light() -> None:

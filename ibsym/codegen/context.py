@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ibsym.codegen.copying import definitions
 from ibsym.codegen.documentation import documentation
 from ibsym.codegen.expressions import Code, render, total
 from ibsym.codegen.nodes import Torch, reached
@@ -63,6 +64,7 @@ def module(program: LossProgram, settings: Lines, methods: Lines, helpers: Lines
         "name": program.name,
         "summary": plain(f"{program.about.title}: a loss in nats."),
         "imports": imports,
+        "types": tuple(definitions()[name] for name in ("Input", "Output")),
         "class_name": program.class_name,
         "title": plain(program.about.title),
         "documentation": documentation(program),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from ibsym.codegen import context
+from ibsym.codegen.copying import definitions
 from ibsym.codegen.native import module
 from ibsym.codegen.native.source import native as one_pass
-from ibsym.codegen.templating import Context, render
+from ibsym.codegen.templating import render
 from ibsym.codegen.text import quoted
 from ibsym.lowering.program import LossProgram
 
@@ -55,21 +56,24 @@ def _critic_loss(program: LossProgram) -> str:
 
 
 def _helpers(program: LossProgram, code: str) -> list[str]:
-    """The functions that the code calls, each from a template of its own, in the order of their first call."""
+    """The functions that the code calls, copied from the runtime, in the order of their first call."""
+    runtime = definitions()
     if program.rows is not None:
-        variants: dict[str, tuple[str, Context]] = {"_reduction": ("_reduction_rows", {}), "_reduced": ("_reduced_rows", {})}
+        variants = {name: runtime[f"{name}_rows"].replace(f"{name}_rows", name, 1) for name in ("_reduction", "_reduced")}
     else:
-        why = {"why": quoted(f"reduction 'none' needs per-row averages over one batch: {context.why_no_rows(program)}")}
-        variants = {"_reduction": ("_reduction_mean", why), "_reduced": ("_reduced_mean", {})}
+        why = quoted(f"reduction 'none' needs per-row averages over one batch: {context.why_no_rows(program)}")
+        variants = {
+            "_reduction": render("reduction.py.j2", {"why": why}).rstrip("\n"),
+            "_reduced": runtime["_reduced_mean"].replace("_reduced_mean", "_reduced", 1),
+        }
     found: dict[str, str] = {}
     pending = ["_reduction", *called(code)]
     while pending:
         name = pending.pop(0)
-        template, values = variants.get(name, (name, {}))
         if name not in found and name not in module.NAMES and not code_has_method(code, name):
-            found[name] = render(f"helpers/{template}.py.j2", values)
+            found[name] = variants[name] if name in variants else runtime[name]
             pending += called(found[name])
-    return list(found.values())
+    return [f"{text}\n" for text in found.values()]
 
 
 def code_has_method(code: str, name: str) -> bool:

@@ -38,7 +38,7 @@ TYPES = {"float": (np.float32, np.float64), "double": (np.float64, np.longdouble
 @pytest.fixture(scope="module", params=["float", "double"])
 def library(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("functions")
-    prelude = (ROOT / "templates/native/prelude.c.j2").read_text(encoding="utf-8")
+    prelude = (ROOT / "ibsym/runtime/prelude.h").read_text(encoding="utf-8")
     loops = "".join(
         f"void run_{f}(const REAL *restrict x, REAL *restrict y, int64_t n) {{ LOOP for (int64_t i = 0; i < n; i++) y[i] = {f}(x[i]); }}\n"
         for f in FUNCTIONS

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sympy
 
+from ibsym.codegen.copying import header
 from ibsym.codegen.native.calculus import Unfused, derivative
 from ibsym.codegen.native.elements import Loop, body, event_axes, loops, name
 from ibsym.codegen.native.pairing import ENTRY, Pairs, size_of
@@ -135,9 +136,7 @@ class _Writer:
             "native/source.c.j2",
             {
                 "name": self.program.name,
-                "prelude": "\n".join(
-                    render(f"native/{n}.c.j2", {}) for n in ("prelude", *(["unit"] if "unit_" in "".join(parts) else []))
-                ),
+                "prelude": "\n".join(header(f"{n}.h") for n in ("prelude", *(["unit"] if "unit_" in "".join(parts) else []))),
                 "worthwhile": WORTHWHILE,
                 "fields": tuple(fields),
                 "parts": tuple(parts),

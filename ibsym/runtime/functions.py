@@ -1,0 +1,82 @@
+"""Special functions that torch lacks: of a unit interval's exponential densities, and Bessel's.
+
+Emission copies what a module uses, comments and all: these functions stand here once, typed and linted.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def _unit_cumulant(t: Tensor) -> Tensor:
+    """A(t) = log of the integral of e^(t v) over [0, 1] = log (e^t - 1)/t; its Taylor series near 0."""
+    near = t.abs() < 0.5
+    u = torch.where(near, t, torch.zeros_like(t)) ** 2
+    series = u * (
+        1 / 24 + u * (-1 / 2880 + u * (1 / 181440 + u * (-1 / 9676800 + u * (1 / 479001600 - u * 691 / 15692092416000))))
+    )
+    size = torch.where(near, torch.ones_like(t), t.abs())
+    return torch.where(near, t / 2 + series, t.clamp(min=0) + torch.log(-torch.expm1(-size) / size))
+
+
+def _unit_mean(t: Tensor) -> Tensor:
+    """A'(t) = 1/(1 - e^-t) - 1/t, the mean of v in [0, 1] under a density that goes as e^(t v); its Taylor series near 0."""
+    near = t.abs() < 0.5
+    small = torch.where(near, t, torch.zeros_like(t))
+    u = small**2
+    series = small * (
+        1 / 12 + u * (-1 / 720 + u * (1 / 30240 + u * (-1 / 1209600 + u * (1 / 47900160 - u * 691 / 1307674368000))))
+    )
+    large = torch.where(near, torch.ones_like(t), t)
+    return 0.5 + torch.where(near, series, 0.5 / torch.tanh(large / 2) - 1 / large)
+
+
+def _log_bessel(dimensions: int, t: Tensor) -> Tensor:
+    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, computed in float64.
+
+    Debye's expansion at an order of 50 and more, then down by I_{w-1}/I_w = 2 w/t + I_{w+1}/I_w, whose terms are positive.
+    """
+    order, exact = dimensions / 2 - 1, t.double()
+    above = max(0, math.ceil(50 - order))
+    result = _log_bessel_debye(order + above, exact)
+    for ratio in _bessel_ratios(order, above, exact):
+        result = result - torch.log(ratio)
+    return result.to(t.dtype)
+
+
+def _bessel_ratio(dimensions: int, t: Tensor) -> Tensor:
+    """I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1: between 0 and 1, computed in float64."""
+    order, exact = dimensions / 2 - 1, t.double()
+    above = max(0, math.ceil(50 - order))
+    return (exact * _bessel_ratios(order, above + 1, exact)[-1]).to(t.dtype)
+
+
+def _log_bessel_debye(order: float, t: Tensor) -> Tensor:
+    """log I_w(t) - w log t by Debye's uniform expansion, for large orders w (DLMF 10.41)."""
+    root = torch.sqrt(order**2 + t**2)
+    p = order / root
+    q, s = p**2, p / order
+    first = s * (3 - 5 * q) / 24
+    second = s**2 * (81 + q * (-462 + 385 * q)) / 1152
+    third = s**3 * (30375 + q * (-369603 + q * (765765 - 425425 * q))) / 414720
+    fourth = s**4 * (4465125 + q * (-94121676 + q * (349922430 + q * (-446185740 + 185910725 * q)))) / 39813120
+    return (
+        root
+        - order * torch.log(order + root)
+        - 0.5 * torch.log(2 * math.pi * root)
+        + torch.log1p(first + second + third + fourth)
+    )
+
+
+def _bessel_ratios(order: float, above: int, t: Tensor) -> list[Tensor]:
+    """I_w(t) / (t I_{w-1}(t)) for w = order + above, ..., order + 1, each from the one before."""
+    top = order + above
+    ratio = torch.exp(_log_bessel_debye(top + 1, t) - _log_bessel_debye(top, t))
+    ratios = []
+    for w in range(above):
+        ratio = 1 / (2 * (top - w) + t**2 * ratio)
+        ratios.append(ratio)
+    return ratios

@@ -1,0 +1,118 @@
+"""What the expression of a loss is built of beyond torch's own functions: averages, mixtures, picked entries, triangular roots.
+
+Emission copies what a module uses, comments and all: these functions stand here once, typed and linted.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _over_draws(values: Tensor) -> Tensor:
+    """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
+    return values.mean(0) if values.dim() == 2 else values
+
+
+def _log_mean_exp(values: Tensor) -> Tensor:
+    """log of the mean exponential over everything."""
+    return values.flatten().logsumexp(0) - math.log(values.numel())
+
+
+def _log_mean_exp_over_draws(values: Tensor) -> Tensor:
+    """(S, B) or (B,) -> (B,): log of the mean exponential over the Monte-Carlo axis, where there is one."""
+    return values.logsumexp(0) - math.log(values.shape[0]) if values.dim() == 2 else values
+
+
+def _off_diagonal_mean(pairs: Tensor) -> Tensor:
+    """The mean over pairs of different rows."""
+    rows = pairs.shape[-1]
+    if rows < 2:
+        raise ValueError("every row is compared with the others: give at least two")
+    off = pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return (off / (rows * (rows - 1))).mean()
+
+
+def _exclude_diagonal(pairs: Tensor) -> Tensor:
+    """-infinity on the diagonal, so that a log-sum-exp over j leaves out j = i."""
+    if pairs.shape[-1] < 2:
+        raise ValueError("every row is compared with the others: give at least two")
+    return pairs.masked_fill(torch.eye(pairs.shape[-1], dtype=torch.bool, device=pairs.device), -math.inf)
+
+
+def _stratified_log_weights(rows: int, total: int, like: Tensor) -> Tensor:
+    """log w_ij of component j for row i, M + 1 rows of N = `total`: w_ii = 1/N, a neighbour (N - M)/(N M), others 1/M."""
+    others = rows - 1
+    if not 1 <= others < total:
+        raise ValueError(f"stratified weights need 2 to {total} rows, not {rows}")
+    own = torch.eye(rows, dtype=torch.bool, device=like.device)
+    weights = torch.full((rows, rows), 1 / others, dtype=like.dtype, device=like.device)
+    weights = weights.masked_fill(own.roll(1, dims=1), (total - others) / (total * others))
+    return weights.masked_fill(own, 1 / total).log()
+
+
+def _pick(table: Tensor, index: Tensor) -> Tensor:
+    """The entry of the last axis that each class index names; either may lack leading axes."""
+    shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+
+
+def _frequency(index: Tensor, like: Tensor) -> Tensor:
+    """The share of each class among the class indices."""
+    return F.one_hot(index.flatten().long(), like.shape[-1]).to(like.dtype).mean(0)
+
+
+def _points(*values: tuple[Tensor, int]) -> Tensor:
+    """One row per draw and row, all coordinates side by side; each value comes with the number of its event's axes."""
+    parts = [v.reshape(v.shape[: v.dim() - axes].numel(), -1) for v, axes in values]
+    rows = max(p.shape[0] for p in parts)
+    return torch.cat([p.repeat(rows // p.shape[0], 1) for p in parts], dim=1)
+
+
+def _quantile_distance(first: Tensor, second: Tensor) -> Tensor:
+    """The integral over u of (F^-1(u) - G^-1(u))^2 for sorted columns; the mean over columns.
+
+    Quantile functions of samples are constant between the jumps of either, at multiples of 1/n and 1/m.
+    """
+    n, m = first.shape[0], second.shape[0]
+    jumps = torch.cat([torch.arange(n + 1) * m, torch.arange(1, m) * n]).unique().to(first.device)
+    left, width = jumps[:-1], jumps.diff().to(first.dtype) / (n * m)
+    return (width.unsqueeze(-1) * (first[left // m] - second[left // n]) ** 2).sum(0).mean()
+
+
+def _solve(root: Tensor, vector: Tensor) -> Tensor:
+    """C^-1 v, for lower triangular C."""
+    return torch.linalg.solve_triangular(root, vector.unsqueeze(-1), upper=False).squeeze(-1)
+
+
+def _solve_matrix(root: Tensor, matrix: Tensor) -> Tensor:
+    """C^-1 M, for lower triangular C."""
+    return torch.linalg.solve_triangular(root, matrix, upper=False)
+
+
+def _inverse(root: Tensor) -> Tensor:
+    """C^-1, for lower triangular C."""
+    identity = torch.eye(root.shape[-1], dtype=root.dtype, device=root.device)
+    return torch.linalg.solve_triangular(root, identity, upper=False)
+
+
+def _reduction_rows(name: str) -> str:
+    """The reduction's name, if it is one."""
+    if name not in ("mean", "sum", "none"):
+        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {name!r}")
+    return name
+
+
+def _reduced_rows(per_row: Tensor, reduction: str) -> Tensor:
+    """The mean over rows, their sum, or every row."""
+    if reduction == "none":
+        return per_row
+    return per_row.mean() if reduction == "mean" else per_row.sum()
+
+
+def _reduced_mean(loss: Tensor, reduction: str, batch: int) -> Tensor:
+    """The loss, or the loss times the size of the first batch."""
+    return loss if reduction == "mean" else loss * batch
