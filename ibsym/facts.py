@@ -1,8 +1,11 @@
-"""Three-valued facts: TRUE, FALSE, UNKNOWN; asking UNKNOWN for a truth value is an error."""
+"""What is known: facts of three values, signs of coefficients, relations of two sides, the side of a bound."""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import Literal, TypeAlias, assert_never
+
+Sense: TypeAlias = Literal["minimize", "maximize"]
 
 
 class Fact(Enum):
@@ -64,3 +67,43 @@ class Relation(Enum):
         if other is Relation.EQ or other is self:
             return self
         return Relation.APPROX
+
+
+class Side(Enum):
+    """From where a bound bounds: ``UPPER`` from above, ``LOWER`` from below; negation is the other one.
+
+    >>> Side.of("minimize"), Side.of("minimize", Sign.NONPOSITIVE), -Side.UPPER
+    (<Side.UPPER: 'upper'>, <Side.LOWER: 'lower'>, <Side.LOWER: 'lower'>)
+    """
+
+    UPPER = "upper"
+    LOWER = "lower"
+
+    @staticmethod
+    def of(sense: Sense, sign: Sign = Sign.NONNEGATIVE) -> Side:
+        """The side that serves a term of this sign in what is minimised or maximised: upper bounds are made small."""
+        return (Side.UPPER if sense == "minimize" else Side.LOWER).times(sign)
+
+    def times(self, sign: Sign) -> Side:
+        """The side of a term whose multiple of this sign is bounded from here. Raises where the sign is unknown."""
+        match sign:
+            case Sign.NONNEGATIVE | Sign.ZERO:
+                return self
+            case Sign.NONPOSITIVE:
+                return -self
+            case Sign.UNKNOWN:
+                raise ValueError("a coefficient whose sign is unknown has no side")
+        assert_never(sign)
+
+    @property
+    def sign(self) -> int:
+        """The s in ``bound - term = s * gap`` with a gap that is never negative: 1 above, -1 below."""
+        return 1 if self is Side.UPPER else -1
+
+    @property
+    def relation(self) -> Relation:
+        """``term (relation) bound``."""
+        return Relation.LE if self is Side.UPPER else Relation.GE
+
+    def __neg__(self) -> Side:
+        return Side.LOWER if self is Side.UPPER else Side.UPPER

@@ -18,7 +18,7 @@ from ibsym.checking.gaussian import GaussianWorld
 from ibsym.checking.premises import check_premises
 from ibsym.derivation.model import BoundTerm, Derivation, Step
 from ibsym.errors import AuditError
-from ibsym.facts import Relation, Sign
+from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import closable
 from ibsym.rules.catalogue import ESTIMATOR_RULES, RELAXATION, RULES
 from ibsym.terms.nodes import Estimate, Expression, Term
@@ -34,8 +34,8 @@ def audit(derivation: Derivation, *, worlds: int = 8, seed: int = 0) -> Certific
     finite worlds and, where it is a matter of linear terms without discrete-only steps, in half as many Gaussian ones.
     """
     facts = Facts(derivation.spec)
-    upper = Relation.LE if derivation.spec.sense == "minimize" else Relation.GE
-    parts = [(derivation, upper), *((c.derivation, Relation.LE) for c in derivation.constraints if c.derivation is not None)]
+    whole = (derivation, Side.of(derivation.spec.sense))
+    parts = [whole, *((c.derivation, Side.UPPER) for c in derivation.constraints if c.derivation is not None)]
     checked, largest = 0, 0.0
     for part, side in parts:
         replay(part, side)
@@ -62,7 +62,7 @@ def final(derivation: Derivation) -> Expression:
     return Expression.of(*((b.coefficient, stated(b)) for b in derivation.bound)) + derivation.constants
 
 
-def replay(derivation: Derivation, side: Relation) -> None:
+def replay(derivation: Derivation, side: Side) -> None:
     """Every step starts where the last one ended and bounds from the same side; the whole is what its steps add up to."""
     state, relation, gap = derivation.objective, Relation.EQ, Expression()
     for number, step in enumerate(derivation.steps, 1):
@@ -70,8 +70,8 @@ def replay(derivation: Derivation, side: Relation) -> None:
         if not step.before.same(state):
             raise AuditError(f"{where} starts from {step.before}, and what it follows is {state}")
         _check_rule(where, step)
-        if step.relation is -side:
-            raise AuditError(f"{where} bounds from the wrong side: {step.relation} where {side} is needed")
+        if step.relation is -side.relation:
+            raise AuditError(f"{where} bounds from the wrong side: {step.relation} where {side.relation} is needed")
         state, relation, gap = step.after, relation & step.relation, gap + step.gap
     last = label(len(derivation.steps), derivation.steps[-1]) if derivation.steps else "the objective"
     if not final(derivation).same(state):
@@ -95,7 +95,7 @@ def _check_rule(where: str, step: Step) -> None:
         if step.relation is Relation.APPROX and step.rule in ONE_SIDED:
             raise AuditError(f"{where} is used on the side that it does not bound")
         rule = ESTIMATOR_RULES.get(step.rule)
-        if step.relation is not Relation.APPROX and (rule is None or not (rule.lower or rule.upper)):
+        if step.relation is not Relation.APPROX and (rule is None or rule.side is None):
             raise AuditError(f"{where} has no proved direction, and claims {step.relation}")
     elif step.rule not in RULES:
         raise AuditError(f"{where} is no rule of the catalogue")
@@ -120,7 +120,7 @@ def unproved(derivation: Derivation) -> frozenset[Term]:
     return frozenset(t for s in derivation.steps if s.relation is Relation.APPROX for t in introduced(s))
 
 
-def verify(derivation: Derivation, side: Relation, facts: Facts) -> None:
+def verify(derivation: Derivation, side: Side, facts: Facts) -> None:
     """Plans and steps over the rationals: identities of cross-entropy vectors, gaps of terms that are never negative."""
     for number, step in enumerate(derivation.steps, 1):
         where = label(number, step)
@@ -130,13 +130,11 @@ def verify(derivation: Derivation, side: Relation, facts: Facts) -> None:
             raise AuditError(f"{where}: after - before is not the gap, by what the graphs say")
     for plan in derivation.plans:
         check_plan(facts, plan)
-        if plan.gaps and facts.sign(plan.weight) is not (
-            Sign.NONNEGATIVE if plan.upper is (side is Relation.LE) else Sign.NONPOSITIVE
-        ):
+        if plan.gaps and facts.sign(plan.weight) is not (Sign.NONNEGATIVE if plan.side is side else Sign.NONPOSITIVE):
             raise AuditError(f"the plan of {plan.term} bounds it from the wrong side: its weight is {plan.weight}")
     if not Expression.of(*((p.weight, p.term) for p in derivation.plans)).same(derivation.objective):
         raise AuditError("the plans are not those of the objective's terms")
-    if not facts.zero(difference(side, derivation.objective, *_of_plans(derivation, side))):
+    if not facts.zero(difference(side.relation, derivation.objective, *_of_plans(derivation, side))):
         raise AuditError("the plans do not add up to a bound of the objective")
     for item in derivation.bound:
         check_computable(facts, item.term)
@@ -147,17 +145,17 @@ def verify(derivation: Derivation, side: Relation, facts: Facts) -> None:
             raise AuditError(f"the gap {gap.term} is {'not ' if gap.closable else ''}closable by training")
 
 
-def _of_plans(derivation: Derivation, side: Relation) -> tuple[Expression, Expression]:
+def _of_plans(derivation: Derivation, side: Side) -> tuple[Expression, Expression]:
     """The bound and the gap that the plans give together."""
     bound, gap = Expression(), Expression()
     for plan in derivation.plans:
         bound = bound + Expression.of(*((x, c.term) for x, c in plan.computed)).scaled(plan.weight)
-        size = plan.weight if plan.upper is (side is Relation.LE) else -plan.weight
+        size = plan.weight if plan.side is side else -plan.weight
         gap = gap + Expression.of(*((x, r.term) for x, r in plan.gaps)).scaled(size)
     return bound, gap
 
 
-def evaluate(derivation: Derivation, side: Relation, worlds: int, seed: int) -> tuple[int, float]:
+def evaluate(derivation: Derivation, side: Side, worlds: int, seed: int) -> tuple[int, float]:
     """Every step, and the whole, in random worlds; the number of worlds and the largest error."""
     tally = Tally()
     stages = list(comparisons(derivation, side))
@@ -174,7 +172,7 @@ def evaluate(derivation: Derivation, side: Relation, worlds: int, seed: int) -> 
     return tally.worlds, tally.error
 
 
-def comparisons(derivation: Derivation, side: Relation) -> Iterator[Step]:
+def comparisons(derivation: Derivation, side: Side) -> Iterator[Step]:
     """The steps that have a proof, and the whole as one step; estimates without a direction stand for their terms."""
     loose = unproved(derivation)
     for number, step in enumerate(derivation.steps, 1):
@@ -183,7 +181,7 @@ def comparisons(derivation: Derivation, side: Relation) -> Iterator[Step]:
                 step, rule=label(number, step), before=standing(step.before, loose), after=standing(step.after, loose)
             )
     gap = Expression.of(*((g.coefficient, g.term) for g in derivation.gap))
-    yield Step("bound - objective", side, derivation.objective, standing(final(derivation), loose), gap)
+    yield Step("bound - objective", side.relation, derivation.objective, standing(final(derivation), loose), gap)
 
 
 Pairs: TypeAlias = list[tuple[float, float]]

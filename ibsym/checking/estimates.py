@@ -14,6 +14,7 @@ import numpy as np
 
 from ibsym.checking import divergences
 from ibsym.errors import IbsymError
+from ibsym.facts import Side
 from ibsym.terms.nodes import (
     CrossEntropy,
     Density,
@@ -52,14 +53,17 @@ def admits(estimate: Estimate) -> bool:
     return False
 
 
-def side(estimate: Estimate) -> bool | None:
-    """The side from which an estimate bounds its term whatever its critic: True from above, False from below, None neither."""
+def side(estimate: Estimate) -> Side | None:
+    """The side from which an estimate bounds its term whatever its critic, or None."""
     if isinstance(estimate.term, CrossEntropy):
-        return True if estimate.estimator == "iwae" else None
-    return {"leave-one-out": True, "club": True}.get(estimate.estimator, False if estimate.estimator in LOWER else None)
+        return -SIDES["iwae"] if estimate.estimator == "iwae" else None
+    return SIDES.get(estimate.estimator)
 
 
-LOWER = frozenset(("dv", "nwj", "logistic", "dual", "infonce", "iwae"))
+SIDES = {
+    **dict.fromkeys(("dv", "nwj", "logistic", "dual", "infonce", "iwae"), Side.LOWER),
+    **dict.fromkeys(("leave-one-out", "club"), Side.UPPER),
+}
 
 
 def value(world: FiniteWorld, estimate: Estimate) -> float:

@@ -192,8 +192,8 @@ class Facts:
                 return RowKind.ENTROPY.value if all(map(spec.discrete, of)) else ""
             case CrossEntropy(second=second):
                 return RowKind.CROSS_ENTROPY.value if all(spec.discrete(v) for d in second for v in d.of) else ""
-            case Slack(estimate, upper):
-                return RowKind.ESTIMATOR.value if admits(estimate) and side(estimate) is upper else ""
+            case Slack(estimate, bounded):
+                return RowKind.ESTIMATOR.value if admits(estimate) and side(estimate) is bounded else ""
         return ""
 
 
@@ -201,7 +201,6 @@ def check_plan(facts: Facts, plan: Plan) -> None:
     """The plan's identity holds exactly, its multipliers are not negative, its rows and equations are legal."""
     name = f"the plan of {plan.term}"
     total: Vector = dict(facts.coordinates.vector(plan.term))
-    direction = 1 if plan.upper else -1
     for multiplier, row in plan.gaps:
         if multiplier < 0:
             raise AuditError(f"{name}: the multiplier {multiplier} of {row.term} is negative")
@@ -210,7 +209,7 @@ def check_plan(facts: Facts, plan: Plan) -> None:
         vector = facts.coordinates.vector(row.term)
         if vector != row.vector:
             raise AuditError(f"{name}: the coordinates of {row.term} are others than those of its row")
-        total = combine((1, total), (direction * multiplier, vector))
+        total = combine((1, total), (plan.side.sign * multiplier, vector))
     for multiplier, item in plan.computed:
         vector = facts.coordinates.vector(item.term)
         if not facts.vanishes(combine((1, vector), (-1, item.vector))):

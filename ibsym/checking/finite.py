@@ -229,9 +229,8 @@ class FiniteWorld:
                 return divergences.divergence(term.generator, *self.pair(term))
             case Estimate():
                 return estimates.value(self, term)
-            case Slack(estimate, upper):
-                difference = self.value(estimate) - self.value(estimate.term)
-                return difference if upper else -difference
+            case Slack(estimate, side):
+                return side.sign * (self.value(estimate) - self.value(estimate.term))
         assert_never(term)
 
     def _inclusion_exclusion(self, joint: str, groups: tuple[tuple[str, ...], ...], given: tuple[str, ...]) -> float:

@@ -10,6 +10,7 @@ import sympy
 from ibsym.derivation.model import Computable, Plan
 from ibsym.derivation.planning import Planner, samplers_of
 from ibsym.errors import DerivationError, IbsymError, SolverError, SpecError
+from ibsym.facts import Side
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
@@ -29,6 +30,7 @@ from ibsym.terms.nodes import (
 from ibsym.terms.reading import density
 from ibsym.terms.vectors import ONE_SIDED, Vector, combine
 
+WHENCE = {Side.UPPER: "above", Side.LOWER: "below"}
 TRIED = 40
 """How many densities are tried one by one before the advice becomes a general one."""
 
@@ -49,10 +51,10 @@ def unused_estimator(spec: Spec, use: EstimatorUse, wanted: Term, objective: Exp
     """An estimator that the bound has no place for."""
     key = f'estimators."{use.key}"'
     if use.estimator in ONE_SIDED and objective.coefficient(wanted) != 0:
-        side, needed = ("above", "below") if ONE_SIDED[use.estimator] else ("below", "above")
-        others = [n for n, upper in ONE_SIDED.items() if upper is not ONE_SIDED[use.estimator] and n != "iwae"]
+        side = ONE_SIDED[use.estimator]
+        others = [n for n, other in ONE_SIDED.items() if other is not side and n != "iwae"]
         return SpecError(
-            f"{use.estimator} bounds {wanted} from {side}, and the objective needs a bound from {needed}",
+            f"{use.estimator} bounds {wanted} from {WHENCE[side]}, and the objective needs a bound from {WHENCE[-side]}",
             key=key,
             remedy="leave it out" if use.estimator == "iwae" else "one of " + ", ".join(others),
         )
@@ -63,15 +65,14 @@ def unused_estimator(spec: Spec, use: EstimatorUse, wanted: Term, objective: Exp
     )
 
 
-def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool, plan: Plan | None) -> IbsymError:
+def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, plan: Plan | None) -> IbsymError:
     """The error for a term without a useful bound, with the obstacle and the factor to declare."""
-    side = "upper" if upper else "lower"
-    head = f"no {side} bound of {term} can be computed with what was declared (its weight is {coefficient})"
+    head = f"no {side.value} bound of {term} can be computed with what was declared (its weight is {coefficient})"
     if plan is not None:
         found = Expression.of(*((x, c.term) for x, c in plan.computed))
-        head = f"the only {side} bound of {term} is {found}, which nothing that is learned can change"
+        head = f"the only {side.value} bound of {term} is {found}, which nothing that is learned can change"
     wrong = next(
-        (use for use, t in planner.asked if t == term and use.estimator in ONE_SIDED and ONE_SIDED[use.estimator] is not upper),
+        (use for use, t in planner.asked if t == term and use.estimator in ONE_SIDED and ONE_SIDED[use.estimator] is not side),
         None,
     )
     if wrong is not None:
@@ -80,13 +81,13 @@ def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool,
         name = {JensenShannon: "logistic", FDivergence: "dual"}.get(type(term), "minibatch-weighted")
         return DerivationError(f'{head}: it is no sum of expected log-densities\n  write: estimators."{term}" = "{name}"')
     reasons = []
-    blocked = _unevaluated(planner, term, coefficient, upper)
+    blocked = _unevaluated(planner, term, coefficient, side)
     if blocked is not None and blocked.family is not None:
         reasons.append(f"{blocked} is {blocked.family.name} and has no density that can be evaluated")
-    discrete = _discrete_only(planner, term, coefficient, upper)
+    discrete = _discrete_only(planner, term, coefficient, side)
     if discrete is not None:
         reasons.append(f"a bound would drop {discrete} >= 0, which holds for discrete variables only")
-    wanted = None if blocked is not None else _hypothetical(planner, term, coefficient, upper)
+    wanted = None if blocked is not None else _hypothetical(planner, term, coefficient, side)
     if blocked is not None:
         remedy = f'families."{blocked}" = "diagonal-normal", or another family with a density'
     elif wanted is not None:
@@ -102,11 +103,11 @@ def _useful(plan: Plan | None) -> bool:
 
 
 def _plan(
-    planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool, rows: Sequence[Row], extra: Sequence[Computable] = ()
+    planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, rows: Sequence[Row], extra: Sequence[Computable] = ()
 ) -> Plan | None:
     """A plan under other circumstances; where the solver fails there is no advice, and the error stays the first one."""
     try:
-        return planner.plan(term, coefficient, upper, extra=extra, rows=rows)
+        return planner.plan(term, coefficient, side, extra=extra, rows=rows)
     except SolverError:
         return None
 
@@ -121,14 +122,14 @@ class _Addition:
 
 
 def _first(
-    planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool, additions: Sequence[_Addition]
+    planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, additions: Sequence[_Addition]
 ) -> Factor | Density | None:
     """The first density that alone gives a useful bound. Where all of them together give none, each alone is not tried."""
     known = planner.rows(planner.coordinates.connected(samplers_of(term)))
 
     def helps(chosen: Sequence[_Addition]) -> bool:
         items = [a.item for a in chosen]
-        plan = _plan(planner, term, coefficient, upper, [*(r for a in chosen for r in a.rows), *known], items)
+        plan = _plan(planner, term, coefficient, side, [*(r for a in chosen for r in a.rows), *known], items)
         return plan is not None and _useful(plan) and any(c in items for _, c in plan.computed)
 
     if not helps(additions):
@@ -136,7 +137,7 @@ def _first(
     return next((a.of for a in additions[:TRIED] if helps([a])), None)
 
 
-def _unevaluated(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Factor | None:
+def _unevaluated(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side) -> Factor | None:
     """A declared factor that would give a bound if its density could be evaluated."""
     spec = planner.spec
     (sampler, *_) = samplers_of(term)
@@ -147,11 +148,11 @@ def _unevaluated(planner: Planner, term: Term, coefficient: sympy.Expr, upper: b
             continue
         log = ExpectedLog(sampler, (Density(factor.head, factor.of, factor.given),))
         additions.append(_Addition(factor, Computable(log, planner.coordinates.log_factor(sampler, factor))))
-    found = _first(planner, term, coefficient, upper, additions)
+    found = _first(planner, term, coefficient, side, additions)
     return found if isinstance(found, Factor) else None
 
 
-def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Term | None:
+def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side) -> Term | None:
     """The entropy or cross-entropy that a bound would drop if every variable were discrete, where that is the only obstacle."""
     spec = planner.spec
     if all(map(spec.discrete, spec.variables)):
@@ -163,13 +164,13 @@ def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, upper:
         rows = elemental_rows(planner.coordinates, samplers)
     finally:
         spec.variables = real
-    plan = _plan(planner, term, coefficient, upper, rows)
+    plan = _plan(planner, term, coefficient, side, rows)
     if not _useful(plan) or plan is None:
         return None
     return next((r.term for _, r in plan.gaps if r.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY)), None)
 
 
-def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, upper: bool) -> Density | None:
+def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side) -> Density | None:
     """A density that was not declared and would give a bound, the smallest first."""
     spec = planner.spec
     (sampler, *_) = samplers_of(term)
@@ -198,5 +199,5 @@ def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, upper: 
             gap = combine((1, planner.coordinates.log_density(sampler, first)), (-1, vector))
             row = Row(RelativeEntropy(first, (model,)), RowKind.RELATIVE_ENTROPY, gap, learned=True)
             additions.append(_Addition(model, Computable(ExpectedLog(sampler, (model,)), vector), (row,)))
-    found = _first(planner, term, coefficient, upper, additions)
+    found = _first(planner, term, coefficient, side, additions)
     return found if isinstance(found, Density) else None

@@ -12,7 +12,7 @@ from ibsym.derivation.planning import Planner
 from ibsym.derivation.sampling import estimator_of, model_of, model_side, relaxations
 from ibsym.derivation.telling import Teller, step
 from ibsym.errors import SpecError
-from ibsym.facts import Relation, Sign
+from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import closable
 from ibsym.rules import catalogue
 from ibsym.rules.catalogue import ESTIMATOR_RULES, RELAXATION
@@ -35,7 +35,7 @@ def derive(spec: Spec) -> Derivation:
         engine = _Engine(spec)
         objective = read_objective(spec)
         constraints = tuple(engine.constraint(c) for c in spec.critics)
-        return engine.derive(objective, spec.sense == "minimize", constraints, whole=True)
+        return engine.derive(objective, Side.of(spec.sense), constraints, whole=True)
     except SpecError as error:
         raise spec.located(error) from None
 
@@ -53,14 +53,14 @@ class _Engine:
         }
         self.used: set[Term] = set()
 
-    def derive(self, objective: Expression, down: bool, constraints: tuple[Constraint, ...], *, whole: bool) -> Derivation:
-        """``down``: the bound is an upper one, of something that is minimised."""
-        plans, steps, state = self.terms(objective, down)
+    def derive(self, objective: Expression, side: Side, constraints: tuple[Constraint, ...], *, whole: bool) -> Derivation:
+        """The bound of an expression from one side; ``whole``: of the objective, with the spec's expansions."""
+        plans, steps, state = self.terms(objective, side)
         if whole:
             for quantity, density in self.spec.expansions:
-                state = self.expand(state, quantity, density, down, steps)
+                state = self.expand(state, quantity, density, side, steps)
         constants = Expression(tuple(w for w in state if isinstance(w.term, Entropy) and self.teller.constant(w.term)))
-        state = self.estimate(state, down, steps, constraints)
+        state = self.estimate(state, side, steps, constraints)
         items = tuple(self.bound_term(w) for w in state if w not in constants.parts)
         for factor, reason in relaxations(self.spec, self.planner.coordinates, items):
             note = (
@@ -83,7 +83,7 @@ class _Engine:
     def sign(self, coefficient: sympy.Expr) -> Sign:
         return sign(coefficient, self.bounds)
 
-    def terms(self, objective: Expression, down: bool) -> tuple[tuple[Plan, ...], list[Step], Expression]:
+    def terms(self, objective: Expression, side: Side) -> tuple[tuple[Plan, ...], list[Step], Expression]:
         """Every term planned and told, its steps lifted to the whole expression."""
         plans: list[Plan] = []
         steps: list[Step] = []
@@ -91,7 +91,7 @@ class _Engine:
         pending = list(objective)
         while pending:
             part = pending.pop(0)
-            plan = self.plan(part, down)
+            plan = self.plan(part, side)
             plans.append(plan)
             local, final = self.teller.tell(plan)
             rest = Expression(tuple(pending))
@@ -104,21 +104,21 @@ class _Engine:
             done = done + final.scaled(part.coefficient)
         return tuple(plans), steps, done
 
-    def plan(self, part: Weighted, down: bool) -> Plan:
+    def plan(self, part: Weighted, side: Side) -> Plan:
         direction = self.sign(part.coefficient)
         if direction is Sign.UNKNOWN:
             plan = self.planner.plan(part.term, part.coefficient, None)
             if plan is None:
                 raise no_sign(self.spec, part.coefficient, part.term)
             return plan
-        upper = down if direction is Sign.NONNEGATIVE else not down
-        plan = self.planner.plan(part.term, part.coefficient, upper)
+        wanted = side.times(direction)
+        plan = self.planner.plan(part.term, part.coefficient, wanted)
         if plan is None or (plan.gaps and not any(c.learned for _, c in plan.computed)):
-            raise no_bound(self.planner, part.term, part.coefficient, upper, plan)
+            raise no_bound(self.planner, part.term, part.coefficient, wanted, plan)
         return plan
 
     def expand(
-        self, state: Expression, quantity: QuantitySyntax, density: DensitySyntax, down: bool, steps: list[Step]
+        self, state: Expression, quantity: QuantitySyntax, density: DensitySyntax, side: Side, steps: list[Step]
     ) -> Expression:
         """``H_j(A) with r(a)``: the constant through a model, its cross-entropy dropped, its relative entropy kept."""
         key = "derivation.expand"
@@ -156,14 +156,14 @@ class _Engine:
                 key=key,
                 remedy='a discrete space such as "binary[D]", or leave the expansion out',
             )
-        if self.sign(coefficient) is not (Sign.NONPOSITIVE if down else Sign.NONNEGATIVE):
+        if self.sign(coefficient) is not (Sign.NONPOSITIVE if side is Side.UPPER else Sign.NONNEGATIVE):
             raise SpecError(
                 f"{cross} enters with weight {coefficient}, so dropping it would turn the bound round",
                 key=key,
                 remedy="leave the expansion out",
             )
         final = after - Expression.of((coefficient, cross))
-        relation, gap = (Relation.LE, -coefficient) if down else (Relation.GE, coefficient)
+        gap = -side.sign * coefficient
         premises = tuple(f"{capitalised(v)} is discrete ({self.spec.variables[v]})" for v in entropy.of)
         note = "for a continuous variable a density may exceed 1, and this step does not hold"
         steps.append(
@@ -173,13 +173,13 @@ class _Engine:
                 final,
                 gap=Expression.of((gap, cross)),
                 premises=premises,
-                relation=relation,
+                relation=side.relation,
                 note=note,
             )
         )
         return final
 
-    def estimate(self, state: Expression, down: bool, steps: list[Step], constraints: Iterable[Constraint]) -> Expression:
+    def estimate(self, state: Expression, side: Side, steps: list[Step], constraints: Iterable[Constraint]) -> Expression:
         """Every kept term that the spec names an estimator for, replaced by it; a bound only where its direction is right."""
         for use, wanted in self.planner.asked:
             coefficient = state.coefficient(wanted)
@@ -192,24 +192,23 @@ class _Engine:
             direction = self.sign(coefficient)
             relation, gap = Relation.APPROX, Expression()
             # An upper bound needs est >= term where the weight is positive, est <= term where it is negative; a lower one the reverse.
-            above = down if direction is Sign.NONNEGATIVE else not down
-            proved = direction is not Sign.UNKNOWN and (rule.upper if above else rule.lower)
+            proved = direction is not Sign.UNKNOWN and rule.side is side.times(direction)
             if use.estimator in ONE_SIDED and not proved:
                 raise unused_estimator(self.spec, use, wanted, state)
             if proved:
-                relation = Relation.LE if down else Relation.GE
+                relation = side.relation
                 size = coefficient if direction is Sign.NONNEGATIVE else -coefficient
-                gap = Expression.of((size, Slack(estimate, above)))
+                gap = Expression.of((size, Slack(estimate, side.times(direction))))
             seen = [
                 f"the critic sees its samples through {c.critic.through}" for c in constraints if c.divergence == str(wanted)
             ]
-            side = model_side(self.spec, use, wanted)
+            model = model_side(self.spec, use, wanted)
             known = (
                 rule.known
-                if proved or use.estimator in ONE_SIDED or not rule.lower
+                if proved or use.estimator in ONE_SIDED or rule.side is None
                 else f"{rule.known}; here a critic's value, no bound"
             )
-            note = "; ".join([known, *seen, *([side] if side else [])])
+            note = "; ".join([known, *seen, *([model] if model else [])])
             steps.append(Step(rule.name, relation, state, after, gap, cite=rule.sources, note=note))
             state = after
         return state
@@ -236,4 +235,4 @@ class _Engine:
             return Constraint(critic, str(wanted), None, sympy.Integer(0))
         left = Reader(self.spec, f"{key}.subject_to").expression(critic.constraint.left)
         budget = Reader(self.spec, f"{key}.subject_to").coefficient(critic.constraint.right)
-        return Constraint(critic, str(wanted), self.derive(left, True, (), whole=False), budget)
+        return Constraint(critic, str(wanted), self.derive(left, Side.UPPER, (), whole=False), budget)

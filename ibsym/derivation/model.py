@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import sympy
 
-from ibsym.facts import Relation
+from ibsym.facts import Relation, Side
 from ibsym.proving.elemental import Row
 from ibsym.spec.model import CriticUse, Spec
 from ibsym.terms.nodes import Estimate, Expression, Term
@@ -49,7 +49,7 @@ class Plan:
 
     term: Term
     weight: sympy.Expr
-    upper: bool
+    side: Side
     gaps: tuple[tuple[Fraction, Row], ...]
     computed: tuple[tuple[Fraction, Computable], ...]
     equations: tuple[tuple[Fraction, Equation], ...]
@@ -59,7 +59,7 @@ class Plan:
         return {
             "term": str(self.term),
             "weight": str(self.weight),
-            "direction": "upper" if self.upper else "lower",
+            "direction": self.side.value,
             "rows": [{"multiplier": str(x), "term": str(r.term), "kind": r.kind.value} for x, r in self.gaps],
             "computed": [{"multiplier": str(x), "term": str(c.term), "constant": c.constant} for x, c in self.computed],
             "equations": [{"multiplier": str(x), "premise": e.premise} for x, e in self.equations],

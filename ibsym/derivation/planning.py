@@ -15,6 +15,7 @@ import sympy
 
 from ibsym.derivation.model import Computable, Plan
 from ibsym.errors import SolverError, SpecError
+from ibsym.facts import Side
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, estimator_row, subsets
 from ibsym.proving.program import Column, solve
 from ibsym.spec.graphs import Factor
@@ -173,22 +174,22 @@ class Planner:
         self,
         term: Term,
         weight: sympy.Expr,
-        upper: bool | None,
+        side: Side | None,
         *,
         extra: Sequence[Computable] = (),
         rows: Sequence[Row] | None = None,
     ) -> Plan | None:
-        """The cheapest plan: an upper bound, a lower one, or an equality where ``upper`` is None. None if there is none."""
+        """The cheapest plan: an upper bound, a lower one, or an equality where ``side`` is None. None if there is none."""
         samplers = self.coordinates.connected(samplers_of(term))
         items = [*self.computables(term, samplers), *extra]
         equations = self.equations(samplers)
         cone: list[Row] = []
-        if upper is not None:
+        if side is not None:
             asked = [estimator_row(self.coordinates, c.term) for c in items if isinstance(c.term, Estimate)]
             cone = [*asked, *(self.rows(samplers) if rows is None else rows)]
-        sign = -1 if upper is False else 1
+        side = side or Side.UPPER
         target = self.coordinates.vector(term)
-        columns = self._columns(sign, cone, items, equations)
+        columns = self._columns(side.sign, cone, items, equations)
         try:
             answer = solve(target, columns)
             if answer is None:
@@ -201,7 +202,7 @@ class Planner:
         return Plan(
             term,
             weight,
-            sign > 0,
+            side,
             tuple((x, row) for x, row in zip(answer[:n], cone, strict=True) if x),
             tuple((x, item) for x, item in zip(answer[n : n + m], items, strict=True) if x),
             tuple((x, e) for x, e in zip(answer[n + m :], equations, strict=True) if x),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from ibsym.derivation.model import Computable, Plan, Step
-from ibsym.facts import Relation
+from ibsym.facts import Relation, Side
 from ibsym.proving.elemental import RowKind
 from ibsym.rules import catalogue
 from ibsym.rules.catalogue import Rule
@@ -71,7 +71,7 @@ class Teller:
     def tell(self, plan: Plan) -> tuple[list[Step], Expression]:
         """Steps from the term to its bound (weight 1, estimators not yet applied), and that bound."""
         start = Expression.of((1, plan.term))
-        sign = 1 if plan.upper else -1
+        sign = plan.side.sign
         gaps = join_gaps(self.spec, ((x, r.term, r.kind) for x, r in plan.gaps if r.kind is not RowKind.ESTIMATOR))
         dropped = Expression.of(*((-sign * g.multiplier, g.term) for g in gaps))
         atoms = Expression.of(*(pair for x, c in plan.computed for pair in self.atoms(x, c)))
@@ -110,10 +110,16 @@ class Teller:
         for gap in gaps:
             before, final = final, final - Expression.of((-sign * gap.multiplier, gap.term))
             rule = self.drop_rule(plan, gap)
-            relation = Relation.LE if plan.upper else Relation.GE
             premise = f"{gap.term} >= 0" + (" (discrete)" if gap.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY) else "")
             steps.append(
-                step(rule, before, final, gap=Expression.of((gap.multiplier, gap.term)), premises=(premise,), relation=relation)
+                step(
+                    rule,
+                    before,
+                    final,
+                    gap=Expression.of((gap.multiplier, gap.term)),
+                    premises=(premise,),
+                    relation=plan.side.relation,
+                )
             )
         return steps, final
 
@@ -265,7 +271,7 @@ class Teller:
             case RowKind.RELATIVE_ENTROPY, MutualInformation(groups=groups), RelativeEntropy(first=first) if frozenset(
                 first.of
             ) == frozenset(groups[-1]):
-                return catalogue.rate_bound if plan.upper else catalogue.decoder_bound
+                return catalogue.rate_bound if plan.side is Side.UPPER else catalogue.decoder_bound
             case RowKind.RELATIVE_ENTROPY, RelativeEntropy() | CrossEntropy() | ExpectedLog(), RelativeEntropy(first=first) if (
                 first.given
             ):

@@ -111,7 +111,7 @@ def _conditionals(coordinates: Coordinates, joint: Joint, model: Joint) -> Itera
 
 
 def estimator_row(coordinates: Coordinates, estimate: Estimate) -> Row:
-    """The row of a one-sided estimator: what it bounds minus it, or the other way round."""
+    """The row of a one-sided estimator: it minus what it bounds from above, or the other way round."""
     slack = Slack(estimate, ONE_SIDED[estimate.estimator])
     return Row(slack, RowKind.ESTIMATOR, coordinates.vector(slack))
 

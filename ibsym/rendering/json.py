@@ -94,7 +94,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
     return {
         "term": str(plan.term),
         "weight": coefficient(plan.weight),
-        "direction": "upper" if plan.upper else "lower",
+        "direction": plan.side.value,
         "rows": [{"multiplier": str(x), "term": str(r.term), "kind": r.kind.value} for x, r in plan.gaps],
         "computed": [{"multiplier": str(x), "term": str(c.term), "constant": c.constant} for x, c in plan.computed],
         "equations": [{"multiplier": str(x), "premise": e.premise} for x, e in plan.equations],

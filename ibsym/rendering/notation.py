@@ -178,9 +178,8 @@ def anatomy(item: Term) -> Anatomy:
             parts = anatomy(inner)
             labels: tuple[Box, ...] = (Word(estimator, Style.TEXT), *(() if parts.sup is None else (parts.sup,)))
             return replace(parts, symbol=Accent(Hat.WIDE, parts.symbol), sup=joined(Mark.COMMA, labels))
-        case Slack(estimate, upper):
-            low, high = (estimate.term, estimate) if upper else (estimate, estimate.term)
-            return Anatomy(Fence("()", row(term(high), Mark.MINUS, term(low))), ())
+        case Slack():
+            return Anatomy(Fence("()", row(term(item.high), Mark.MINUS, term(item.low))), ())
     assert_never(item)
 
 

@@ -175,8 +175,7 @@ def plans(derivation: Derivation) -> tuple[Plan, ...]:
 
 def identity(plan: Plan) -> tuple[Expression, Expression]:
     """The two sides of a certificate: the term with its non-negative rows, and what is computed."""
-    sign = 1 if plan.upper else -1
-    left = Expression.of((1, plan.term), *((sign * _rational(x), r.term) for x, r in plan.gaps))
+    left = Expression.of((1, plan.term), *((plan.side.sign * _rational(x), r.term) for x, r in plan.gaps))
     return left, Expression.of(*((_rational(x), c.term) for x, c in plan.computed))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from ibsym.derivation.model import Constraint, Derivation, Plan, Step
-from ibsym.facts import Relation
+from ibsym.facts import Relation, Side
 from ibsym.rendering import outline
 from ibsym.terms.nodes import Expression, Term, Weighted
 
@@ -90,7 +90,7 @@ def reason(step: Step) -> Iterator[str]:
 
 def certificate(plan: Plan) -> Iterator[str]:
     """term + sum lambda g = sum t c, and the facts of the graphs under which it holds."""
-    sign = "+" if plan.upper else "-"
+    sign = "+" if plan.side is Side.UPPER else "-"
     yield f"  {plan.term}"
     yield from _table([(f"{sign} {x}", str(row.term), f"{row.kind.value}, never negative") for x, row in plan.gaps], "    ")
     signs = [f"= {x}" if i == 0 else _signed(x) for i, (x, _) in enumerate(plan.computed)]

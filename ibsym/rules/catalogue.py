@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ibsym.facts import Relation
+from ibsym.facts import Relation, Side
 
 EXAMPLE: dict[str, object] = {
     "name": "example",
@@ -152,14 +152,13 @@ expansion_of_entropy = _rule(
 
 @dataclass(frozen=True, slots=True)
 class EstimatorRule:
-    """An estimator as a step: ``~`` unless it is a one-sided bound used in its direction. ``known``: what is known of its value."""
+    """An estimator as a step: ``~`` unless it is a one-sided bound used on its ``side``. ``known``: what is known of its value."""
 
     name: str
     statement: str
     sources: tuple[str, ...]
     known: str
-    lower: bool = False
-    upper: bool = False
+    side: Side | None = None
 
 
 RELAXATION = EstimatorRule(
@@ -183,28 +182,28 @@ ESTIMATOR_RULES: dict[str, EstimatorRule] = {
             r"D(P\|Q) \ge E_P[f] - \log E_Q[e^f]",
             ("Donsker & Varadhan 1983", "Belghazi et al. 2018"),
             "lower bound with exact expectations, its minibatch plug-in is not",
-            lower=True,
+            side=Side.LOWER,
         ),
         EstimatorRule(
             "nwj",
             r"D(P\|Q) \ge 1 + E_P[f] - E_Q[e^f]",
             ("Nguyen, Wainwright & Jordan 2010",),
             "lower bound, exact at the optimal critic",
-            lower=True,
+            side=Side.LOWER,
         ),
         EstimatorRule(
             "logistic",
             r"JS(P,Q) \ge \log 2 + \tfrac12 E_P[\log\sigma(f)] + \tfrac12 E_Q[\log\sigma(-f)]",
             ("Goodfellow et al. 2014", "Nowozin et al. 2016"),
             "lower bound, exact at the optimal critic",
-            lower=True,
+            side=Side.LOWER,
         ),
         EstimatorRule(
             "dual",
             r"D_g(P\|Q) \ge E_P[g'(e^f)] - E_Q[e^f g'(e^f) - g(e^f)]",
             ("Nguyen, Wainwright & Jordan 2010", "Nowozin et al. 2016"),
             "lower bound, exact at the optimal critic",
-            lower=True,
+            side=Side.LOWER,
         ),
         EstimatorRule(
             "mmd",
@@ -241,28 +240,28 @@ ESTIMATOR_RULES: dict[str, EstimatorRule] = {
             r"I(A;B) \le E \log \frac{j(b_i|a_i)}{\frac{1}{K-1}\sum_{k\ne i} j(b_i|a_k)}",
             ("Poole et al. 2019",),
             "upper bound in expectation",
-            upper=True,
+            side=Side.UPPER,
         ),
         EstimatorRule(
             "club",
             r"I(A;B) \le E\log j(b_i|a_i) - E \log j(b_k|a_i),\; k \ne i",
             ("Cheng et al. 2020",),
             "upper bound for the true conditional",
-            upper=True,
+            side=Side.UPPER,
         ),
         EstimatorRule(
             "infonce",
             r"I(A;B) \ge E \log \frac{e^{f(a_i,b_i)}}{\frac1K\sum_k e^{f(a_i,b_k)}}",
             ("van den Oord et al. 2018",),
             "lower bound, at most log K",
-            lower=True,
+            side=Side.LOWER,
         ),
         EstimatorRule(
             "iwae",
             r"E[\log p(x)] \ge E\log \tfrac1K \sum_k p(x,z_k)/q(z_k|x)",
             ("Burda et al. 2016",),
             "lower bound, tighter as K grows",
-            lower=True,
+            side=Side.LOWER,
         ),
     )
 }

@@ -13,6 +13,7 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from ibsym.errors import SpecError, shown
+from ibsym.facts import Sense
 
 GRAMMAR = r"""
 objective: DIRECTION sum
@@ -87,7 +88,6 @@ class MixtureSyntax:
 
 
 Kind: TypeAlias = Literal["I", "H", "TC", "KL", "CE", "JS", "F", "E"]
-Sense: TypeAlias = Literal["minimize", "maximize"]
 Comparison: TypeAlias = Literal["<=", ">=", "="]
 
 

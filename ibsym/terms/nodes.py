@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import sympy
 
+from ibsym.facts import Side
 from ibsym.spec.model import capitalised
 
 
@@ -163,14 +164,23 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """The non-negative difference between a term and its one-sided estimator: term - estimate, or estimate - term."""
+    """The non-negative difference between a term and its one-sided estimator: estimate - term above, term - estimate below."""
 
     estimate: Estimate
-    upper: bool
+    side: Side
 
     def __str__(self) -> str:
-        low, high = (self.estimate.term, self.estimate) if self.upper else (self.estimate, self.estimate.term)
-        return f"({high} - {low})"
+        return f"({self.high} - {self.low})"
+
+    @property
+    def high(self) -> Term:
+        """The larger of the two."""
+        return self.estimate if self.side is Side.UPPER else self.estimate.term
+
+    @property
+    def low(self) -> Term:
+        """The smaller of the two."""
+        return self.estimate.term if self.side is Side.UPPER else self.estimate
 
 
 Divergence: TypeAlias = RelativeEntropy | CrossEntropy | JensenShannon | FDivergence

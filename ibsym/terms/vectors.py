@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TypeAlias, assert_never
 
 from ibsym.errors import SpecError
+from ibsym.facts import Side
 from ibsym.spec.graphs import Factor, Joint, rational
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
@@ -40,8 +41,8 @@ Coordinate: TypeAlias = tuple[object, ...]
 Vector: TypeAlias = dict[Coordinate, Rational]
 
 MAX_PARTS = 16
-ONE_SIDED = {"infonce": False, "iwae": False, "leave-one-out": True, "club": True}
-"""Estimators that bound what they estimate, whatever their critic: True from above, False from below."""
+ONE_SIDED = {"infonce": Side.LOWER, "iwae": Side.LOWER, "leave-one-out": Side.UPPER, "club": Side.UPPER}
+"""Estimators that bound what they estimate, whatever their critic, and from which side."""
 
 
 def combine(*pairs: tuple[Rational, Mapping[Coordinate, Rational]]) -> Vector:
@@ -196,9 +197,8 @@ class Coordinates:
                 return self._divergence(generator, first, second)
             case Estimate(inner, estimator):
                 return {("estimate", estimator, str(inner)): 1} if estimator in ONE_SIDED else self.vector(inner)
-            case Slack(estimate, upper):
-                sign = 1 if upper else -1
-                return combine((sign, self.vector(estimate)), (-sign, self.vector(estimate.term)))
+            case Slack():
+                return combine((1, self.vector(term.high)), (-1, self.vector(term.low)))
         assert_never(term)
 
     def _information(self, joint: str, groups: tuple[tuple[str, ...], ...], given: tuple[str, ...]) -> Vector:

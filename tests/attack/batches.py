@@ -15,6 +15,7 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
+from ibsym.facts import Side
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
@@ -135,9 +136,9 @@ class Batch:
                 return self.gathered(first.head, [(-1, d) for d in second])
             case ExpectedLog(joint, second):
                 return self.gathered(joint, [(1, d) for d in second])
-            case Slack(estimate, upper):
+            case Slack(estimate, side):
                 gap = self.value(estimate) - self.value(estimate.term)
-                return gap if upper else -gap
+                return gap if side is Side.UPPER else -gap
         return self.special(term)
 
     def gathered(self, joint: str, parts: list[tuple[int, Density]]) -> Array:

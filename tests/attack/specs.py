@@ -9,6 +9,7 @@ from typing import Any
 import sympy
 
 from ibsym.derivation.planning import Planner
+from ibsym.facts import Side
 from ibsym.spec.model import Spec, capitalised
 from ibsym.terms.nodes import MutualInformation, RelativeEntropy
 from ibsym.terms.reading import density
@@ -50,7 +51,7 @@ def random_case(seed: int) -> Case:
     sense = rng.choice(("minimize", "maximize"))
     asked: dict[str, str] = {}
     if rng.random() < 0.85:
-        parts = _chosen(base, rng, sense == "minimize", asked)
+        parts = _chosen(base, rng, Side.of(sense), asked)
     else:
         parts = [
             rng.choice(["+ ", "- "]) + rng.choice(POSITIVE + NEGATIVE + UNKNOWN) + str(random_term(base, rng, linear=False))
@@ -77,20 +78,23 @@ def _vary_families(keys: dict[str, object], rng: random.Random) -> None:
             families[text] = rng.choice(("implicit", "deterministic"))
 
 
-def _chosen(spec: Spec, rng: random.Random, down: bool, asked: dict[str, str]) -> list[str]:
+SIDES = {"infonce": Side.LOWER, "iwae": Side.LOWER, "leave-one-out": Side.UPPER, "club": Side.UPPER}
+
+
+def _chosen(spec: Spec, rng: random.Random, whole: Side, asked: dict[str, str]) -> list[str]:
     """Terms that have a bound, each with a coefficient whose sign asks for that bound, estimators on the side that they bound."""
     planner = Planner(spec)
     parts: list[str] = []
     wanted = rng.choice((1, 1, 2, 2, 3))
     for _ in range(12):
         term: Any = _likely_term(spec, rng) if rng.random() < 0.6 else random_term(spec, rng, linear=rng.random() < 0.9)
-        text, upper = str(term), rng.random() < 0.5
-        positive = upper is down
+        text, side = str(term), Side.UPPER if rng.random() < 0.5 else Side.LOWER
+        positive = side is whole
         if any(text in part for part in parts):
             continue
         if text[:2] in ESTIMATORS and rng.random() < 0.15:
             name = rng.choice(ESTIMATORS[text[:2]])
-            right = {"infonce": not upper, "iwae": not upper, "leave-one-out": upper, "club": upper}.get(name, True)
+            right = SIDES.get(name, side) is side
             if right and not (name == "iwae" and len(term.second) > 1) and not (getattr(term, "given", ()) and text[0] == "I"):
                 asked[text] = name
                 parts.append(("+ " if positive else "- ") + rng.choice(POSITIVE) + text)
@@ -99,7 +103,7 @@ def _chosen(spec: Spec, rng: random.Random, down: bool, asked: dict[str, str]) -
                 continue  # an equality: the easier kind
             parts.append(rng.choice(["+ ", "- "]) + rng.choice(POSITIVE + NEGATIVE + UNKNOWN) + text)
         else:
-            plan = planner.plan(term, sympy.Integer(1), upper)
+            plan = planner.plan(term, sympy.Integer(1), side)
             if plan is not None and any(c.learned for _, c in plan.computed):
                 swapped = rng.random() < 0.25
                 sign = "+ " if positive is not swapped else "- "

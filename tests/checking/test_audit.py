@@ -19,7 +19,7 @@ from ibsym.checking.gaussian import GaussianWorld
 from ibsym.derivation.engine import derive
 from ibsym.derivation.model import Derivation, Plan, Step
 from ibsym.errors import AuditError, SpecError
-from ibsym.facts import Relation
+from ibsym.facts import Relation, Side
 from ibsym.proving.elemental import Row, RowKind
 from ibsym.spec.loading import load, zoo_names
 from ibsym.spec.model import Spec
@@ -46,8 +46,8 @@ def derived(name: str) -> Derivation:
     return derive(load(name if name in zoo_names() else ROOT / name))
 
 
-def side(derivation: Derivation) -> Relation:
-    return Relation.LE if derivation.spec.sense == "minimize" else Relation.GE
+def side(derivation: Derivation) -> Side:
+    return Side.of(derivation.spec.sense)
 
 
 def complaint(check: Callable[[], object]) -> str:
@@ -184,7 +184,7 @@ def plan_mutants(plan: Plan) -> Iterator[tuple[str, Plan]]:
                 yield f"{field} {k}", replace(plan, **{field: (*entries[:k], (other, entry), *entries[k + 1 :])})
             yield f"no {field} {k}", replace(plan, **{field: (*entries[:k], *entries[k + 1 :])})
     if plan.gaps:
-        yield "upper", replace(plan, upper=not plan.upper)
+        yield "side", replace(plan, side=-plan.side)
         (x, row), *others = plan.gaps
         wrong = Row(MutualInformation("q", (("x",), ("z",))), row.kind, row.vector)
         yield "row", replace(plan, gaps=((x, wrong), *others))
@@ -264,16 +264,16 @@ def test_gaps_are_terms_that_are_never_negative() -> None:
     good = [
         RelativeEntropy(q, (p,)),
         information,
-        Slack(Estimate(information, "club"), True),
-        Slack(Estimate(information, "infonce"), False),
+        Slack(Estimate(information, "club"), Side.UPPER),
+        Slack(Estimate(information, "infonce"), Side.LOWER),
     ]
     bad = [
         ExpectedLog("q", (p,)),
         MutualInformation("q", (("x",), ("c",), ("z",))),
         RelativeEntropy(Density("q", ("c", "z")), (Density("p", ("c",), ("z",)), Density("q", ("z",), ("c",)))),
         RelativeEntropy(Density("q", ("c",)), (Density("p", ("c",), ("z",)),)),
-        Slack(Estimate(information, "club"), False),
-        Slack(Estimate(RelativeEntropy(q, (p,)), "density-ratio"), False),
+        Slack(Estimate(information, "club"), Side.LOWER),
+        Slack(Estimate(RelativeEntropy(q, (p,)), "density-ratio"), Side.LOWER),
     ]
     for term in good:
         check_gap(facts, Expression.of((1, term)), "step 1")
@@ -315,18 +315,18 @@ def test_both_senses_and_both_signs() -> None:
     audit(up)
     down = derived("vae")
     with pytest.raises(AuditError, match="wrong side"):
-        replay(down, Relation.GE)
+        replay(down, Side.LOWER)
     with pytest.raises(AuditError):
         audit(replace(down, spec=up.spec))
 
 
 def test_the_whole_is_compared_with_estimates_at_their_best() -> None:
     derivation = derived("semi-supervised-ib")
-    *_, whole = comparisons(derivation, Relation.LE)
+    *_, whole = comparisons(derivation, Side.UPPER)
     assert whole.rule == "bound - objective"
     assert not any(isinstance(w.term, Estimate) for w in whole.after)
     proved = derived("tests/specs/infonce-rep.toml")
-    *_, whole = comparisons(proved, Relation.LE)
+    *_, whole = comparisons(proved, Side.UPPER)
     assert any(isinstance(w.term, Estimate) for w in whole.after)
 
 

@@ -12,6 +12,7 @@ import pytest
 from ibsym.checking import divergences
 from ibsym.checking.finite import STYLES, FiniteWorld
 from ibsym.errors import IbsymError
+from ibsym.facts import Side
 from ibsym.spec.loading import load, zoo_names
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
@@ -217,7 +218,7 @@ def test_contrastive_estimate_by_brute_force() -> None:
     estimate = Estimate(XZ, "infonce")
     assert world.value(estimate) == pytest.approx(total, abs=1e-12)
     assert world.value(estimate) < min(math.log(3), world.value(XZ))
-    assert world.value(Slack(estimate, False)) == pytest.approx(world.value(XZ) - total, abs=1e-12)
+    assert world.value(Slack(estimate, Side.LOWER)) == pytest.approx(world.value(XZ) - total, abs=1e-12)
 
 
 def test_leave_one_out_and_contrast_by_brute_force() -> None:

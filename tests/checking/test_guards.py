@@ -17,7 +17,7 @@ from ibsym.checking.finite import FiniteWorld
 from ibsym.checking.premises import check_premises
 from ibsym.derivation.model import BoundTerm, Computable, Derivation, Plan, Step
 from ibsym.errors import AuditError
-from ibsym.facts import Relation
+from ibsym.facts import Relation, Side
 from ibsym.rules.catalogue import EXAMPLE
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
@@ -206,7 +206,7 @@ def trivial(term: MutualInformation | Entropy, *, constant: bool) -> Derivation:
     text = str(term)
     spec = Spec(**{**EXAMPLE, "objective": f"minimize {text}"})  # type: ignore[arg-type]
     facts = Facts(spec)
-    plan = Plan(term, sympy.Integer(1), True, (), ((Fraction(1), Computable(term, facts.coordinates.vector(term))),), ())
+    plan = Plan(term, sympy.Integer(1), Side.UPPER, (), ((Fraction(1), Computable(term, facts.coordinates.vector(term))),), ())
     whole = Expression.of((1, term))
     bound = () if constant else (BoundTerm(sympy.Integer(1), term, "sampled"),)
     return Derivation(spec, whole, EQ, (), bound, (), whole if constant else Expression(), (plan,), facts.coordinates)
@@ -227,7 +227,7 @@ def test_the_plans_are_the_objectives() -> None:
     assert isinstance(first.term, MutualInformation)
     turned = replace(first, term=replace(first.term, groups=first.term.groups[::-1]))
     with pytest.raises(AuditError, match="not those of the objective"):
-        verify(replace(derivation, plans=(turned, *others)), LE, Facts(derivation.spec))
+        verify(replace(derivation, plans=(turned, *others)), Side.UPPER, Facts(derivation.spec))
 
 
 def changed(name: str, change: Callable[[Step], Step | None]) -> Derivation:
@@ -243,14 +243,14 @@ def changed(name: str, change: Callable[[Step], Step | None]) -> Derivation:
 def test_premises_and_plans_are_verified() -> None:
     forged = changed("vib", lambda s: replace(s, premises=("X - C - Z in q",)) if s.premises else None)
     with pytest.raises(AuditError, match="the premise 'X - C - Z in q'"):
-        verify(forged, LE, Facts(forged.spec))
+        verify(forged, Side.UPPER, Facts(forged.spec))
     derivation = ibsym.derive("vib")
     first, *others = derivation.plans
     x, row = first.gaps[0]
     with pytest.raises(AuditError, match=r"the plan of .* is negative"):
         verify(
             replace(derivation, plans=(replace(first, gaps=(*first.gaps, (x, row), (-x, row))), *others)),
-            LE,
+            Side.UPPER,
             Facts(derivation.spec),
         )
 
@@ -261,13 +261,13 @@ def test_a_gap_is_verified() -> None:
     step = Step("mutual information dropped", GE, TERM + loose, TERM, loose)
     derivation = replace(trivial(INFORMATION, constant=False), steps=(step,))
     with pytest.raises(AuditError, match="not known to be non-negative"):
-        verify(derivation, GE, FACTS)
+        verify(derivation, Side.LOWER, FACTS)
 
 
 def test_the_chain_ends_at_the_bound() -> None:
     derivation = ibsym.derive("vib")
     with pytest.raises(AuditError, match="ends at"):
-        replay(replace(derivation, constants=derivation.constants.scaled(2)), LE)
+        replay(replace(derivation, constants=derivation.constants.scaled(2)), Side.UPPER)
 
 
 @pytest.mark.parametrize(

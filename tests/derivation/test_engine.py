@@ -10,6 +10,7 @@ import ibsym
 from ibsym.derivation.model import Derivation
 from ibsym.derivation.planning import Planner
 from ibsym.errors import DerivationError, IbsymError, SpecError
+from ibsym.facts import Side
 from ibsym.spec.loading import zoo_names
 from ibsym.terms.reading import read_objective
 
@@ -224,12 +225,11 @@ def test_certificates_are_exact() -> None:
         spec = ibsym.load(name)
         planner = Planner(spec)
         for part in read_objective(spec):
-            for upper in (True, False):
-                plan = planner.plan(part.term, part.coefficient, upper)
+            for side in Side:
+                plan = planner.plan(part.term, part.coefficient, side)
                 if plan is None:
                     continue
-                sign = 1 if upper else -1
-                left = combine((1, planner.coordinates.vector(plan.term)), *((sign * x, r.vector) for x, r in plan.gaps))
+                left = combine((1, planner.coordinates.vector(plan.term)), *((side.sign * x, r.vector) for x, r in plan.gaps))
                 right = combine(*((x, c.vector) for x, c in plan.computed), *((x, e.vector) for x, e in plan.equations))
                 assert left == right
                 assert all(x > 0 for x, _ in plan.gaps)

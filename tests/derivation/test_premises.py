@@ -15,6 +15,7 @@ from ibsym.derivation.planning import Planner
 from ibsym.derivation.sampling import estimator_of
 from ibsym.derivation.telling import join_gaps
 from ibsym.errors import SpecError
+from ibsym.facts import Side
 from ibsym.proving.elemental import RowKind, closable
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import CrossEntropy, Density, Entropy, ExpectedLog, MutualInformation, RelativeEntropy
@@ -135,8 +136,8 @@ def test_one_sided_estimators_are_rows_not_terms() -> None:
     assert [(x, r.kind, str(r.term)) for x, r in plan.gaps] == [(1, RowKind.ESTIMATOR, "(I_q(X;Z) - infonce[I_q(X;Z)])")]
     assert [(x, str(c.term)) for x, c in plan.computed] == [(1, "infonce[I_q(X;Z)]")]
     planner = Planner(derivation.spec)
-    assert planner.plan(plan.term, plan.weight, True) is not None
-    assert all("infonce" not in str(c.term) for _, c in planner.plan(plan.term, plan.weight, True).computed)  # type: ignore[union-attr]
+    assert planner.plan(plan.term, plan.weight, Side.UPPER) is not None
+    assert all("infonce" not in str(c.term) for _, c in planner.plan(plan.term, plan.weight, Side.UPPER).computed)  # type: ignore[union-attr]
 
 
 def test_bounds_have_the_names_of_their_direction() -> None:
@@ -185,12 +186,12 @@ def test_a_dominated_bound_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
         spec = random_spec(seed)
         for a, b in itertools.permutations(spec.joints["q"].variables, 2):
             term = MutualInformation("q", ((a,), (b,)))
-            for upper in (True, False):
-                plan = Planner(spec).plan(term, sympy.Integer(1), upper)
+            for side in Side:
+                plan = Planner(spec).plan(term, sympy.Integer(1), side)
                 monkeypatch.setattr(
                     Planner, "_undominated", lambda self, target, cone, items, samplers, columns, answer: answer
                 )
-                first = Planner(spec).plan(term, sympy.Integer(1), upper)
+                first = Planner(spec).plan(term, sympy.Integer(1), side)
                 monkeypatch.setattr(Planner, "_undominated", original)
                 if plan is None or first is None or plan.gaps == first.gaps:
                     continue

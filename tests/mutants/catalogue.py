@@ -74,7 +74,10 @@ COORDINATES = mutants(
         "combine(*((1, self.log_density(first.head, d)) for d in second))",
     ),
     ("(1, self.log_density(joint, d))", "(-1, self.log_density(joint, d))"),
-    ("sign = 1 if upper else -1", "sign = -1 if upper else 1"),
+    (
+        "combine((1, self.vector(term.high)), (-1, self.vector(term.low)))",
+        "combine((1, self.vector(term.low)), (-1, self.vector(term.high)))",
+    ),
     ("if estimator in ONE_SIDED else", "if estimator not in ONE_SIDED else"),
     (
         "(self._law(self.spec.joints[d.head], d.scope), tuple(sorted(d.of)), tuple(sorted(d.given)))",
@@ -87,9 +90,9 @@ COORDINATES = mutants(
 ) + mutants(
     "ibsym/terms/vectors.py",
     (RULES, ENGINE, ATTACK),
-    ('"club": True', '"club": False'),
-    ('"infonce": False', '"infonce": True'),
-    ('"leave-one-out": True', '"leave-one-out": False'),
+    ('"club": Side.UPPER', '"club": Side.LOWER'),
+    ('"infonce": Side.LOWER', '"infonce": Side.UPPER'),
+    ('"leave-one-out": Side.UPPER', '"leave-one-out": Side.LOWER'),
 )
 
 COEFFICIENTS = [
@@ -117,6 +120,11 @@ COEFFICIENTS = [
         ("{Relation.LE: Relation.GE, Relation.GE: Relation.LE}.get(self, self)", "self"),
         ("if other is Relation.EQ or other is self: return self", "if other is not Relation.APPROX: return self"),
         ("if self is Relation.EQ: return other", "if self is Relation.EQ: return self"),
+        ('(Side.UPPER if sense == "minimize" else Side.LOWER)', '(Side.LOWER if sense == "minimize" else Side.UPPER)'),
+        ("case Sign.NONPOSITIVE: return -self", "case Sign.NONPOSITIVE: return self"),
+        ("return 1 if self is Side.UPPER else -1", "return -1 if self is Side.UPPER else 1"),
+        ("Relation.LE if self is Side.UPPER else Relation.GE", "Relation.GE if self is Side.UPPER else Relation.LE"),
+        ("Side.LOWER if self is Side.UPPER else Side.UPPER", "self"),
     ),
 ]
 
@@ -136,7 +144,7 @@ ROWS = mutants(
     ),
     ("subsets(v for v in common if v != a)", "subsets(())"),
     ("for context in subsets(v for v in joint.variables if v not in (a, b))", "for context in subsets(())"),
-    ("Slack(estimate, ONE_SIDED[estimate.estimator])", "Slack(estimate, not ONE_SIDED[estimate.estimator])"),
+    ("Slack(estimate, ONE_SIDED[estimate.estimator])", "Slack(estimate, -ONE_SIDED[estimate.estimator])"),
     ("for d in (term.first, *term.second)", "for d in (term.first,)"),
     ("if not isinstance(term, RelativeEntropy): return False", "if not isinstance(term, RelativeEntropy): return True"),
     ("learned = any(f.learned", "learned = not any(f.learned"),
@@ -288,22 +296,22 @@ CATALOGUE = [
     *mutants(
         "ibsym/rules/catalogue.py",
         (RULES, ENGINE, ATTACK),
-        ('"upper bound for the true conditional", upper=True', '"upper bound for the true conditional", lower=True'),
-        ('"upper bound in expectation", upper=True', '"upper bound in expectation"'),
-        ('"lower bound, at most log K", lower=True', '"lower bound, at most log K", upper=True'),
+        ('"upper bound for the true conditional", side=Side.UPPER', '"upper bound for the true conditional", side=Side.LOWER'),
+        ('"upper bound in expectation", side=Side.UPPER', '"upper bound in expectation"'),
+        ('"lower bound, at most log K", side=Side.LOWER', '"lower bound, at most log K", side=Side.UPPER'),
         (
-            '"lower bound with exact expectations, its minibatch plug-in is not", lower=True',
-            '"lower bound with exact expectations, its minibatch plug-in is not", upper=True',
+            '"lower bound with exact expectations, its minibatch plug-in is not", side=Side.LOWER',
+            '"lower bound with exact expectations, its minibatch plug-in is not", side=Side.UPPER',
         ),
-        ('"lower bound, tighter as K grows", lower=True', '"lower bound, tighter as K grows"'),
-        ('"surrogate, zero iff equal"', '"surrogate, zero iff equal", lower=True', 1),
+        ('"lower bound, tighter as K grows", side=Side.LOWER', '"lower bound, tighter as K grows"'),
+        ('"surrogate, zero iff equal"', '"surrogate, zero iff equal", side=Side.LOWER', 1),
     ),
 ]
 
 PLANS = mutants(
     "ibsym/derivation/planning.py",
     (ENGINE, GUARDS, ATTACK),
-    ("sign = -1 if upper is False else 1", "sign = 1"),
+    ("side = side or Side.UPPER", "side = Side.UPPER"),
     ("combine((sign, r.vector))", "combine((1, r.vector))"),
     ("Column(combine((-1, c.vector)), price, free=True)", "Column(combine((-1, c.vector)), price)"),
     (
@@ -325,13 +333,13 @@ PLANS = mutants(
 TELLING = mutants(
     "ibsym/derivation/telling.py",
     (ENGINE, GUARDS, AUDIT, ATTACK),
-    ("sign = 1 if plan.upper else -1", "sign = 1"),
+    ("sign = plan.side.sign", "sign = 1"),
     (
         "dropped = Expression.of(*((-sign * g.multiplier, g.term) for g in gaps))",
         "dropped = Expression.of(*((sign * g.multiplier, g.term) for g in gaps))",
     ),
     ("gap=Expression.of((gap.multiplier, gap.term))", "gap=Expression.of((2 * gap.multiplier, gap.term))"),
-    ("relation = Relation.LE if plan.upper else Relation.GE", "relation = Relation.GE if plan.upper else Relation.LE"),
+    ("relation=plan.side.relation", "relation=-plan.side.relation"),
     (
         "yield -1, Entropy(joint, groups[1], self.spec.ordered((*groups[0], *given)))",
         "yield -1, Entropy(joint, groups[1], groups[0])",
@@ -350,8 +358,8 @@ TELLING = mutants(
     ("or inner.multiplier != outer.multiplier", ""),
     ("if frozenset(s.given) != frozenset(r.given) | frozenset(r.of) or", "if"),
     (
-        "return catalogue.rate_bound if plan.upper else catalogue.decoder_bound",
-        "return catalogue.decoder_bound if plan.upper else catalogue.rate_bound",
+        "return catalogue.rate_bound if plan.side is Side.UPPER else catalogue.decoder_bound",
+        "return catalogue.decoder_bound if plan.side is Side.UPPER else catalogue.rate_bound",
     ),
     ("return not any(f.learned for", "return any(f.learned for"),
     (
@@ -367,7 +375,7 @@ TELLING = mutants(
 ENGINE_MUTANTS = mutants(
     "ibsym/derivation/engine.py",
     (ENGINE, GUARDS, CERTIFICATES, AUDIT, ATTACK),
-    ("upper = down if direction is Sign.NONNEGATIVE else not down", "upper = down"),
+    ("wanted = side.times(direction)", "wanted = side"),
     ("flipped = self.sign(part.coefficient) is Sign.NONPOSITIVE", "flipped = False"),
     ("s.gap.scaled(-part.coefficient if flipped else part.coefficient)", "s.gap.scaled(part.coefficient)"),
     ("relation = -s.relation if flipped else s.relation", "relation = s.relation"),
@@ -382,14 +390,14 @@ ENGINE_MUTANTS = mutants(
         "(-coefficient, entropy), (-coefficient, cross), (-coefficient, kept)",
     ),
     ("if continuous", "if False"),
-    ("if self.sign(coefficient) is not (Sign.NONPOSITIVE if down else Sign.NONNEGATIVE)", "if False"),
-    (
-        "relation, gap = (Relation.LE, -coefficient) if down else (Relation.GE, coefficient)",
-        "relation, gap = (Relation.GE, -coefficient) if down else (Relation.LE, coefficient)",
-    ),
-    ("above = down if direction is Sign.NONNEGATIVE else not down", "above = down"),
-    ("rule.upper if above else rule.lower", "rule.lower if above else rule.upper"),
-    ("proved = direction is not Sign.UNKNOWN and (rule.upper if above else rule.lower)", "proved = rule.upper or rule.lower"),
+    ("if self.sign(coefficient) is not (Sign.NONPOSITIVE if side is Side.UPPER else Sign.NONNEGATIVE)", "if False"),
+    ("gap = -side.sign * coefficient", "gap = side.sign * coefficient"),
+    ("relation=side.relation", "relation=-side.relation", 1),
+    ("relation=side.relation", "relation=-side.relation", 2),
+    ("rule.side is side.times(direction)", "rule.side is side"),
+    ("rule.side is side.times(direction)", "rule.side is -side.times(direction)"),
+    ("proved = direction is not Sign.UNKNOWN and rule.side is side.times(direction)", "proved = rule.side is not None"),
+    ("Slack(estimate, side.times(direction))", "Slack(estimate, side)"),
     ("size = coefficient if direction is Sign.NONNEGATIVE else -coefficient", "size = coefficient"),
     ("relation = relation & s.relation", "relation = s.relation"),
     ("if use.estimator in ONE_SIDED and not proved", "if False"),
@@ -415,7 +423,7 @@ EXACT = mutants(
     ("if not facts.vanishes(combine((1, vector), (-1, item.vector)))", "if False"),
     ("if not facts.legal(equation)", "if False"),
     ("if total: raise", "if False: raise"),
-    ("direction = 1 if plan.upper else -1", "direction = 1"),
+    ("combine((1, total), (plan.side.sign * multiplier, vector))", "combine((1, total), (multiplier, vector))"),
     ("pending += clique - reached - blocked", "pending += clique - reached"),
     ("joint.ancestral_factors(left | right | blocked)", "joint.factors"),
     ("clique = {*factor.of, *factor.given}", "clique = {*factor.given}"),
@@ -431,7 +439,7 @@ EXACT = mutants(
         "RowKind.CROSS_ENTROPY.value if all(spec.discrete(v) for d in second for v in d.of) else",
         "RowKind.CROSS_ENTROPY.value if True else",
     ),
-    ("if admits(estimate) and side(estimate) is upper else", "if admits(estimate) else"),
+    ("if admits(estimate) and side(estimate) is bounded else", "if admits(estimate) else"),
     ("case MutualInformation(groups=(_, _)) | TotalCorrelation()", "case MutualInformation() | TotalCorrelation()"),
     ("if facts.sign(part.coefficient) not in (Sign.NONNEGATIVE, Sign.ZERO)", "if False"),
     ("if not facts.nonnegative(part.term)", "if False"),
@@ -447,7 +455,7 @@ AUDITS = [
         "ibsym/checking/audit.py",
         (NOTICED, AUDIT),
         ("if not step.before.same(state)", "if False"),
-        ("if step.relation is -side", "if False"),
+        ("if step.relation is -side.relation", "if False"),
         ("if not final(derivation).same(state)", "if False"),
         ("if relation is not derivation.relation", "if False"),
         ("if not total.same(gap)", "if False"),
@@ -473,8 +481,8 @@ AUDITS = [
         ("if min(coefficient, value) < -TOLERANCE * scale", "if False"),
         ("if not error <= TOLERANCE * scale", "if False"),
         ("if worlds and not tally.worlds", "if False"),
-        ("*((c.derivation, Relation.LE) for c in derivation.constraints if c.derivation is not None)", ""),
-        ("size = plan.weight if plan.upper is (side is Relation.LE) else -plan.weight", "size = plan.weight"),
+        ("*((c.derivation, Side.UPPER) for c in derivation.constraints if c.derivation is not None)", ""),
+        ("size = plan.weight if plan.side is side else -plan.weight", "size = plan.weight"),
         ("low - high if stage.relation is Relation.GE else high - low", "high - low"),
     ),
     *mutants(
@@ -511,7 +519,10 @@ WORLDS = [
             "return self.expected_log(first.head, [(1, first), *((1, d) for d in second)])",
         ),
         ("[(-1, d) for d in second]", "[(1, d) for d in second]"),
-        ("difference if upper else -difference", "difference"),
+        (
+            "return side.sign * (self.value(estimate) - self.value(estimate.term))",
+            "return self.value(estimate) - self.value(estimate.term)",
+        ),
         ("total = total + sign * np.log(self.density(density))", "total = total + np.log(self.density(density))"),
         ("q = q * np.nan_to_num(self.without(p, {*group, *given}) / base)", "q = q * self.without(p, {*group, *given})"),
         ("return low + float(rng.exponential(2.0))", "return low - float(rng.exponential(2.0))"),
@@ -545,10 +556,10 @@ WORLDS = [
         ("np.log((np.exp(scores) + rest) / draws)", "np.log(rest / draws)"),
         ("np.log(ratio[row, chosen].mean())", "np.log(ratio[row, chosen]).mean()"),
         ("return -_importance(world, first.head, density)", "return _importance(world, first.head, density)"),
-        ('{"leave-one-out": True, "club": True}', '{"leave-one-out": True, "club": False}'),
+        ('dict.fromkeys(("leave-one-out", "club"), Side.UPPER)', 'dict.fromkeys(("leave-one-out", "club"), Side.LOWER)'),
         (
-            'frozenset(("dv", "nwj", "logistic", "dual", "infonce", "iwae"))',
-            'frozenset(("dv", "nwj", "logistic", "dual", "infonce", "iwae", "mmd"))',
+            'dict.fromkeys(("dv", "nwj", "logistic", "dual", "infonce", "iwae"), Side.LOWER)',
+            'dict.fromkeys(("dv", "nwj", "logistic", "dual", "infonce", "iwae", "mmd"), Side.LOWER)',
         ),
     ),
     *mutants(

@@ -12,6 +12,7 @@ import sympy
 from pylatexenc.latexwalker import LatexWalker
 
 from ibsym.derivation.model import Derivation
+from ibsym.facts import Side
 from ibsym.rendering import html, json, latex, notation, text
 from ibsym.rendering.boxes import Box, Letter, Script, width
 from ibsym.rendering.mathml import mathml
@@ -53,8 +54,8 @@ EXAMPLES: dict[Term, str] = {
     Estimate(
         RATE, "density-ratio"
     ): r"\mathbb{E}_{q(x)}\,\widehat{D}_{\mathrm{KL}}^{\text{density-ratio}}(q(z\mid x)\,\|\,p(z))",
-    Slack(Estimate(PAIR, "infonce"), False): r"(I_{q}(X;Z_{1}) - \widehat{I}_{q}^{\text{infonce}}(X;Z_{1}))",
-    Slack(Estimate(PAIR, "club"), True): r"(\widehat{I}_{q}^{\text{club}}(X;Z_{1}) - I_{q}(X;Z_{1}))",
+    Slack(Estimate(PAIR, "infonce"), Side.LOWER): r"(I_{q}(X;Z_{1}) - \widehat{I}_{q}^{\text{infonce}}(X;Z_{1}))",
+    Slack(Estimate(PAIR, "club"), Side.UPPER): r"(\widehat{I}_{q}^{\text{club}}(X;Z_{1}) - I_{q}(X;Z_{1}))",
 }
 
 

@@ -8,7 +8,7 @@ import random
 import pytest
 import sympy
 
-from ibsym.facts import Relation, Sign
+from ibsym.facts import Relation, Side, Sign
 from ibsym.terms.nodes import Entropy, Expression, canonical
 from ibsym.terms.signs import interval, sign
 
@@ -88,3 +88,19 @@ def test_expressions_add_and_scale() -> None:
 def test_relations_compose(first: str, second: str, expected: str) -> None:
     assert (Relation(first) & Relation(second)).value == expected
     assert [str(-Relation(r)) for r in ("=", "<=", ">=", "~")] == ["=", ">=", "<=", "~"]
+
+
+def test_sides() -> None:
+    """What is minimised is bounded from above, what is maximised from below; a negative coefficient turns the side round."""
+    assert [Side.of("minimize"), Side.of("maximize")] == [Side.UPPER, Side.LOWER]
+    for sense in ("minimize", "maximize"):
+        assert Side.of(sense, Sign.NONPOSITIVE) is -Side.of(sense, Sign.NONNEGATIVE)  # type: ignore[arg-type]
+    for side in Side:
+        other = -side
+        assert other is not side
+        assert -other is side
+        assert (-side).sign == -side.sign
+        assert (-side).relation is -side.relation
+    assert (Side.UPPER.sign, Side.UPPER.relation) == (1, Relation.LE)
+    with pytest.raises(ValueError, match="has no side"):
+        Side.UPPER.times(Sign.UNKNOWN)

@@ -15,6 +15,7 @@ from ibsym.checking.coordinates import value
 from ibsym.checking.exact import Facts, separated
 from ibsym.checking.finite import STYLES, FiniteWorld
 from ibsym.errors import SpecError
+from ibsym.facts import Side
 from ibsym.proving.elemental import Row, RowKind, elemental_rows
 from ibsym.spec.loading import load, zoo_names
 from ibsym.spec.model import Spec
@@ -54,7 +55,7 @@ def test_vectors_of_coordinates_estimates_and_mixtures() -> None:
     information = MutualInformation("q", (("x",), ("z",)))
     estimate = Estimate(information, "infonce")
     expected = combine((1, coordinates.vector(information)), (-1, coordinates.vector(estimate)))
-    assert coordinates.vector(Slack(estimate, False)) == expected
+    assert coordinates.vector(Slack(estimate, Side.LOWER)) == expected
     vdb = load("vdb")
     world = FiniteWorld.random(vdb, 0)
     mixed = MutualInformation("m", (("x",), ("t",)))
