@@ -1,1 +1,1 @@
-"""How a bound was obtained: the plan (a linear program), its telling in named steps, and what remains of each term."""
+"""How a bound was obtained: the plan (a linear program), its proof in named steps, and what remains of each term."""

@@ -72,7 +72,11 @@ def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, 
         found = Expression.of(*((x, c.term) for x, c in plan.computed))
         head = f"the only {side.value} bound of {term} is {found}, which nothing that is learned can change"
     wrong = next(
-        (use for use, t in planner.asked if t == term and use.estimator in ONE_SIDED and ONE_SIDED[use.estimator] is not side),
+        (
+            use
+            for use, t in planner.requested
+            if t == term and use.estimator in ONE_SIDED and ONE_SIDED[use.estimator] is not side
+        ),
         None,
     )
     if wrong is not None:

@@ -10,7 +10,7 @@ from ibsym.derivation.advice import no_bound, no_sign, unused_estimator
 from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, Plan, Step
 from ibsym.derivation.planning import Planner
 from ibsym.derivation.sampling import estimator_of, model_of, model_side, relaxations
-from ibsym.derivation.telling import Teller, step
+from ibsym.derivation.steps import ProofSteps, step
 from ibsym.errors import SpecError
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import closable
@@ -46,7 +46,7 @@ class _Engine:
     def __init__(self, spec: Spec):
         self.spec = spec
         self.planner = Planner(spec)
-        self.teller = Teller(self.planner.coordinates)
+        self.proof = ProofSteps(self.planner.coordinates)
         self.bounds: dict[str, Interval] = {
             n: (p.min if p.min is not None else -float("inf"), p.max if p.max is not None else float("inf"))
             for n, p in spec.parameters.items()
@@ -59,7 +59,7 @@ class _Engine:
         if whole:
             for quantity, density in self.spec.expansions:
                 state = self.expand(state, quantity, density, side, steps)
-        constants = Expression(tuple(w for w in state if isinstance(w.term, Entropy) and self.teller.constant(w.term)))
+        constants = Expression(tuple(w for w in state if isinstance(w.term, Entropy) and self.proof.constant(w.term)))
         state = self.estimate(state, side, steps, constraints)
         items = tuple(self.bound_term(w) for w in state if w not in constants.parts)
         for factor, reason in relaxations(self.spec, self.planner.coordinates, items):
@@ -68,7 +68,7 @@ class _Engine:
             )
             steps.append(Step(RELAXATION.name, Relation.APPROX, state, state, cite=RELAXATION.sources, note=note))
         if whole:
-            for use, wanted in self.planner.asked:
+            for use, wanted in self.planner.requested:
                 if wanted not in self.used:
                     raise unused_estimator(self.spec, use, wanted, objective)
         relation = Relation.EQ
@@ -93,7 +93,7 @@ class _Engine:
             part = pending.pop(0)
             plan = self.plan(part, side)
             plans.append(plan)
-            local, final = self.teller.tell(plan)
+            local, final = self.proof.of(plan)
             rest = Expression(tuple(pending))
             flipped = self.sign(part.coefficient) is Sign.NONPOSITIVE
             for s in local:
@@ -138,7 +138,7 @@ class _Engine:
         first = reader.density(DensitySyntax(entropy.joint, entropy.of))
         cross, relative = CrossEntropy(first, (model,)), RelativeEntropy(first, (model,))
         vector = self.planner.coordinates.vector(relative)
-        kept = next((t for u, t in self.planner.asked if self.planner.coordinates.vector(t) == vector), None)
+        kept = next((t for u, t in self.planner.requested if self.planner.coordinates.vector(t) == vector), None)
         if kept is None:
             raise SpecError(
                 f"{relative} is kept by {text!r} and has no estimator",
@@ -181,7 +181,7 @@ class _Engine:
 
     def estimate(self, state: Expression, side: Side, steps: list[Step], constraints: Iterable[Constraint]) -> Expression:
         """Every kept term that the spec names an estimator for, replaced by it; a bound only where its direction is right."""
-        for use, wanted in self.planner.asked:
+        for use, wanted in self.planner.requested:
             coefficient = state.coefficient(wanted)
             if coefficient == 0:
                 continue
@@ -216,7 +216,7 @@ class _Engine:
     def bound_term(self, part: Weighted) -> BoundTerm:
         if isinstance(part.term, Estimate):
             wanted = part.term.term
-            use = next(u for u, t in self.planner.asked if t == wanted)
+            use = next(u for u, t in self.planner.requested if t == wanted)
             return BoundTerm(part.coefficient, part.term, use.estimator, model_of(self.spec, use, wanted), use.options)
         return BoundTerm(part.coefficient, part.term, estimator_of(self.spec, part.term))
 
@@ -225,7 +225,7 @@ class _Engine:
         key = f'critics."{critic.key}"'
         reader = Reader(self.spec, key)
         wanted = reader.term(critic.term)
-        if wanted not in [t for u, t in self.planner.asked if model_of(self.spec, u, t) is not None]:
+        if wanted not in [t for u, t in self.planner.requested if model_of(self.spec, u, t) is not None]:
             raise SpecError(
                 f"{wanted} has no estimator with a critic",
                 key=key,

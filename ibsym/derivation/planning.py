@@ -79,7 +79,7 @@ ESTIMATED: dict[str, tuple[tuple[type, ...], str]] = {
 """Which terms an estimator is an estimator of, with an example."""
 
 
-def asked_term(spec: Spec, use: EstimatorUse) -> Term:
+def requested_term(spec: Spec, use: EstimatorUse) -> Term:
     """The term that an entry names, if the estimator estimates such terms."""
     key = f'estimators."{use.key}"'
     term = Reader(spec, key).term(use.term)
@@ -104,9 +104,9 @@ class Planner:
         self._spans: dict[tuple[str, ...], Span] = {}
 
     @cached_property
-    def asked(self) -> tuple[tuple[EstimatorUse, Term], ...]:
+    def requested(self) -> tuple[tuple[EstimatorUse, Term], ...]:
         """The terms that the spec names an estimator for."""
-        return tuple((use, asked_term(self.spec, use)) for use in self.spec.estimators)
+        return tuple((use, requested_term(self.spec, use)) for use in self.spec.estimators)
 
     def rows(self, samplers: tuple[str, ...]) -> list[Row]:
         if samplers not in self._rows:
@@ -136,7 +136,7 @@ class Planner:
             if item.vector:
                 found.setdefault(frozenset(item.vector.items()), item)
 
-        for use, wanted in self.asked:
+        for use, wanted in self.requested:
             if use.estimator in ONE_SIDED:
                 estimate = Estimate(wanted, use.estimator)
                 record(Computable(estimate, self.coordinates.vector(estimate), estimated=True))
@@ -185,8 +185,8 @@ class Planner:
         equations = self.equations(samplers)
         cone: list[Row] = []
         if side is not None:
-            asked = [estimator_row(self.coordinates, c.term) for c in items if isinstance(c.term, Estimate)]
-            cone = [*asked, *(self.rows(samplers) if rows is None else rows)]
+            requested = [estimator_row(self.coordinates, c.term) for c in items if isinstance(c.term, Estimate)]
+            cone = [*requested, *(self.rows(samplers) if rows is None else rows)]
         side = side or Side.UPPER
         target = self.coordinates.vector(term)
         columns = self._columns(side.sign, cone, items, equations)

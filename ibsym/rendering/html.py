@@ -142,10 +142,10 @@ def _constraint(item: Constraint) -> ConstraintView:
     through = math(notation.density(item.critic.through))
     if item.derivation is None:
         return ConstraintView(Markup("The critic sees its samples through {}.").format(through), [], [])
-    held = math(row(notation.expression(item.derivation.objective), Mark.LE, notation.coefficient(item.budget)))
+    constrained = math(row(notation.expression(item.derivation.objective), Mark.LE, notation.coefficient(item.budget)))
     multiplier = math(notation.name(item.critic.multiplier or ""))
     text = Markup("The critic sees its samples through {} and is held to {} by the multiplier {}.").format(
-        through, held, multiplier
+        through, constrained, multiplier
     )
     return ConstraintView(text, _pieces(item.derivation.objective), _steps(item.derivation))
 

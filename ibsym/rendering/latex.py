@@ -179,9 +179,9 @@ def _constraint(constraint: Constraint, limit: float) -> Line:
     if constraint.derivation is None:
         return Line(f"The critic sees its samples through {through}.", "")
     inner = constraint.derivation
-    held = f"${expression(inner.objective)} \\le {tex(notation.coefficient(constraint.budget))}$"
+    constrained = f"${expression(inner.objective)} \\le {tex(notation.coefficient(constraint.budget))}$"
     multiplier = f"${tex(notation.name(constraint.critic.multiplier or ''))}$"
-    said = f"The critic sees its samples through {through} and is held to {held} by the multiplier {multiplier}:"
+    said = f"The critic sees its samples through {through} and is held to {constrained} by the multiplier {multiplier}:"
     return Line(said, _chain(inner, limit, r"\small ", "&"))
 
 

@@ -108,8 +108,8 @@ def _constraint(constraint: Constraint) -> Iterator[str]:
     through = constraint.critic.through
     yield from _section(f"The critic of {constraint.divergence} sees its samples through {through}")
     if constraint.derivation is not None:
-        held = f"{constraint.derivation.objective} ≤ {constraint.budget}"
-        yield from _wrapped(f"held to {held} by the multiplier {constraint.critic.multiplier}", "  ")
+        constrained = f"{constraint.derivation.objective} ≤ {constraint.budget}"
+        yield from _wrapped(f"held to {constrained} by the multiplier {constraint.critic.multiplier}", "  ")
         yield from _sum("      ", constraint.derivation.objective)
         yield from steps(constraint.derivation)
 

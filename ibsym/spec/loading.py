@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 from ibsym.errors import Place, SpecError
+from ibsym.spec.locations import located
 from ibsym.spec.model import Spec
-from ibsym.spec.places import located
 
 MAX_BYTES = 200_000
 DEEP = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){50}""")

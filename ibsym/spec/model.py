@@ -25,7 +25,7 @@ from ibsym.spec.grammar import (
     parse,
 )
 from ibsym.spec.graphs import Component, Factor, Joint, rational
-from ibsym.spec.places import located
+from ibsym.spec.locations import located
 from ibsym.spec.schema import (
     CRITIC_ESTIMATORS,
     ESTIMATORS,

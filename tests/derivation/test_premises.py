@@ -13,7 +13,7 @@ import ibsym
 from ibsym.checking.finite import FiniteWorld
 from ibsym.derivation.planning import Planner
 from ibsym.derivation.sampling import estimator_of
-from ibsym.derivation.telling import join_gaps
+from ibsym.derivation.steps import join_gaps
 from ibsym.errors import SpecError
 from ibsym.facts import Side
 from ibsym.proving.elemental import RowKind, closable

@@ -322,7 +322,7 @@ PLANS = mutants(
     ("TIER_4 if row.learned else TIER_3", "TIER_3 if row.learned else TIER_4"),
     ("if use.estimator in ONE_SIDED", "if False"),
     (
-        "cone = [*asked, *(self.rows(samplers) if rows is None else rows)]",
+        "cone = [*requested, *(self.rows(samplers) if rows is None else rows)]",
         "cone = [*(self.rows(samplers) if rows is None else rows)]",
     ),
     ("if factor.evaluated and", "if"),
@@ -330,8 +330,8 @@ PLANS = mutants(
     ("f.learned for _, part in", "f.learned and False for _, part in"),
 )
 
-TELLING = mutants(
-    "ibsym/derivation/telling.py",
+PROOF_STEPS = mutants(
+    "ibsym/derivation/steps.py",
     (ENGINE, GUARDS, AUDIT, ATTACK),
     ("sign = plan.side.sign", "sign = 1"),
     (
@@ -730,7 +730,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *PROOFS,
     *CATALOGUE,
     *PLANS,
-    *TELLING,
+    *PROOF_STEPS,
     *ENGINE_MUTANTS,
     *SAMPLING,
     *EXACT,

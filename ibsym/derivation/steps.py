@@ -1,4 +1,4 @@
-"""Telling a plan: the certificate of one term's bound as a chain of textbook steps.
+"""Proof steps: the certificate of one term's bound as a chain of textbook steps.
 
 term = entropies and cross-entropies (definition) = the same with models inserted = what can be computed and the gaps (chain rule,
 conditional independences) = relative entropies and expected log-densities (collected), then each gap is dropped.
@@ -62,13 +62,13 @@ def own_factor(spec: Spec, joint: str, of: Iterable[str]) -> Factor | None:
     return next((f for f in spec.joints[joint].factors if frozenset(f.of) == wanted), None)
 
 
-class Teller:
-    """Tells the plans of one spec."""
+class ProofSteps:
+    """The proof steps of one spec's plans."""
 
     def __init__(self, coordinates: Coordinates):
         self.coordinates, self.spec = coordinates, coordinates.spec
 
-    def tell(self, plan: Plan) -> tuple[list[Step], Expression]:
+    def of(self, plan: Plan) -> tuple[list[Step], Expression]:
         """Steps from the term to its bound (weight 1, estimators not yet applied), and that bound."""
         start = Expression.of((1, plan.term))
         sign = plan.side.sign
