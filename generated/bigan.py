@@ -249,8 +249,9 @@ class _OnePass(torch.autograd.Function):
         wanted = [k for k, needed in enumerate(ctx.needs_input_grad[3:]) if needed]
         if torch.is_grad_enabled():
             result: list[Tensor | None] = [None] * 2
-            loss = BiganLoss(**ctx.values, reduction=ctx.reduction).expression(*given).loss
-            found = torch.autograd.grad(loss, [given[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
+            own = [t.view_as(t) for t in given]  # of this node alone: where one argument depends on another, or is it, no path counts twice
+            loss = BiganLoss(**ctx.values, reduction=ctx.reduction).expression(*own).loss
+            found = torch.autograd.grad(loss, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
             for k, gradient in zip(wanted, found, strict=True):
                 result[k] = gradient
             return None, None, None, *result
