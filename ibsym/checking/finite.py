@@ -103,7 +103,7 @@ class FiniteWorld:
     def table(self, factor: Factor) -> Table:
         """A factor's table: its own, or the weighted marginals of a mixture's components."""
         if factor.components:
-            return sum((c.weight * self.marginal(c.joint, c.of) for c in factor.components), np.zeros(1))
+            return sum((float(c.weight) * self.marginal(c.joint, c.of) for c in factor.components), np.zeros(1))
         return self.tables[factor.text]
 
     def joint(self, name: str) -> Table:

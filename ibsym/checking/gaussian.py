@@ -135,7 +135,7 @@ class GaussianWorld:
         for c in factor.components:
             inner = self.moments(c.joint)
             index = inner.index(factor.of)
-            parts.append((c.weight, inner.mean[index], inner.covariance[np.ix_(index, index)]))
+            parts.append((float(c.weight), inner.mean[index], inner.covariance[np.ix_(index, index)]))
         mean = np.asarray(sum(w * m for w, m, _ in parts))
         covariance = np.asarray(sum(w * (s + np.outer(m - mean, m - mean)) for w, m, s in parts))
         return Conditional(factor.of, (), np.zeros((len(mean), 0)), mean, covariance)

@@ -134,18 +134,30 @@ def _number(syntax: Arithmetic) -> Fraction:
 
 
 def names_of(statements: Iterable[Statement], chains: Iterable[Chain]) -> list[str]:
-    """The variables in order of appearance; names that differ only by case are refused, values in densities are folded in."""
+    """The variables in order of appearance: a density's ``z`` is a value of ``Z``; other names that differ only by case are refused."""
     found: dict[str, str] = {}
+    random: dict[str, str] = {}
+    values: dict[str, str] = {}
+
+    def record(name: str, same: dict[str, str], others: dict[str, str]) -> None:
+        """One spelling for each variable, and one for its value, which may begin with a small letter instead."""
+        key = name.casefold()
+        own, other = same.setdefault(key, name), others.get(key)
+        if own != name or (other is not None and other[1:] != name[1:]):
+            clash = own if own != name else other
+            raise SpecError(f"{name!r} and {clash!r} differ only by case", key="claim", remedy="another name")
+        found.setdefault(key, name)
+
     for quantity in terms_of(statements):
-        inside = [v for g in (*quantity.groups, quantity.given) for v in g]
-        densities = [d for d in (quantity.first, *quantity.second) if d is not None]
-        for name in inside + [v for d in densities for v in (*d.of, *d.given)]:
-            other = found.setdefault(name.casefold(), name)
-            if other != name and name in inside and other[0].isupper() == name[0].isupper():
-                raise SpecError(f"{name!r} and {other!r} differ only by case", key="claim", remedy="another name")
+        for name in (v for g in (*quantity.groups, quantity.given) for v in g):
+            record(name, random, values)
+        for density in (quantity.first, *quantity.second):
+            for name in () if density is None else (*density.of, *density.given):
+                record(name, values, random)
     for chain in chains:
         for name in (n for g in chain.groups for n in g):
-            found.setdefault(name.casefold(), name)
+            if values.get(name.casefold()) != name:
+                record(name, random, values)
     if len(found) > MAX_VARIABLES:
         raise SpecError(
             f"{len(found)} variables are more than {MAX_VARIABLES}", key="claim", remedy="a claim about fewer variables"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ibsym.errors import SolverError, SpecError, shown
 from ibsym.facts import Fact
+from ibsym.proving.densities import refuse_discrete
 from ibsym.proving.problem import Problem, Proof
 from ibsym.proving.program import LimitError
 from ibsym.proving.several import Several
@@ -34,6 +35,8 @@ def decide(problem: Problem, *, continuous: bool = False, axioms: Sequence[str] 
     for name in axioms:
         if name not in AXIOMS:
             raise SpecError(f"{name!r} is no axiom", key="axioms", remedy="one of " + ", ".join(AXIOMS))
+    if continuous:
+        refuse_discrete(problem)
     deadline = time.monotonic() + time_limit
     prover = reading(problem, continuous, axioms)
     proofs = []

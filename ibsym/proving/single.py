@@ -42,7 +42,7 @@ class Single:
             sets = [self.mask(g) for g in (*shape.groups, shape.given)] if shape is not None else []
             if shape is not None and shape.kind == "I" and len(shape.groups) == 2 and disjoint(sets):
                 independences.append((*sets, statement.text))  # type: ignore[arg-type]
-            elif shape is not None and shape.kind == "H" and not continuous:
+            elif shape is not None and shape.kind == "H":
                 dependences.append((self.mask(shape.given), self.mask(shape.groups[0]), statement.text))
             else:
                 zero = statement.syntax.relation == "="

@@ -113,7 +113,7 @@ def law(who: str, of: tuple[str, ...], given: tuple[str, ...] = ()) -> Box:
 def density(item: Density | Factor) -> Box:
     """A density; for a mixture its components with their weights."""
     if isinstance(item, Factor) and item.components:
-        parts = [row(number(sympy.nsimplify(c.weight, rational=True)), Mark.THIN, law(c.joint, c.of)) for c in item.components]
+        parts = [row(number(sympy.Rational(c.weight)), Mark.THIN, law(c.joint, c.of)) for c in item.components]
         return Fence("()", joined(Mark.PLUS, tuple(parts)))
     return law(item.head, item.of, item.given)
 

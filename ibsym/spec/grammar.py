@@ -6,6 +6,7 @@ Nothing is evaluated: a coefficient stays a small tree until :mod:`ibsym.terms.r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from typing import Any, Literal, TypeAlias, cast
 
@@ -40,7 +41,8 @@ density: NAME "(" names ["|" names] ")"
 
 joint: joint_factor ("*"? joint_factor)*
 ?joint_factor: density | "(" component ("+" component)* ")" -> mixture
-component: [NUMBER "*"?] density
+component: [weight "*"?] density
+weight: NUMBER ["/" NUMBER]
 
 DIRECTION.5: "minimize" | "maximize"
 INFORMATION.4: /I(_[A-Za-z][A-Za-z0-9_]*)?(?=\s*\()/
@@ -63,6 +65,16 @@ MAX_DEPTH = 40
 MAX_OPERATORS = 400
 
 
+def decimal(x: Fraction) -> str:
+    """A rational as a person writes it: a decimal where a short one is exact, else a fraction.
+
+    >>> decimal(Fraction("0.25")), decimal(Fraction(1, 3)), decimal(Fraction(2))
+    ('0.25', '1/3', '2')
+    """
+    short = f"{float(x):.15g}" if abs(x) < 10**15 else ""
+    return short if short and "e" not in short and Fraction(short) == x else str(x)
+
+
 @dataclass(frozen=True, slots=True)
 class DensitySyntax:
     """``r(a,b|c)`` as written: a head, variables, conditioners."""
@@ -80,11 +92,11 @@ class DensitySyntax:
 class MixtureSyntax:
     """``(w1*a(x) + w2*b(x))``: weights and components."""
 
-    parts: tuple[tuple[float, DensitySyntax], ...]
+    parts: tuple[tuple[Fraction, DensitySyntax], ...]
     column: int = 0
 
     def __str__(self) -> str:
-        return "(" + " + ".join(f"{w:g}*{d}" for w, d in self.parts) + ")"
+        return "(" + " + ".join(f"{decimal(w)}*{d}" for w, d in self.parts) + ")"
 
 
 Kind: TypeAlias = Literal["I", "H", "TC", "KL", "CE", "JS", "F", "E"]
@@ -158,7 +170,12 @@ class _Reader(Transformer[Token, Any]):
 
     def component(self, items: Any) -> Any:
         weight, density = items
-        return (float(weight) if weight is not None else 1.0, density)
+        return (weight if weight is not None else Fraction(1), density)
+
+    def weight(self, items: Any) -> Any:
+        above, below = items
+        number, divisor = Fraction(str(above)), Fraction(str(below or 1))
+        return number / divisor if divisor else Fraction(0)
 
     def mixture(self, items: Any) -> Any:
         return MixtureSyntax(tuple(items), items[0][1].column)

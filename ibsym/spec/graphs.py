@@ -21,16 +21,11 @@ if TYPE_CHECKING:
 Names = frozenset[str]
 
 
-def rational(weight: float) -> Fraction:
-    """The fraction that a weight of a mixture stands for: 0.333333 is 1/3."""
-    return Fraction(weight).limit_denominator(10**6)
-
-
 @dataclass(frozen=True, slots=True)
 class Component:
     """One part of a mixture: the marginal of another joint, with its weight."""
 
-    weight: float
+    weight: Fraction
     joint: str
     of: tuple[str, ...]
 

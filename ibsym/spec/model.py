@@ -22,9 +22,10 @@ from ibsym.spec.grammar import (
     ObjectiveSyntax,
     QuantitySyntax,
     RelationSyntax,
+    decimal,
     parse,
 )
-from ibsym.spec.graphs import Component, Factor, Joint, rational
+from ibsym.spec.graphs import Component, Factor, Joint
 from ibsym.spec.locations import located
 from ibsym.spec.schema import (
     CRITIC_ESTIMATORS,
@@ -408,12 +409,11 @@ class _Builder:
         spec = self.spec
         components: list[Component] = []
         total = sum(w for w, _ in part.parts)
-        weights = [rational(w) for w, _ in part.parts] if abs(total - 1) < 1e-9 else []
-        if sum(weights) != 1 or not all(weights):
+        if total != 1 or not all(w > 0 for w, _ in part.parts):
             spec.fail(
-                f"the weights of {part} sum to {total:g}",
+                f"the weights of {part} sum to {decimal(total)}",
                 key=key,
-                remedy="positive weights that sum to 1, fractions of numbers up to a million",
+                remedy='positive weights that sum to 1 exactly: "(1/3*data(x) + 2/3*p(x))"',
                 column=part.column,
             )
         for weight, density in part.parts:

@@ -18,7 +18,7 @@ from typing import TypeAlias, assert_never
 
 from ibsym.errors import SpecError
 from ibsym.facts import Side
-from ibsym.spec.graphs import Factor, Joint, rational
+from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
     CrossEntropy,
@@ -112,7 +112,7 @@ class Coordinates:
                 others = tuple(f for f in joint.factors if f is not mixture)
                 parts = [
                     (
-                        rational(component.weight) * weight,
+                        component.weight * weight,
                         self._part(joint, component.of, inner, others),
                     )
                     for component in mixture.components

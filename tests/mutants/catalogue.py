@@ -15,6 +15,8 @@ CERTIFICATES = "tests/derivation/test_certificates.py"
 PROGRAM = "tests/proving/test_program.py"
 PROVER = "tests/proving/test_prover.py"
 SPACE = "tests/proving/test_entropy_space.py"
+DENSITIES = "tests/proving/test_densities.py"
+DECIMALS = "tests/spec/test_decimals.py"
 AUDIT = "tests/checking/test_audit.py"
 NOTICED = "tests/checking/test_guards.py"
 FINITE = "tests/checking/test_finite.py"
@@ -85,7 +87,7 @@ COORDINATES = mutants(
     ),
     ("self.log(sampler, model.name, (a,), (b, *given))", "self.log(sampler, model.name, (a,), (b,))"),
     ("(-1, self.log_factor(sampler, factor))", "(1, self.log_factor(sampler, factor))"),
-    ("rational(component.weight) * weight", "Fraction(1)"),
+    ("component.weight * weight", "Fraction(1)"),
     ("joint.ancestral_factors(scope)", "joint.factors"),
 ) + mutants(
     "ibsym/terms/vectors.py",
@@ -93,6 +95,17 @@ COORDINATES = mutants(
     ('"club": Side.UPPER', '"club": Side.LOWER'),
     ('"infonce": Side.LOWER', '"infonce": Side.UPPER'),
     ('"leave-one-out": Side.UPPER', '"leave-one-out": Side.LOWER'),
+)
+
+NUMBERS = mutants(
+    "ibsym/spec/grammar.py",
+    (DECIMALS,),
+    ("Fraction(str(above)), Fraction(str(below or 1))", "Fraction(float(above)), Fraction(str(below or 1))"),
+    (
+        "Fraction(str(above)), Fraction(str(below or 1))",
+        "Fraction(str(above)).limit_denominator(10**6), Fraction(str(below or 1))",
+    ),
+    ("return number / divisor if divisor else Fraction(0)", "return number"),
 )
 
 COEFFICIENTS = [
@@ -202,7 +215,6 @@ PROOFS = [
             "(_union(groups[:i]), _union(groups[i + 1 :]), groups[i], chain.text)",
             "(groups[0], _union(groups[i + 1 :]), groups[i], chain.text)",
         ),
-        ('shape.kind == "H" and not continuous', 'shape.kind == "H"'),
         ("and len(shape.groups) == 2 and disjoint(sets)", "and disjoint(sets)"),
         ("and len(shape.groups) == 2 and disjoint(sets)", "and len(shape.groups) == 2"),
         ('zero = statement.syntax.relation == "="', "zero = True"),
@@ -247,6 +259,19 @@ PROOFS = [
         ("[(x * b, t) for x, t in p]", "[(x, t) for x, t in p]"),
         ("[(x / b, t) for x, t in p]", "[(x * b, t) for x, t in p]"),
         ("if scalar: raise", "if False: raise"),
+        ("if own != name or (other is not None and other[1:] != name[1:])", "if other is not None and other[1:] != name[1:]"),
+        ("if own != name or (other is not None and other[1:] != name[1:])", "if own != name"),
+    ),
+    *mutants(
+        "ibsym/proving/densities.py",
+        (DENSITIES,),
+        ("if len(set(names)) < len(names)", "if False"),
+        ("(*quantity.groups, quantity.given)", "quantity.groups"),
+        ("if _determines(statement)", "if False"),
+        ('if statement.syntax.relation == ">="', "if False"),
+        ("if any(not key[1] < large or found[key] != -size for key in rest)", "if rest"),
+        ('return size > 0 or statement.syntax.relation == "="', "return size > 0"),
+        ("add(chosen, 1 if size % 2 else -1)", "add(chosen, 1)"),
     ),
     *mutants(
         "ibsym/proving/program.py",
@@ -724,6 +749,7 @@ LOSSES = [
 MUTANTS: tuple[Mutant, ...] = (
     *GRAPHS,
     *COORDINATES,
+    *NUMBERS,
     *COEFFICIENTS,
     *ROWS,
     *ENTROPY_SPACE,

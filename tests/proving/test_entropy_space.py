@@ -175,8 +175,6 @@ def test_not_proved(claim: str, premises: list[str]) -> None:
 @pytest.mark.parametrize(
     ("claim", "premises"),
     [
-        ("H(Y|X,Z) = 0", ["H(Y|X) = 0"]),
-        ("I(Y;Z|X) = 0", ["H(Y|X) = 0"]),
         ("H(X|Y) >= 0", []),
         ("I(X;Y) <= H(X)", []),
         ("H_q(X) + KL(q(x)||p(x)) >= 0", []),

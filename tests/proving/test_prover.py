@@ -132,6 +132,28 @@ def test_bad_claims(claim: str, premises: list[str], message: str) -> None:
         ibsym.prove(claim, premises)
 
 
+@pytest.mark.parametrize(
+    ("claim", "premises"),
+    [
+        ("H(X) <= H(x)", []),
+        ("I(X;Z) <= I(X;Y)", ["x -> y -> z"]),
+        ("H(X) <= H(Y)", ["H(x|Y) = 0"]),
+        ("H(Foo) <= H(FOO)", []),
+        ("KL(q(x)||p(x)) <= KL(q(X,z)||p(X,z))", []),
+        ("I_q(FoO;Z) <= KL(q(z|foo)||p(z))", []),
+        ("H(X) >= 0", ["Y -> X -> x"]),
+    ],
+)
+def test_names_that_differ_by_case_are_refused(claim: str, premises: list[str]) -> None:
+    with pytest.raises(SpecError, match=r"differ only by case|twice"):
+        ibsym.prove(claim, premises)
+
+
+def test_values_are_written_with_a_small_letter() -> None:
+    assert ibsym.prove("I_q(Foo;Z) <= KL(q(z|foo)||p(z))").proved
+    assert ibsym.prove("KL(q(z|x)||p(z)) >= 0", ["x -> y -> z in p"]).proved
+
+
 TERMS = [
     "H(X)",
     "H(Y)",
