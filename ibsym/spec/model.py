@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -408,7 +409,7 @@ class _Builder:
     def mixture(self, name: str, part: MixtureSyntax, key: str) -> Factor:
         spec = self.spec
         components: list[Component] = []
-        total = sum(w for w, _ in part.parts)
+        total = sum((w for w, _ in part.parts), Fraction(0))
         if total != 1 or not all(w > 0 for w, _ in part.parts):
             spec.fail(
                 f"the weights of {part} sum to {decimal(total)}",
