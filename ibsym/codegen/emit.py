@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 
-from ibsym.codegen import context
-from ibsym.codegen.copying import definitions
-from ibsym.codegen.native import module
-from ibsym.codegen.native.source import native as one_pass
+from ibsym.codegen.c.source import native as one_pass
 from ibsym.codegen.templating import render
-from ibsym.codegen.text import quoted
+from ibsym.codegen.torch import context, vehicle
+from ibsym.codegen.torch.copying import definitions
+from ibsym.codegen.torch.text import quoted
 from ibsym.lowering.program import LossProgram
 
 
 def emit(program: LossProgram) -> str:
     """The text of a PyTorch module that computes the program. Equal programs give equal text, in every process."""
     native = one_pass(program)
-    methods = [render("forward.py.j2", context.forward(program))] if native is None else module.methods(program, native)
+    methods = [render("forward.py.j2", context.forward(program))] if native is None else vehicle.methods(program, native)
     methods.append(_critic_loss(program))
     if program.limits:
         methods.append(render("constraints.py.j2", context.constraints(program)))
@@ -27,13 +26,13 @@ def emit(program: LossProgram) -> str:
     helpers = _helpers(program, "\n".join(methods))
     code = "\n".join((*methods, *helpers))
     if native is not None:
-        helpers.append(module.helpers(program, native))
+        helpers.append(vehicle.helpers(program, native))
     imports = _imports(code, native is not None)
     return render("module.py.j2", context.module(program, settings, tuple(methods), tuple(helpers), tuple(imports)))
 
 
 def _imports(code: str, native: bool) -> list[str]:
-    plain = [*(module.IMPORTS if native else ()), *(["math"] if re.search(r"\bmath\.", code) else [])]
+    plain = [*(vehicle.IMPORTS if native else ()), *(["math"] if re.search(r"\bmath\.", code) else [])]
     abstract = [n for n in ("Callable", "Mapping", "Sequence") if f"{n}[" in code or (native and n == "Callable")]
     return [
         *(f"import {name}" for name in sorted(plain)),
@@ -70,7 +69,7 @@ def _helpers(program: LossProgram, code: str) -> list[str]:
     pending = ["_reduction", *called(code)]
     while pending:
         name = pending.pop(0)
-        if name not in found and name not in module.NAMES and not code_has_method(code, name):
+        if name not in found and name not in vehicle.NAMES and not code_has_method(code, name):
             found[name] = variants[name] if name in variants else runtime[name]
             pending += called(found[name])
     return [f"{text}\n" for text in found.values()]

@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ibsym.codegen import templating  # noqa: E402
-from ibsym.codegen.text import plain, quoted  # noqa: E402
+from ibsym.codegen.torch.text import plain, quoted  # noqa: E402
 from ibsym.errors import EmissionError, SpecError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from ibsym.codegen.native.calculus import Unfused, own
-from ibsym.codegen.native.pairing import PairReader, Pairs, size_of
+from ibsym.lowering.fusion.calculus import Unfused, own
+from ibsym.lowering.fusion.pairing import PairReader, Pairs, size_of
 from ibsym.lowering.program import (
     Axes,
     Diagonal,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from ibsym.codegen.native.calculus import Unfused, logsigmoid, own, sigmoid
+from ibsym.lowering.fusion.calculus import Unfused, logsigmoid, own, sigmoid
 from ibsym.lowering.program import (
     Axes,
     Elementwise,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from ibsym.codegen.expressions import PRODUCT, Code, render
-from ibsym.codegen.text import quoted
+from ibsym.codegen.torch.expressions import PRODUCT, Code, render
+from ibsym.codegen.torch.text import quoted
 from ibsym.lowering.program import (
     Diagonal,
     Directions,

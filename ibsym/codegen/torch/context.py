@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ibsym.codegen.copying import definitions
-from ibsym.codegen.documentation import documentation
-from ibsym.codegen.expressions import Code, render, total
-from ibsym.codegen.nodes import Torch, reached
 from ibsym.codegen.templating import Context
-from ibsym.codegen.text import WIDTH, assigned, plain, quoted, tupled
+from ibsym.codegen.torch.copying import definitions
+from ibsym.codegen.torch.documentation import documentation
+from ibsym.codegen.torch.expressions import Code, render, total
+from ibsym.codegen.torch.nodes import Torch, reached
+from ibsym.codegen.torch.text import WIDTH, assigned, plain, quoted, tupled
 from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, InputKey, Limit, LossProgram, Step, TermValue
 
 Lines = tuple[str, ...]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ibsym.codegen.context import forward, parameter
-from ibsym.codegen.expressions import render as formula
-from ibsym.codegen.native.source import Native
-from ibsym.codegen.nodes import Torch
+from ibsym.codegen.c.source import Native
 from ibsym.codegen.templating import Context, render
-from ibsym.codegen.text import WIDTH, quoted, tupled
+from ibsym.codegen.torch.context import forward, parameter
+from ibsym.codegen.torch.expressions import render as formula
+from ibsym.codegen.torch.nodes import Torch
+from ibsym.codegen.torch.text import WIDTH, quoted, tupled
 from ibsym.lowering.program import LossProgram
 
 IMPORTS = (
@@ -28,7 +28,7 @@ def methods(program: LossProgram, native: Native) -> list[str]:
     context = forward(program)
     result = [
         render(
-            "native/forward.py.j2",
+            "dispatch.py.j2",
             {
                 "arguments": context["arguments"],
                 "read": _read([i.name for i in program.inputs]),
@@ -38,7 +38,7 @@ def methods(program: LossProgram, native: Native) -> list[str]:
         _expression(
             program, "expression", "The same by tensor operations: what other devices, transforms and torch.compile run."
         ),
-        render("native/fused.py.j2", _fused(program, native)),
+        render("fused.py.j2", _fused(program, native)),
     ]
     if native.rest:
         result.append(_expression(part(program, native.terms), "_first", "The terms of the one pass, by tensor operations."))
@@ -71,7 +71,7 @@ def part(program: LossProgram, terms: Iterable[int]) -> LossProgram:
 def _expression(program: LossProgram, method: str, summary: str) -> str:
     context = dict(forward(program))
     del context["read"]
-    return render("native/expression.py.j2", {**context, "method": method, "summary": summary})
+    return render("expression.py.j2", {**context, "method": method, "summary": summary})
 
 
 def _fused(program: LossProgram, native: Native) -> Context:
@@ -102,7 +102,7 @@ def helpers(program: LossProgram, native: Native) -> str:
     used = [place[n] for n in native.inputs]
     contiguous = [f"given[{k}].contiguous()" if str(k) in used else f"given[{k}]" for k in range(count)]
     return render(
-        "native/vehicle.py.j2",
+        "vehicle.py.j2",
         {
             "class_name": program.class_name,
             "stem": program.name.replace("-", "_"),

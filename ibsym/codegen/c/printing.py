@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import sympy
 
-from ibsym.codegen.native import calculus as c
-from ibsym.codegen.native.calculus import Unfused
+from ibsym.lowering.fusion import calculus as c
+from ibsym.lowering.fusion.calculus import Unfused
 
 SUM, PRODUCT, ATOM = range(3)
 

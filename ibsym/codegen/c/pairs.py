@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import sympy
 
-from ibsym.codegen.native.calculus import Stable, derivative
-from ibsym.codegen.native.elements import shared
-from ibsym.codegen.native.pairing import ENTRY, Pairs, Table, size_of
-from ibsym.codegen.native.printing import c_text
+from ibsym.codegen.c.elements import shared
+from ibsym.codegen.c.printing import c_text
 from ibsym.codegen.templating import Context
+from ibsym.lowering.fusion.calculus import Stable, derivative
+from ibsym.lowering.fusion.pairing import ENTRY, Pairs, Table, size_of
 from ibsym.lowering.program import Load
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ibsym.codegen.text import wrapped
+from ibsym.codegen.torch.text import wrapped
 from ibsym.lowering.program import Input, LossProgram
 
 MEANINGS = {

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import sympy
 
-from ibsym.codegen.native.calculus import Stable, derivative
-from ibsym.codegen.native.printing import c_text, double_number
-from ibsym.codegen.native.regions import Elements
+from ibsym.codegen.c.printing import c_text, double_number
+from ibsym.lowering.fusion.calculus import Stable, derivative
+from ibsym.lowering.fusion.regions import Elements
 from ibsym.lowering.program import Load, broadcast
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import sympy
 
-from ibsym.codegen.copying import header
-from ibsym.codegen.native.calculus import Unfused, derivative
-from ibsym.codegen.native.elements import Loop, body, event_axes, loops, name
-from ibsym.codegen.native.pairing import ENTRY, Pairs, size_of
-from ibsym.codegen.native.pairs import Kernel, Names, context, kernels
-from ibsym.codegen.native.printing import c_text, double
-from ibsym.codegen.native.regions import LOG_P, Affine, Classes, Elements, Picked, Quantity, Reader, Sum, quantities
+from ibsym.codegen.c.elements import Loop, body, event_axes, loops, name
+from ibsym.codegen.c.pairs import Kernel, Names, context, kernels
+from ibsym.codegen.c.printing import c_text, double
 from ibsym.codegen.templating import render
+from ibsym.codegen.torch.copying import header
+from ibsym.lowering.fusion.calculus import Unfused, derivative
+from ibsym.lowering.fusion.pairing import ENTRY, Pairs, size_of
+from ibsym.lowering.fusion.regions import LOG_P, Affine, Classes, Elements, Picked, Quantity, Reader, Sum, quantities
 from ibsym.lowering.program import Input, LossProgram
 
 WORTHWHILE = "262144"
@@ -133,7 +133,7 @@ class _Writer:
         gradients = tuple(n for n in (i.name for i in inputs) if n in self.gradients)
         clear = tuple(f"if (d_{n}) memset(d_{n}, 0, sizeof(REAL) * (size_t)n_{n});" for n in gradients if self.gradients[n] > 1)
         source = render(
-            "native/source.c.j2",
+            "c/source.c.j2",
             {
                 "name": self.program.name,
                 "prelude": "\n".join(header(f"{n}.h") for n in ("prelude", *(["unit"] if "unit_" in "".join(parts) else []))),
@@ -205,7 +205,7 @@ class _Writer:
         present = [x for x in ("1", "2") if x in {levels[d] for d in differentiated}]
         choices = [(f"{'else ' if place else ''}if (want == {x}) ", x) for place, x in enumerate(("0", *present))]
         return render(
-            "native/elements.c.j2",
+            "c/elements.c.j2",
             {
                 "k": str(k),
                 "comment": comment(f"{text}: {', '.join(str(i.formula) for i in loop.sums)}".replace("v_", "")),
@@ -236,7 +236,7 @@ class _Writer:
             value, slope = (c_text(e.subs(sympy.exp(LOG_P), p)) for e in (item.formula, derivative(item.formula, LOG_P)))
         text = "log softmax picked by the index" if isinstance(item, Picked) else str(item.formula)
         return render(
-            "native/classes.c.j2",
+            "c/classes.c.j2",
             {
                 "k": str(k),
                 "comment": comment(f"{x}: {text}"),
@@ -259,7 +259,7 @@ class _Writer:
                 self.inside(item.outer.subs(ENTRY, 1))
         parts = context(k, kernel, names, lambda item: self.weight(item) if item in self.weighted else "", self.inside)
         formula = str(kernel.table.formula).replace("v_", "").replace("w_", "of column ")
-        return render("native/pairs.c.j2", {**parts, "comment": comment(f"{self.texts(kernel.sums)}, over pairs: {formula}")})
+        return render("c/pairs.c.j2", {**parts, "comment": comment(f"{self.texts(kernel.sums)}, over pairs: {formula}")})
 
 
 def _status(call: str) -> str:
