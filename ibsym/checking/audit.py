@@ -15,6 +15,7 @@ from ibsym.checking.estimates import standing
 from ibsym.checking.exact import Facts, check_computable, check_constant, check_gap, check_plan, difference
 from ibsym.checking.finite import STYLES, FiniteWorld
 from ibsym.checking.gaussian import GaussianWorld
+from ibsym.checking.losses import check_losses
 from ibsym.checking.premises import check_premises
 from ibsym.derivation.model import BoundTerm, Derivation, Step
 from ibsym.errors import AuditError
@@ -31,7 +32,8 @@ def audit(derivation: Derivation, *, worlds: int = 8, seed: int = 0) -> Certific
     """The derivation with a certificate, or an :class:`~ibsym.errors.AuditError` that names the step at fault.
 
     The chain is replayed, every plan and every step is verified over the rationals, and every step is evaluated in ``worlds``
-    finite worlds and, where it is a matter of linear terms without discrete-only steps, in half as many Gaussian ones.
+    finite worlds and, where it is a matter of linear terms without discrete-only steps, in half as many Gaussian ones. The loss as it is
+    minimised, surrogates included, is held to what is claimed of it at random critics (:mod:`ibsym.checking.losses`).
     """
     facts = Facts(derivation.spec)
     whole = (derivation, Side.of(derivation.spec.sense))
@@ -42,6 +44,7 @@ def audit(derivation: Derivation, *, worlds: int = 8, seed: int = 0) -> Certific
         verify(part, side, facts)
         count, error = evaluate(part, side, worlds, seed)
         checked, largest = checked + count, max(largest, error)
+        check_losses(part, side, facts, (worlds + 1) // 2, seed)
     return Certificate(derivation, checked, largest)
 
 

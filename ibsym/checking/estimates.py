@@ -1,7 +1,8 @@
 """What an estimator's value is in a finite world, by exact sums: expectations over all draws, critics as fixed random tables.
 
-An estimate that has no direction, and a surrogate, stands for its term. The duals take the world's critic. The
-multi-sample estimates are expectations over every outcome of K draws.
+An estimate that has no direction, and a surrogate, stands for its term. The duals take the world's critic, Donsker and
+Varadhan's too, which is a lower bound with exact expectations and no more. The multi-sample estimates are expectations over
+every outcome of K draws.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def side(estimate: Estimate) -> Side | None:
 
 
 SIDES = {
-    **dict.fromkeys(("dv", "nwj", "logistic", "dual", "infonce", "iwae"), Side.LOWER),
+    **dict.fromkeys(("nwj", "logistic", "dual", "infonce", "iwae"), Side.LOWER),
     **dict.fromkeys(("leave-one-out", "club"), Side.UPPER),
 }
 
@@ -71,7 +72,7 @@ def value(world: FiniteWorld, estimate: Estimate) -> float:
     term, name = estimate.term, estimate.estimator
     if not admits(estimate):
         raise IbsymError(f"{name} does not estimate {term}")
-    if side(estimate) is None:
+    if side(estimate) is None and name != "dv":
         return world.value(term)
     match name, term:
         case _, MutualInformation() if name in ("infonce", "leave-one-out", "club"):

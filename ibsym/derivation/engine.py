@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import sympy
 
 from ibsym.derivation.advice import no_bound, no_sign, unused_estimator
-from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, Plan, Step
+from ibsym.derivation.critics import model_side, said
+from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, ModelSide, Plan, Step
 from ibsym.derivation.planning import Planner
-from ibsym.derivation.sampling import estimator_of, model_of, model_side, relaxations
+from ibsym.derivation.sampling import estimator_of, relaxations
 from ibsym.derivation.steps import ProofSteps, step
 from ibsym.errors import SpecError
 from ibsym.facts import Relation, Side, Sign
@@ -17,7 +18,8 @@ from ibsym.proving.elemental import closable
 from ibsym.rules import catalogue
 from ibsym.rules.catalogue import ESTIMATOR_RULES, RELAXATION
 from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
-from ibsym.spec.model import CriticUse, Spec, capitalised
+from ibsym.spec.model import CriticUse, EstimatorUse, Spec, capitalised
+from ibsym.spec.schema import CRITIC_ESTIMATORS
 from ibsym.terms.nodes import CrossEntropy, Entropy, Estimate, Expression, RelativeEntropy, Slack, Term, Weighted
 from ibsym.terms.reading import Reader, read_objective
 from ibsym.terms.signs import Interval, sign
@@ -52,6 +54,7 @@ class _Engine:
             for n, p in spec.parameters.items()
         }
         self.used: set[Term] = set()
+        self.models: dict[Term, ModelSide] = {}
 
     def derive(self, objective: Expression, side: Side, constraints: tuple[Constraint, ...], *, whole: bool) -> Derivation:
         """The bound of an expression from one side; ``whole``: of the objective, with the spec's expansions."""
@@ -195,29 +198,34 @@ class _Engine:
             proved = direction is not Sign.UNKNOWN and rule.side is side.times(direction)
             if use.estimator in ONE_SIDED and not proved:
                 raise unused_estimator(self.spec, use, wanted, state)
-            if proved:
+            model = self.model_side(use, wanted, coefficient, side, proved)
+            if proved and (model is None or model.bounds):
                 relation = side.relation
                 size = coefficient if direction is Sign.NONNEGATIVE else -coefficient
                 gap = Expression.of((size, Slack(estimate, side.times(direction))))
-            seen = [
+            notes = [rule.known]
+            if rule.side is not None and model is not None and not model.bounds:
+                notes[0] += "; no bound of the objective"
+            notes += [
                 f"the critic sees its samples through {c.critic.through}" for c in constraints if c.divergence == str(wanted)
             ]
-            model = model_side(self.spec, use, wanted)
-            known = (
-                rule.known
-                if proved or use.estimator in ONE_SIDED or rule.side is None
-                else f"{rule.known}; here a critic's value, no bound"
-            )
-            note = "; ".join([known, *seen, *([model] if model else [])])
-            steps.append(Step(rule.name, relation, state, after, gap, cite=rule.sources, note=note))
+            if model is not None:
+                notes.append(said(model, use))
+                self.models[wanted] = model
+            steps.append(Step(rule.name, relation, state, after, gap, cite=rule.sources, note="; ".join(notes)))
             state = after
         return state
+
+    def model_side(self, use: EstimatorUse, term: Term, coefficient: sympy.Expr, side: Side, bounds: bool) -> ModelSide | None:
+        """What the loss has for the term, by the sign of its weight in what is minimised."""
+        weight = self.sign(coefficient if side is Side.UPPER else -coefficient)
+        return model_side(self.planner.coordinates, use, term, weight, bounds)
 
     def bound_term(self, part: Weighted) -> BoundTerm:
         if isinstance(part.term, Estimate):
             wanted = part.term.term
             use = next(u for u, t in self.planner.requested if t == wanted)
-            return BoundTerm(part.coefficient, part.term, use.estimator, model_of(self.spec, use, wanted), use.options)
+            return BoundTerm(part.coefficient, part.term, use.estimator, self.models.get(wanted), use.options)
         return BoundTerm(part.coefficient, part.term, estimator_of(self.spec, part.term))
 
     def constraint(self, critic: CriticUse) -> Constraint:
@@ -225,7 +233,7 @@ class _Engine:
         key = f'critics."{critic.key}"'
         reader = Reader(self.spec, key)
         wanted = reader.term(critic.term)
-        if wanted not in [t for u, t in self.planner.requested if model_of(self.spec, u, t) is not None]:
+        if wanted not in [t for u, t in self.planner.requested if u.estimator in CRITIC_ESTIMATORS]:
             raise SpecError(
                 f"{wanted} has no estimator with a critic",
                 key=key,

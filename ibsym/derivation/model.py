@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import sympy
 
-from ibsym.facts import Relation, Side
+from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import Row
 from ibsym.spec.model import CriticUse, Spec
 from ibsym.terms.nodes import Estimate, Expression, Term
@@ -67,14 +67,41 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class ModelSide:
+    """What the loss has for a critic's term: its value, or a surrogate on the samples of the arguments that learn.
+
+    ``form`` is ``value``, ``saturating``, ``non-saturating`` or ``nwj``; ``first`` and ``second`` say whether the samples of an
+    argument depend on a learned factor; ``weight`` is the sign of the term's weight in what is minimised. ``exact``: the gradient is
+    the term's own at the best critic. ``bounds``: what is minimised bounds the objective, whatever the critic.
+    """
+
+    form: str
+    first: bool
+    second: bool
+    weight: Sign
+    exact: bool
+    bounds: bool
+
+    @property
+    def surrogate(self) -> bool:
+        """Whether the loss has something else than the value."""
+        return self.form not in ("value", "saturating")
+
+
+@dataclass(frozen=True)
 class BoundTerm:
     """A term of the bound that code computes: ``estimator`` is ``closed-form``, ``sampled``, or what the spec asked for."""
 
     coefficient: sympy.Expr
     term: Term
     estimator: str
-    model: str | None = None
+    model_side: ModelSide | None = None
     options: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def model(self) -> str | None:
+        """What the model minimises of a critic's term, by name."""
+        return None if self.model_side is None else self.model_side.form
 
     @property
     def text(self) -> str:

@@ -89,6 +89,9 @@ def requested_term(spec: Spec, use: EstimatorUse) -> Term:
     single = not isinstance(term, ExpectedLog) or len(term.second) == 1
     if not isinstance(term, kinds) or not plain or not marginal or not single:
         raise SpecError(f"{use.estimator} does not estimate {term}", key=key, remedy=f"it estimates terms such as {example}")
+    if use.model == "nwj" and (isinstance(term, JensenShannon) or (isinstance(term, FDivergence) and term.generator != "kl")):
+        what = f"the model side 'nwj' is -E_Q[e^f], the dual of a relative entropy, and {term} is none"
+        raise SpecError(what, key=key, remedy='model = "value" or "non-saturating", or leave it out')
     return term
 
 

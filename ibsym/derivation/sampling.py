@@ -1,15 +1,15 @@
-"""What each bound term is computed from: closed form or draws, which side of a divergence learns, where draws must carry a gradient."""
+"""What each bound term is computed from: closed form or draws, and where draws must carry a gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ibsym.derivation.critics import factors, sides
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import SpecError
 from ibsym.spec.families import closed_entropy, closed_relative_entropy
 from ibsym.spec.graphs import Factor
-from ibsym.spec.model import EstimatorUse, Spec
-from ibsym.spec.schema import CRITIC_ESTIMATORS
+from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
     Density,
     Estimate,
@@ -21,7 +21,6 @@ from ibsym.terms.nodes import (
     Term,
     TotalCorrelation,
 )
-from ibsym.terms.reading import density
 from ibsym.terms.vectors import Coordinates
 
 
@@ -59,44 +58,6 @@ def estimator_of(spec: Spec, term: Term) -> str:
             )
             return "closed-form" if free and closed else "sampled"
     return "sampled"
-
-
-def learns(spec: Spec, densities: Iterable[Density]) -> bool:
-    """Whether a learned factor occurs in what the densities are made of."""
-    return any(f.learned for d in densities for f in _factors(spec, d))
-
-
-def _factors(spec: Spec, d: Density) -> Iterator[Factor]:
-    joint = spec.joints[d.head]
-    for factor in joint.ancestral_factors(d.scope):
-        if factor.components:
-            for component in factor.components:
-                yield from spec.joints[component.joint].ancestral_factors(component.of)
-        yield factor
-
-
-def model_of(spec: Spec, use: EstimatorUse, term: Term) -> str | None:
-    """What the model minimises in a critic's term: as the spec says, else ``value`` where only the first argument learns."""
-    if use.estimator not in CRITIC_ESTIMATORS:
-        return None
-    if use.model is not None:
-        return use.model
-    first, second = sides(spec, term)
-    return "non-saturating" if learns(spec, second) or not learns(spec, (first,)) else "value"
-
-
-def sides(spec: Spec, term: Term) -> tuple[Density, tuple[Density, ...]]:
-    """The two arguments of a divergence; of an information I(A;B), the joint density and the product of its marginals."""
-    match term:
-        case (
-            RelativeEntropy(first=first, second=second)
-            | JensenShannon(first=first, second=second)
-            | FDivergence(first=first, second=second)
-        ):
-            return first, second
-        case MutualInformation(joint, groups):
-            return density(spec, joint, tuple(v for g in groups for v in g)), tuple(density(spec, joint, g) for g in groups)
-    raise AssertionError(term)
 
 
 def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> Iterator[tuple[Factor, str]]:
@@ -151,28 +112,9 @@ def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Fac
         yield from spec.joints[term.joint].ancestral_factors(term.groups[0])
     elif isinstance(term, RelativeEntropy | JensenShannon | FDivergence | MutualInformation):
         first, second = sides(spec, term)
-        if item.model == "value" and item.estimator == "density-ratio":
-            second = ()
-        one_sided = item.model in ("nwj", "non-saturating") and not learns(spec, (first,))
-        for d in second if one_sided else (first, *second):
-            yield from _factors(spec, d)
-
-
-def model_side(spec: Spec, use: EstimatorUse, term: Term) -> str:
-    """In words, what the model minimises of a critic's term, and whose gradient that is; empty where there is no critic."""
-    model = model_of(spec, use, term)
-    if model is None:
-        return ""
-    if model == "value" and use.estimator == "density-ratio":
-        return "the model minimises the value, whose gradient reaches the samples of the first argument"
-    if model in ("value", "saturating"):
-        return "the model minimises the value, whose gradient reaches the samples of both arguments"
-    if model == "nwj" and use.estimator != "dv":
-        surrogate = "-exp(f) on samples of the second argument, whose gradient is exact at the best critic"
-    elif use.estimator in ("density-ratio", "nwj", "logistic"):
-        surrogate = "softplus(-f) on samples of the second argument, the surrogate whose gradient reaches what draws them"
-    else:
-        surrogate = "the dual's part on samples of the second argument, whose gradient reaches what draws them"
-    first, _ = sides(spec, term)
-    both = "; the first argument learns too, from its own samples" if learns(spec, (first,)) else ""
-    return f"the model minimises {surrogate}{both}"
+        if item.model_side is not None and item.model_side.surrogate:
+            first_too = item.model_side.first
+        else:
+            first_too, second = True, () if item.estimator == "density-ratio" else second
+        for d in (first, *second) if first_too else second:
+            yield from factors(spec, d)

@@ -1,4 +1,4 @@
-"""sup_f E_P[a(f)] - E_Q[b(f)]: values of critics, what the model minimises, what the critic does.
+"""sup_f E_P[a(f)] - E_Q[b(f)]: values of critics, what the loss has in their place, what the critic does.
 
 A critic's logit f is log P/Q at its optimum. For an f-divergence with generator g, a(f) = g'(e^f) and b(f) = e^f g'(e^f) -
 g(e^f), written here in forms that do not overflow early (Nguyen, Wainwright & Jordan 2010; Nowozin et al. 2016).
@@ -6,15 +6,14 @@ g(e^f), written here in forms that do not overflow early (Nguyen, Wainwright & J
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sympy
 
-from ibsym.derivation.model import BoundTerm
+from ibsym.derivation.critics import VERBS
+from ibsym.derivation.model import BoundTerm, ModelSide
 from ibsym.families.functions import expm1, logsigmoid, softplus
 from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, LogMeanExp, Node
-from ibsym.lowering.sampling import Sampling
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, mean, plain, refuse
 from ibsym.lowering.translation import elementwise
@@ -137,26 +136,24 @@ def dual_of(estimator: str, term: Term) -> Dual | None:
 def with_critic(section: Section, item: BoundTerm) -> tuple[Estimated, CriticLoss]:
     """A term that a critic estimates, and that critic's loss."""
     term, sampling = plain(item), section.sampling
-    sides, dual = arguments(term), dual_of(item.estimator, term)
-    if sides is None or dual is None:
+    sides, dual, side = arguments(term), dual_of(item.estimator, term), item.model_side
+    if sides is None or dual is None or side is None:
         raise refuse(item)
     first, second = sides
     f = sampling.critic(item.text, first)
     g = sampling.critic(item.text, reference_of(first, second), "critic_reference")
-    learns = learned(sampling, (first,))
-    model = item.model or ("value" if learns and not learned(sampling, second) else "non-saturating")
-    if model == "nwj" and dual is not RELATIVE:
-        raise refuse(item)
     value, formula = {
         "density-ratio": lambda: (f, "E_P[f]"),
         "dv": lambda: (donsker_varadhan(f, g), "E_P[f] - log E_Q[e^f]"),
     }.get(item.estimator, lambda: (value_of(dual, f, g), dual.text))()
     comment = (f"{item.text} by {item.estimator}: {formula}" + (", s = softplus" if "s(" in formula else ""),)
-    if model in ("value", "saturating"):
+    if not side.surrogate:
         rows = f.axes[-1] if item.estimator == "density-ratio" else None
         return Estimated(value, comment, rows=rows, why="" if rows else TWO_BATCHES), critic_loss(item, dual)
-    surrogate, text = model_side(item.estimator, dual, model, f, g, learns)
-    note = f"the model minimises {text}" + (", s = softplus" if "s(" in text else "")
+    if side.form == "nwj" and dual is not RELATIVE:
+        raise refuse(item)
+    surrogate, text = surrogate_of(dual, side, f, g)
+    note = f"the model {VERBS.get(side.weight, 'takes')} {text}" + (", s = softplus" if "s(" in text else "")
     return Estimated(mean(value), comment, surrogate, note, why=TWO_BATCHES, note=note), critic_loss(item, dual)
 
 
@@ -168,27 +165,14 @@ def reference_of(first: Density, second: tuple[Density, ...]) -> Density:
     return Density(second[0].head if len(heads) == 1 else first.head, of, given)
 
 
-def learned(sampling: Sampling, densities: Iterable[Density]) -> bool:
-    """Whether samples of any of the densities depend on a learned factor."""
-    return any(sampling.learned(part, d.scope) for d in densities for _, part in sampling.parts(d.head))
-
-
-def model_side(estimator: str, dual: Dual, model: str, f: Node, g: Node, learns: bool) -> tuple[Node, str]:
-    """What the model minimises in place of the value: on samples of Q, and on those of P if they learn as well.
-
-    Donsker and Varadhan's critic is log P/Q up to a constant, which softplus would see. Their own log E_Q[e^f] does not: its
-    gradient is a mean over Q with weights that sum to one, exact at the best critic, and never vanishes.
-    """
-    if estimator == "dv":
-        other, text, own = elementwise(-A, a=LogMeanExp(g)), "-log E[e^f]", PLAIN
-    else:
-        side = EXP if model == "nwj" else dual.other
-        other, text, own = average(side.expression, g), side.text, PLAIN if model == "nwj" else dual.own
-    text = text.replace("E[", "E_Q[")
-    if not learns:
-        return other, text
+def surrogate_of(dual: Dual, side: ModelSide, f: Node, g: Node) -> tuple[Node, str]:
+    """What the loss has in place of the value: on samples of Q, and on those of P if they learn as well."""
+    other, own = (EXP, PLAIN) if side.form == "nwj" else (dual.other, dual.own)
+    text = other.text.replace("E[", "E_Q[")
+    if not side.first:
+        return average(other.expression, g), text
     both = f"{own.text.replace('E[', 'E_P[')} {f'- {text[1:]}' if text[0] == '-' else f'+ {text}'}"
-    return elementwise(A + B, a=average(own.expression, f), b=other), both
+    return elementwise(A + B, a=average(own.expression, f), b=average(other.expression, g)), both
 
 
 def average(expression: sympy.Expr, f: Node) -> Node:

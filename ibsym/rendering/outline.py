@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import sympy
 
+from ibsym.derivation.critics import VERBS
 from ibsym.derivation.model import BoundTerm, Derivation, GapTerm, Plan, Step
 from ibsym.facts import Relation
 from ibsym.rendering.boxes import Box, width
@@ -19,12 +20,7 @@ from ibsym.terms.nodes import Expression, Weighted
 SENSES = {"minimize": "Minimise", "maximize": "Maximise"}
 COMPUTED = {"closed-form": "in closed form", "sampled": "from samples of the joint"}
 CLOSABLE = {True: "closable", False: "not closable"}
-MODELS = {
-    "value": "the model minimises the value",
-    "saturating": "the model minimises the saturating form",
-    "non-saturating": "the model minimises the non-saturating form",
-    "nwj": "the model minimises the NWJ form",
-}
+FORMS = {"value": "value", "saturating": "saturating form", "non-saturating": "non-saturating form", "nwj": "NWJ form"}
 
 
 def unique(items: Iterable[str]) -> tuple[str, ...]:
@@ -104,9 +100,14 @@ def treatment(item: BoundTerm) -> str:
 
 
 def remark(item: BoundTerm) -> str:
-    """What is known of the estimator, and what the model minimises."""
-    known = ESTIMATOR_RULES[item.estimator].known if item.estimator in ESTIMATOR_RULES else ""
-    return "; ".join(part for part in (known, MODELS.get(item.model or "", "")) if part)
+    """What is known of the estimator, and what the loss has for the term."""
+    if item.estimator not in ESTIMATOR_RULES:
+        return ""
+    rule, side = ESTIMATOR_RULES[item.estimator], item.model_side
+    if side is None:
+        return rule.known
+    bound = "; no bound of the objective" if rule.side is not None and not side.bounds else ""
+    return f"{rule.known}{bound}; the model {VERBS.get(side.weight, 'takes')} the {FORMS[side.form]}"
 
 
 def closable(item: GapTerm) -> str:

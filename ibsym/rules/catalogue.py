@@ -179,10 +179,9 @@ ESTIMATOR_RULES: dict[str, EstimatorRule] = {
         ),
         EstimatorRule(
             "dv",
-            r"D(P\|Q) \ge E_P[f] - \log E_Q[e^f]",
+            r"D(P\|Q) \approx E_P[f] - \log E_Q[e^f]",
             ("Donsker & Varadhan 1983", "Belghazi et al. 2018"),
-            "lower bound with exact expectations, its minibatch plug-in is not",
-            side=Side.LOWER,
+            "estimate, biased upwards on minibatches: a lower bound with exact expectations only",
         ),
         EstimatorRule(
             "nwj",

@@ -212,7 +212,7 @@ class FiniteBatch(Batch):
 
     def table(self, factor: Factor) -> Array:
         if factor.components:
-            return sum((c.weight * self.margin(self.joint(c.joint), c.of) for c in factor.components), np.zeros(1))
+            return sum((float(c.weight) * self.margin(self.joint(c.joint), c.of) for c in factor.components), np.zeros(1))
         return self.tables[factor.text]
 
     def margin(self, table: Array, names: Iterable[str]) -> Array:
@@ -429,7 +429,7 @@ class GaussianBatch(Batch):
         for c in factor.components:
             places, mean, cov = self.moments(c.joint)
             index = _index(places, factor.of)
-            parts.append((c.weight, mean[:, index], cov[:, index][:, :, index]))
+            parts.append((float(c.weight), mean[:, index], cov[:, index][:, :, index]))
         mean = sum((w * m for w, m, _ in parts), np.zeros(1))
         cov = sum((w * (s + (m - mean)[:, :, None] * (m - mean)[:, None, :]) for w, m, s in parts), np.zeros(1))
         return np.zeros((self.size, mean.shape[1], 0)), mean, cov

@@ -1,4 +1,4 @@
-"""The attack on derivations and on the prover: random specs and claims, random worlds, counts at the end; exit status 1 on a violation.
+"""The attack on derivations, losses and the prover: random specs, claims and worlds, counts at the end; exit status 1 on a violation.
 
 python -m tests.attack.run --pairs 100000
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.attack.bounds import Tally, attack_derivation, attack_seed
 from tests.attack.claims import attack_claim
+from tests.attack.losses import attack_loss
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 20
@@ -42,16 +43,23 @@ def job(task: tuple[str, int, int]) -> Tally:
     if kind == "specs":
         return attack_specs(worlds)
     for seed in range(start, start + BATCH):
-        total += attack_seed(seed, worlds) if kind == "bounds" else attack_claim(seed)
+        match kind:
+            case "bounds":
+                total += attack_seed(seed, worlds)
+            case "losses":
+                total += attack_loss(seed, worlds)
+            case _:
+                total += attack_claim(seed)
     return total
 
 
 def tasks(worlds: int, start: int) -> Iterator[tuple[str, int, int]]:
-    """For ever: mostly bounds, claims between."""
+    """For ever: mostly bounds, claims and losses between."""
     yield "specs", 0, 20 * worlds
     while True:
         yield "bounds", start, worlds
         yield "claims", start, worlds
+        yield "losses", start, worlds
         start += BATCH
 
 
@@ -69,6 +77,8 @@ def report(tally: Tally, seconds: float) -> str:
         f"claims                  {tally.claims.total()} ({listed(tally.claims)})",
         f"(proof, world)          {tally.pairs['claims in worlds']} pairs; {tally.pairs['certificates']} certificates verified, "
         f"{tally.pairs['counterexamples']} counterexamples verified",
+        f"(critic, world)         {tally.pairs['critics in worlds']} pairs; {tally.pairs['losses that bound']} losses that bound, "
+        f"{tally.pairs['gradients']} gradients at the best critic",
         f"largest relative error  {tally.largest:.2g}",
         f"time                    {seconds:.0f} s",
         f"violations              {len(tally.violations)}",

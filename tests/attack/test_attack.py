@@ -8,6 +8,7 @@ import pytest
 
 from tests.attack.bounds import Tally, attack_seed
 from tests.attack.claims import attack_claim
+from tests.attack.losses import attack_loss
 from tests.attack.run import attack_specs
 
 SEEDS = 20
@@ -36,6 +37,15 @@ def test_proofs_and_refutations_hold(batch: int) -> None:
     assert tally.claims["proved"] > 20
     assert tally.claims["refuted"] > 3
     assert tally.pairs["claims in worlds"] > 300
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_losses_are_what_is_claimed_of_them(batch: int) -> None:
+    tally = summed(attack_loss, batch, 25)
+    assert tally.violations == []
+    assert tally.pairs["critics in worlds"] > 250
+    assert tally.pairs["losses that bound"] > 50
+    assert tally.pairs["gradients"] > 500
 
 
 def test_every_spec_holds_in_worlds() -> None:
