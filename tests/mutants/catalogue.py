@@ -552,7 +552,7 @@ WORLDS = [
         ),
         ("both / self.marginal(density.head, density.given)", "both / self.marginal(density.head, density.of)"),
         ("if not density.given: return both", "if density.given: return both"),
-        ("c.weight * self.marginal(c.joint, c.of)", "self.marginal(c.joint, c.of)"),
+        ("float(c.weight) * self.marginal(c.joint, c.of)", "self.marginal(c.joint, c.of)"),
         ("(1 if chosen.bit_count() % 2 else -1)", "(1 if chosen.bit_count() == 1 else -1)"),
         (
             "return self.expected_log(first.head, [(1, first), *((-1, d) for d in second)])",
