@@ -8,7 +8,7 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
-from ibsym.families.functions import EventSum, logsigmoid, sigmoid
+from ibsym.families.functions import EventSum, expected, logsigmoid
 
 
 @log_density_of("bernoulli")
@@ -25,7 +25,7 @@ def entropy(law: Law) -> Formula:
     """H(r) = -E[log r]."""
     a = law.parameter("logits")
     return Formula(
-        -EventSum(sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a)),
+        -EventSum(expected(logsigmoid(a), logsigmoid(a)) + expected(logsigmoid(-a), logsigmoid(-a))),
         "-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid",
     )
 
@@ -35,8 +35,13 @@ def relative_entropy(first: Law, second: Law) -> Formula:
     """KL(r || r')."""
     a = first.parameter("logits")
     if second.name == "uniform":
-        body = sigmoid(a) * logsigmoid(a) + sigmoid(-a) * logsigmoid(-a) + sympy.log(2)
+        body = expected(logsigmoid(a), logsigmoid(a)) + expected(logsigmoid(-a), logsigmoid(-a)) + sympy.log(2)
         return Formula(EventSum(body), "sum [s(a) log s(a) + s(-a) log s(-a) + log 2], s the sigmoid")
     b = second.parameter("logits")
-    body = sigmoid(a) * (logsigmoid(a) - logsigmoid(b)) + sigmoid(-a) * (logsigmoid(-a) - logsigmoid(-b))
+    body = _divergence(a, b) + _divergence(-a, -b)
     return Formula(EventSum(body), "sum [s(a) log s(a)/s(a') + s(-a) log s(-a)/s(-a')], s the sigmoid")
+
+
+def _divergence(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
+    """s(a) log s(a)/s(b), one outcome's part."""
+    return expected(logsigmoid(a), logsigmoid(a) - logsigmoid(b))

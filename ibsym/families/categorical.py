@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import CLASSES, VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
-from ibsym.families.functions import ClassSum, LogSoftmax, Pick
+from ibsym.families.functions import ClassSum, LogSoftmax, Pick, expected, weighted
 
 
 @log_density_of("categorical")
@@ -13,7 +13,7 @@ def log_density(law: Law) -> Formula:
     """log r(v)."""
     log_r = LogSoftmax(law.parameter("logits"))
     if law.soft:
-        return Formula(ClassSum(VALUE * log_r), "sum v log softmax(a)")
+        return Formula(ClassSum(weighted(VALUE, log_r)), "sum v log softmax(a)")
     return Formula(Pick(log_r, VALUE), "log softmax(a)_v")
 
 
@@ -21,7 +21,7 @@ def log_density(law: Law) -> Formula:
 def entropy(law: Law) -> Formula:
     """H(r) = -E[log r]."""
     log_r = LogSoftmax(law.parameter("logits"))
-    return Formula(-ClassSum(sympy.exp(log_r) * log_r), "-sum r log r, r = softmax(a)")
+    return Formula(-ClassSum(expected(log_r, log_r)), "-sum r log r, r = softmax(a)")
 
 
 @relative_entropy_of(("categorical", "categorical"), ("categorical", "uniform"))
@@ -29,6 +29,6 @@ def relative_entropy(first: Law, second: Law) -> Formula:
     """KL(r || r')."""
     log_a = LogSoftmax(first.parameter("logits"))
     if second.name == "uniform":
-        return Formula(ClassSum(sympy.exp(log_a) * log_a) + sympy.log(CLASSES), "log K + sum r log r, r = softmax(a)")
+        return Formula(ClassSum(expected(log_a, log_a)) + sympy.log(CLASSES), "log K + sum r log r, r = softmax(a)")
     log_b = LogSoftmax(second.parameter("logits"))
-    return Formula(ClassSum(sympy.exp(log_a) * (log_a - log_b)), "sum r log r/r', r = softmax(a)")
+    return Formula(ClassSum(expected(log_a, log_a - log_b)), "sum r log r/r', r = softmax(a)")

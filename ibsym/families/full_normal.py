@@ -9,7 +9,7 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
-from ibsym.families.functions import Columns, Diagonal, EventSum, Inverse, RowSum, Solve, SolveMatrix
+from ibsym.families.functions import Columns, Diagonal, EventSum, Inverse, RowSum, Solve, SolveMatrix, standardised
 from ibsym.families.gaussian import DIAGONAL, HALF, LOG_TWO_PI, moments
 
 FULL = "full-normal"
@@ -37,8 +37,8 @@ def relative_entropy(first: Law, second: Law) -> Formula:
     shift = _mean(first) - _mean(second)
     if second.name != FULL:
         logvar = moments(second)[1]
-        trace = RowSum(first.parameter("cholesky") ** 2) * sympy.exp(-logvar)
-        distance = shift**2 * sympy.exp(-logvar)
+        trace = standardised(standardised(RowSum(first.parameter("cholesky") ** 2), logvar), logvar)
+        distance = standardised(shift, logvar) ** 2
     else:
         root = second.parameter("cholesky")
         distance = Solve(root, shift) ** 2

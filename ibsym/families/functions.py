@@ -39,6 +39,38 @@ class expm1(sympy.Function):
         return sympy.exp(t) - 1 if t.is_number else None
 
 
+class standardised(sympy.Function):
+    """d e^(-l/2), a distance in standard deviations; arguments d and l. Its square does not overflow where d is small.
+
+    SymPy takes powers of products apart, and (v - m)^2 e^-l is 0 times infinity at v = m and l = -89 in single precision.
+
+    >>> d, l = sympy.symbols("d l", real=True)
+    >>> standardised(d, 0), standardised(d, l)**2
+    (d, standardised(d, l)**2)
+    """
+
+    nargs = 2
+    is_real = True
+
+    @classmethod
+    def eval(cls, d: sympy.Expr, logvar: sympy.Expr) -> sympy.Expr | None:
+        return d if logvar == 0 else None
+
+
+class weighted(sympy.Function):
+    """w t, and 0 where w is 0 and t is not finite: 0 log 0 = 0; arguments w and t."""
+
+    nargs = 2
+    is_real = True
+
+
+class expected(sympy.Function):
+    """e^a t, and 0 where e^a is 0 and t is not finite: a class of probability 0 does not count; arguments a and t."""
+
+    nargs = 2
+    is_real = True
+
+
 class unit_cumulant(sympy.Function):
     """log of the integral of e^(t v) over v in [0, 1]; by its Taylor series near 0."""
 

@@ -1,7 +1,7 @@
 """log N(v; m, e^l) = -1/2 sum [(v - m)^2 e^-l + l + log 2 pi]: what the normals of independent coordinates share.
 
-A standard normal has m = l = 0, an isotropic one a fixed l. Quadratics are evaluated as they stand: expanded into products
-they lose a nat at logvar -12.
+A standard normal has m = l = 0, an isotropic one a fixed l. Quadratics are evaluated as ((v - m) e^(-l/2))^2: expanded into
+products they lose a nat at logvar -12, and e^-l alone overflows at -89 in single precision.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import VALUE, Formula, Law
-from ibsym.families.functions import EventSum, expm1
+from ibsym.families.functions import EventSum, expm1, standardised
 
 HALF = sympy.Rational(1, 2)
 LOG_TWO_PI = sympy.log(2 * sympy.pi)
@@ -29,7 +29,7 @@ def moments(law: Law) -> tuple[sympy.Expr, sympy.Expr]:
 def log_density(law: Law) -> Formula:
     """log r(v)."""
     mean, logvar = moments(law)
-    quadratic = (VALUE - mean) ** 2 * sympy.exp(-logvar)
+    quadratic = standardised(VALUE - mean, logvar) ** 2
     return Formula(-HALF * EventSum(quadratic + logvar + LOG_TWO_PI), "-1/2 sum [(v - mean)^2 / var + log var + log 2 pi]")
 
 
@@ -42,7 +42,7 @@ def entropy(law: Law) -> Formula:
 def relative_entropy(first: Law, second: Law) -> Formula:
     """KL(r || r')."""
     (mean, logvar), (mean_r, logvar_r) = moments(first), moments(second)
-    distance = (mean - mean_r) ** 2 * sympy.exp(-logvar_r)
+    distance = standardised(mean - mean_r, logvar_r) ** 2
     ratio = logvar - logvar_r
     text = "1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'"
     if second.name == "standard-normal":
@@ -53,6 +53,6 @@ def relative_entropy(first: Law, second: Law) -> Formula:
 def cross_entropy(first: Law, second: Law) -> Formula:
     """-E[log r'] = H(r) + KL(r || r')."""
     (mean, logvar), (mean_r, logvar_r) = moments(first), moments(second)
-    spread = sympy.exp(logvar - logvar_r) + (mean - mean_r) ** 2 * sympy.exp(-logvar_r)
+    spread = sympy.exp(logvar - logvar_r) + standardised(mean - mean_r, logvar_r) ** 2
     text = "1/2 sum [(var + (mean - mean')^2) / var' + log var' + log 2 pi]"
     return Formula(HALF * EventSum(spread + logvar_r + LOG_TWO_PI), text)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sympy
-
 from ibsym.families.base import VALUE, Formula, Law, log_density_of
-from ibsym.families.functions import Components, EventSum, LogSoftmax, LogSumExp
+from ibsym.families.functions import Components, EventSum, LogSoftmax, LogSumExp, standardised
 from ibsym.families.gaussian import HALF, LOG_TWO_PI
 
 
@@ -13,6 +11,6 @@ from ibsym.families.gaussian import HALF, LOG_TWO_PI
 def log_density(law: Law) -> Formula:
     """log r(v)."""
     mean, logvar = law.parameter("mean"), law.parameter("logvar")
-    quadratic = (Components(VALUE) - mean) ** 2 * sympy.exp(-logvar)
+    quadratic = standardised(Components(VALUE) - mean, logvar) ** 2
     component = -HALF * EventSum(quadratic + logvar + LOG_TWO_PI)
     return Formula(LogSumExp(LogSoftmax(law.parameter("logits")) + component), "log sum_m softmax(a)_m N(v; mean_m, var_m)")

@@ -160,16 +160,18 @@ class _Machine:
             case Diagonal():
                 return np.diagonal(self.node(node.operand), axis1=-2, axis2=-1)
             case Inverse():
-                return np.linalg.inv(np.tril(self.node(node.operand)))
+                root = self.node(node.operand)
+                return _solved(root, np.broadcast_to(np.eye(root.shape[-1]), root.shape))
             case Solve():
-                matrix, operand = np.tril(self.node(node.matrix)), self.node(node.operand)
-                return np.linalg.solve(matrix, operand[..., None])[..., 0] if node.vector else np.linalg.solve(matrix, operand)
+                matrix, operand = self.node(node.matrix), self.node(node.operand)
+                return _solved(matrix, operand[..., None])[..., 0] if node.vector else _solved(matrix, operand)
             case ExcludeDiagonal():
                 pairs = self.node(node.operand)
                 return np.where(np.eye(pairs.shape[-1], dtype=bool), -np.inf, pairs)
             case OffDiagonalMean():
                 pairs = self.node(node.operand)
-                return np.mean(pairs[..., ~np.eye(pairs.shape[-1], dtype=bool)])
+                own = np.eye(pairs.shape[-1], dtype=bool)
+                return np.mean(pairs[..., ~own]) + 0 * np.sum(pairs[..., own])  # of infinite points no mean is known
             case Size():
                 return int(np.prod([np.shape(self.node(node.operand))[d] for d in node.dims]))
             case Points():
@@ -209,7 +211,19 @@ def _reduce(kind: str, array: Array, dims: tuple[int, ...]) -> Array:
     if kind == "mean":
         return np.mean(array, axis=dims)
     top = np.max(array, axis=dims, keepdims=True)
+    top = np.where(np.isinf(top), 0.0, top)  # infinity minus itself is none of the summands
     return np.log(np.sum(np.exp(array - top), axis=dims)) + np.squeeze(top, axis=dims)
+
+
+def _solved(root: Array, columns: Array) -> Array:
+    """C^-1 M for lower triangular C, row by row; a zero on the diagonal divides as everywhere else."""
+    shape = np.broadcast_shapes(root.shape[:-2], columns.shape[:-2])
+    columns = np.broadcast_to(columns, (*shape, *columns.shape[-2:]))
+    found = np.zeros(columns.shape)
+    for i in range(root.shape[-1]):
+        known = np.sum(root[..., i, :i, None] * found[..., :i, :], axis=-2)
+        found[..., i, :] = (columns[..., i, :] - known) / root[..., i, i, None]
+    return found
 
 
 def _stratified(rows: int, total: int) -> Array:

@@ -43,6 +43,7 @@ def log_bessel(n: Array, t: Array) -> Array:
     from scipy.special import gammaln, ive
 
     order, t = np.asarray(n, dtype=np.float64) / 2 - 1, np.asarray(t, dtype=np.float64)
+    t = np.where((t >= 0) & np.isfinite(t), t, np.nan)  # elsewhere a concentration is none
     with np.errstate(divide="ignore", invalid="ignore"):
         direct = np.log(ive(order, t)) + t - order * np.log(t)
     k = np.arange(400.0)
@@ -68,7 +69,14 @@ def log_gamma(t: Array) -> Array:
 
 def xlogx(t: Array) -> Array:
     """t log t, and 0 at 0."""
-    return np.where(t > 0, t * np.log(np.where(t > 0, t, 1.0)), 0.0)
+    t = np.asarray(t, dtype=np.float64)
+    return np.where(t == 0, 0.0, t * np.log(np.where(t == 0, 1.0, t)))
+
+
+def weighted(w: Array, t: Array) -> Array:
+    """w t, and 0 where w is 0 and t not finite."""
+    with np.errstate(invalid="ignore"):
+        return np.where((np.asarray(w) == 0) & ~np.isfinite(t), 0.0, w * np.asarray(t))
 
 
 FUNCTIONS: dict[type, Callable[..., Array]] = {
@@ -80,6 +88,9 @@ FUNCTIONS: dict[type, Callable[..., Array]] = {
     f.sigmoid: lambda t: np.exp(-np.logaddexp(0.0, -t)),
     f.expm1: np.expm1,
     f.xlogx: xlogx,
+    f.standardised: lambda d, logvar: d * np.exp(-logvar / 2),
+    f.weighted: weighted,
+    f.expected: lambda a, t: weighted(np.exp(a), t),
     f.unit_cumulant: unit_cumulant,
     f.unit_mean: unit_mean,
     f.log_bessel: log_bessel,

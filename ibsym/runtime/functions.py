@@ -11,6 +11,11 @@ import torch
 from torch import Tensor
 
 
+def _weighted(weight: Tensor, values: Tensor) -> Tensor:
+    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
+    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+
+
 def _unit_cumulant(t: Tensor) -> Tensor:
     """A(t) = log of the integral of e^(t v) over [0, 1] = log (e^t - 1)/t; its Taylor series near 0."""
     near = t.abs() < 0.5
@@ -30,16 +35,17 @@ def _unit_mean(t: Tensor) -> Tensor:
     series = small * (
         1 / 12 + u * (-1 / 720 + u * (1 / 30240 + u * (-1 / 1209600 + u * (1 / 47900160 - u * 691 / 1307674368000))))
     )
-    large = torch.where(near, torch.ones_like(t), t)
-    return 0.5 + torch.where(near, series, 0.5 / torch.tanh(large / 2) - 1 / large)
+    size = torch.where(near, torch.ones_like(t), t.abs())
+    low = 1 / size - torch.exp(-size) / -torch.expm1(-size)
+    return torch.where(near, 0.5 + series, torch.where(t > 0, 1 - low, low))
 
 
 def _log_bessel(dimensions: int, t: Tensor) -> Tensor:
-    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, computed in float64.
+    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, NaN below, computed in float64.
 
     Debye's expansion at an order of 50 and more, then down by I_{w-1}/I_w = 2 w/t + I_{w+1}/I_w, whose terms are positive.
     """
-    order, exact = dimensions / 2 - 1, t.double()
+    order, exact = dimensions / 2 - 1, torch.where(t >= 0, t, math.nan).double()
     above = max(0, math.ceil(50 - order))
     result = _log_bessel_debye(order + above, exact)
     for ratio in _bessel_ratios(order, above, exact):
@@ -48,8 +54,8 @@ def _log_bessel(dimensions: int, t: Tensor) -> Tensor:
 
 
 def _bessel_ratio(dimensions: int, t: Tensor) -> Tensor:
-    """I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1: between 0 and 1, computed in float64."""
-    order, exact = dimensions / 2 - 1, t.double()
+    """I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1: between 0 and 1, NaN below 0, computed in float64."""
+    order, exact = dimensions / 2 - 1, torch.where(t >= 0, t, math.nan).double()
     above = max(0, math.ceil(50 - order))
     return (exact * _bessel_ratios(order, above + 1, exact)[-1]).to(t.dtype)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import sympy
 
 from ibsym.codegen.c.printing import c_text, double_number
-from ibsym.lowering.fusion.calculus import Stable, derivative
+from ibsym.lowering.fusion.calculus import Stable, derivative, weighted
 from ibsym.lowering.fusion.regions import Elements
 from ibsym.lowering.program import Load, broadcast
 
@@ -80,7 +80,8 @@ def body(loop: Loop) -> Body:
         gradients.append((symbol, sympy.Add(*(sympy.Symbol(f"s{k}", real=True) * g for k, g in parts if g != 0))))
     temporary, written = shared([*(e for _, e in values), *(e for _, e in gradients)])
     used = set().union(*(e.free_symbols for e in [*written, *(e for _, e in temporary)]), *[set()])
-    statements = logistic(stable, used, {argument for _, _, argument in products})
+    zero = any(e.has(weighted) for e in (*written, *(e for _, e in temporary)))
+    statements = logistic(stable, used, {argument for _, _, argument in products}, zero=zero)
     statements += [f"const REAL {s} = {c_text(e)};" for s, e in temporary]
     numbers = {argument: place for place, argument in enumerate(arguments(stable))}
     return Body(
@@ -103,14 +104,15 @@ def arguments(stable: Stable) -> list[sympy.Expr]:
     return list(dict.fromkeys(t for _, t in stable.parts.values()))
 
 
-def logistic(stable: Stable, used: set[sympy.Symbol], in_products: set[sympy.Expr]) -> list[str]:
-    """e = exp(-|t|), 1/q and e/q by sign, log q where it is used one by one."""
+def logistic(stable: Stable, used: set[sympy.Symbol], in_products: set[sympy.Expr], *, zero: bool) -> list[str]:
+    """e = exp(-|t|), 1/q and e/q by sign, log q where it is used one by one. ``zero``: e is 0 where it is no normal number."""
     lines: list[str] = []
+    exponential = "exponential_of_difference" if zero else "exponential_of_negative"
     for place, t in enumerate(arguments(stable)):
         mine = {kind: s for s, (kind, argument) in stable.parts.items() if argument == t and s in used}
         if not mine and t not in in_products:
             continue
-        lines.append(f"const REAL a{place} = {c_text(t)}, e{place} = exponential_of_negative(-absolute(a{place}));")
+        lines.append(f"const REAL a{place} = {c_text(t)}, e{place} = {exponential}(-absolute(a{place}));")
         if {"toward", "away"} & mine.keys():
             lines.append(f"const REAL r{place} = 1 / (1 + e{place}), er{place} = e{place} * r{place};")
         if "toward" in mine:

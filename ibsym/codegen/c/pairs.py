@@ -14,9 +14,12 @@ import sympy
 from ibsym.codegen.c.elements import shared
 from ibsym.codegen.c.printing import c_text
 from ibsym.codegen.templating import Context
-from ibsym.lowering.fusion.calculus import Stable, derivative
+from ibsym.lowering.fusion.calculus import Stable, derivative, times
 from ibsym.lowering.fusion.pairing import ENTRY, Pairs, Table, size_of
 from ibsym.lowering.program import Load
+
+WEIGHT = sympy.Symbol("weight", real=True)
+"""The derivative of the loss by an entry of the table."""
 
 
 class Names(NamedTuple):
@@ -83,12 +86,32 @@ def inner(table: Table) -> Inner:
     columns = {s for s, _ in table.columns}
     value, *slopes = (hoisted(e, row, columns, known) for e in formulas)
     of_value, (value,) = shared([value])
-    of_slopes, slopes = shared(slopes)
+    of_slopes, slopes = shared([ordered(e, columns | {row}) for e in slopes])
     return Inner(
         tuple((s.name, c_text(e)) for e, s in known.items()),
         (tuple(f"const REAL {s} = {c_text(e)};" for s, e in of_value), c_text(value)),
         (tuple(f"const REAL {s} = {c_text(e)};" for s, e in of_slopes), tuple(map(c_text, slopes))),
     )
+
+
+def ordered(e: sympy.Expr, inputs: set[sympy.Symbol]) -> sympy.Expr:
+    """weight * e, the weight first in every product: a share of 0 times what overflows by itself is 0, as step by step in torch.
+
+    >>> t, h = sympy.symbols("t h", real=True)
+    >>> ordered(t**2 / 2 - t * h, {t, h})
+    -times(times(weight, h), t) + times(times(weight, t), t)/2
+    """
+    terms = []
+    for term in sympy.Add.make_args(e):
+        number, rest = term.as_coeff_Mul()
+        product: sympy.Expr = WEIGHT
+        factors = sympy.Mul.make_args(rest) if rest != 1 else ()
+        for factor in sorted(factors, key=lambda f: (not f.free_symbols & inputs, not f.has(times), str(f))):
+            whole = factor.is_Pow and factor.exp.is_Integer and factor.exp > 0 and not isinstance(factor, sympy.exp)
+            for _ in range(int(factor.exp) if whole else 1):
+                product = times(product, factor.base if whole else factor)
+        terms.append(number * product)
+    return sympy.Add(*terms)
 
 
 def hoisted(e: sympy.Expr, row: sympy.Symbol, columns: set[sympy.Symbol], known: dict[sympy.Expr, sympy.Symbol]) -> sympy.Expr:
@@ -97,12 +120,15 @@ def hoisted(e: sympy.Expr, row: sympy.Symbol, columns: set[sympy.Symbol], known:
     >>> z, m, l = sympy.symbols("z m l")
     >>> known = {}
     >>> hoisted((z - m)**2 * sympy.exp(-l) / 2, z, {m, l}, known), known
-    (h0*(-m + z)**2, {exp(-l)/2: h0})
+    (h0*(-m + z)**2/2, {exp(-l): h0})
     """
     if row not in e.free_symbols:
         if e.is_Atom or e.as_coeff_Mul()[1].is_Atom or not e.free_symbols & columns:
             return e
         return known.setdefault(e, sympy.Symbol(f"h{len(known)}", real=True))
+    number, inside = e.as_coeff_Mul()
+    if number != 1:
+        return number * hoisted(inside, row, columns, known)
     if isinstance(e, sympy.Add | sympy.Mul):
         apart = [a for a in e.args if row not in a.free_symbols]
         rest = [hoisted(a, row, columns, known) for a in e.args if row in a.free_symbols]

@@ -21,6 +21,7 @@ CALLS: dict[type, str] = {
     c.unit_cumulant: "unit_cumulant",
     c.unit_mean: "unit_mean",
     c.unit_variance: "unit_variance",
+    c.weighted: "weighted",
 }
 
 
@@ -71,6 +72,8 @@ class _Printer:
             return self._product(e), PRODUCT
         if isinstance(e, sympy.Pow) and not isinstance(e, sympy.exp):
             return self._power(e)
+        if isinstance(e, c.times):
+            return " * ".join(self.at(a, ATOM) for a in e.args), PRODUCT
         if type(e) not in self.calls:
             raise Unfused(type(e).__name__)
         return f"{self.calls[type(e)]}({', '.join(self.text(a)[0] for a in e.args)})", ATOM

@@ -12,7 +12,7 @@ from ibsym.codegen.c.pairs import Kernel, Names, context, kernels
 from ibsym.codegen.c.printing import c_text, double
 from ibsym.codegen.templating import render
 from ibsym.codegen.torch.copying import header
-from ibsym.lowering.fusion.calculus import Unfused, derivative
+from ibsym.lowering.fusion.calculus import Unfused, derivative, expected, weighted
 from ibsym.lowering.fusion.pairing import ENTRY, Pairs, size_of
 from ibsym.lowering.fusion.regions import LOG_P, Affine, Classes, Elements, Picked, Quantity, Reader, Sum, quantities
 from ibsym.lowering.program import Input, LossProgram
@@ -48,9 +48,11 @@ def native(program: LossProgram) -> Native | None:
     if not any(found):
         return None
     try:
-        return _Writer(program, found).native()
+        written = _Writer(program, found).native()
     except Unfused:
         return None
+    floats = {i.name for i in program.inputs if not i.integer}
+    return written if floats & set(written.inputs) else None  # constants need no pass
 
 
 class _Writer:
@@ -233,7 +235,10 @@ class _Writer:
         value, slope = "", ""
         if isinstance(item, Classes):
             p = sympy.Symbol("p", positive=True)
-            value, slope = (c_text(e.subs(sympy.exp(LOG_P), p)) for e in (item.formula, derivative(item.formula, LOG_P)))
+            value, slope = (
+                c_text(e.replace(expected, lambda a, t: weighted(sympy.exp(a), t)).subs(sympy.exp(LOG_P), p))
+                for e in (item.formula, derivative(item.formula, LOG_P))
+            )
         text = "log softmax picked by the index" if isinstance(item, Picked) else str(item.formula)
         return render(
             "c/classes.c.j2",

@@ -37,6 +37,7 @@ TENSOR: dict[type, str] = {
     f.unit_mean: "_unit_mean",
     f.log_bessel: "_log_bessel",
     f.bessel_ratio: "_bessel_ratio",
+    f.weighted: "_weighted",
 }
 NUMBER: dict[type, str] = {sympy.exp: "math.exp", sympy.log: "math.log", sympy.Abs: "abs", sympy.loggamma: "math.lgamma"}
 
@@ -74,6 +75,13 @@ class _Renderer:
 
     def call(self, e: sympy.Expr) -> Code:
         parts = [self.code(a) for a in e.args]
+        if isinstance(e, f.standardised):
+            d, logvar = e.args
+            return self.code(sympy.Mul(d, sympy.exp(-logvar / 2), evaluate=False) if d.is_Add else d * sympy.exp(-logvar / 2))
+        if isinstance(e, f.expected):
+            log_w, t = e.args
+            w = f.sigmoid(log_w.args[0]) if isinstance(log_w, f.logsigmoid) else sympy.exp(log_w)
+            return self.call(f.weighted(w, t))
         if isinstance(e, f.xlogx):
             return Code(f"torch.xlogy({parts[0].text}, {parts[0].text})")
         plain = all(p.number for p in parts)

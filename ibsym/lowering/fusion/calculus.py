@@ -49,6 +49,45 @@ class expm1(sympy.Function):
         return sympy.exp(self.args[0])
 
 
+class standardised(sympy.Function):
+    """d e^(-l/2)."""
+
+    nargs = 2
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sympy.exp(-self.args[1] / 2) if argindex == 1 else -self / 2
+
+
+class expected(sympy.Function):
+    """e^a t, and 0 where e^a is 0 and t is not finite."""
+
+    nargs = 2
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return self if argindex == 1 else probability(self.args[0])
+
+
+def probability(log_p: sympy.Expr) -> sympy.Expr:
+    """e^a; the sigmoid where a is its logarithm."""
+    return sigmoid(log_p.args[0]) if isinstance(log_p, logsigmoid) else sympy.exp(log_p)
+
+
+class weighted(sympy.Function):
+    """w t, and 0 where w is 0 and t is not finite; its derivative is never asked for."""
+
+    nargs = 2
+    is_real = True
+
+
+class times(sympy.Function):
+    """A product that SymPy leaves alone, so that its square is that of one number; its derivative is never asked for."""
+
+    nargs = 2
+    is_real = True
+
+
 class positive(sympy.Function):
     """max(t, 0), whose derivative is never asked for."""
 
@@ -107,6 +146,8 @@ HEADS: dict[type, type] = {
     heads.logsigmoid: logsigmoid,
     heads.sigmoid: sigmoid,
     heads.expm1: expm1,
+    heads.standardised: standardised,
+    heads.expected: expected,
     heads.unit_cumulant: unit_cumulant,
     heads.unit_mean: unit_mean,
     sympy.Abs: absolute,
@@ -177,6 +218,11 @@ class Stable:
             if isinstance(e, logsigmoid):
                 return -positive(t if flipped else -t) - self.part("logq", t)
             return self.part("away" if flipped else "toward", t)
+        if isinstance(e, expected):
+            return weighted(self.formula(probability(e.args[0])), self.formula(e.args[1]))
+        if isinstance(e, standardised):
+            d, logvar = e.args
+            return times(self.formula(d), sympy.exp(-self.formula(logvar) / 2))
         return e.func(*map(self.formula, e.args))
 
     def value(self, e: sympy.Expr) -> tuple[sympy.Expr, dict[sympy.Expr, sympy.Expr]]:
