@@ -459,6 +459,7 @@ INLINE REAL square(REAL t) { return t * t; }
 INLINE REAL absolute(REAL t) { return t < 0 ? -t : t; }
 INLINE REAL positive(REAL t) { return t > 0 ? t : 0; }
 INLINE REAL sign(REAL t) { return (REAL)((t > 0) - (t < 0)); }
+INLINE REAL weighted(REAL w, REAL t) { return w == 0 && !(absolute(t) < INFINITY) ? 0 : w * t; }
 
 #define R(x) ((REAL)(x))
 
@@ -902,13 +903,14 @@ INLINE double pair_softmax0(REAL *a, int64_t columns)
     REAL top = a[0], sum = 0;
     _Pragma("omp simd reduction(max : top)")
     for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    if (top == -INFINITY) top = 0; /* every density is 0: so is every share */
     _Pragma("omp simd reduction(+ : sum)")
     for (int64_t j = 0; j < columns; j++) {
         const REAL e = exponential_of_difference(a[j] - top);
         a[j] = e;
         sum += e;
     }
-    const REAL share = 1 / sum;
+    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -962,8 +964,9 @@ static int pairs0(const Arguments *g, double *means)
                 _Pragma("omp simd reduction(+ : sum)")
                 for (int64_t j = 0; j < columns; j++) {
                     const REAL entry = a[j];
-                    sum += i == j ? 0 : exponential(-R(0.5) * entry / size_L);
-                    a[j] = i == j ? 0 : s_mapped * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
+                    const REAL none = 0 * entry; /* of equal points: NaN where they are infinite */
+                    sum += i == j ? none : exponential(-R(0.5) * entry / size_L);
+                    a[j] = i == j ? none : s_mapped * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
                 }
                 sums[i * 4 + 3] += (double)sum;
             }
@@ -988,9 +991,9 @@ static int pairs0(const Arguments *g, double *means)
                             const REAL w_z = at_z[j];
                             (void)w_z;
                             const REAL weight = a[j];
-                            const REAL t0 = 2 * v_z - 2 * w_z;
-                            slope += weight * (t0);
-                            slope_z[j] += weight * (-t0);
+                            const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z);
+                            slope += t0;
+                            slope_z[j] += -t0;
                         }
                         if (d_row) d_row[i * width + k] += slope;
                     }
@@ -1033,13 +1036,14 @@ INLINE double pair_softmax1(REAL *a, int64_t columns)
     REAL top = a[0], sum = 0;
     _Pragma("omp simd reduction(max : top)")
     for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    if (top == -INFINITY) top = 0; /* every density is 0: so is every share */
     _Pragma("omp simd reduction(+ : sum)")
     for (int64_t j = 0; j < columns; j++) {
         const REAL e = exponential_of_difference(a[j] - top);
         a[j] = e;
         sum += e;
     }
-    const REAL share = 1 / sum;
+    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -1093,8 +1097,9 @@ static int pairs1(const Arguments *g, double *means)
                 _Pragma("omp simd reduction(+ : sum)")
                 for (int64_t j = 0; j < columns; j++) {
                     const REAL entry = a[j];
-                    sum += i == j ? 0 : exponential(-R(0.5) * entry / size_L);
-                    a[j] = i == j ? 0 : s_mapped * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
+                    const REAL none = 0 * entry; /* of equal points: NaN where they are infinite */
+                    sum += i == j ? none : exponential(-R(0.5) * entry / size_L);
+                    a[j] = i == j ? none : s_mapped * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
                 }
                 sums[i * 4 + 3] += (double)sum;
             }
@@ -1119,9 +1124,9 @@ static int pairs1(const Arguments *g, double *means)
                             const REAL w_z_reference = at_z_reference[j];
                             (void)w_z_reference;
                             const REAL weight = a[j];
-                            const REAL t0 = 2 * v_z_reference - 2 * w_z_reference;
-                            slope += weight * (t0);
-                            slope_z_reference[j] += weight * (-t0);
+                            const REAL t0 = 2 * (weight * v_z_reference) - 2 * (weight * w_z_reference);
+                            slope += t0;
+                            slope_z_reference[j] += -t0;
                         }
                         if (d_row) d_row[i * width + k] += slope;
                     }
@@ -1164,13 +1169,14 @@ INLINE double pair_softmax2(REAL *a, int64_t columns)
     REAL top = a[0], sum = 0;
     _Pragma("omp simd reduction(max : top)")
     for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    if (top == -INFINITY) top = 0; /* every density is 0: so is every share */
     _Pragma("omp simd reduction(+ : sum)")
     for (int64_t j = 0; j < columns; j++) {
         const REAL e = exponential_of_difference(a[j] - top);
         a[j] = e;
         sum += e;
     }
-    const REAL share = 1 / sum;
+    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -1249,9 +1255,9 @@ static int pairs2(const Arguments *g, double *means)
                             const REAL w_z_reference = at_z_reference[j];
                             (void)w_z_reference;
                             const REAL weight = a[j];
-                            const REAL t0 = 2 * v_z - 2 * w_z_reference;
-                            slope += weight * (t0);
-                            slope_z_reference[j] += weight * (-t0);
+                            const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z_reference);
+                            slope += t0;
+                            slope_z_reference[j] += -t0;
                         }
                         if (d_row) d_row[i * width + k] += slope;
                     }

@@ -25,6 +25,7 @@ OPINION = "tests/checking/test_second_opinion.py"
 ATTACK = "tests/attack/test_attack.py"
 MINIMISED = "tests/checking/test_losses.py"
 FAMILIES = "tests/families/test_families.py"
+EDGES = "tests/families/test_edges.py"
 ESTIMATORS = "tests/codegen/test_estimators.py"
 REFERENCES = "tests/codegen/test_references.py"
 SAMPLED = "tests/lowering/test_sampled.py"
@@ -642,10 +643,10 @@ LAWS = [
         "ibsym/families/gaussian.py",
         (FAMILIES,),
         ("-HALF * EventSum(quadratic + logvar + LOG_TWO_PI)", "-HALF * EventSum(quadratic + LOG_TWO_PI)"),
-        ("(VALUE - mean) ** 2 * sympy.exp(-logvar)", "(VALUE - mean) ** 2 * sympy.exp(logvar)"),
+        ("standardised(VALUE - mean, logvar) ** 2", "standardised(VALUE - mean, -logvar) ** 2"),
         ("LOG_TWO_PI = sympy.log(2 * sympy.pi)", "LOG_TWO_PI = sympy.log(sympy.pi)"),
         ("HALF * EventSum(logvar + LOG_TWO_PI + 1)", "HALF * EventSum(logvar + LOG_TWO_PI)"),
-        ("(mean - mean_r) ** 2 * sympy.exp(-logvar_r)", "(mean - mean_r) ** 2 * sympy.exp(-logvar)", 1),
+        ("standardised(mean - mean_r, logvar_r) ** 2", "standardised(mean - mean_r, logvar) ** 2", 1),
         ("expm1(ratio) - ratio + distance", "expm1(-ratio) + ratio + distance"),
         ("expm1(ratio) - ratio + distance", "expm1(ratio) - ratio"),
         ('2 * sympy.log(law.number("scale"))', 'sympy.log(law.number("scale"))'),
@@ -666,13 +667,13 @@ LAWS = [
         (FAMILIES,),
         ("VALUE * logsigmoid(a) + (1 - VALUE) * logsigmoid(-a)", "VALUE * logsigmoid(a)"),
         ("+ sympy.log(2)", "- sympy.log(2)"),
-        ("(logsigmoid(-a) - logsigmoid(-b))", "(logsigmoid(-b) - logsigmoid(-a))"),
+        ("_divergence(-a, -b)", "_divergence(-b, -a)"),
     ),
     *mutants(
         "ibsym/families/categorical.py",
         (FAMILIES,),
-        ("-ClassSum(sympy.exp(log_r) * log_r)", "ClassSum(sympy.exp(log_r) * log_r)"),
-        ("sympy.exp(log_a) * (log_a - log_b)", "sympy.exp(log_b) * (log_a - log_b)"),
+        ("-ClassSum(expected(log_r, log_r))", "ClassSum(expected(log_r, log_r))"),
+        ("expected(log_a, log_a - log_b)", "expected(log_b, log_a - log_b)"),
         ("+ sympy.log(CLASSES)", ""),
     ),
     *mutants(
@@ -705,6 +706,41 @@ LAWS = [
     ),
     *mutants("ibsym/families/uniform.py", (FAMILIES,), ("/ CLASSES - sympy.log(CLASSES)", "/ CLASSES")),
     *mutants("ibsym/families/relaxed_categorical.py", (FAMILIES,), ("+ (CLASSES - 1) * sympy.log(t)", "")),
+    *mutants(
+        "ibsym/families/gaussian.py",
+        (EDGES,),
+        ("standardised(VALUE - mean, logvar) ** 2", "(VALUE - mean) ** 2 * sympy.exp(-logvar)"),
+    ),
+    *mutants(
+        "ibsym/families/categorical.py",
+        (EDGES,),
+        ("expected(log_a, log_a - log_b)", "sympy.exp(log_a) * (log_a - log_b)"),
+        ("weighted(VALUE, log_r)", "VALUE * log_r"),
+    ),
+    *mutants(
+        "ibsym/runtime/functions.py",
+        (EDGES,),
+        ("(weight == 0) & ~values.isfinite()", "(weight == 0) & values.isnan()"),
+        ("1 / size - torch.exp(-size) / -torch.expm1(-size)", "1 / size"),
+        ("torch.where(t >= 0, t, math.nan)", "t", 1),
+    ),
+    *mutants(
+        "ibsym/lowering/numeric.py",
+        (EDGES,),
+        ("~np.isfinite(t), 0.0", "np.isnan(t), 0.0"),
+        ("np.where(t == 0, 0.0, t * np.log(", "np.where(t <= 0, 0.0, t * np.log("),
+    ),
+    *mutants(
+        "ibsym/lowering/interpreter.py",
+        (EDGES,),
+        ("+ 0 * np.sum(pairs[..., own])", ""),
+        ("np.where(np.isinf(top), 0.0, top)", "top"),
+    ),
+    *mutants(
+        "ibsym/codegen/c/pairs.py",
+        (EDGES,),
+        ("[ordered(e, columns | {row}) for e in slopes]", "[WEIGHT * e for e in slopes]"),
+    ),
 ]
 
 LOSSES = [
