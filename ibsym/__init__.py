@@ -8,13 +8,16 @@
 KL(q(z|x)||p(z))
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ibsym.api import audit, compile, derive, generate, load, loads, prove, train
+    from ibsym.api import audit, compile, derive, generate, load, loads, prove, train, zoo
     from ibsym.derivation.model import Derivation
     from ibsym.errors import (
+        ArgumentError,
         AuditError,
         DerivationError,
         EmissionError,
@@ -28,14 +31,15 @@ if TYPE_CHECKING:
     __version__: str
 
 _PLACES = {
-    **dict.fromkeys(("audit", "compile", "derive", "generate", "load", "loads", "prove", "train"), "ibsym.api"),
-    **dict.fromkeys(("AuditError", "DerivationError", "EmissionError", "IbsymError"), "ibsym.errors"),
+    **dict.fromkeys(("audit", "compile", "derive", "generate", "load", "loads", "prove", "train", "zoo"), "ibsym.api"),
+    **dict.fromkeys(("ArgumentError", "AuditError", "DerivationError", "EmissionError", "IbsymError"), "ibsym.errors"),
     **dict.fromkeys(("MissingDependencyError", "SolverError", "SpecError"), "ibsym.errors"),
     "Derivation": "ibsym.derivation.model",
     "Spec": "ibsym.spec.model",
 }
 
 __all__ = [
+    "ArgumentError",
     "AuditError",
     "Derivation",
     "DerivationError",
@@ -53,6 +57,7 @@ __all__ = [
     "loads",
     "prove",
     "train",
+    "zoo",
 ]
 
 
@@ -74,3 +79,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """A package whose functions are not hidden by its folders: who imports ``ibsym.zoo``, the specs, leaves the function alone."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _PLACES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

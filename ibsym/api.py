@@ -1,26 +1,65 @@
-"""What a user calls: load, derive, check, generate, compile, train."""
+"""What a user calls: load, derive, check, generate, compile, train. Each takes a spec, a name, a file or a derivation alike."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ibsym.arguments import ANYTHING, FILE, FLAG, FUNCTION, NOTHING, TABLE, TEXT, TEXTS, Kind, above, takes, whole
+from ibsym.checking.certificate import Certificate
 from ibsym.derivation.engine import derive as _derive
 from ibsym.derivation.model import Derivation
 from ibsym.errors import MissingDependencyError
-from ibsym.spec.loading import load, loads
+from ibsym.spec import loading
 from ibsym.spec.model import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ibsym.checking.answers import Answer
-    from ibsym.checking.certificate import Certificate
 
-__all__ = ["audit", "compile", "derive", "generate", "load", "loads", "prove", "train"]
+__all__ = ["audit", "compile", "derive", "generate", "load", "loads", "prove", "train", "zoo"]
+
+Source: TypeAlias = Spec | str | Path | Derivation | Certificate
+"""What stands for a system: its spec, a file or a name of the zoo, or what was made of it."""
+
+_SOURCE = FILE | Kind("a Spec or a derivation", lambda value: isinstance(value, Spec | Derivation | Certificate))
 
 
-def derive(spec: Spec | str | Path) -> Derivation:
+@takes("ibsym.zoo()")
+def zoo() -> list[str]:
+    """The names of the specs that travel with ibsym.
+
+    >>> zoo() == sorted(zoo()), len(zoo()) > 10
+    (True, True)
+    """
+    return loading.zoo_names()
+
+
+@takes('ibsym.load("mine.toml")', source=_SOURCE)
+def load(source: Source) -> Spec:
+    """The spec in a TOML file, of a zoo entry by its name, or that a derivation started from.
+
+    Raises :class:`~ibsym.errors.SpecError` with file, line and column where there is one.
+    """
+    match source:
+        case Spec():
+            return source
+        case Derivation():
+            return source.spec
+        case Certificate():
+            return source.derivation.spec
+        case _:
+            return loading.load(source)
+
+
+@takes('ibsym.loads(Path("mine.toml").read_text())', text=TEXT, file=FILE)
+def loads(text: str, file: str | Path = "<text>") -> Spec:
+    """The spec in a TOML text; ``file`` is what errors call it."""
+    return loading.loads(text, file=str(file))
+
+
+@takes('ibsym.derive("mine.toml")', spec=_SOURCE)
+def derive(spec: Source) -> Derivation:
     """objective <= bound (or >=, =, ~): the bound of a spec that code can compute, step by step.
 
     ``spec`` is a :class:`Spec`, a file, or a name of the zoo. Raises an :class:`~ibsym.errors.IbsymError` that names the term
@@ -31,9 +70,23 @@ def derive(spec: Spec | str | Path) -> Derivation:
     >>> print(d.objective, d.relation, d.final)
     I_q(Z;C) >= H_q(C) + E_q[log p(c|z)]
     """
-    return _derive(spec if isinstance(spec, Spec) else load(spec))
+    match spec:
+        case Derivation():
+            return spec
+        case Certificate():
+            return spec.derivation
+        case _:
+            return _derive(load(spec))
 
 
+@takes(
+    'ibsym.prove("I(X;Z) <= I(X;Y)", given=["X -> Y -> Z"])',
+    claim=TEXT,
+    given=TEXTS,
+    continuous=FLAG,
+    axioms=TEXTS,
+    time_limit=above(0),
+)
 def prove(
     claim: str, given: Sequence[str] = (), *, continuous: bool = False, axioms: Sequence[str] = (), time_limit: float = 60.0
 ) -> Answer:
@@ -50,21 +103,21 @@ def prove(
     """
     from ibsym.checking.answers import answer
 
-    return answer(
-        claim, [given] if isinstance(given, str) else given, continuous=continuous, axioms=axioms, time_limit=time_limit
-    )
+    premises, extra = ([one] if isinstance(one, str) else one for one in (given, axioms))
+    return answer(claim, premises, continuous=continuous, axioms=extra, time_limit=time_limit)
 
 
-def audit(derivation: Derivation, *, worlds: int = 8, seed: int = 0) -> Certificate:
+@takes('ibsym.audit("mine.toml")', derivation=_SOURCE, worlds=whole(1), seed=whole(0))
+def audit(derivation: Source, *, worlds: int = 8, seed: int = 0) -> Certificate:
     """|bound - objective - gap| < 1e-9 in random worlds, every step and multiplier verified; what :func:`generate` starts from."""
     from ibsym.checking.audit import audit as _audit
 
-    return _audit(derivation, worlds=worlds, seed=seed)
+    return _audit(derive(derivation), worlds=worlds, seed=seed)
 
 
-def generate(derivation: Derivation | Certificate) -> str:
+@takes('ibsym.generate("mine.toml")', derivation=_SOURCE)
+def generate(derivation: Source) -> str:
     """The text of a PyTorch module that computes the bound; audits first unless a certificate is given."""
-    from ibsym.checking.certificate import Certificate
     from ibsym.codegen import emit
     from ibsym.lowering import lower
 
@@ -72,15 +125,10 @@ def generate(derivation: Derivation | Certificate) -> str:
     return emit(lower(certificate))
 
 
-def compile(derivation: Derivation | Certificate | Spec | str | Path) -> type[Any]:
+@takes('ibsym.compile("mine.toml")', derivation=_SOURCE)
+def compile(derivation: Source) -> type[Any]:
     """The emitted loss class, in memory. Needs PyTorch."""
-    from ibsym.checking.certificate import Certificate
-
-    if not isinstance(derivation, Derivation | Certificate):
-        derivation = derive(derivation)
-    source = generate(derivation)
-    spec = derivation.derivation.spec if isinstance(derivation, Certificate) else derivation.spec
-    return load_module(source, spec.module_name).Loss  # type: ignore[no-any-return]
+    return load_module(generate(derivation), load(derivation).module_name).Loss  # type: ignore[no-any-return]
 
 
 def load_module(source: str, name: str) -> Any:
@@ -93,7 +141,7 @@ def load_module(source: str, name: str) -> Any:
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise MissingDependencyError("an emitted loss needs PyTorch\n  write: pip install torch") from None
+        raise MissingDependencyError("an emitted loss needs PyTorch\n  write: pip install 'ibsym[torch]'") from None
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     full = f"ibsym_compiled_{name}_{digest}"
     if full not in sys.modules:
@@ -113,15 +161,66 @@ def compile_text(source: str, file: str) -> Any:
     return builtins.compile(source, file, "exec")
 
 
-def train(spec: Spec | str | Path, **options: Any) -> Any:
-    """Trains small networks with the emitted loss on real data; see :func:`ibsym.training.train.run` for the options."""
-    from ibsym.training.failures import need
+@takes(
+    'ibsym.train("mine.toml", data="digits", epochs=10)',
+    spec=_SOURCE,
+    data=FILE,
+    epochs=whole(1) | NOTHING,
+    seed=whole(0),
+    out=FILE | NOTHING,
+    resume=FLAG,
+    overwrite=FLAG,
+    labelled=whole(2) | NOTHING,
+    settings=TABLE | NOTHING,
+    warmup=TABLE | NOTHING,
+    dtype=TEXT,
+    loss=FUNCTION | NOTHING,
+    report=ANYTHING,
+)
+def train(
+    spec: Source,
+    *,
+    data: str | Path = "digits",
+    epochs: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    labelled: int | None = None,
+    settings: Mapping[str, object] | None = None,
+    warmup: Mapping[str, object] | None = None,
+    dtype: str = "float32",
+    loss: Callable[..., Any] | None = None,
+    report: Any = None,
+) -> Any:
+    """min E[loss]: trains small networks with the emitted loss on real data.
 
-    need("torch")
+    ``data`` is ``"digits"`` or a folder of IDX files. ``out`` is the folder of the run, which ``resume`` goes on with and
+    ``overwrite`` begins anew. ``settings`` sets dimensions, parameters of the spec and settings of the run; see
+    :func:`ibsym.training.train.run`, which also says what ``loss`` and ``report`` are.
+    """
+    from ibsym.training.failures import need_all
+
+    need_all(data, out)
     from ibsym.training.train import run
 
-    spec = spec if isinstance(spec, Spec) else load(spec)
-    return run(spec, compile(derive(spec)), **options)
+    read = load(spec)
+    return run(
+        read,
+        compile(spec if isinstance(spec, Derivation | Certificate) else read),
+        data=data,
+        epochs=epochs,
+        seed=seed,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        labelled=labelled,
+        settings=settings,
+        warmup=warmup,
+        dtype=dtype,
+        loss=loss,
+        report=report,
+    )
 
 
 def _repr_latex_(derivation: Derivation) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -57,6 +59,42 @@ class SpecError(IbsymError):
         place = str(self.place)
         text = f"{place}: {self.message}" if place else self.message
         return f"{text}\n  write: {self.remedy}" if self.remedy else text
+
+
+def unknown(
+    what: str, name: str, known: Iterable[str], *, key: str = "", column: int | None = None, place: Place | None = None
+) -> SpecError:
+    """The error about a name that is none of those known: the likeliest of them, or all.
+
+    >>> print(unknown("family", "gausian", ["gaussian", "laplace"]))
+    unknown family 'gausian', did you mean 'gaussian'?
+      write: gaussian
+    >>> print(unknown("family", "x", ["gaussian", "laplace"]))
+    unknown family 'x'
+      write: one of gaussian, laplace
+    """
+    names = list(known)
+    close = nearest(name, names)
+    message = f"unknown {what} {shown(name, 80)!r}" + (f", did you mean {close!r}?" if close else "")
+    remedy = close or ("one of " + ", ".join(names) if names else f"nothing: there is no {what} to name here")
+    return SpecError(message, key=key, remedy=remedy, column=column, place=place)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that looks most like this one, its case aside; empty where none does.
+
+    >>> nearest("Laplce", ["laplace", "normal"]), nearest("x", ["laplace"])
+    ('laplace', '')
+    """
+    folded: dict[str, str] = {}
+    for one in known:
+        folded.setdefault(one.casefold(), one)
+    close = difflib.get_close_matches(name[:200].casefold(), folded, n=1)
+    return folded[close[0]] if close else ""
+
+
+class ArgumentError(IbsymError, TypeError):
+    """A function was called with what it does not take: names the argument and shows a call that works."""
 
 
 class DerivationError(IbsymError):

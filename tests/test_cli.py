@@ -180,9 +180,9 @@ def test_the_default_folder_of_a_run(ibsym_):
         (("--data", "nowhere"), "nowhere: neither 'digits' nor a folder"),
         (("--set", "L"), "--set: 'L' sets nothing"),
         (("--set", "L=2", "--set", "L=3"), "L is set twice"),
-        (("--set", "Q=2"), "'Q' is no dimension, parameter or setting"),
+        (("--set", "Q=2"), "unknown dimension, parameter or setting 'Q'"),
         (("--set", "D=63"), "vib.toml:"),
-        (("--warmup", "L=3"), "'L' is no parameter"),
+        (("--warmup", "L=3"), "unknown parameter that can rise 'L'"),
         (("--epochs", "0"), "0"),
         (("--seed", "-1"), "-1"),
         (("--labelled", "5000"), "5000 labelled images of 1438"),
@@ -210,7 +210,8 @@ def test_missing_packages_are_named(ibsym_, monkeypatch):
     monkeypatch.setattr(failures, "find_spec", lambda name: None)
     status, _, err = ibsym_("train", "vib", "--epochs", 1)
     assert status == 2
-    assert "pip install torch" in err
+    assert "PyTorch and scikit-learn and matplotlib" in err
+    assert "pip install 'ibsym[train]'" in err
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests/specs/refused").glob("*.toml")), ids=lambda p: p.stem)

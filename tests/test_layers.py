@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (
     *("zoo", "runtime"),  # no code, and code that is copied: neither imports, so that all may name them
-    *("errors", "facts", "spec", "terms", "rules", "proving", "derivation", "checking"),
-    *("families", "lowering", "codegen", "rendering", "training", "api", "cli"),
+    *("errors", "files", "facts", "spec", "terms", "rules", "proving", "derivation", "checking"),
+    *("families", "lowering", "codegen", "rendering", "training", "arguments", "api", "cli"),
 )
 ALIASES = {"__init__": "api", "__main__": "cli"}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("ibsym/**/*.py"))

@@ -126,7 +126,7 @@ def audited(derivation: Derivation) -> tuple[str, str]:
     program = lower(certificate)
     source = emit(program)
     if find_spec("torch") is None:
-        return proof, "code: emitted, not run: that needs PyTorch (pip install torch)"
+        return proof, "code: emitted, not run: that needs PyTorch (pip install 'ibsym[torch]')"
     from ibsym.training.oracles import agree
 
     found = agree(derivation.spec, program, api.load_module(source, derivation.spec.module_name).Loss)

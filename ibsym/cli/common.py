@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ibsym.files import write as write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,13 +54,6 @@ def chosen(names: tuple[str, ...], everything: bool) -> Iterator[Spec]:
         raise click.UsageError("name some specs, or --all for the whole zoo" if not names else "either some specs or --all")
     for name in zoo_names() if everything else dict.fromkeys(names):
         yield load(name)
-
-
-def write(path: Path, text: str) -> None:
-    """The text in the file, whole or not at all."""
-    from ibsym.training.files import write
-
-    write(path, lambda temporary: temporary.write_bytes(text.encode()))
 
 
 def terminal() -> Console | None:

@@ -49,19 +49,18 @@ def zoo_command(name: str | None) -> None:
 def new_command(name: str) -> None:
     r"""Write NAME.toml, a commented spec to start from.
 
-    A file that exists is left alone.
+    NAME is ASCII words joined by hyphens. A file that exists is left alone.
 
     \b
     Examples:
       ibsym new my-bottleneck
       ibsym derive my-bottleneck.toml
     """
-    from ibsym.errors import SpecError
     from ibsym.spec.loading import loads
+    from ibsym.spec.names import check_spec_name
     from ibsym.spec.starter import starter
 
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name):
-        raise SpecError(f"{name[:80]!r} is no name for a spec", key="name", remedy="lower-case words joined by hyphens")
+    check_spec_name(name)
     text = starter(name)
     loads(text, file=f"{name}.toml")
     try:

@@ -32,6 +32,7 @@ from ibsym.cli.common import Command, terminal
     help="Checkpoint, metrics and plots go here.  [default: runs/NAME]",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in that folder.")
+@click.option("--overwrite", is_flag=True, help="Begin anew in a folder that holds a run already.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing until the end.")
 def train_command(
     spec: str,
@@ -44,6 +45,7 @@ def train_command(
     dtype: str,
     folder: Path | None,
     resume: bool,
+    overwrite: bool,
     quiet: bool,
 ) -> None:
     r"""Train small default networks with the emitted loss.
@@ -52,6 +54,9 @@ def train_command(
     to [-1, 1] for real. Several images in one source are strips of one image, side by side. A further source gets images whose
     label is hidden.
 
+    The folder of a run is never overwritten unasked: --resume goes on with what it holds, --overwrite begins anew. Checkpoint,
+    metrics and plots are written as the run goes.
+
     \b
     Examples:
       ibsym train {name} --data digits
@@ -59,9 +64,9 @@ def train_command(
     """
     from ibsym import api
     from ibsym.spec.loading import load
-    from ibsym.training.failures import need
+    from ibsym.training.failures import need_all
 
-    need("torch")
+    need_all(data, "runs")
     from ibsym.training.progress import Bar, Lines, Reporter, Silent, summary
     from ibsym.training.settings import assignments
 
@@ -70,17 +75,21 @@ def train_command(
     reporter: Reporter = Silent() if quiet else (Bar(console) if console is not None else Lines(click.echo))
     out = folder if folder is not None else Path("runs") / read.module_name
     sets, rises = assignments(settings, "--set"), assignments(warmup, "--warmup")
-    options = {
-        "data": data,
-        "epochs": epochs,
-        "seed": seed,
-        "labelled": labelled,
-        "dtype": dtype,
-        "settings": sets,
-        "warmup": rises,
-    }
     try:
-        result = api.train(read, **options, out=out, resume=resume, report=reporter)
+        result = api.train(
+            read,
+            data=data,
+            epochs=epochs,
+            seed=seed,
+            labelled=labelled,
+            dtype=dtype,
+            settings=sets,
+            warmup=rises,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            report=reporter,
+        )
     except KeyboardInterrupt:
         if (out / "checkpoint.pt").is_file():
             click.echo(f"{out} keeps the last whole epoch; the same command with --resume goes on from there", err=True)

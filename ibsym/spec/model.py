@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import keyword
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,10 +26,11 @@ from ibsym.spec.grammar import (
 )
 from ibsym.spec.graphs import Component, Factor, Joint
 from ibsym.spec.locations import located
+from ibsym.spec.names import check_spec_name
+from ibsym.spec.reserved import check_parameters
 from ibsym.spec.schema import (
     CRITIC_ESTIMATORS,
     ESTIMATORS,
-    MODULE_ATTRIBUTES,
     EstimatorEntry,
     ParameterEntry,
     check_name,
@@ -40,7 +39,6 @@ from ibsym.spec.schema import (
 from ibsym.spec.spaces import Space
 
 EMPIRICAL = FamilyUse(FAMILIES["empirical"])
-_SPEC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +80,7 @@ class Spec:
         file = validate(keys)
         self.keys = dict(keys)
         self.origin: tuple[str, str] | None = None
-        if not _SPEC_NAME.fullmatch(file.name) or keyword.iskeyword(file.name):
-            raise SpecError(
-                f"{file.name!r} is no name for a spec", key="name", remedy="ASCII words joined by hyphens, no Python keyword"
-            )
-        if file.name == "torch" or file.name.replace("-", "_") in sys.stdlib_module_names:
-            raise SpecError(
-                f"a module {file.name!r} exists already, and the emitted one would hide it", key="name", remedy="another name"
-            )
+        check_spec_name(file.name)
         self.name, self.title, self.cite, self.notes = file.name, file.title or file.name, file.cite, file.notes
         self.objective_text = file.objective
         self.variables = _read_variables(file.variables)
@@ -100,6 +91,7 @@ class Spec:
         self.joints: dict[str, Joint] = {}
         self.sources: dict[str, Factor] = {}
         _Builder(self, file.joints, file.families, list(file.critics.items())).build()
+        check_parameters(self.parameters, self.variables, self.factors.values())
         self.estimators = tuple(self._estimator(k, e) for k, e in file.estimators.items())
         self.expansions: tuple[tuple[QuantitySyntax, DensitySyntax], ...] = tuple(
             parse(t, "expansion", "derivation.expand")  # type: ignore[misc]
@@ -220,8 +212,6 @@ def _read_parameters(entries: dict[str, ParameterEntry], critics: Iterable[Any])
     for name, entry in parameters.items():
         key = f"parameters.{name}"
         check_name(name, key, "parameter")
-        if name == "reduction" or name in MODULE_ATTRIBUTES:
-            raise SpecError(f"{name!r} is taken in the emitted module", key=key, remedy="another name")
         low, high = entry.min if entry.min is not None else -float("inf"), entry.max if entry.max is not None else float("inf")
         if low > high:
             raise SpecError(f"min {low:g} exceeds max {high:g}", key=key, remedy="min <= max")

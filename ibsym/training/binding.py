@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, unknown
 from ibsym.spec.model import Spec
 from ibsym.training.data import Images, Split
 from ibsym.training.failures import refused
@@ -69,14 +68,9 @@ class _Binder:
         known = dimensions(spec)
         for name, size in sizes.items():
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                raise SpecError(
-                    f"{name!r} is no dimension of the spec",
-                    key="variables",
-                    remedy=close[0] if close else "one of " + ", ".join(known),
-                )
+                raise unknown("dimension", name, known, key="variables")
             if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= 1_000_000:
-                raise SpecError(f"{name} = {size!r} is no size", key="variables", remedy="a positive whole number")
+                raise SpecError(f"{name} = {size!r} is not a size", key="variables", remedy="a positive whole number")
 
     def bind(self, labelled: int | None, seed: int) -> Binding:
         spec = self.spec

@@ -58,7 +58,7 @@ def load(source: str | Path) -> Images:
 
 
 def _digits() -> Images:
-    need("sklearn", "the bundled digits")
+    need("sklearn", purpose="the bundled digits")
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

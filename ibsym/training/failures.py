@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from ibsym.errors import IbsymError, MissingDependencyError, Place, SpecError
 
-PACKAGES = {"torch": "torch", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
+PACKAGES = {"torch": "PyTorch", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
 
 
 class DataError(IbsymError):
@@ -17,10 +17,16 @@ class TrainingError(IbsymError):
     """A run cannot go on: a loss that is no number."""
 
 
-def need(module: str, purpose: str = "training") -> None:
-    """Raise :class:`~ibsym.errors.MissingDependencyError` with the command that installs the package, if it is not there."""
-    if find_spec(module) is None:
-        raise MissingDependencyError(f"{purpose} needs {PACKAGES[module]}: pip install {PACKAGES[module]}")
+def need(*modules: str, purpose: str = "training", extra: str = "train") -> None:
+    """Raise :class:`~ibsym.errors.MissingDependencyError` with the command that installs what is not there, all of it at once."""
+    missing = [PACKAGES[module] for module in modules if find_spec(module) is None]
+    if missing:
+        raise MissingDependencyError(f"{purpose} needs {' and '.join(missing)}\n  write: pip install 'ibsym[{extra}]'")
+
+
+def need_all(data: object, folder: object) -> None:
+    """Everything that a run with these data and this folder needs."""
+    need("torch", *(["sklearn"] if str(data) == "digits" else []), *(["matplotlib"] if folder is not None else []))
 
 
 def refused(message: str, *, option: str, remedy: str) -> SpecError:

@@ -17,7 +17,7 @@ from ibsym.lowering.program import Directions, Points, Ref
 from ibsym.spec.model import Spec
 from ibsym.training.failures import need
 
-need("torch", "checking emitted code")
+need("torch", purpose="checking emitted code", extra="torch")
 
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402

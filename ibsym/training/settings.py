@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
+from ibsym.errors import Place, unknown
 from ibsym.spec.model import Spec
 from ibsym.training.binding import dimensions
 from ibsym.training.failures import refused
@@ -46,12 +46,7 @@ def sort_out(spec: Spec, given: Mapping[str, object]) -> Choices:
         homes = [what for what, names in places.items() if name in names]
         if not homes:
             known = [n for names in places.values() for n in sorted(names)]
-            close = difflib.get_close_matches(name, known, n=1)
-            raise refused(
-                f"{name!r} is no dimension, parameter or setting",
-                option="--set",
-                remedy=f"{close[0]}=..." if close else "one of " + ", ".join(known),
-            )
+            raise unknown("dimension, parameter or setting", name, known, key="--set", place=Place(file="--set"))
         if len(homes) > 1:
             raise refused(f"{name!r} is a {' and a '.join(homes)}", option="--set", remedy="another name in the spec")
         match homes[0]:
@@ -86,18 +81,20 @@ def assignments(entries: Iterable[str], option: str) -> dict[str, str]:
 def numeric(name: str, value: object, option: str = "--set") -> float:
     """A number, also as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise refused(f"{name} = {value!r} is no number", option=option, remedy=f"{name}=8")
+        raise refused(f"{name} = {value!r} is not a number", option=option, remedy=f"{name}=8")
     try:
         return float(value)
     except (ValueError, OverflowError):
-        raise refused(f"{name} = {value!r} is no number", option=option, remedy=f"{name}=8") from None
+        raise refused(f"{name} = {value!r} is not a number", option=option, remedy=f"{name}=8") from None
 
 
 def whole(name: str, value: object, least: int = 1, option: str = "--set") -> int:
     """A size."""
     number = numeric(name, value, option)
     if not (number == number and least <= number <= 1_000_000 and number == int(number)):
-        raise refused(f"{name} = {value} is no size", option=option, remedy=f"{name}=8, a whole number from {least} to 1000000")
+        raise refused(
+            f"{name} = {value} is not a size", option=option, remedy=f"{name}=8, a whole number from {least} to 1000000"
+        )
     return int(number)
 
 

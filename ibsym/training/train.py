@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ibsym.errors import Place, SpecError
+from ibsym.errors import Place, SpecError, unknown
 from ibsym.spec.model import Spec
 from ibsym.training.failures import DataError, need, refused
 
@@ -19,10 +19,19 @@ need("torch")  # before any module that imports it, so that the error says what 
 import torch  # noqa: E402
 
 from ibsym.training.binding import Batches, Binding, bind  # noqa: E402
+from ibsym.training.checkpoint import (  # noqa: E402
+    Sparing,
+    check_folder,
+    held,
+    load_checkpoint,
+    save_checkpoint,
+    save_metrics,
+    written,
+)
 from ibsym.training.data import load  # noqa: E402
-from ibsym.training.keeping import load_checkpoint, save_checkpoint, save_metrics, save_samples, save_terms  # noqa: E402
 from ibsym.training.metrics import Meter  # noqa: E402
 from ibsym.training.players import Players, Substitute  # noqa: E402
+from ibsym.training.plots import save_samples, save_terms  # noqa: E402
 from ibsym.training.progress import Reporter, Silent  # noqa: E402
 from ibsym.training.settings import Choices, default_epochs, plain, sort_out, whole  # noqa: E402
 from ibsym.training.system import Draws, System  # noqa: E402
@@ -56,6 +65,7 @@ def run(
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     labelled: int | None = None,
     settings: Mapping[str, object] | None = None,
     warmup: Mapping[str, object] | None = None,
@@ -68,18 +78,23 @@ def run(
     ``data`` is ``"digits"`` or a folder of IDX files. ``settings`` sets dimensions (``L``), parameters of the spec (``beta``) and
     settings of the run (``batch``, ``lr``, ``critic_lr``, ``critic_steps``, ``dual_step``, ``hidden``, ``draws``); ``warmup`` maps
     a parameter to the number of epochs in which it rises to its value. ``loss`` stands in for the emitted forward pass: it takes
-    a mapping from ``(of, role, joint)`` to tensors, the parameters by keyword, and returns the loss and its terms. With ``out``
-    the checkpoint is written after every epoch, and ``resume`` goes on from it.
+    a mapping from ``(of, role, joint)`` to tensors, the parameters by keyword, and returns the loss and its terms.
+
+    With ``out`` the checkpoint is written at the start and after every epoch, the numbers and their curves as the run goes, so
+    that a run that is killed leaves them. ``resume`` goes on from there, ``overwrite`` begins anew; a folder that holds a run
+    is refused without either, and one that another run is at work in always.
     """
     began = time.monotonic()
     if dtype not in DTYPES:
-        raise refused(f"{dtype!r} is no dtype", option="--dtype", remedy=" or ".join(DTYPES))
+        raise unknown("dtype", dtype, DTYPES, key="--dtype", place=Place(file="--dtype"))
     if epochs is not None and not 0 < epochs <= 1_000_000:
         raise refused(f"{epochs} epochs", option="--epochs", remedy="a positive number")
     if resume and out is None:
         raise DataError("nothing to resume: no folder is named\n  write: -o DIR, the folder of the earlier run")
-    if out is not None:
-        need("matplotlib", "the plot of the terms")
+    folder = Path(out) if out is not None else None
+    if folder is not None:
+        need("matplotlib", purpose="the plot of the terms")
+        check_folder(folder, resume=resume, overwrite=overwrite)
     choices = sort_out(spec, settings or {})
     images = load(data)
     try:
@@ -98,20 +113,82 @@ def run(
             "dtype": dtype,
         }
         fingerprint |= {"settings": plain(choices.settings), "parameters": choices.parameters, "warmup": trainer.warmup}
-        folder = Path(out) if out is not None else None
-        if resume and folder is not None:
-            trainer.restore(load_checkpoint(folder, fingerprint))
-        reporter = report or Silent()
         title = f"{spec.title}: {spec.objective_text}"
-        reporter.start(title, (*binding.notes, trainer.describe()), total, len(trainer.history))
-        try:
-            while len(trainer.history) < total:
-                reporter.epoch(trainer.epoch())
-                if folder is not None:
-                    save_checkpoint(folder, {"fingerprint": fingerprint, **trainer.state()})
-        finally:
-            reporter.stop()
-        return trainer.result(began, title, folder, {**fingerprint, "spec": spec.name, "objective": spec.objective_text})
+        keeper = Keeper(trainer, folder, title, fingerprint, total)
+        with nullcontext() if folder is None else held(folder, resume=resume, overwrite=overwrite):
+            if resume and folder is not None:
+                trainer.restore(load_checkpoint(folder, fingerprint))
+            reporter = report or Silent()
+            reporter.start(title, (*binding.notes, trainer.describe()), total, len(trainer.history))
+            try:
+                keeper.begin()
+                while len(trainer.history) < total:
+                    entry = trainer.epoch()
+                    keeper.epoch()
+                    reporter.epoch(entry)
+            finally:
+                reporter.stop()
+                keeper.end()
+            return trainer.result(began, keeper.finish())
+
+
+class Keeper:
+    """What a run leaves in its folder, as it goes; nothing where there is no folder."""
+
+    def __init__(self, trainer: Trainer, folder: Path | None, title: str, fingerprint: Mapping[str, Any], epochs: int):
+        self.trainer, self.folder, self.title, self.fingerprint, self.epochs = trainer, folder, title, fingerprint, epochs
+        self.began, self.broken = time.monotonic(), False
+        self.files: dict[str, Path] = {}
+        self.sparing = {"metrics": Sparing(self.metrics), "plot": Sparing(self.plot)}
+
+    def kept(self, *saves: Callable[[], object]) -> None:
+        """Save, where there is a folder; after a failure nothing more is tried, since the first one says why."""
+        if self.folder is None or self.broken:
+            return
+        self.broken = True
+        with written(self.folder):
+            for save in saves:
+                save()
+        self.broken = False
+
+    def begin(self) -> None:
+        """The first checkpoint, so that a run that is killed in its first epoch can go on as well."""
+        self.kept(self.checkpoint)
+
+    def epoch(self) -> None:
+        """The checkpoint after every epoch; numbers and curves as often as they are cheap."""
+        self.kept(self.checkpoint, *(one.soon for one in self.sparing.values()))
+
+    def end(self) -> None:
+        """What an interrupt or an error would leave unsaid."""
+        self.kept(*(one.last for one in self.sparing.values()))
+
+    def finish(self) -> dict[str, Path]:
+        """The last numbers and pictures; all the files by what they are."""
+        self.kept(self.metrics, self.plot, self.samples)
+        return self.files
+
+    def checkpoint(self) -> None:
+        assert self.folder is not None
+        self.files["checkpoint"] = save_checkpoint(self.folder, {"fingerprint": self.fingerprint, **self.trainer.state()})
+
+    def metrics(self) -> None:
+        assert self.folder is not None
+        trainer, done = self.trainer, len(self.trainer.history)
+        about = {**self.fingerprint, "spec": trainer.spec.name, "objective": trainer.spec.objective_text}
+        about |= {"epochs": done, "finished": done >= self.epochs, "seconds": round(time.monotonic() - self.began, 2)}
+        content = {**about, "bound to": list(trainer.binding.notes)}
+        held_out = trainer.history[-1]["held_out"]
+        self.files["metrics"] = save_metrics(self.folder, {**content, "held_out": held_out, "history": trainer.history})
+
+    def plot(self) -> None:
+        assert self.folder is not None
+        self.files["plot"] = save_terms(self.folder, self.title, self.trainer.history)
+
+    def samples(self) -> None:
+        assert self.folder is not None
+        found = save_samples(self.folder, self.trainer.meter, self.trainer.binding.views, self.trainer.seed)
+        self.files |= {"samples": found} if found is not None else {}
 
 
 @contextmanager
@@ -159,8 +236,8 @@ class Trainer:
     def read_warmup(self, warmup: Mapping[str, object]) -> dict[str, int]:
         for name in warmup:
             if name not in self.spec.parameters or name in self.multipliers:
-                rising = ", ".join(p for p in self.spec.parameters if p not in self.multipliers) or "nothing here"
-                raise refused(f"{name!r} is no parameter that can rise", option="--warmup", remedy=f"one of {rising}")
+                rising = [p for p in self.spec.parameters if p not in self.multipliers]
+                raise unknown("parameter that can rise", name, rising, key="--warmup", place=Place(file="--warmup"))
         return {name: whole(name, length, option="--warmup") for name, length in warmup.items()}
 
     def warm(self, epoch: int) -> None:
@@ -224,16 +301,8 @@ class Trainer:
         self.loader.set_state(state["loader"])
         self.history = list(state["history"])
 
-    def result(self, began: float, title: str, folder: Path | None, about: Mapping[str, Any]) -> Result:
-        last, seconds = self.history[-1]["held_out"], time.monotonic() - began
-        files: dict[str, Path] = {}
-        if folder is not None:
-            files["checkpoint"] = folder / "checkpoint.pt"
-            content = {**about, "epochs": len(self.history), "seconds": round(seconds, 2), "bound to": list(self.binding.notes)}
-            files["metrics"] = save_metrics(folder, {**content, "held_out": last, "history": self.history})
-            files["plot"] = save_terms(folder, title, self.history)
-            samples = save_samples(folder, self.meter, self.binding.views, self.seed)
-            files |= {"samples": samples} if samples is not None else {}
+    def result(self, began: float, files: dict[str, Path]) -> Result:
+        last = self.history[-1]["held_out"]
         return Result(
             self.spec.name,
             last["metrics"],
@@ -242,7 +311,7 @@ class Trainer:
             self.history,
             self.binding.sizes,
             self.binding.notes,
-            seconds,
+            time.monotonic() - began,
             files,
             self.players,
         )

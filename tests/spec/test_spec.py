@@ -72,12 +72,12 @@ def test_python_and_toml_are_one(name: str) -> None:
             ":12: families",
             "factor of no joint",
         ),
-        ("beta = {", "lambda = {", ":15: parameters.lambda", "no name"),
+        ("beta = {", "lambda = {", ":15: parameters.lambda", "cannot be the name"),
         ("beta = {", "reduction = {", ":15: parameters.reduction", "taken"),
         ("default = 1.0", "default = -1.0", ":15: parameters.beta", "outside"),
         ("default = 1.0", "default = nan", ":15: parameters.beta", "finite"),
         ("default = 1.0", "defalt = 1.0", ":15: parameters.beta", "default"),
-        ('name = "case"', 'name = "Case!"', ":2: name", "no name for a spec"),
+        ('name = "case"', 'name = "Case!"', ":2: name", "cannot be the name"),
         ('name = "case"', 'name = "torch"', ":2: name", "exists already"),
         ('name = "case"', 'name = "case"\ntitel = "x"', ":3: titel", "title"),
         ("[parameters]", '[estimators]\n"KL(q(z)||p(z))" = "denisty-ratio"\n[parameters]', ":15: estimators", "density-ratio"),
@@ -105,7 +105,7 @@ def test_mistakes_have_place_and_remedy(old: str, new: str, place: str, message:
 
 
 def test_a_toml_error_has_line_and_column() -> None:
-    with pytest.raises(SpecError, match=r"case\.toml:1:8: no TOML"):
+    with pytest.raises(SpecError, match=r"case\.toml:1:8: this is not TOML: one = stands"):
         loads("name = = 1", file="case.toml")
 
 

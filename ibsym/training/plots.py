@@ -1,63 +1,36 @@
-"""What a run leaves behind: a checkpoint that it can go on from, its numbers, pictures of its terms and samples."""
+"""Pictures of a run: its terms over the epochs, samples of what it generates."""
 
 from __future__ import annotations
 
-import json
-import pickle
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ibsym.errors import EmissionError
-from ibsym.training.failures import DataError, need
-from ibsym.training.files import write
+from ibsym.files import write
+from ibsym.training.checkpoint import SAMPLES, TERMS
+from ibsym.training.failures import need
 from ibsym.training.metrics import Meter
 from ibsym.training.system import Draws
 
-CHECKPOINT, METRICS, TERMS, SAMPLES = "checkpoint.pt", "metrics.json", "terms.png", "samples.png"
-FORMAT = 1
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> Path:
-    """The state of a run, in one file of tensors and plain values."""
-    path = folder / CHECKPOINT
-    write(path, lambda temporary: torch.save({"format": FORMAT, **state}, temporary))
-    return path
-
-
-def load_checkpoint(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    """The state that was saved there, of the same run; tensors and plain values only, nothing is executed."""
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        raise DataError(f"{path}: nothing to resume\n  write: the same command without --resume")
-    try:
-        state = torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        raise DataError(f"{path}: no checkpoint of ours: {str(error).splitlines()[0][:200]}") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise DataError(f"{path}: no checkpoint of this version")
-    for key, value in fingerprint.items():
-        if state["fingerprint"].get(key) != value:
-            was = state["fingerprint"].get(key)
-            raise DataError(
-                f"{path}: another run: {key} was {was!r:.60}, now {value!r:.60}\n  write: another folder, or no --resume"
-            )
-    return state
-
-
-def save_metrics(folder: Path, content: Mapping[str, Any]) -> Path:
-    """The numbers of a run as JSON."""
-    path = folder / METRICS
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=True) + "\n"
-    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def save_figure(path: Path, figure: Figure) -> Path:
+    """A figure as PNG, the same bytes for the same picture."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    write(path, buffer.getvalue())
     return path
 
 
 def save_terms(folder: Path, title: str, history: Sequence[Mapping[str, Any]]) -> Path:
     """One panel a term, then critics and metrics; training thin, held out thick."""
-    need("matplotlib", "the plot")
+    need("matplotlib", purpose="the plot")
     from matplotlib.figure import Figure
 
     panels = [("terms", t) for t in history[-1]["held_out"]["terms"]]
@@ -83,14 +56,12 @@ def save_terms(folder: Path, title: str, history: Sequence[Mapping[str, Any]]) -
         axes.tick_params(labelsize=8)
         if place == 0:
             axes.legend(fontsize=8)
-    path = folder / TERMS
-    write(path, lambda temporary: figure.savefig(temporary, dpi=110, metadata={"Software": None}))
-    return path
+    return save_figure(folder / TERMS, figure)
 
 
 def save_samples(folder: Path, meter: Meter, views: Mapping[str, tuple[int, int]], seed: int) -> Path | None:
     """What the model makes of nothing: up to 40 images of every variable that a joint without data generates."""
-    need("matplotlib", "the plot")
+    need("matplotlib", purpose="the plot")
     from matplotlib.figure import Figure
 
     spec = meter.players.spec
@@ -116,9 +87,7 @@ def save_samples(folder: Path, meter: Meter, views: Mapping[str, tuple[int, int]
         axes.imshow(grid.numpy(), cmap="gray_r", interpolation="nearest", vmin=low, vmax=1.0)
         axes.set_title(f"{name}, at draws of what it depends on", fontsize=9)
         axes.set_axis_off()
-    path = folder / SAMPLES
-    write(path, lambda temporary: figure.savefig(temporary, dpi=110, metadata={"Software": None}))
-    return path
+    return save_figure(folder / SAMPLES, figure)
 
 
 def tiled(images: torch.Tensor, background: float) -> torch.Tensor:
