@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy
 
 from ibsym.derivation.model import Computable, Plan
-from ibsym.derivation.planning import Planner, samplers_of
+from ibsym.derivation.planning import Planner, estimates, samplers_of
 from ibsym.errors import DerivationError, IbsymError, SolverError, SpecError
 from ibsym.facts import Side
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
@@ -47,8 +47,8 @@ def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term) -> SpecError:
     )
 
 
-def unused_estimator(spec: Spec, use: EstimatorUse, wanted: Term, objective: Expression) -> SpecError:
-    """An estimator that the bound has no place for."""
+def unused_estimator(planner: Planner, use: EstimatorUse, wanted: Term, objective: Expression, terms: Iterable[Term]) -> SpecError:
+    """An estimator that the bound has no place for; ``terms`` are what it might have been meant for."""
     key = f'estimators."{use.key}"'
     if use.estimator in ONE_SIDED and objective.coefficient(wanted) != 0:
         side = ONE_SIDED[use.estimator]
@@ -58,10 +58,15 @@ def unused_estimator(spec: Spec, use: EstimatorUse, wanted: Term, objective: Exp
             key=key,
             remedy="leave it out" if use.estimator == "iwae" else "one of " + ", ".join(others),
         )
+    coordinates = planner.coordinates
+    taken = {t for _, t in planner.requested}
+    possible = [t for t in dict.fromkeys(terms) if t not in taken and estimates(use.estimator, t)]
+    equal = [t for t in possible if coordinates.equal(coordinates.vector(t), coordinates.vector(wanted))]
+    meant = " or ".join(f'estimators."{t}"' for t in (equal or possible)[:4])
     return SpecError(
         f"{wanted} does not occur in the bound, so its estimator has no use",
         key=key,
-        remedy="leave it out, or name a term that the bound keeps",
+        remedy=f"{meant}, or leave it out" if meant else "leave it out, or name a term that the bound keeps",
     )
 
 
@@ -80,7 +85,7 @@ def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, 
         None,
     )
     if wrong is not None:
-        return unused_estimator(planner.spec, wrong, term, Expression.of((1, term)))
+        return unused_estimator(planner, wrong, term, Expression.of((1, term)), ())
     if isinstance(term, JensenShannon | FDivergence) or (isinstance(term, TotalCorrelation) and term.coordinatewise):
         name = {JensenShannon: "logistic", FDivergence: "dual"}.get(type(term), "minibatch-weighted")
         return DerivationError(f'{head}: it is no sum of expected log-densities\n  write: estimators."{term}" = "{name}"')

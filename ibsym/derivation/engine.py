@@ -73,7 +73,8 @@ class _Engine:
         if whole:
             for use, wanted in self.planner.requested:
                 if wanted not in self.used:
-                    raise unused_estimator(self.spec, use, wanted, objective)
+                    terms = [w.term for s in steps for e in (s.before, s.after, s.gap) for w in e]
+                    raise unused_estimator(self.planner, use, wanted, objective, terms)
         relation = Relation.EQ
         for s in steps:
             relation = relation & s.relation
@@ -197,7 +198,7 @@ class _Engine:
             # An upper bound needs est >= term where the weight is positive, est <= term where it is negative; a lower one the reverse.
             proved = direction is not Sign.UNKNOWN and rule.side is side.times(direction)
             if use.estimator in ONE_SIDED and not proved:
-                raise unused_estimator(self.spec, use, wanted, state)
+                raise unused_estimator(self.planner, use, wanted, state, ())
             model = self.model_side(use, wanted, coefficient, side, proved)
             if proved and (model is None or model.bounds):
                 relation = side.relation

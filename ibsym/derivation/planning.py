@@ -79,20 +79,41 @@ ESTIMATED: dict[str, tuple[tuple[type, ...], str]] = {
 """Which terms an estimator is an estimator of, with an example."""
 
 
+def estimates(estimator: str, term: Term) -> bool:
+    """Whether an estimator is one of such terms: of unconditional ones, and of informations of two groups."""
+    match term:
+        case MutualInformation(groups=groups, given=given):
+            plain = len(groups) == 2 and not given
+        case RelativeEntropy(first, second):
+            plain = not first.given and not any(d.given for d in second)
+        case ExpectedLog(_, second):
+            plain = len(second) == 1
+        case _:
+            plain = True
+    return plain and isinstance(term, ESTIMATED[estimator][0])
+
+
 def requested_term(spec: Spec, use: EstimatorUse) -> Term:
     """The term that an entry names, if the estimator estimates such terms."""
     key = f'estimators."{use.key}"'
     term = Reader(spec, key).term(use.term)
-    kinds, example = ESTIMATED[use.estimator]
-    plain = not isinstance(term, MutualInformation) or (len(term.groups) == 2 and not term.given)
-    marginal = not isinstance(term, RelativeEntropy) or not (term.first.given or any(d.given for d in term.second))
-    single = not isinstance(term, ExpectedLog) or len(term.second) == 1
-    if not isinstance(term, kinds) or not plain or not marginal or not single:
+    if not estimates(use.estimator, term):
+        example = ESTIMATED[use.estimator][1]
         raise SpecError(f"{use.estimator} does not estimate {term}", key=key, remedy=f"it estimates terms such as {example}")
     if use.model == "nwj" and (isinstance(term, JensenShannon) or (isinstance(term, FDivergence) and term.generator != "kl")):
         what = f"the model side 'nwj' is -E_Q[e^f], the dual of a relative entropy, and {term} is none"
         raise SpecError(what, key=key, remedy='model = "value" or "non-saturating", or leave it out')
     return term
+
+
+def same_reading(a: Term, b: Term) -> bool:
+    """Whether two terms are written alike, up to the joints' names and to the order of variables inside of a group."""
+    match a, b:
+        case MutualInformation(), MutualInformation():
+            return [set(g) for g in a.groups] == [set(g) for g in b.groups] and {*a.given} == {*b.given}
+        case TotalCorrelation(), TotalCorrelation():
+            return {frozenset(g) for g in a.groups} == {frozenset(g) for g in b.groups} and {*a.given} == {*b.given}
+    return type(a) is type(b)
 
 
 class Planner:
@@ -108,8 +129,15 @@ class Planner:
 
     @cached_property
     def requested(self) -> tuple[tuple[EstimatorUse, Term], ...]:
-        """The terms that the spec names an estimator for."""
-        return tuple((use, requested_term(self.spec, use)) for use in self.spec.estimators)
+        """The terms that the spec names an estimator for, each once."""
+        found: dict[Term, EstimatorUse] = {}
+        for use in self.spec.estimators:
+            term = requested_term(self.spec, use)
+            if term in found:
+                what = f"{found[term].key!r} and {use.key!r} are one term, which has one estimator"
+                raise SpecError(what, key=f'estimators."{use.key}"', remedy="one entry a term")
+            found[term] = use
+        return tuple((use, term) for term, use in found.items())
 
     def rows(self, samplers: tuple[str, ...]) -> list[Row]:
         if samplers not in self._rows:
@@ -131,6 +159,19 @@ class Planner:
         names = set(scope)
         return any(f.learned for _, part in self.coordinates.samplers(sampler) for f in part.ancestral_factors(names))
 
+    def serves(self, wanted: Term, term: Term, samplers: tuple[str, ...]) -> bool:
+        """Whether the estimate of ``wanted`` may occur in the bound of ``term``: not if it is the same quantity under another name.
+
+        I(A;B) and I(B;A) are read through different variables, and an entry for one says nothing of the other.
+        """
+        if same_reading(wanted, term):
+            return True
+        try:
+            difference = combine((1, self.coordinates.vector(wanted)), (-1, self.coordinates.vector(term)))
+        except SpecError:
+            return True
+        return bool(self.span(samplers).reduce(difference))
+
     def computables(self, term: Term, samplers: tuple[str, ...]) -> list[Computable]:
         """What can be computed under the samplers: estimators, constants, densities of declared factors; each law once."""
         found: dict[frozenset[object], Computable] = {}
@@ -140,6 +181,8 @@ class Planner:
                 found.setdefault(frozenset(item.vector.items()), item)
 
         for use, wanted in self.requested:
+            if not self.serves(wanted, term, samplers):
+                continue
             if use.estimator in ONE_SIDED:
                 estimate = Estimate(wanted, use.estimator)
                 record(Computable(estimate, self.coordinates.vector(estimate), estimated=True))

@@ -186,6 +186,56 @@ def test_estimators_bound_only_in_their_direction(objective: str, estimators: di
     assert text in str(d.final)
 
 
+XZ, ZX, PRODUCT = "I_q(X;Z)", "I_q(Z;X)", "KL(q(x,z)||q(x)q(z))"
+
+
+@pytest.mark.parametrize(
+    ("estimators", "relation", "final"),
+    [
+        ({XZ: "density-ratio"}, "~", "density-ratio[I_q(X;Z)] - H_q(X) - E_q[log p(x|z)]"),
+        ({XZ: "club"}, "<=", "club[I_q(X;Z)] - H_q(X) - E_q[log p(x|z)]"),
+        ({ZX: "nwj"}, "<=", "KL(q(z|x)||p(z)) - nwj[I_q(Z;X)]"),
+        ({ZX: "infonce"}, "<=", "KL(q(z|x)||p(z)) - infonce[I_q(Z;X)]"),
+        ({ZX: "density-ratio"}, "~", "KL(q(z|x)||p(z)) - density-ratio[I_q(Z;X)]"),
+        ({XZ: "leave-one-out", ZX: "infonce"}, "<=", "leave-one-out[I_q(X;Z)] - infonce[I_q(Z;X)]"),
+        ({XZ: "nwj", ZX: "dv"}, "~", "nwj[I_q(X;Z)] - dv[I_q(Z;X)]"),
+        ({B: "density-ratio"}, "~", "KL(q(z|x)||p(z)) - density-ratio[KL(q(z)||p(z))] - H_q(X) - E_q[log p(x|z)]"),
+    ],
+)
+def test_an_entry_belongs_to_the_term_that_it_spells(estimators: dict[str, str], relation: str, final: str) -> None:
+    """Two readings of one information are two terms: each with its own estimator, or bounded as without one."""
+    d = derive(f"minimize {XZ} - {ZX}", estimators=estimators)
+    assert (str(d.relation), str(d.final)) == (relation, final)
+    assert ibsym.audit(d).worlds
+    assert ibsym.generate(d)
+
+
+@pytest.mark.parametrize(
+    ("objective", "entry", "meant"),
+    [
+        (f"minimize {XZ}", ZX, f'write: estimators."{XZ}", or leave it out'),
+        (f"minimize {ZX}", XZ, f'write: estimators."{ZX}", or leave it out'),
+        (f"minimize {XZ}", PRODUCT, f'write: estimators."{XZ}", or leave it out'),
+        (f"minimize {PRODUCT}", XZ, f'write: estimators."{PRODUCT}", or leave it out'),
+        (f"minimize {XZ}", "KL(p(z)||q(z))", f'estimators."{B}", or leave it out'),
+        ("minimize JS(q(x)||p(x))", "JS(q(z)||p(z))", 'write: estimators."JS(q(x)||p(x))"'),
+    ],
+)
+def test_an_entry_that_nothing_uses_is_refused_with_what_it_could_mean(objective: str, entry: str, meant: str) -> None:
+    name = "logistic" if entry.startswith("JS") else "nwj"
+    more = {"JS(q(x)||p(x))": "logistic"} if entry.startswith("JS") else {}
+    with pytest.raises(SpecError) as caught:
+        derive(objective, estimators={entry: name, **more})
+    assert f"{entry} does not occur in the bound" in str(caught.value)
+    if not more:
+        assert meant in str(caught.value)
+
+
+def test_a_term_has_one_entry() -> None:
+    with pytest.raises(SpecError, match="one entry a term"):
+        derive(f"minimize {XZ}", estimators={XZ: "nwj", "I_q(X ; Z)": "dv"})
+
+
 @pytest.mark.parametrize(
     ("objective", "keys", "message"),
     [
