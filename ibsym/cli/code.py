@@ -110,14 +110,16 @@ def check_command(context: click.Context, specs: tuple[str, ...], everything: bo
         context.exit(NO)
 
 
-def audited(derivation: Derivation) -> tuple[str, str]:
-    """What was checked of a derivation and of its code, in two lines; an error where something does not hold."""
+def audited(derivation: Derivation) -> tuple[str, ...]:
+    """What was checked of a derivation and of its code, in two lines, and what was declared in vain; an error where something fails."""
     from importlib.util import find_spec
 
     from ibsym import api
     from ibsym.codegen import emit
+    from ibsym.derivation.unused import sentence
     from ibsym.lowering import lower
 
+    idle = [f"note: {sentence(derivation.unused)}"] if derivation.unused else []
     certificate = api.audit(derivation)
     steps = f"steps {len(derivation.steps)}, plans {len(derivation.plans)}, all replayed and verified"
     proof = (
@@ -126,9 +128,9 @@ def audited(derivation: Derivation) -> tuple[str, str]:
     program = lower(certificate)
     source = emit(program)
     if find_spec("torch") is None:
-        return proof, "code: emitted, not run: that needs PyTorch (pip install 'ibsym[torch]')"
+        return proof, "code: emitted, not run: that needs PyTorch (pip install 'ibsym[torch]')", *idle
     from ibsym.training.oracles import agree
 
     found = agree(derivation.spec, program, api.load_module(source, derivation.spec.module_name).Loss)
     values = f"{found.comparisons} values as interpreted, largest error {found.largest_error:.0e}"
-    return proof, f"code: {values}; {found.gradients} gradients as by differences"
+    return proof, f"code: {values}; {found.gradients} gradients as by differences", *idle

@@ -47,7 +47,9 @@ def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term) -> SpecError:
     )
 
 
-def unused_estimator(planner: Planner, use: EstimatorUse, wanted: Term, objective: Expression, terms: Iterable[Term]) -> SpecError:
+def unused_estimator(
+    planner: Planner, use: EstimatorUse, wanted: Term, objective: Expression, terms: Iterable[Term]
+) -> SpecError:
     """An estimator that the bound has no place for; ``terms`` are what it might have been meant for."""
     key = f'estimators."{use.key}"'
     if use.estimator in ONE_SIDED and objective.coefficient(wanted) != 0:

@@ -12,6 +12,7 @@ from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, M
 from ibsym.derivation.planning import Planner
 from ibsym.derivation.sampling import estimator_of, relaxations
 from ibsym.derivation.steps import ProofSteps, step
+from ibsym.derivation.unused import unused
 from ibsym.errors import SpecError
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import closable
@@ -81,7 +82,17 @@ class _Engine:
         gap = sum((s.gap for s in steps), Expression())
         gaps = tuple(GapTerm(w.coefficient, w.term, closable(self.planner.coordinates, w.term)) for w in gap)
         return Derivation(
-            self.spec, objective, relation, tuple(steps), items, gaps, constants, plans, self.planner.coordinates, constraints
+            self.spec,
+            objective,
+            relation,
+            tuple(steps),
+            items,
+            gaps,
+            constants,
+            plans,
+            self.planner.coordinates,
+            constraints,
+            unused(self.spec, items, constraints) if whole else (),
         )
 
     def sign(self, coefficient: sympy.Expr) -> Sign:

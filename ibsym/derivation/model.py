@@ -130,7 +130,10 @@ class Constraint:
 
 @dataclass(frozen=True, repr=False)
 class Derivation:
-    """objective (relation) bound + constants, with the steps between and the exact gap."""
+    """objective (relation) bound + constants, with the steps between and the exact gap.
+
+    ``unused`` names the factors and parameters that are declared and that nothing in the loss touches.
+    """
 
     spec: Spec
     objective: Expression
@@ -142,6 +145,7 @@ class Derivation:
     plans: tuple[Plan, ...]
     coordinates: Coordinates
     constraints: tuple[Constraint, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def final(self) -> Expression:

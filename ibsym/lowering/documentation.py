@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ibsym.derivation.model import Derivation, GapTerm
+from ibsym.derivation.unused import sentence
 from ibsym.facts import Relation
 from ibsym.lowering.program import About
 from ibsym.terms.nodes import Entropy, Expression, RelativeEntropy, Slack
@@ -25,7 +26,7 @@ def about(derivation: Derivation) -> About:
         gap=tuple(gap(g) for g in derivation.gap),
         constants=tuple(str(Expression((w,))) for w in derivation.constants),
         cite=tuple(spec.cite),
-        notes=spec.notes,
+        notes=" ".join(part for part in (spec.notes, sentence(derivation.unused)) if part),
     )
 
 

@@ -46,6 +46,7 @@ def record(derivation: Derivation) -> dict[str, Any]:
         "sense": spec.sense,
         "objective": spec.objective_text,
         **_derived(derivation),
+        "unused": list(derivation.unused),
         "constraints": [_constraint(c) for c in derivation.constraints],
     }
 

@@ -10,6 +10,7 @@ import sympy
 
 from ibsym.derivation.critics import VERBS
 from ibsym.derivation.model import BoundTerm, Derivation, GapTerm, Plan, Step
+from ibsym.derivation.unused import sentence
 from ibsym.facts import Relation
 from ibsym.rendering.boxes import Box, width
 from ibsym.rules.catalogue import ESTIMATOR_RULES
@@ -65,7 +66,11 @@ def sources(derivation: Derivation) -> tuple[str, ...]:
 
 
 def verdict(derivation: Derivation) -> str:
-    """What the relation of the whole chain says, in a sentence."""
+    """What the relation of the whole chain says, in a sentence, and what was declared in vain."""
+    return " ".join(part for part in (_relation(derivation), sentence(derivation.unused)) if part)
+
+
+def _relation(derivation: Derivation) -> str:
     match derivation.relation:
         case Relation.EQ:
             return "The loss and its constants equal the objective."

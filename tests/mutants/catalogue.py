@@ -23,6 +23,7 @@ FINITE = "tests/checking/test_finite.py"
 GAUSSIAN = "tests/checking/test_gaussian.py"
 OPINION = "tests/checking/test_second_opinion.py"
 ATTACK = "tests/attack/test_attack.py"
+UNUSED = "tests/derivation/test_unused.py"
 MINIMISED = "tests/checking/test_losses.py"
 FAMILIES = "tests/families/test_families.py"
 EDGES = "tests/families/test_edges.py"
@@ -346,6 +347,9 @@ PLANS = mutants(
         "return columns + [Column({}, EQUATION, free=True) for e in equations]",
     ),
     ("set(of) <= second", "True"),
+    ("if not self.serves(wanted, term, samplers)", "if False"),
+    ("[set(g) for g in a.groups] == [set(g) for g in b.groups]", "True"),
+    ("if term in found", "if False"),
     ("TIER_4 if row.learned else TIER_3", "TIER_3 if row.learned else TIER_4"),
     ("if use.estimator in ONE_SIDED", "if False"),
     (
@@ -440,6 +444,16 @@ SAMPLING = mutants(
     ('return "closed-form" if a and b and closed_relative_entropy(a, b) else "sampled"', 'return "sampled"'),
     ("if not family.carries_gradient", "if False"),
     ("not factor.learned or family.facts.reparameterised", "not factor.learned"),
+)
+
+UNUSED_MUTANTS = mutants(
+    "ibsym/derivation/unused.py",
+    (UNUSED,),
+    ("f.text not in seen", "False"),
+    ("if p not in names", "if False"),
+    ("seen = {f.text for c in held for f in (c.critic.through,)}", "seen = set()"),
+    ("yield from factors(spec, Density(sampler, spec.ordered(scope)))", "yield from ()"),
+    ("names = {c.critic.multiplier for c in held}", "names = set()"),
 )
 
 CRITICS = mutants(
@@ -819,6 +833,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *ENGINE_MUTANTS,
     *SAMPLING,
     *CRITICS,
+    *UNUSED_MUTANTS,
     *EXACT,
     *AUDITS,
     *WORLDS,
