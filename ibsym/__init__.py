@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ibsym.api import audit, compile, derive, generate, load, loads, prove, train, zoo
+    from ibsym.api import audit, compile, derive, diagnose, generate, load, loads, prove, train, zoo
     from ibsym.derivation.model import Derivation
     from ibsym.errors import (
         ArgumentError,
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     __version__: str
 
 _PLACES = {
-    **dict.fromkeys(("audit", "compile", "derive", "generate", "load", "loads", "prove", "train", "zoo"), "ibsym.api"),
+    **dict.fromkeys(
+        ("audit", "compile", "derive", "diagnose", "generate", "load", "loads", "prove", "train", "zoo"), "ibsym.api"
+    ),
     **dict.fromkeys(("ArgumentError", "AuditError", "DerivationError", "EmissionError", "IbsymError"), "ibsym.errors"),
     **dict.fromkeys(("MissingDependencyError", "SolverError", "SpecError"), "ibsym.errors"),
     "Derivation": "ibsym.derivation.model",
@@ -52,6 +54,7 @@ __all__ = [
     "audit",
     "compile",
     "derive",
+    "diagnose",
     "generate",
     "load",
     "loads",

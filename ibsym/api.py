@@ -1,4 +1,4 @@
-"""What a user calls: load, derive, check, generate, compile, train. Each takes a spec, a name, a file or a derivation alike."""
+"""What a user calls: load, derive, check, generate, compile, diagnose, train. Each takes a spec, a name, a file or a derivation alike."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from ibsym.spec.model import Spec
 
 if TYPE_CHECKING:
     from ibsym.checking.answers import Answer
+    from ibsym.diagnosis.report import Report
 
-__all__ = ["audit", "compile", "derive", "generate", "load", "loads", "prove", "train", "zoo"]
+__all__ = ["audit", "compile", "derive", "diagnose", "generate", "load", "loads", "prove", "train", "zoo"]
 
 Source: TypeAlias = Spec | str | Path | Derivation | Certificate
 """What stands for a system: its spec, a file or a name of the zoo, or what was made of it."""
@@ -129,6 +130,37 @@ def generate(derivation: Source) -> str:
 def compile(derivation: Source) -> type[Any]:
     """The emitted loss class, in memory. Needs PyTorch."""
     return load_module(generate(derivation), load(derivation).module_name).Loss  # type: ignore[no-any-return]
+
+
+@takes(
+    'ibsym.diagnose(loss, "mine.toml", inputs={"mu": "z_mean"})',
+    function=FUNCTION,
+    against=_SOURCE,
+    inputs=TABLE | NOTHING,
+    output=TEXT | NOTHING,
+    parameters=TABLE | NOTHING,
+)
+def diagnose(
+    function: Callable[..., Any],
+    against: Source,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    output: str | None = None,
+    parameters: Mapping[str, float] | None = None,
+) -> Report:
+    """function(inputs) = sum coefficient * term + constant: what a loss that exists is in the terms of a spec.
+
+    ``inputs`` says what each argument is: the name of an input of the spec's loss or of a parameter, or arithmetic in them and in
+    ``noise``, such as ``{"mu": "z_mean", "std": "exp(z_logvar/2)"}``; what is left out is guessed from names. ``output`` picks one
+    of several returned values; ``parameters`` holds parameters of the spec at values. The report has ``.equal``,
+    ``.coefficients``, ``.findings`` and ``.objective``. Needs PyTorch.
+    """
+    derivation = against.derivation if isinstance(against, Certificate) else against
+    derivation = derivation if isinstance(derivation, Derivation) else derive(derivation)
+    loss = compile(against if isinstance(against, Certificate) else derivation)
+    from ibsym.diagnosis.diagnose import diagnose as _diagnose
+
+    return _diagnose(function, derivation, loss, inputs, output=output, parameters=parameters)
 
 
 def load_module(source: str, name: str) -> Any:

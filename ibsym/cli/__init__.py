@@ -16,6 +16,7 @@ import click
 from ibsym.cli.building import build_command
 from ibsym.cli.code import check_command, generate_command
 from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands
+from ibsym.cli.diagnosing import diagnose_command
 from ibsym.cli.proving import prove_command
 from ibsym.cli.specs import derive_command, new_command, zoo_command
 from ibsym.cli.training import train_command
@@ -47,6 +48,7 @@ for command in (
     build_command,
     prove_command,
     train_command,
+    diagnose_command,
 ):
     cli.add_command(command)
 

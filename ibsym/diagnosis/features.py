@@ -1,0 +1,71 @@
+"""f = sum c_k F_k: the usual deformations of each term, as columns that a loss may be made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ibsym.diagnosis.subject import Part
+
+if TYPE_CHECKING:
+    from ibsym.diagnosis.subject import Subject
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column: ``term`` is the spec's term that it deforms, ``kind`` the deformation, ``words`` what to say of it.
+
+    ``plain`` columns are the spec's own parts. ``sampled`` ones have the term's value in expectation over its draw, so that a
+    set of them may stand for it. ``cost`` orders explanations: the cheapest that fits is told.
+    """
+
+    name: str
+    term: str
+    kind: str
+    words: str
+    call: Part
+    cost: float = 2.0
+
+    @property
+    def plain(self) -> bool:
+        return self.kind == "term"
+
+
+_KL = re.compile(r"KL\((\w+\([^()]*\))\|\|(\w+\([^()]*\))\)")
+_LOG = re.compile(r"E_\w+\[log (\w+\([^()]*\))\]")
+
+
+def relative(text: str) -> tuple[str, str] | None:
+    """The two densities of KL(a||b)."""
+    found = _KL.fullmatch(text)
+    return (found[1], found[2]) if found else None
+
+
+def logarithm(text: str) -> str | None:
+    """The density of E_q[log p(x|z)]."""
+    found = _LOG.fullmatch(text)
+    return found[1] if found else None
+
+
+def plain_features(subject: Subject, parts: dict[str, Part]) -> list[Feature]:
+    """The spec's own parts."""
+    return [Feature(t.text, t.text, "term", "", parts[t.text], 1.0) for t in subject.terms]
+
+
+def deformations(subject: Subject) -> Iterator[Feature]:
+    """The deformed terms, those of the cheapest kind first."""
+    from ibsym.diagnosis.comparing import critic_features, pair_features, sample_features
+    from ibsym.diagnosis.likelihoods import likelihood_features
+    from ibsym.diagnosis.rates import rate_features
+
+    for term in subject.terms:
+        divergence, density = relative(term.text), logarithm(term.text)
+        if divergence is not None:
+            yield from rate_features(subject, term.text, *divergence)
+        if density is not None:
+            yield from likelihood_features(subject, term.text, density)
+        yield from critic_features(subject, term.text)
+        yield from pair_features(subject, term.text)
+    yield from sample_features(subject)

@@ -1,0 +1,123 @@
+"""What a report says of small losses: exact weights, the constant, the sign, gradients; errors that say what to write."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import ibsym
+from ibsym.errors import IbsymError
+from ibsym.testing import assert_loss_is
+
+KL, LOG = "KL(q(z|x)||p(z))", "E_q[log p(x|z)]"
+
+
+def rate(mu, logvar):
+    return -0.5 * (1 + logvar - mu**2 - logvar.exp())
+
+
+def distortion(x, logits):
+    return F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+
+
+def right(x, logits, mu, logvar):
+    return (distortion(x, logits).sum(-1) + rate(mu, logvar).sum(-1)).mean()
+
+
+def test_a_right_loss_is_equal():
+    report = ibsym.diagnose(right, "vae")
+    assert report.equal, str(report)
+    assert report.coefficients == {KL: 1, LOG: -1}
+    assert_loss_is(right, "vae", inputs={"mu": "z_mean"})
+
+
+def test_a_mean_over_latents_is_told_from_a_constant():
+    def loss(x, logits, mu, logvar):
+        return distortion(x, logits).sum(-1).mean() + rate(mu, logvar).mean()
+
+    report = ibsym.diagnose(loss, "vae")
+    assert not report.equal
+    assert report.coefficients[KL] == "1/L"
+    assert report.coefficients[LOG] == "-1"
+    assert "1/L" in str(report)
+    assert any(f.kind == "mean" and f.where == KL for f in report.findings)
+
+
+def test_weights_take_their_sizes():
+    def loss(x, logits, std, mu):
+        log_var = 2 * std.log()
+        return distortion(x, logits).sum() / 60000 - rate(mu, log_var).sum() / 32
+
+    report = ibsym.diagnose(loss, "vae", inputs={"std": "exp(z_logvar/2)"})
+    assert report.coefficients == {KL: "-B/32", LOG: "-B/60000"}
+
+
+def test_a_detached_term_is_named():
+    def loss(x, logits, mu, logvar):
+        return (distortion(x, logits).sum(-1) + rate(mu, logvar.detach()).sum(-1)).mean()
+
+    report = ibsym.diagnose(loss, "vae")
+    assert report.coefficients == {KL: 1, LOG: -1}
+    assert [(f.kind, f.where) for f in report.findings] == [("gradient missing", "z_logvar")]
+    assert not report.equal
+
+
+def test_a_gradient_of_the_wrong_sign_is_named():
+    def loss(x, logits, mu, logvar):
+        turned = 2 * mu.detach() - mu
+        return (distortion(x, logits).sum(-1) + rate(turned, logvar).sum(-1)).mean()
+
+    report = ibsym.diagnose(loss, "vae")
+    assert {f.kind for f in report.findings} == {"gradient sign"}
+
+
+def test_what_is_no_sum_of_terms_is_unexplained():
+    def loss(x, logits, mu, logvar):
+        return (distortion(x, logits).sum(-1) * torch.sin(3 * mu).sum(-1)).mean()
+
+    report = ibsym.diagnose(loss, "vae")
+    assert not report.equal
+    assert not report.explained
+    assert "seed" in str(report)
+
+
+def test_closures_keep_their_weight():
+    def make(weight):
+        return lambda x, logits, mu, logvar: (distortion(x, logits).sum(-1) + weight * rate(mu, logvar).sum(-1)).mean()
+
+    assert ibsym.diagnose(make(3.5), "beta-vae").equal
+    assert not ibsym.diagnose(make(3.5), "beta-vae", parameters={"beta": 4.0}).equal
+    assert not ibsym.diagnose(make(0.0), "beta-vae").equal
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"mu": "nothing"}, "nothing"),
+        ({"nobody": "z_mean"}, "nobody"),
+        ({"mu": "__import__('os')"}, "no input"),
+        ({"mu": "z_mean +"}, "no arithmetic"),
+        ({"mu": "z_mean.mean()"}, "not understood"),
+        ({"mu": "const"}, "no default"),
+    ],
+)
+def test_a_wrong_mapping_names_the_argument_and_what_to_write(inputs, words):
+    with pytest.raises(IbsymError, match=words) as failed:
+        ibsym.diagnose(right, "vae", inputs=inputs)
+    assert "write:" in str(failed.value)
+    assert next(iter(inputs)) in str(failed.value)
+
+
+def test_an_unknown_argument_is_asked_for():
+    with pytest.raises(IbsymError, match="foo") as failed:
+        ibsym.diagnose(lambda x, logits, foo, bar: foo, "vae")
+    assert '"foo"' in str(failed.value)
+
+
+def test_the_assertion_says_what_is_wrong():
+    def loss(x, logits, mu, logvar):
+        return (distortion(x, logits).sum(-1) - rate(mu, logvar).sum(-1)).mean()
+
+    with pytest.raises(AssertionError, match="sign"):
+        assert_loss_is(loss, "vae")
