@@ -16,7 +16,7 @@ from ibsym.checking.exact import Facts, check_computable, check_constant, check_
 from ibsym.checking.finite import STYLES, FiniteWorld
 from ibsym.checking.gaussian import GaussianWorld
 from ibsym.checking.losses import check_losses
-from ibsym.checking.premises import check_premises
+from ibsym.checking.premises import check_premises, check_rule
 from ibsym.derivation.model import BoundTerm, Derivation, Step
 from ibsym.errors import AuditError
 from ibsym.facts import Relation, Side, Sign
@@ -125,18 +125,19 @@ def unproved(derivation: Derivation) -> frozenset[Term]:
 
 def verify(derivation: Derivation, side: Side, facts: Facts) -> None:
     """Plans and steps over the rationals: identities of cross-entropy vectors, gaps of terms that are never negative."""
+    if not Expression.of(*((p.weight, p.term) for p in derivation.plans)).same(derivation.objective):
+        raise AuditError("the plans are not those of the objective's terms")
     for number, step in enumerate(derivation.steps, 1):
         where = label(number, step)
         check_premises(facts, step, where)
         check_gap(facts, step.gap, where)
         if not facts.zero(difference(step.relation, step.before, step.after, step.gap)):
             raise AuditError(f"{where}: after - before is not the gap, by what the graphs say")
+        check_rule(facts, step, where, derivation.plans)
     for plan in derivation.plans:
         check_plan(facts, plan)
         if plan.gaps and facts.sign(plan.weight) is not (Sign.NONNEGATIVE if plan.side is side else Sign.NONPOSITIVE):
             raise AuditError(f"the plan of {plan.term} bounds it from the wrong side: its weight is {plan.weight}")
-    if not Expression.of(*((p.weight, p.term) for p in derivation.plans)).same(derivation.objective):
-        raise AuditError("the plans are not those of the objective's terms")
     if not facts.zero(difference(side.relation, derivation.objective, *_of_plans(derivation, side))):
         raise AuditError("the plans do not add up to a bound of the objective")
     for item in derivation.bound:

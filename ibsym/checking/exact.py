@@ -34,6 +34,7 @@ from ibsym.terms.nodes import (
     TotalCorrelation,
     is_ratio,
 )
+from ibsym.terms.premises import Independent, SharedFactor
 from ibsym.terms.signs import sign
 from ibsym.terms.vectors import Coordinates, Equation, Span, Vector, combine
 
@@ -86,7 +87,7 @@ class Facts:
                                 (1, log(sampler, model.name, (a,), (b, *given))), (-1, log(sampler, model.name, (a,), given))
                             )
                             if vector:
-                                yield Equation(vector, f"{a} | {b} given {given} in {model.name}")
+                                yield Equation(vector, Independent((a,), (b,), given, model.name))
             for factor in model.factors:
                 if {*factor.of, *factor.given} <= scope:
                     vector = combine(
@@ -94,7 +95,7 @@ class Facts:
                         (-1, self.coordinates.log_factor(sampler, factor)),
                     )
                     if vector:
-                        yield Equation(vector, f"{factor} in {model.name}")
+                        yield Equation(vector, SharedFactor(Density.factor(factor), model.name))
 
     @property
     def samplers(self) -> list[str]:

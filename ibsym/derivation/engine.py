@@ -8,7 +8,7 @@ import sympy
 
 from ibsym.derivation.advice import no_bound, no_sign, unused_estimator
 from ibsym.derivation.critics import model_side, said
-from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, ModelSide, Plan, Step
+from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, ModelSide, Note, Plan, Step
 from ibsym.derivation.planning import Planner
 from ibsym.derivation.sampling import estimator_of, relaxations
 from ibsym.derivation.steps import ProofSteps, step
@@ -19,9 +19,10 @@ from ibsym.proving.elemental import closable
 from ibsym.rules import catalogue
 from ibsym.rules.catalogue import ESTIMATOR_RULES, RELAXATION
 from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
-from ibsym.spec.model import CriticUse, EstimatorUse, Spec, capitalised
+from ibsym.spec.model import CriticUse, EstimatorUse, Spec
 from ibsym.spec.schema import CRITIC_ESTIMATORS
-from ibsym.terms.nodes import CrossEntropy, Entropy, Estimate, Expression, RelativeEntropy, Slack, Term, Weighted
+from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Estimate, Expression, RelativeEntropy, Slack, Term, Weighted
+from ibsym.terms.premises import Discrete
 from ibsym.terms.reading import Reader, read_objective
 from ibsym.terms.signs import Interval, sign
 from ibsym.terms.vectors import ONE_SIDED
@@ -67,9 +68,8 @@ class _Engine:
         state = self.estimate(state, side, steps, constraints)
         items = tuple(self.bound_term(w) for w in state if w not in constants.parts)
         for factor, reason in relaxations(self.spec, self.planner.coordinates, items):
-            note = (
-                f"draws of {factor} ({factor.family.option('relax') if factor.family else ''}) carry the gradient of {reason}"
-            )
+            how = factor.family.option("relax") if factor.family else ""
+            note = Note(("draws of ", Density.factor(factor), f" ({how}) carry the gradient of ", reason))
             steps.append(Step(RELAXATION.name, Relation.APPROX, state, state, cite=RELAXATION.sources, note=note))
         if whole:
             for use, wanted in self.planner.requested:
@@ -179,8 +179,8 @@ class _Engine:
             )
         final = after - Expression.of((coefficient, cross))
         gap = -side.sign * coefficient
-        premises = tuple(f"{capitalised(v)} is discrete ({self.spec.variables[v]})" for v in entropy.of)
-        note = "for a continuous variable a density may exceed 1, and this step does not hold"
+        premises = [Discrete(v, self.spec.variables[v]) for v in entropy.of]
+        note = Note(("for a continuous variable a density may exceed 1, and this step does not hold",))
         steps.append(
             step(
                 catalogue.cross_entropy_dropped,
@@ -215,16 +215,16 @@ class _Engine:
                 relation = side.relation
                 size = coefficient if direction is Sign.NONNEGATIVE else -coefficient
                 gap = Expression.of((size, Slack(estimate, side.times(direction))))
-            notes = [rule.known]
+            notes: list[str | Density] = [rule.known]
             if rule.side is not None and model is not None and not model.bounds:
-                notes[0] += "; no bound of the objective"
-            notes += [
-                f"the critic sees its samples through {c.critic.through}" for c in constraints if c.divergence == str(wanted)
-            ]
+                notes.append("; no bound of the objective")
+            for c in constraints:
+                if c.divergence == str(wanted):
+                    notes += ["; the critic sees its samples through ", Density.factor(c.critic.through)]
             if model is not None:
-                notes.append(said(model, use))
+                notes.append(f"; {said(model, use)}")
                 self.models[wanted] = model
-            steps.append(Step(rule.name, relation, state, after, gap, cite=rule.sources, note="; ".join(notes)))
+            steps.append(Step(rule.name, relation, state, after, gap, cite=rule.sources, note=Note(tuple(notes))))
             state = after
         return state
 

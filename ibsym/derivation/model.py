@@ -10,8 +10,22 @@ import sympy
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import Row
 from ibsym.spec.model import CriticUse, Spec
-from ibsym.terms.nodes import Estimate, Expression, Term
+from ibsym.terms.nodes import Density, Estimate, Expression, Term
+from ibsym.terms.premises import Premise
 from ibsym.terms.vectors import Coordinates, Equation, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is to be said of a step besides: words, and the densities and terms that they speak of, which print themselves."""
+
+    parts: tuple[str | Density | Term, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.parts)
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.parts))
 
 
 @dataclass(frozen=True)
@@ -26,9 +40,9 @@ class Step:
     before: Expression
     after: Expression
     gap: Expression = field(default_factory=Expression)
-    premises: tuple[str, ...] = ()
+    premises: tuple[Premise, ...] = ()
     cite: tuple[str, ...] = ()
-    note: str = ""
+    note: Note = Note()
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ class Plan:
             "direction": self.side.value,
             "rows": [{"multiplier": str(x), "term": str(r.term), "kind": r.kind.value} for x, r in self.gaps],
             "computed": [{"multiplier": str(x), "term": str(c.term), "constant": c.constant} for x, c in self.computed],
-            "equations": [{"multiplier": str(x), "premise": e.premise} for x, e in self.equations],
+            "equations": [{"multiplier": str(x), "premise": str(e.premise)} for x, e in self.equations],
         }
 
 
@@ -104,9 +118,14 @@ class BoundTerm:
         return None if self.model_side is None else self.model_side.form
 
     @property
+    def quantity(self) -> Term:
+        """The term itself, also where an estimator stands in for it."""
+        return self.term.term if isinstance(self.term, Estimate) else self.term
+
+    @property
     def text(self) -> str:
-        """The canonical text: the term's own, also where an estimator stands in for it."""
-        return str(self.term.term if isinstance(self.term, Estimate) else self.term)
+        """The quantity's canonical text."""
+        return str(self.quantity)
 
 
 @dataclass(frozen=True)

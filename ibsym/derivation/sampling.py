@@ -60,7 +60,7 @@ def estimator_of(spec: Spec, term: Term) -> str:
     return "sampled"
 
 
-def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> Iterator[tuple[Factor, str]]:
+def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> Iterator[tuple[Factor, Term]]:
     """Factors whose draws are discrete, learned, and needed with a gradient: relaxed ones are named once, others are refused."""
     seen: set[str] = set()
     for item in items:
@@ -79,7 +79,7 @@ def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]
                 )
             if factor.text not in seen:
                 seen.add(factor.text)
-                yield factor, item.text
+                yield factor, item.quantity
 
 
 def _drawn(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Factor]:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from ibsym.derivation.model import Computable, Plan, Step
-from ibsym.facts import Relation, Side
-from ibsym.proving.elemental import RowKind
+from ibsym.derivation.model import Computable, Note, Plan, Step
+from ibsym.errors import AuditError
+from ibsym.facts import Relation
 from ibsym.rules import catalogue
 from ibsym.rules.catalogue import Rule
 from ibsym.spec.graphs import Factor
@@ -26,11 +26,13 @@ from ibsym.terms.nodes import (
     Expression,
     MutualInformation,
     RelativeEntropy,
+    Slack,
     Term,
     TotalCorrelation,
 )
+from ibsym.terms.premises import Irrelevant, Nonnegative, Premise
 from ibsym.terms.reading import density
-from ibsym.terms.vectors import Coordinates, Vector, combine
+from ibsym.terms.vectors import Coordinates, Span, Vector, combine
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,6 @@ class Gap:
 
     multiplier: Fraction
     term: Term
-    kind: RowKind
 
 
 def step(
@@ -48,9 +49,9 @@ def step(
     after: Expression,
     *,
     gap: Expression | None = None,
-    premises: Iterable[str] = (),
+    premises: Iterable[Premise] = (),
     relation: Relation | None = None,
-    note: str = "",
+    note: Note = Note(),  # noqa: B008  a frozen value
 ) -> Step:
     """A step under a rule, whose relation and sources it takes."""
     return Step(rule.name, relation or rule.relation, before, after, gap or Expression(), tuple(premises), rule.sources, note)
@@ -72,7 +73,7 @@ class ProofSteps:
         """Steps from the term to its bound (weight 1, estimators not yet applied), and that bound."""
         start = Expression.of((1, plan.term))
         sign = plan.side.sign
-        gaps = join_gaps(self.spec, ((x, r.term, r.kind) for x, r in plan.gaps if r.kind is not RowKind.ESTIMATOR))
+        gaps = join_gaps(self.spec, ((x, r.term) for x, r in plan.gaps if not isinstance(r.term, Slack)))
         dropped = Expression.of(*((-sign * g.multiplier, g.term) for g in gaps))
         atoms = Expression.of(*(pair for x, c in plan.computed for pair in self.atoms(x, c)))
         collected = self.collect(atoms)
@@ -85,7 +86,7 @@ class ProofSteps:
             and collected.parts[0].coefficient == 1
             and type(collected.parts[0].term) is type(plan.term)
         ):
-            premises = tuple(e.premise for _, e in plan.equations)
+            premises = self.completed([e.premise for _, e in plan.equations], start, collected)
             return [step(catalogue.equal_laws, start, collected, premises=premises)], collected
         state = start
         kept = [(x, self.kept(c)) for x, c in plan.computed if c.estimated]
@@ -99,25 +100,24 @@ class ProofSteps:
         if state.same(target):
             target = state
         else:
-            if not self.coordinates.equal(self.total(state), self.total(target)):
-                raise AssertionError(f"{state} is not {target}")
-            steps.append(self.rearrangement(plan, state, target))
+            premises = self.completed([e.premise for _, e in plan.equations], state, target)
+            steps.append(step(catalogue.rearrangement(premises), state, target, premises=premises))
         final = collected + dropped
         if final.same(target):
             final = target
         else:
-            steps.append(step(catalogue.collection, target, final, premises=self.conditions(collected)))
+            premises = self.completed(self.conditions(collected), target, final)
+            steps.append(step(catalogue.collection, target, final, premises=premises))
         for gap in gaps:
             before, final = final, final - Expression.of((-sign * gap.multiplier, gap.term))
-            rule = self.drop_rule(plan, gap)
-            premise = f"{gap.term} >= 0" + (" (discrete)" if gap.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY) else "")
+            rule = catalogue.dropping(plan.side, plan.term, gap.term)
             steps.append(
                 step(
                     rule,
                     before,
                     final,
                     gap=Expression.of((gap.multiplier, gap.term)),
-                    premises=(premise,),
+                    premises=(Nonnegative(gap.term),),
                     relation=plan.side.relation,
                 )
             )
@@ -197,15 +197,23 @@ class ProofSteps:
         steps.append(step(rule, state, after))
         return after
 
-    def rearrangement(self, plan: Plan, before: Expression, after: Expression) -> Step:
-        """What remains between two forms: chain rule, conditional independences, shared factors."""
-        premises = tuple(dict.fromkeys(e.premise for _, e in plan.equations))
-        rule = catalogue.chain_rule
-        if premises and all("factor" in p for p in premises):
-            rule = catalogue.shared_factor
-        elif premises:
-            rule = catalogue.conditional_independence
-        return step(rule, before, after, premises=premises)
+    def completed(self, premises: Iterable[Premise], before: Expression, after: Expression) -> tuple[Premise, ...]:
+        """The premises once each, and what else before = after rests on: that a density is a joint's declared factor."""
+        found = list(dict.fromkeys(premises))
+        rest = combine((1, self.total(before)), (-1, self.total(after)))
+
+        def open_with(more: Iterable[Premise]) -> bool:
+            return bool(Span(v for p in (*found, *more) for v in self.coordinates.consequences(p)).reduce(rest))
+
+        if not open_with(()):
+            return tuple(found)
+        more = self.coordinates.shared_factors()
+        if open_with(more):
+            raise AuditError(f"{before} is not {after}, by what was planned")
+        for premise in list(more):
+            others = [p for p in more if p != premise]
+            more = more if open_with(others) else others
+        return (*found, *more)
 
     def collect(self, atoms: Expression) -> Expression:
         """Pairs -H_J(A|B) + CE(J(A|.)||R(A|.)) into KL(J(A|B)||R(A|.)); the rest as expected log-densities."""
@@ -254,40 +262,18 @@ class ProofSteps:
             return False
         return self.spec.joints[entropy.joint].independent(entropy.of, model.given, entropy.given)
 
-    def conditions(self, collected: Expression) -> tuple[str, ...]:
+    def conditions(self, collected: Expression) -> tuple[Premise, ...]:
         """The independences that let a relative entropy have conditioners its first argument lacks."""
-        found = []
+        found: list[Premise] = []
         for part in collected:
             if isinstance(part.term, RelativeEntropy):
                 first, (second, *_) = part.term.first, part.term.second
                 extra = self.spec.ordered(frozenset(second.given) - frozenset(first.given))
-                of, given = ",".join(first.of), ",".join(first.given)
-                found += [f"{of} independent of {e} given {given} in {first.head}" for e in extra]
+                found += [Irrelevant(first, (e,)) for e in extra]
         return tuple(found)
 
-    def drop_rule(self, plan: Plan, gap: Gap) -> Rule:
-        """The name under which a textbook drops this gap."""
-        match gap.kind, plan.term, gap.term:
-            case RowKind.RELATIVE_ENTROPY, MutualInformation(groups=groups), RelativeEntropy(first=first) if frozenset(
-                first.of
-            ) == frozenset(groups[-1]):
-                return catalogue.rate_bound if plan.side is Side.UPPER else catalogue.decoder_bound
-            case RowKind.RELATIVE_ENTROPY, RelativeEntropy() | CrossEntropy() | ExpectedLog(), RelativeEntropy(first=first) if (
-                first.given
-            ):
-                return catalogue.evidence_bound
-            case RowKind.RELATIVE_ENTROPY, _, _:
-                return catalogue.relative_entropy_dropped
-            case RowKind.INFORMATION, _, _:
-                return catalogue.information_dropped
-            case RowKind.ENTROPY, _, _:
-                return catalogue.entropy_dropped
-            case RowKind.CROSS_ENTROPY, _, _:
-                return catalogue.cross_entropy_dropped
-        raise AssertionError(gap)
 
-
-def join_gaps(spec: Spec, rows: Iterable[tuple[Fraction, Term, RowKind]]) -> list[Gap]:
+def join_gaps(spec: Spec, rows: Iterable[tuple[Fraction, Term]]) -> list[Gap]:
     """Relative entropies of one multiplier and one pair of joints, joined where the chain rule allows.
 
     KL(j(a|b)||r(a|b)) + KL(j(c|a,b)||r(c|a,b)) = KL(j(a,c|b)||r(a,c|b)).

@@ -107,7 +107,7 @@ def page(derivation: Derivation) -> str:
         "gap_lead": outline.gap_lead(derivation).capitalize(),
         "gap": [Line(_weighted(g.coefficient, g.term), escape(outline.closable(g))) for g in derivation.gap],
         "constants": _pieces(derivation.constants) if len(derivation.constants) else [],
-        "conditions": [phrase(notation.prose(c)) for c in outline.conditions(derivation)],
+        "conditions": [phrase(notation.premise(c)) for c in outline.conditions(derivation)],
         "certificate": [_plan(p) for p in outline.plans(derivation)],
         "sources": outline.sources(derivation),
     }
@@ -128,8 +128,8 @@ def _steps(derivation: Derivation) -> list[StepView]:
 
 
 def _step(number: int, step: Step) -> StepView:
-    reasons = [phrase(notation.prose(p)) for p in outline.premises(step)] + (
-        [phrase(notation.prose(step.note))] if step.note else []
+    reasons = [phrase(notation.premise(p)) for p in outline.premises(step)] + (
+        [phrase(notation.note(step.note))] if step.note else []
     )
     pieces = [] if outline.still(step) else _pieces(step.after, outline.fresh(step))
     dropped = math(row(notation.expression(step.gap), Mark.GE, notation.number(0))) if len(step.gap) else Markup()
@@ -153,4 +153,4 @@ def _constraint(item: Constraint) -> ConstraintView:
 def _plan(plan: Plan) -> PlanView:
     sides = outline.identity(plan)
     facts = outline.unique(e.premise for _, e in plan.equations)
-    return PlanView(_pieces(sides[0]), _pieces(sides[1]), [phrase(notation.prose(f)) for f in facts])
+    return PlanView(_pieces(sides[0]), _pieces(sides[1]), [phrase(notation.premise(f)) for f in facts])

@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy
 
-from ibsym.derivation.model import BoundTerm, Constraint, Derivation, Plan, Step
+from ibsym.derivation.model import BoundTerm, Constraint, Derivation, Step
 from ibsym.terms.nodes import Expression, Term
 
 
@@ -60,7 +60,7 @@ def _derived(derivation: Derivation) -> dict[str, Any]:
             {"coefficient": coefficient(g.coefficient), "term": str(g.term), "closable": g.closable} for g in derivation.gap
         ],
         "constants": _parts(derivation.constants),
-        "certificate": [_plan(p) for p in derivation.plans],
+        "certificate": list(derivation.certificate),
     }
 
 
@@ -75,9 +75,9 @@ def _step(step: Step) -> dict[str, Any]:
         "before": str(step.before),
         "after": str(step.after),
         "gap": _parts(step.gap),
-        "premises": list(step.premises),
+        "premises": [str(p) for p in step.premises],
         "cite": list(step.cite),
-        "note": step.note,
+        "note": str(step.note),
     }
 
 
@@ -88,18 +88,6 @@ def _bound(item: BoundTerm) -> dict[str, Any]:
     if item.options:
         found["options"] = {k: list(v) if isinstance(v, tuple) else v for k, v in item.options}
     return found
-
-
-def _plan(plan: Plan) -> dict[str, Any]:
-    """term + sum multiplier * row = sum multiplier * computed (minus for a lower bound), modulo the equations."""
-    return {
-        "term": str(plan.term),
-        "weight": coefficient(plan.weight),
-        "direction": plan.side.value,
-        "rows": [{"multiplier": str(x), "term": str(r.term), "kind": r.kind.value} for x, r in plan.gaps],
-        "computed": [{"multiplier": str(x), "term": str(c.term), "constant": c.constant} for x, c in plan.computed],
-        "equations": [{"multiplier": str(x), "premise": e.premise} for x, e in plan.equations],
-    }
 
 
 def _constraint(item: Constraint) -> dict[str, Any]:

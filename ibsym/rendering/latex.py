@@ -95,7 +95,7 @@ def _body(derivation: Derivation, limit: float) -> str:
         "gap": [Line(f"${_weighted(g.coefficient, g.term)}$", words(outline.closable(g))) for g in derivation.gap],
         "constants": _running(derivation.constants) if len(derivation.constants) else "",
         "constraints": [_constraint(c, limit) for c in derivation.constraints],
-        "conditions": [phrase(notation.prose(c)) for c in outline.conditions(derivation)],
+        "conditions": [phrase(notation.premise(c)) for c in outline.conditions(derivation)],
         "sources": "; ".join(map(citation, outline.sources(derivation))),
     }
     return render("body.tex.j2", context)
@@ -147,8 +147,8 @@ def _chain(derivation: Derivation, limit: float, size: str, opening: str) -> str
 def _reason(step: Step, limit: float) -> list[str]:
     """The reason of a step, folded into lines of text with mathematics in them: rule and source, premises and note, the gap."""
     about = [f"{words(step.rule)} [{'; '.join(map(citation, step.cite))}]" if step.cite else words(step.rule)]
-    about += [phrase(notation.prose(p)) for p in outline.premises(step)]
-    about += [phrase(notation.prose(step.note))] if step.note else []
+    about += [phrase(notation.premise(p)) for p in outline.premises(step)]
+    about += [phrase(notation.note(step.note))] if step.note else []
     dropped = outline.folded(notation.pieces(step.gap), limit - 5.0) if len(step.gap) else []
     printed = [tex(row(*line)).strip() for line in dropped]
     ends = ["", *[""] * (len(printed) - 1)]
@@ -188,5 +188,5 @@ def _constraint(constraint: Constraint, limit: float) -> Line:
 def _identity(plan: Plan) -> Line:
     """term + sum lambda g = sum t c: the certificate as an identity, and the facts of the graphs that it rests on."""
     left, right = (outline.folded(notation.pieces(side), WIDE) for side in outline.identity(plan))
-    facts = (phrase(notation.prose(p)) for p in outline.unique(e.premise for _, e in plan.equations))
+    facts = (phrase(notation.premise(p)) for p in outline.unique(e.premise for _, e in plan.equations))
     return Line(_rows("&", left, BROKEN) + BROKEN + _rows("&= ", right, BROKEN), "; ".join(facts))

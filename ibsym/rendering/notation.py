@@ -12,6 +12,7 @@ from typing import TypeAlias, assert_never
 
 import sympy
 
+from ibsym.derivation.model import Note
 from ibsym.facts import Relation
 from ibsym.rendering.boxes import Accent, Box, Fence, Hat, Letter, Mark, Number, Quotient, Row, Script, Style, Word, joined, row
 from ibsym.spec.graphs import Factor
@@ -33,6 +34,7 @@ from ibsym.terms.nodes import (
     TotalCorrelation,
     Weighted,
 )
+from ibsym.terms.premises import Discrete, Independent, Irrelevant, Nonnegative, Premise, SharedFactor
 
 _SPELLED = """alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau upsilon phi chi psi omega lam
 Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"""
@@ -287,62 +289,36 @@ def space(item: Space) -> Box:
 Phrase: TypeAlias = tuple[Box | str, ...]
 """Running text with mathematics in it."""
 
-_NAMES = r"[A-Za-z]\w*(?:,[A-Za-z]\w*)*"
-_DENSITY = rf"[A-Za-z]\w*\({_NAMES}(?:\|{_NAMES})?\)"
-_FORMULA = re.compile(
-    rf"(?P<divergence>(?P<kind>KL|CE|JS)\((?P<first>{_DENSITY})\|\|(?P<second>(?:{_DENSITY})+)\))"
-    rf"|E_(?P<joint>\w+)\[log (?P<logs>(?:{_DENSITY})+)\]"
-    rf"|(?P<density>{_DENSITY})"
-    rf"|(?P<chain>{_NAMES} - {_NAMES} - {_NAMES})(?= in )"
-    rf"|(?P<random>\b[A-Z]\w*(?:,[A-Z]\w*)*)(?= (?:is |are )?discrete| and [A-Z]\w* independent| independent in)"
-    rf"|(?P<value>\b{_NAMES})(?= independent of | given )|(?<=independent of )(?P<other>{_NAMES})|(?<=given )(?P<condition>{_NAMES})"
-    rf"|(?<= in )(?P<where>[a-z]\w*)\b(?=$|;)|(?<=factor of )(?P<owner>\w+)"
-    r"|(?P<ge>>=)|(?P<le><=)"
-)
-_KINDS: dict[str, type[RelativeEntropy | CrossEntropy | JensenShannon]] = {
-    "KL": RelativeEntropy,
-    "CE": CrossEntropy,
-    "JS": JensenShannon,
-}
+
+def _randoms(names: tuple[str, ...]) -> Box:
+    return _listed(names, random)
 
 
-def prose(text: str) -> Phrase:
-    """What the engine says of a step, with the terms, densities and names in it set as mathematics; the rest stays text.
+def premise(item: Premise) -> Phrase:
+    """What a step rests on, in words and mathematics.
 
-    >>> prose("X is discrete")
-    (Letter(text='X'), ' is discrete')
+    >>> premise(Discrete("x", Space.parse("binary[D]")))
+    (Letter(text='X'), ' is discrete (binary[D])')
     """
-    parts: list[Box | str] = []
-    end = 0
-    for found in _FORMULA.finditer(text):
-        parts += [text[end : found.start()], _formula(found)]
-        end = found.end()
-    return tuple(p for p in (*parts, text[end:]) if p != "")
+    match item:
+        case Independent(a, b, given, who) if given:
+            return joined(Mark.CHAIN, (_randoms(a), _randoms(given), _randoms(b))), " in ", head(who)
+        case Independent(a, b, _, who):
+            return _randoms(a), " and ", _randoms(b), " independent in ", head(who)
+        case Irrelevant(d, further):
+            condition: Phrase = (" given ", _listed(d.given)) if d.given else ()
+            return _listed(d.of), " independent of ", _listed(further), *condition, " in ", head(d.head)
+        case SharedFactor(factor, who):
+            return density(factor), " is a factor of ", head(who)
+        case Nonnegative(dropped) if item.discrete:
+            return ("its variables discrete",)
+        case Nonnegative(dropped):
+            return (row(term(dropped), Mark.GE, Number("0")),)
+        case Discrete(variable, where):
+            return random(variable), f" is discrete ({where})"
+    assert_never(item)
 
 
-def _formula(found: re.Match[str]) -> Box:
-    match found.lastgroup:
-        case "divergence":
-            return term(_KINDS[found["kind"]](_densities(found["first"])[0], _densities(found["second"])))
-        case "logs":
-            return term(ExpectedLog(found["joint"], _densities(found["logs"])))
-        case "density":
-            return product(_densities(found["density"]))
-        case "chain":
-            return joined(Mark.CHAIN, tuple(_names(n) for n in found["chain"].split(" - ")))
-        case "where" | "owner":
-            return head(found[0])
-        case "ge":
-            return Mark.GE
-        case "le":
-            return Mark.LE
-    return _names(found[0])
-
-
-def _names(text: str) -> Box:
-    return joined(Mark.COMMA, tuple(name(n) for n in text.split(",")))
-
-
-def _densities(text: str) -> tuple[Density, ...]:
-    found = re.findall(r"(\w+)\(([\w,]+)(?:\|([\w,]+))?\)", text)
-    return tuple(Density(who, tuple(of.split(",")), tuple(given.split(",")) if given else ()) for who, of, given in found)
+def note(item: Note) -> Phrase:
+    """What is said of a step besides, its densities and terms as mathematics."""
+    return tuple(p if isinstance(p, str) else density(p) if isinstance(p, Density) else term(p) for p in item.parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import sympy
 
@@ -17,23 +18,28 @@ from ibsym.rules.catalogue import ESTIMATOR_RULES
 from ibsym.spec.families import FamilyUse
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.terms.nodes import Expression, Weighted
+from ibsym.terms.premises import Nonnegative, Premise
 
+Item = TypeVar("Item")
 SENSES = {"minimize": "Minimise", "maximize": "Maximise"}
 COMPUTED = {"closed-form": "in closed form", "sampled": "from samples of the joint"}
 CLOSABLE = {True: "closable", False: "not closable"}
 FORMS = {"value": "value", "saturating": "saturating form", "non-saturating": "non-saturating form", "nwj": "NWJ form"}
 
 
-def unique(items: Iterable[str]) -> tuple[str, ...]:
+def unique(items: Iterable[Item]) -> tuple[Item, ...]:
     """The items once each, in order of first appearance."""
     return tuple(dict.fromkeys(items))
 
 
-def premises(step: Step) -> tuple[str, ...]:
-    """The premises of a step, without the positivity of its own gap, which is shown with the gap."""
-    positive = {f"{w.term} >= 0" for w in step.gap}
-    discrete = {f"{p} (discrete)" for p in positive}
-    return tuple("its variables discrete" if p in discrete else p for p in step.premises if p not in positive)
+def premises(step: Step) -> tuple[Premise, ...]:
+    """The premises of a step, without the positivity of its own gap, which is shown with the gap, unless it needs a condition."""
+    return tuple(p for p in step.premises if not isinstance(p, Nonnegative) or p.discrete)
+
+
+def said(premise: Premise) -> str:
+    """A premise in words; of a gap that is shown beside it, the condition alone."""
+    return "its variables discrete" if isinstance(premise, Nonnegative) and premise.discrete else str(premise)
 
 
 def still(step: Step) -> bool:
@@ -54,9 +60,10 @@ def wholes(derivation: Derivation) -> Iterator[Derivation]:
             yield constraint.derivation
 
 
-def conditions(derivation: Derivation) -> tuple[str, ...]:
-    """Every premise of every step, once."""
-    return unique(p for d in wholes(derivation) for s in d.steps for p in premises(s))
+def conditions(derivation: Derivation) -> tuple[Premise, ...]:
+    """Every premise of every step, once by its words."""
+    found = (p for d in wholes(derivation) for s in d.steps for p in premises(s))
+    return tuple({said(p): p for p in found}.values())
 
 
 def sources(derivation: Derivation) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def _lines(derivation: Derivation) -> Iterator[str]:
     if conditions:
         yield from _section("Conditions")
         for condition in conditions:
-            yield from _wrapped(_plain(condition), "  ")
+            yield from _wrapped(_plain(outline.said(condition)), "  ")
     plans = outline.plans(derivation)
     if plans:
         yield from _section("Certificate: each term as an exact combination")
@@ -82,7 +82,8 @@ def steps(derivation: Derivation) -> Iterator[str]:
 def reason(step: Step) -> Iterator[str]:
     """Rule, source, premises and note of a step; what it dropped."""
     cited = f" [{'; '.join(map(_plain, step.cite))}]" if step.cite else ""
-    said = [step.rule + cited, *map(_plain, outline.premises(step)), *([_plain(step.note)] if step.note else [])]
+    said = [step.rule + cited, *(_plain(outline.said(p)) for p in outline.premises(step))]
+    said += [_plain(str(step.note))] if step.note else []
     yield from _wrapped("; ".join(said), " " * 10)
     if len(step.gap):
         yield from _sum("          dropped: ", step.gap, " ≥ 0")

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import sympy
 
 from ibsym.facts import Side
+from ibsym.spec.graphs import Factor
 from ibsym.spec.model import capitalised
 
 
@@ -42,8 +43,14 @@ class Density:
     def __str__(self) -> str:
         return f"{self.head}({values(self.of)}" + (f"|{values(self.given)}" if self.given else "") + ")"
 
+    @staticmethod
+    def factor(item: Factor) -> Density:
+        """A declared factor as the density that it is."""
+        return Density(item.head, item.of, item.given)
+
     @property
     def scope(self) -> frozenset[str]:
+        """The variables, and those given."""
         return frozenset(self.of) | frozenset(self.given)
 
 

@@ -33,12 +33,13 @@ from ibsym.terms.nodes import (
     Slack,
     Term,
     TotalCorrelation,
-    variables,
 )
+from ibsym.terms.premises import Discrete, Independent, Irrelevant, Nonnegative, Premise, SharedFactor
 
 Rational: TypeAlias = int | Fraction
 Coordinate: TypeAlias = tuple[object, ...]
 Vector: TypeAlias = dict[Coordinate, Rational]
+_Conditional: TypeAlias = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 MAX_PARTS = 16
 ONE_SIDED = {"infonce": Side.LOWER, "iwae": Side.LOWER, "leave-one-out": Side.UPPER, "club": Side.UPPER}
@@ -60,7 +61,7 @@ class Equation:
     """A combination of coordinates that is zero, and the fact of a graph that makes it so."""
 
     vector: Vector
-    premise: str
+    premise: Premise
 
 
 class Span:
@@ -233,7 +234,7 @@ class Coordinates:
         """Every known equation between the coordinates of these samplers."""
         found: dict[frozenset[tuple[Coordinate, Rational]], Equation] = {}
 
-        def record(vector: Vector, premise: str) -> None:
+        def record(vector: Vector, premise: Premise) -> None:
             if vector:
                 found.setdefault(frozenset(vector.items()), Equation(vector, premise))
 
@@ -248,14 +249,46 @@ class Coordinates:
                             (1, self.log(sampler, model.name, (a,), (b, *given))),
                             (-1, self.log(sampler, model.name, (a,), given)),
                         )
-                        record(vector, independence(a, b, given, model.name))
+                        record(vector, Independent((a,), (b,), given, model.name))
                 for factor in model.factors:
                     if factor in self._named and {*factor.of, *factor.given} <= scope:
                         vector = combine(
                             (1, self.log(sampler, model.name, factor.of, factor.given)), (-1, self.log_factor(sampler, factor))
                         )
-                        record(vector, f"{factor} is a factor of {model.name}")
+                        record(vector, SharedFactor(Density.factor(factor), model.name))
         return list(found.values())
+
+    def consequences(self, premise: Premise) -> list[Vector]:
+        """The equations between coordinates that a premise says, one for each joint that has its variables."""
+        match premise:
+            case Independent(a, b, given, joint):
+                return self._under_each((joint, a, (*b, *given)), (joint, a, given))
+            case Irrelevant(density, further):
+                return self._under_each(
+                    (density.head, density.of, (*density.given, *further)), (density.head, density.of, density.given)
+                )
+            case SharedFactor(density, joint):
+                factor = self.spec.factors[str(density)]
+                scope = density.scope
+                return [
+                    combine((1, self.log(j.name, joint, factor.of, factor.given)), (-1, self.log_factor(j.name, factor)))
+                    for j in self.spec.joints.values()
+                    if j.rooted and scope <= set(j.variables)
+                ]
+            case Nonnegative() | Discrete():
+                return []
+        assert_never(premise)
+
+    def _under_each(self, left: _Conditional, right: _Conditional) -> list[Vector]:
+        """log left - log right under every joint that has the variables."""
+        scope = {*left[1], *left[2]}
+        samplers = [j.name for j in self.spec.joints.values() if j.rooted and scope <= set(j.variables)]
+        return [combine((1, self.log(s, *left)), (-1, self.log(s, *right))) for s in samplers]
+
+    def shared_factors(self) -> list[Premise]:
+        """Which joints have which of the factors that several joints use."""
+        rooted = [j for j in self.spec.joints.values() if j.rooted]
+        return [SharedFactor(Density.factor(f), j.name) for j in rooted for f in j.factors if f in self._named]
 
     @cached_property
     def _span(self) -> Span:
@@ -265,10 +298,3 @@ class Coordinates:
     def equal(self, a: Vector, b: Vector) -> bool:
         """Whether two vectors are equal modulo everything that is known of the graphs."""
         return not self._span.reduce(combine((1, a), (-1, b)))
-
-
-def independence(a: str, b: str, given: Iterable[str], joint: str) -> str:
-    """How a conditional independence is written: as a Markov chain where something is given."""
-    given = tuple(given)
-    first, second = variables((a,)), variables((b,))
-    return f"{first} - {variables(given)} - {second} in {joint}" if given else f"{first} and {second} independent in {joint}"

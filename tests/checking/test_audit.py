@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 import sympy
 
-from ibsym.checking.audit import audit, comparisons, evaluate, replay, verify
+from ibsym.checking.audit import _check_rule, audit, comparisons, evaluate, replay, verify
 from ibsym.checking.exact import Facts, check_computable, check_constant, check_gap, check_plan
 from ibsym.checking.finite import FiniteWorld
 from ibsym.checking.gaussian import GaussianWorld
+from ibsym.checking.premises import check_premises, check_rule
 from ibsym.derivation.engine import derive
 from ibsym.derivation.model import Derivation, Plan, Step
 from ibsym.errors import AuditError, SpecError
 from ibsym.facts import Relation, Side
 from ibsym.proving.elemental import Row, RowKind
+from ibsym.rules.catalogue import RULES
 from ibsym.spec.loading import load, zoo_names
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
@@ -35,6 +37,7 @@ from ibsym.terms.nodes import (
     Slack,
     Weighted,
 )
+from ibsym.terms.premises import Discrete, Independent
 from ibsym.terms.vectors import Equation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +102,8 @@ def mutants(derivation: Derivation) -> Iterator[tuple[str, Derivation]]:
             if relation is not step.relation:
                 yield f"relation {number}", with_step(derivation, number, replace(step, relation=relation))
         yield f"rule {number}", with_step(derivation, number, replace(step, rule="wishful thinking"))
-        yield f"premise {number}", with_step(derivation, number, replace(step, premises=(*step.premises, "X - Z - X in q")))
+        untrue = Independent(("x",), ("x",), ("z",), "q")
+        yield f"premise {number}", with_step(derivation, number, replace(step, premises=(*step.premises, untrue)))
         if len(derivation.steps) > 1 and not step.before.same(step.after):
             steps = (*derivation.steps[:number], *derivation.steps[number + 1 :])
             yield f"without {number}", replace(derivation, steps=steps)
@@ -129,6 +133,73 @@ def test_no_change_of_the_chain_passes(name: str) -> None:
         count += 1
         assert complaint(lambda m=mutant: audit(m, worlds=2)), f"{what} was changed and nobody noticed"
     assert count > 10
+
+
+ONE_IDENTITY = (
+    {"definition of mutual information", "insertion of a mutual information"},
+    {
+        "definition of relative entropy",
+        "definition of relative entropy, collected",
+        "insertion of a model density",
+        "entropy through a model",
+        "chain rule",
+    },
+    {"equal laws", "conditional independence", "shared factor"},
+)
+"""Rules that say one thing of different sides: with the terms of other summands around, a step may be told under either."""
+
+
+def reasons(facts: Facts, derivation: Derivation, step: Step) -> str:
+    """What the audit has to say against the reasons of one step."""
+
+    def check() -> None:
+        _check_rule("it", step)
+        check_premises(facts, step, "it")
+        check_rule(facts, step, "it", derivation.plans)
+
+    return complaint(check)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_other_reason_passes(name: str) -> None:
+    """Neither the name of another rule, nor a premise less, nor one of another kind more."""
+    derivation = derived(name)
+    facts = Facts(derivation.spec)
+    for step in derivation.steps:
+        assert not reasons(facts, derivation, step)
+        for other in RULES:
+            if step.rule in RULES and other != step.rule and not any({step.rule, other} <= names for names in ONE_IDENTITY):
+                assert reasons(facts, derivation, replace(step, rule=other)), f"{step.rule} passes as {other}"
+        for premise in step.premises:
+            fewer = tuple(p for p in step.premises if p != premise)
+            assert reasons(facts, derivation, replace(step, premises=fewer)), f"{step.rule} passes without {premise}"
+        if step.rule in RULES and RULES[step.rule].relation is Relation.EQ:
+            space = derivation.spec.variables[next(iter(derivation.spec.variables))]
+            more = (*step.premises, Discrete(next(iter(derivation.spec.variables)), space))
+            assert reasons(facts, derivation, replace(step, premises=more))
+
+
+def test_a_joint_named_factor_is_told_by_its_own_reason() -> None:
+    """The premise Z - X - C in factor is an independence, whatever the joint is called; the audit refuses the other rule."""
+    spec = Spec(
+        name="named", objective="minimize I_factor(Z;X|C) - I_factor(Z;C)",
+        variables={"x": "real[D]", "z": "real[L]", "c": "categorical[K]"},
+        joints={"factor": "data(x,c) factor(z|x)", "p": "p(z) p(c|z)"},
+        families={"factor(z|x)": "diagonal-normal", "p(z)": "standard-normal", "p(c|z)": "categorical"},
+    )  # fmt: skip
+    derivation = derive(spec)
+    told = [s for s in derivation.steps if any(isinstance(p, Independent) for p in s.premises)]
+    assert told
+    assert {s.rule for s in told} == {"conditional independence"}
+    audit(derivation)
+    facts = Facts(spec)
+    for step in told:
+        number = derivation.steps.index(step)
+        for rule in ("shared factor", "chain rule"):
+            with pytest.raises(AuditError, match=rf"step {number + 1} \({rule}\) rests on 'Z - X - C in factor'"):
+                verify(with_step(derivation, number, replace(step, rule=rule)), side(derivation), facts)
+        with pytest.raises(AuditError, match="by the premises that it states"):
+            verify(with_step(derivation, number, replace(step, premises=())), side(derivation), facts)
 
 
 def consistent_mutants(derivation: Derivation) -> Iterator[tuple[str, Derivation]]:
@@ -188,7 +259,7 @@ def plan_mutants(plan: Plan) -> Iterator[tuple[str, Plan]]:
         (x, row), *others = plan.gaps
         wrong = Row(MutualInformation("q", (("x",), ("z",))), row.kind, row.vector)
         yield "row", replace(plan, gaps=((x, wrong), *others))
-    invented = Equation({key: Fraction(1) for _, c in plan.computed for key in c.vector}, "because I say so")
+    invented = Equation({key: Fraction(1) for _, c in plan.computed for key in c.vector}, Independent(("x",), ("z",), (), "q"))
     yield "equation", replace(plan, equations=(*plan.equations, (Fraction(1), invented)))
 
 

@@ -65,7 +65,7 @@ def test_the_model_side_by_default(term: str, name: str, down: bool) -> None:
         bounds = not down and name in ("nwj", "logistic", "dual")
         side = Relation.LE if objective.startswith("minimize") else Relation.GE
         assert d.relation is (side if bounds else Relation.APPROX)
-        note = d.steps[-1].note
+        note = str(d.steps[-1].note)
         assert ("model minimises" in note) is down
         assert ("model maximises" in note) is not down
         assert audit(d, worlds=2).worlds
@@ -90,7 +90,7 @@ def test_a_weight_of_unknown_sign_is_neither() -> None:
     for name, model in (("density-ratio", "nwj"), ("nwj", "value")):
         d = derive(Spec(**keys, objective="minimize a*KL(data(x)||p(x))", estimators={"KL(data(x)||p(x))": name}))
         assert (d.bound[0].model, d.relation) == (model, Relation.APPROX)
-        assert "the model takes" in d.steps[-1].note
+        assert "the model takes" in str(d.steps[-1].note)
         audit(d, worlds=2)
 
 

@@ -96,11 +96,11 @@ def test_one_decomposition_under_different_treatments() -> None:
 def test_the_data_term_says_where_discreteness_is_used_and_which_side_learns() -> None:
     steps = ibsym.derive("bib-ae").steps
     dropped = next(s for s in steps if s.rule == "cross-entropy dropped")
-    assert dropped.premises == ("X is discrete (binary[D])",)
+    assert [str(p) for p in dropped.premises] == ["X is discrete (binary[D])"]
     assert str(dropped.gap) == "beta*CE(q(x)||p(x))"
     data_term = next(s for s in steps if s.rule == "density-ratio" and "density-ratio[KL(q(x)" in str(s.after))
-    assert "second argument" in data_term.note
-    assert any(s.rule == "relaxation" and "p(x|z) (mean)" in s.note for s in steps)
+    assert "second argument" in str(data_term.note)
+    assert any(s.rule == "relaxation" and "p(x|z) (mean)" in str(s.note) for s in steps)
     models = {b.text: b.model for b in ibsym.derive("bib-ae").bound}
     assert (models[B], models[D]) == ("value", "non-saturating")
 

@@ -149,13 +149,13 @@ def test_bounds_have_the_names_of_their_direction() -> None:
     }
 
 
-def row(x: int, of: str, given: str = "", second: str = "p") -> tuple[Fraction, RelativeEntropy, RowKind]:
+def row(x: int, of: str, given: str = "", second: str = "p") -> tuple[Fraction, RelativeEntropy]:
     densities = (Density(h, tuple(of), tuple(given)) for h in ("q", second))
     first, other = densities
-    return Fraction(x), RelativeEntropy(first, (other,)), RowKind.RELATIVE_ENTROPY
+    return Fraction(x), RelativeEntropy(first, (other,))
 
 
-LOOSE = (Fraction(1), RelativeEntropy(Density("q", ("x",), ("z",)), (Density("p", ("x",)),)), RowKind.RELATIVE_ENTROPY)
+LOOSE = (Fraction(1), RelativeEntropy(Density("q", ("x",), ("z",)), (Density("p", ("x",)),)))
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,7 @@ LOOSE = (Fraction(1), RelativeEntropy(Density("q", ("x",), ("z",)), (Density("p"
         ([row(1, "z"), LOOSE], ["1 KL(q(z)||p(z))", "1 KL(q(x|z)||p(x))"]),
     ],
 )
-def test_gaps_are_joined_by_the_chain_rule_alone(
-    rows: list[tuple[Fraction, RelativeEntropy, RowKind]], joined: list[str]
-) -> None:
+def test_gaps_are_joined_by_the_chain_rule_alone(rows: list[tuple[Fraction, RelativeEntropy]], joined: list[str]) -> None:
     joints = {"q": "data(x) q(z|x)", "p": "p(z) p(x|z)", "r": "r(z) r(x|z)"}
     families = {**BASE["families"], "r(z)": "standard-normal", "r(x|z)": "bernoulli"}  # type: ignore[dict-item]
     spec = Spec(**{**BASE, "objective": "minimize I_q(X;Z)", "joints": joints, "families": families})  # type: ignore[arg-type]
@@ -204,3 +202,17 @@ def test_a_dominated_bound_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
                     smaller.append(new < old - 1e-9)
                 assert any(smaller)
     assert changed
+
+
+def test_a_shared_factor_is_stated_where_it_is_used() -> None:
+    """H_u(Z|X) is computed from q(z|x), a factor of u by name only: both steps that use it say so, no others do."""
+    spec = Spec(
+        name="shared", objective="maximize H_u(Z|X)", variables={"x": "binary[D]", "z": "real[L]"},
+        joints={"q": "data(x) q(z|x)", "u": "unlabelled(x) q(z|x)"},
+        families={"unlabelled(x)": "empirical", "q(z|x)": "diagonal-normal"},
+    )  # fmt: skip
+    derivation = ibsym.derive(spec)
+    assert str(derivation.final) == "-E_u[log q(z|x)]"
+    (step,) = derivation.steps
+    assert [str(p) for p in step.premises] == ["q(z|x) is a factor of q", "q(z|x) is a factor of u"]
+    ibsym.api.audit(derivation)

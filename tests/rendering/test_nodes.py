@@ -11,13 +11,14 @@ import pytest
 import sympy
 from pylatexenc.latexwalker import LatexWalker
 
-from ibsym.derivation.model import Derivation
+from ibsym.derivation.model import Derivation, Note
 from ibsym.facts import Side
 from ibsym.rendering import html, json, latex, notation, text
 from ibsym.rendering.boxes import Box, Letter, Script, width
 from ibsym.rendering.mathml import mathml
 from ibsym.rendering.tex import phrase, tex, words
 from ibsym.spec.model import Spec
+from ibsym.spec.spaces import Space
 from ibsym.terms.nodes import (
     CrossEntropy,
     Density,
@@ -33,6 +34,7 @@ from ibsym.terms.nodes import (
     Term,
     TotalCorrelation,
 )
+from ibsym.terms.premises import Discrete, Independent, Irrelevant, Nonnegative, Premise, SharedFactor
 
 Q, P = Density("q", ("z",), ("x",)), Density("p", ("z",))
 RATE = RelativeEntropy(Q, (P,))
@@ -167,33 +169,47 @@ def test_an_empty_sum_is_zero() -> None:
     assert notation.pieces(Expression())
 
 
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        ("C - X - Z in q", r"$C \leftrightarrow X \leftrightarrow Z$ in $q$"),
-        ("X1 - Z,C - X2 in data", r"$X_{1} \leftrightarrow Z,C \leftrightarrow X_{2}$ in $p_{\mathrm{data}}$"),
-        ("A and B independent in q", "$A$ and $B$ independent in $q$"),
-        ("z independent of c given x in q", "$z$ independent of $c$ given $x$ in $q$"),
-        ("q(z|x) is a factor of u", r"$q(z\mid x)$ is a factor of $u$"),
-        ("X is discrete (binary[D])", "$X$ is discrete (binary[D])"),
-        ("100% of _it_", r"100$\%$ of $\_$it$\_$"),
-    ],
-)
-def test_premises_are_set_as_mathematics(said: str, expected: str) -> None:
-    assert phrase(notation.prose(said)) == expected
+PREMISES: dict[Premise, tuple[str, str]] = {
+    Independent(("c",), ("z",), ("x",), "q"): ("C - X - Z in q", r"$C \leftrightarrow X \leftrightarrow Z$ in $q$"),
+    Independent(("x1",), ("x2",), ("z", "c"), "data"): (
+        "X1 - Z,C - X2 in data",
+        r"$X_{1} \leftrightarrow Z,C \leftrightarrow X_{2}$ in $p_{\mathrm{data}}$",
+    ),
+    Independent(("a",), ("b",), (), "q"): ("A and B independent in q", "$A$ and $B$ independent in $q$"),
+    Irrelevant(Q, ("c",)): ("z independent of c given x in q", "$z$ independent of $c$ given $x$ in $q$"),
+    Irrelevant(P, ("c",)): ("z independent of c in p", "$z$ independent of $c$ in $p$"),
+    SharedFactor(Q, "u"): ("q(z|x) is a factor of u", r"$q(z\mid x)$ is a factor of $u$"),
+    Nonnegative(RATE): ("KL(q(z|x)||p(z)) >= 0", rf"${EXAMPLES[RATE]} \ge 0$"),
+    Nonnegative(Entropy("q", ("x",))): ("H_q(X) >= 0 (discrete)", "its variables discrete"),
+    Discrete("x", Space("binary", ("D",))): ("X is discrete (binary[D])", "$X$ is discrete (binary[D])"),
+}
+
+
+def test_every_kind_of_premise_has_an_example() -> None:
+    assert {type(p) for p in PREMISES} == set(typing.get_args(Premise))
+
+
+@pytest.mark.parametrize("item", PREMISES, ids=str)
+def test_premises_are_set_as_mathematics(item: Premise) -> None:
+    said, printed = PREMISES[item]
+    assert str(item) == said
+    assert phrase(notation.premise(item)) == printed
+
+
+def test_notes_are_set_as_mathematics() -> None:
+    note = Note(("100% of _it_ by ", RATE, ", through ", Q))
+    assert phrase(notation.note(note)) == rf"100$\%$ of $\_$it$\_$ by ${EXAMPLES[RATE]}$, through $q(z\mid x)$"
 
 
 def test_every_premise_and_note_keeps_its_words(derivations: dict[str, Derivation]) -> None:
-    """Nothing is lost between a premise and what HTML shows of it, but for the spelling of formulas."""
+    """Nothing is lost between what is said and what HTML shows of it, but for the spelling of formulas."""
     from ibsym.rendering.mathml import phrase as shown
 
     for d in derivations.values():
         for s in d.steps:
-            for said in (*s.premises, s.note):
-                plain = stdlib_html.unescape(re.sub(r"<math>.*?</math>", "", str(shown(notation.prose(said)))))
-                parts = [p for p in notation.prose(said) if isinstance(p, str)]
-                assert "".join(parts) == plain
-                assert all(p in said for p in parts)
+            for said in (*map(notation.premise, s.premises), notation.note(s.note)):
+                plain = stdlib_html.unescape(re.sub(r"<math>.*?</math>", "", str(shown(said))))
+                assert "".join(p for p in said if isinstance(p, str)) == plain
 
 
 @pytest.mark.parametrize("char", [chr(i) for i in range(32, 127)])
