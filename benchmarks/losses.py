@@ -98,7 +98,7 @@ def cases() -> list[Case]:
     correlation = [
         Case(
             f"total correlation {b} rows, {n}",
-            ROOT / "tests/specs/beta-tcvae.toml",
+            "beta-tcvae",
             {"B": b, "L": n, "D": 64},
             "beta_tcvae",
             (0.11, 0.22),

@@ -31,6 +31,8 @@ ONLY_IN = {
     "sklearn": {"training"},
     "matplotlib": {"rendering", "training"},
 }
+# Names of systems that are also estimators, or words of any program.
+ALSO_WORDS = {"dim", "mine", "clip", "iwae", "infonce", "club"}
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 
@@ -39,7 +41,15 @@ def relative(path: Path) -> str:
 
 
 def occurrences(name: str, text: str) -> list[str]:
-    """Where a system's name stands in the text as a word of its own: vae-gan, vae_gan, VaeGan, VAE/GAN, VAEGANLoss."""
+    """Where a system's name stands in the text as a word of its own: vae-gan, vae_gan, VaeGan, VAE/GAN, VAEGANLoss.
+
+    A name that the language or the field has for something else is looked for as a file, a class, or a text that is compared.
+    """
+    if name in ALSO_WORDS:
+        word = re.escape(name)
+        compared = rf"\b(?:spec\.name|stem)\s*(?:==|!=|in|not in)\s[^\n]*[\"']{word}[\"']"
+        pattern = rf"\bzoo/{word}\b|\b{name.title()}Loss\b|{compared}"
+        return [found.group() for found in re.finditer(pattern, text)]
     words = r"[\W_]*".join(map(re.escape, re.split(r"\W", name)))
     humps = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     pattern = re.compile(rf"(?<![^\W\d_]){words}s?(?![^\W\d_])", re.IGNORECASE)
@@ -70,6 +80,13 @@ def test_a_name_is_found(text: str) -> None:
 @pytest.mark.parametrize("text", ["organ", "began()", "gander", "Ganges", "GANTT", "slogan_s"])
 def test_a_part_of_a_word_is_no_name(text: str) -> None:
     assert occurrences("gan", text) == []
+
+
+def test_a_name_that_is_a_word_is_found_where_it_can_only_be_the_name() -> None:
+    for text in ("if spec.name == 'mine':", "if path.stem in (\"vae\", 'mine')", "class MineLoss", "zoo/mine.toml"):
+        assert occurrences("mine", text), text
+    for text in ("mine = 1", "of mine", "values['mine']"):
+        assert not occurrences("mine", text), text
 
 
 def test_the_zoo_is_there_and_has_no_code() -> None:

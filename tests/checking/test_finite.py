@@ -186,7 +186,7 @@ def test_divergences_at_the_boundary_are_limits() -> None:
 
 
 def test_coordinates_of_a_product_alphabet() -> None:
-    spec = load("tests/specs/beta-tcvae.toml")
+    spec = load("beta-tcvae")
     world = FiniteWorld.random(spec, 1)
     assert world.shapes["z"] == (2, 2)
     law = world.marginal("q", ("z",)).reshape(2, 2)

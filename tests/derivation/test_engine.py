@@ -13,6 +13,7 @@ from ibsym.errors import DerivationError, IbsymError, SpecError
 from ibsym.facts import Side
 from ibsym.spec.loading import zoo_names
 from ibsym.terms.reading import read_objective
+from tests.derivation.papers import PAPERS
 
 SPECS = Path(__file__).parents[1] / "specs"
 
@@ -40,6 +41,7 @@ TABLE = {
             "KL(u(x)||p(x))": "beta_x",
         },
     ),
+    **PAPERS,
 }
 
 NORMAL = {"q(z|x)": "diagonal-normal", "p(z)": "standard-normal", "p(x|z)": "diagonal-normal"}

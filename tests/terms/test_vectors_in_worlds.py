@@ -46,7 +46,7 @@ def test_vectors_add_up_to_their_terms(seed: int) -> None:
 
 
 def test_vectors_of_coordinates_estimates_and_mixtures() -> None:
-    spec = load("tests/specs/beta-tcvae.toml")
+    spec = load("beta-tcvae")
     world = FiniteWorld.random(spec, 0)
     term = TotalCorrelation("q", (("z",),))
     coordinates = Coordinates(spec)

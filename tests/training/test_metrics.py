@@ -22,7 +22,7 @@ def name_of(name):
         ("vae", ["q(z|x)"], ["p(z)"], ["p(x|z)"]),
         ("aae", ["q(z|x)"], ["p(z)"], ["p(x|z)"]),
         ("semi-supervised-ib", ["q(z|x)"], ["p(z)"], ["p(x|z)"]),
-        ("conditional-vae", ["q(z|x,c)"], ["p(z|c)"], ["p(x|z,c)"]),
+        ("cvae", ["q(z|x,c)"], ["p(z|c)"], ["p(x|z,c)"]),
         ("hierarchical-vae", ["q(z1|x)", "q(z2|z1)"], ["p(z2)", "p(z1|z2)"], ["p(x|z1)"]),
         ("dvsib", ["q(z1|x1)", "q(z2|x2)"], ["p(z1)", "p(z2)"], ["p(x1|z1)", "p(x2|z2)"]),
     ],
@@ -47,7 +47,7 @@ def test_nothing_is_decoded_no_evidence(name):
         ("vib", [("p(c|z)", "q", True)]),
         ("semi-supervised-ib", [("p(c|z)", "q", True)]),
         ("infogan", [("r(c|x)", "p", False)]),
-        ("conditional-vae", []),
+        ("cvae", []),
         ("vae", []),
     ],
 )
@@ -57,7 +57,7 @@ def test_what_is_read_out(name, readouts):
     assert [(r.factor.text, r.joint, r.observed) for r in found] == readouts
 
 
-@pytest.mark.parametrize("name", ["vae", "hierarchical-vae", "laplace-scale-vae", "conditional-vae", "two-view-fused"])
+@pytest.mark.parametrize("name", ["vae", "hierarchical-vae", "laplace-scale-vae", "cvae", "two-view-fused"])
 def test_the_evidence_bound_is_minus_the_loss(name):
     run = trainer(name_of(name), settings={"hidden": 32})
     for _ in range(3):

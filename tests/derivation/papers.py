@@ -1,0 +1,88 @@
+"""What the papers minimise, or maximise, term by term: relation, and each term's coefficient."""
+
+A, R = "KL(q(z|x)||p(z))", "E_q[log p(x|z)]"
+SHIFT = "JS(p(z)||q(z))"
+WHOLE = "JS(data(x)||p(x))"
+PAIRS = "JS(q(x,z)||p(x,z))"
+
+PAPERS = {
+    "alice": ("~", {PAIRS: "1", R: "-lam"}),
+    "avb": ("~", {"KL(q(x,z)||data(x)p(z))": "1", R: "-1"}),
+    "beta-tcvae": ("~", {A: "1", "TC_q(Z)": "beta - 1", R: "-1"}),
+    "ceb": ("<=", {"KL(q(z|x)||b(z|c))": "1", "E_q[log p(c|z)]": "-gamma"}),
+    "club": ("<=", {"I_q(X;Z)": "beta", "E_q[log p(c|z)]": "-1"}),
+    "corex": (
+        ">=",
+        {"E_q[log p(x1|z)]": "1", "E_q[log p(x2|z)]": "1", "E_q[log p(x3|z)]": "1", "KL(q(z|x1,x2,x3)||p(z))": "-1"},
+    ),
+    "cpc": (">=", {"I_q(C;Z1)": "1", "I_q(C;Z2)": "1"}),
+    "cvae": ("<=", {"KL(q(z|x,c)||p(z|c))": "1", "E_q[log p(x|z,c)]": "-1"}),
+    "dib": ("~", {"E_q[log p(z)]": "-1", "E_q[log p(c|z)]": "-beta"}),
+    "dim": ("~", {"JS(q(x,z)||q(x)q(z))": "alpha", "JS(q(y,z)||q(y)q(z))": "beta", "JS(q(z)||p(z))": "-gamma"}),
+    "dvcca": ("<=", {"KL(q(z|x1)||p(z))": "1", "E_q[log p(x1|z)]": "-beta", "E_q[log p(x2|z)]": "-beta"}),
+    "dvcca-private": (
+        "<=",
+        {
+            "KL(q(z|x1)||p(z))": "1",
+            "KL(q(w1|x1)||p(w1))": "1",
+            "KL(q(w2|x2)||p(w2))": "1",
+            "E_q[log p(x1|z,w1)]": "-beta",
+            "E_q[log p(x2|z,w2)]": "-beta",
+        },
+    ),
+    "dvsib": (
+        "<=",
+        {
+            "KL(q(z1|x1)||p(z1))": "1",
+            "KL(q(z2|x2)||p(z2))": "1",
+            "I_q(Z1;Z2)": "-beta",
+            "E_q[log p(x1|z1)]": "-beta",
+            "E_q[log p(x2|z2)]": "-beta",
+        },
+    ),
+    "empowerment": ("~", {"E_w[log w(a|s)]": "-1", "E_w[log r(a|s,t)]": "1"}),
+    "f-gan": ("~", {"F[pearson](data(x)||p(x))": "1"}),
+    "generative-compression": ("~", {"E_q[log p(z)]": "-1", R: "-beta", WHOLE: "gamma"}),
+    "hfvae": (
+        "~",
+        {
+            "KL(q(z1|x)||p(z1))": "1",
+            "KL(q(z2|x)||p(z2))": "1",
+            "TC_q(Z1;Z2)": "beta - 1",
+            "TC_q(Z1)": "gamma - 1",
+            "TC_q(Z2)": "gamma - 1",
+            "E_q[log p(x|z1,z2)]": "-1",
+        },
+    ),
+    "infobot": ("<=", {"KL(q(z|s,g)||p(z))": "beta", "E_q[log p(a|s,z)]": "-1"}),
+    "infonce": (">=", {"I_q(Z;Y)": "1"}),
+    "iwae": (">=", {"E_q[log p(x)]": "1"}),
+    "jmvae": (
+        "<=",
+        {
+            "KL(q(z|x1,x2)||p(z))": "1",
+            "E_q[log p(x1|z)]": "-1",
+            "E_q[log p(x2|z)]": "-1",
+            "KL(q(z|x1,x2)||a(z|x1))": "alpha",
+            "KL(q(z|x1,x2)||b(z|x2))": "alpha",
+        },
+    ),
+    "ladder-vae": ("<=", {"KL(q(z2|x)||p(z2))": "beta", "KL(q(z1|x,z2)||p(z1|z2))": "beta", "E_q[log p(x|z1)]": "-1"}),
+    "mim": ("=", {"E_q[log q(z|x)]": "-1", A: "1/2", R: "-1/2"}),
+    "mvib": (
+        "<=",
+        {
+            "KL(a(z|x1)||b(z|x2))": "beta/2",
+            "KL(b(z|x2)||a(z|x1))": "beta/2",
+            "I_a(Z;X2)": "-1/2",
+            "I_b(Z;X1)": "-1/2",
+        },
+    ),
+    "novelty-detection": ("~", {SHIFT: "1", "JS(inliers(x)||p(x))": "1", R: "-beta"}),
+    "privacy-funnel": ("<=", {A: "1", "E_q[log d(x|z,s)]": "-1", R: "-beta"}),
+    "rate-distortion-perception": ("~", {A: "1", R: "-lam", WHOLE: "mu"}),
+    "s-vae": ("<=", {A: "1", R: "-1"}),
+    "vampprior-vae": ("<=", {A: "beta", R: "-1"}),
+    "wae-gan": ("~", {SHIFT: "lam", R: "-1"}),
+    "wae-mmd": ("~", {"KL(q(z)||p(z))": "lam", R: "-1"}),
+}
