@@ -6,7 +6,6 @@ by moralisation (not by the method that found them), and every row must be of a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import combinations
@@ -173,11 +172,7 @@ class Facts:
 
     def sign(self, coefficient: sympy.Expr) -> Sign:
         """The sign of a coefficient over its parameters' intervals."""
-        ends = {
-            n: (-math.inf if p.min is None else p.min, math.inf if p.max is None else p.max)
-            for n, p in self.spec.parameters.items()
-        }
-        return sign(coefficient, ends)
+        return sign(coefficient, self.spec.intervals)
 
     def nonnegative(self, term: Term) -> str:
         """Why a term is never negative, or an empty text: the only sources of inequality there are."""
@@ -247,8 +242,8 @@ def check_computable(facts: Facts, term: Term) -> None:
         case _:
             raise AuditError(f"{term} is part of the bound and cannot be computed")
     for d in densities:
-        factors = facts.spec.joints[d.head].factors
-        if not any(f.evaluated and {*f.of} == {*d.of} and {*f.given} == {*d.given} for f in factors):
+        factor = facts.spec.joints[d.head].factor_of(d.of, d.given)
+        if factor is None or not factor.evaluated:
             raise AuditError(f"{term} is part of the bound, and {d} is no declared factor with a density")
 
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from ibsym.checking import divergences, estimates
 from ibsym.errors import IbsymError
-from ibsym.spec.grammar import QuantitySyntax
+from ibsym.spec.grammar import QuantitySyntax, quantities
 from ibsym.spec.graphs import Factor
-from ibsym.spec.model import Spec, quantities
+from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
     CrossEntropy,
     Density,
@@ -97,7 +97,7 @@ class FiniteWorld:
             tables[factor.text] = split.reshape(
                 [math.prod(shapes[v]) if v in (*factor.given, *factor.of) else 1 for v in spec.variables]
             )
-        parameters = {n: parameter_value(rng, e.default, e.min, e.max) for n, e in spec.parameters.items()}
+        parameters = {n: parameter_value(rng, e.default, *e.interval) for n, e in spec.parameters.items()}
         return FiniteWorld(spec, shapes, tables, parameters, seed=seed, style=style, draws=2 + seed % 2)
 
     def table(self, factor: Factor) -> Table:
@@ -130,10 +130,9 @@ class FiniteWorld:
 
     def density(self, density: Density) -> Table:
         """r(a|b) as a table: a declared factor as it is, else a ratio of marginals (nan where b cannot happen)."""
-        joint = self.spec.joints[density.head]
-        for factor in joint.factors:
-            if frozenset(factor.of) == frozenset(density.of) and frozenset(factor.given) == frozenset(density.given):
-                return self.table(factor)
+        factor = self.spec.joints[density.head].factor_of(density.of, density.given)
+        if factor is not None:
+            return self.table(factor)
         both = self.marginal(density.head, density.scope)
         if not density.given:
             return both
@@ -308,12 +307,12 @@ def _rows(rng: np.random.Generator, given: int, of: int, style: Style) -> Table:
     assert_never(style)
 
 
-def parameter_value(rng: np.random.Generator, default: float, low: float | None, high: float | None) -> float:
+def parameter_value(rng: np.random.Generator, default: float, low: float, high: float) -> float:
     """A value inside the interval: uniform where it is bounded, else within a few units of its end or default."""
-    if low is not None and high is not None:
+    if math.isfinite(low) and math.isfinite(high):
         return float(rng.uniform(low, high))
-    if low is not None:
+    if math.isfinite(low):
         return low + float(rng.exponential(2.0))
-    if high is not None:
+    if math.isfinite(high):
         return high - float(rng.exponential(2.0))
     return default + float(rng.normal())

@@ -78,7 +78,7 @@ class GaussianWorld:
             factors[factor.text] = Conditional(
                 factor.of, factor.given, rng.normal(size=(n, m)), unit * rng.normal(size=n), noise
             )
-        parameters = {n: parameter_value(rng, e.default, e.min, e.max) for n, e in spec.parameters.items()}
+        parameters = {n: parameter_value(rng, e.default, *e.interval) for n, e in spec.parameters.items()}
         return GaussianWorld(spec, dims, factors, parameters)
 
     @staticmethod
@@ -86,9 +86,12 @@ class GaussianWorld:
         """Whether the term has a closed form in every Gaussian world: linear, and without a mixture's density."""
 
         def plain(*densities: Density) -> bool:
-            return not any(
-                f.components for d in densities for f in (_own(spec, d) or spec.joints[d.head].ancestral_factors(d.scope))
-            )
+            for d in densities:
+                own = spec.joints[d.head].factor_of(d.of, d.given)
+                made_of = spec.joints[d.head].ancestral_factors(d.scope) if own is None else {own}
+                if any(f.components for f in made_of):
+                    return False
+            return True
 
         match term:
             case Entropy(joint, of, given):
@@ -142,9 +145,9 @@ class GaussianWorld:
 
     def conditional(self, density: Density) -> Conditional:
         """r(a|b): a declared factor as it is, else the regression of a on b under the joint."""
-        own = _own(self.spec, density)
-        if own is not None and not own[0].components:
-            return self.factors[own[0].text]
+        own = self.spec.joints[density.head].factor_of(density.of, density.given)
+        if own is not None and not own.components:
+            return self.factors[own.text]
         if any(f.components for f in self.spec.joints[density.head].ancestral_factors(density.scope)):
             raise IbsymError(f"{density} is a mixture's, and no Gaussian")
         moments = self.moments(density.head)
@@ -216,14 +219,6 @@ class GaussianWorld:
     def summands(self, expression: Expression) -> list[tuple[float, float]]:
         """Coefficients and values, term by term."""
         return [(self.coefficient(w.coefficient), self.value(w.term)) for w in expression]
-
-
-def _own(spec: Spec, density: Density) -> tuple[Factor] | None:
-    """The factor that the density is, by its joint's declaration."""
-    for factor in spec.joints[density.head].factors:
-        if frozenset(factor.of) == frozenset(density.of) and frozenset(factor.given) == frozenset(density.given):
-            return (factor,)
-    return None
 
 
 def _extended(known: Moments, new: Conditional) -> tuple[Array, Array]:

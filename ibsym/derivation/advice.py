@@ -14,7 +14,6 @@ from ibsym.facts import Side
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
-from ibsym.spec.spaces import Space
 from ibsym.terms.nodes import (
     CrossEntropy,
     Density,
@@ -28,7 +27,8 @@ from ibsym.terms.nodes import (
     TotalCorrelation,
 )
 from ibsym.terms.reading import density
-from ibsym.terms.vectors import ONE_SIDED, Vector, combine
+from ibsym.terms.signs import REALS
+from ibsym.terms.vectors import ONE_SIDED, Coordinates, Vector, combine
 
 WHENCE = {Side.UPPER: "above", Side.LOWER: "below"}
 TRIED = 40
@@ -38,7 +38,7 @@ TRIED = 40
 def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term) -> SpecError:
     """The coefficient of a term that needs an inequality has no sign."""
     names = sorted(s.name for s in coefficient.free_symbols)
-    open_ones = [n for n in names if spec.parameters[n].min is None and spec.parameters[n].max is None] or names
+    open_ones = [n for n in names if spec.intervals[n] == REALS] or names
     default = f"{spec.parameters[open_ones[0]].default:g}"
     return SpecError(
         f"the coefficient {coefficient} of {term} may be positive or negative, so no inequality can be used for it",
@@ -168,13 +168,8 @@ def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, side: 
     spec = planner.spec
     if all(map(spec.discrete, spec.variables)):
         return None
-    real = spec.variables
     samplers = planner.coordinates.connected(samplers_of(term))
-    try:
-        spec.variables = {v: Space("binary", ("D",)) for v in real}
-        rows = elemental_rows(planner.coordinates, samplers)
-    finally:
-        spec.variables = real
+    rows = elemental_rows(Coordinates(spec.all_discrete()), samplers)
     plan = _plan(planner, term, coefficient, side, rows)
     if not _useful(plan) or plan is None:
         return None

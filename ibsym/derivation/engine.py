@@ -24,7 +24,7 @@ from ibsym.spec.schema import CRITIC_ESTIMATORS
 from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Estimate, Expression, RelativeEntropy, Slack, Term, Weighted
 from ibsym.terms.premises import Discrete
 from ibsym.terms.reading import Reader, read_objective
-from ibsym.terms.signs import Interval, sign
+from ibsym.terms.signs import sign
 from ibsym.terms.vectors import ONE_SIDED
 
 
@@ -51,10 +51,6 @@ class _Engine:
         self.spec = spec
         self.planner = Planner(spec)
         self.proof = ProofSteps(self.planner.coordinates)
-        self.bounds: dict[str, Interval] = {
-            n: (p.min if p.min is not None else -float("inf"), p.max if p.max is not None else float("inf"))
-            for n, p in spec.parameters.items()
-        }
         self.used: set[Term] = set()
         self.models: dict[Term, ModelSide] = {}
 
@@ -96,7 +92,7 @@ class _Engine:
         )
 
     def sign(self, coefficient: sympy.Expr) -> Sign:
-        return sign(coefficient, self.bounds)
+        return sign(coefficient, self.spec.intervals)
 
     def terms(self, objective: Expression, side: Side) -> tuple[tuple[Plan, ...], list[Step], Expression]:
         """Every term planned and told, its steps lifted to the whole expression."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ibsym.derivation.critics import factors, sides
 from ibsym.derivation.model import BoundTerm
-from ibsym.errors import SpecError
+from ibsym.errors import AuditError, SpecError
 from ibsym.spec.families import closed_entropy, closed_relative_entropy
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
@@ -26,11 +26,10 @@ from ibsym.terms.vectors import Coordinates
 
 def declared(spec: Spec, d: Density) -> Factor:
     """The factor that a density is, by its joint's declaration."""
-    return next(
-        f
-        for f in spec.joints[d.head].factors
-        if frozenset(f.of) == frozenset(d.of) and frozenset(f.given) == frozenset(d.given)
-    )
+    factor = spec.joints[d.head].factor_of(d.of, d.given)
+    if factor is None:
+        raise AuditError(f"{d} is computed, and no declared factor is it")
+    return factor
 
 
 def estimator_of(spec: Spec, term: Term) -> str:

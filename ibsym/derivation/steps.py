@@ -15,7 +15,6 @@ from ibsym.errors import AuditError
 from ibsym.facts import Relation
 from ibsym.rules import catalogue
 from ibsym.rules.catalogue import Rule
-from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
     CrossEntropy,
@@ -55,12 +54,6 @@ def step(
 ) -> Step:
     """A step under a rule, whose relation and sources it takes."""
     return Step(rule.name, relation or rule.relation, before, after, gap or Expression(), tuple(premises), rule.sources, note)
-
-
-def own_factor(spec: Spec, joint: str, of: Iterable[str]) -> Factor | None:
-    """The factor that gives these variables under the joint."""
-    wanted = frozenset(of)
-    return next((f for f in spec.joints[joint].factors if frozenset(f.of) == wanted), None)
 
 
 class ProofSteps:
@@ -137,7 +130,7 @@ class ProofSteps:
             return
         joint, (model,) = item.term.joint, item.term.second
         first = density(self.spec, joint, model.of, model.given)
-        own = own_factor(self.spec, joint, model.of)
+        own = self.spec.joints[joint].factor_of(model.of)
         if own is not None and str(own) == str(model):
             yield -x, Entropy(joint, self.spec.ordered(model.of), self.spec.ordered(model.given))
         else:
@@ -223,7 +216,7 @@ class ProofSteps:
             if not isinstance(part.term, Entropy) or part not in rest or self.constant(part.term):
                 continue
             h = part.term
-            own = own_factor(self.spec, h.joint, h.of)
+            own = self.spec.joints[h.joint].factor_of(h.of)
             partner = next(
                 (
                     w
@@ -242,7 +235,7 @@ class ProofSteps:
                 )
             else:
                 rest[rest.index(part)] = replace(
-                    part, coefficient=-part.coefficient, term=ExpectedLog(h.joint, (Density(own.head, own.of, own.given),))
+                    part, coefficient=-part.coefficient, term=ExpectedLog(h.joint, (Density.factor(own),))
                 )
         for part in rest:
             if isinstance(part.term, CrossEntropy):

@@ -72,9 +72,7 @@ class Subject:
     def interval(self, parameter: str) -> tuple[float, float, float]:
         """Default, least and greatest value of a parameter."""
         entry = self.spec.parameters[parameter]
-        low = -float("inf") if entry.min is None else float(entry.min)
-        high = float("inf") if entry.max is None else float(entry.max)
-        return float(entry.default), low, high
+        return float(entry.default), *entry.interval
 
     def output(self, world: World) -> Any:
         """Loss and terms at a world."""

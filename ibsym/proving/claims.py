@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ibsym.errors import SpecError, shown
-from ibsym.spec.grammar import MAX_LENGTH, Arithmetic, ExpressionSyntax, QuantitySyntax, RelationSyntax, parse
-from ibsym.spec.model import quantities
+from ibsym.spec.grammar import MAX_LENGTH, Arithmetic, ExpressionSyntax, QuantitySyntax, RelationSyntax, parse, quantities
 from ibsym.spec.schema import check_name
 
 MAX_VARIABLES = 16

@@ -72,10 +72,8 @@ def _precedence(coordinates: Coordinates, term: Term) -> tuple[int, bool]:
         case Entropy(given=given) | MutualInformation(given=given):
             return len(given), False
         case RelativeEntropy(first, (second,)) | CrossEntropy(first, (second,)):
-            borrowed = str(second) not in coordinates.spec.factors and any(
-                frozenset(f.of) == frozenset(second.of) and frozenset(f.given) == frozenset(second.given)
-                for f in coordinates.spec.joints[second.head].factors
-            )
+            model = coordinates.spec.joints[second.head]
+            borrowed = str(second) not in coordinates.spec.factors and model.factor_of(second.of, second.given) is not None
             return len(first.given), borrowed
     raise AssertionError(term)
 

@@ -16,8 +16,8 @@ from ibsym.derivation.model import Note
 from ibsym.facts import Relation
 from ibsym.rendering.boxes import Accent, Box, Fence, Hat, Letter, Mark, Number, Quotient, Row, Script, Style, Word, joined, row
 from ibsym.spec.graphs import Factor
-from ibsym.spec.model import capitalised
 from ibsym.spec.spaces import Space
+from ibsym.spec.variables import capitalised
 from ibsym.terms.nodes import (
     CrossEntropy,
     Density,

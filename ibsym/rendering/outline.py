@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -156,9 +157,9 @@ def parameters(derivation: Derivation) -> tuple[Parameter, ...]:
     """The spec's parameters in order of declaration."""
     found = []
     for name, entry in derivation.spec.parameters.items():
-        low = "(-inf" if entry.min is None else f"[{entry.min:g}"
-        high = "inf)" if entry.max is None else f"{entry.max:g}]"
-        found.append(Parameter(name, f"{entry.default:g}", f"{low}, {high}"))
+        low, high = entry.interval
+        left, right = "(" if low == -math.inf else "[", ")" if high == math.inf else "]"
+        found.append(Parameter(name, f"{entry.default:g}", f"{left}{low:g}, {high:g}{right}"))
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ Nothing is evaluated: a coefficient stays a small tree until :mod:`ibsym.terms.r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -145,6 +146,15 @@ class RelationSyntax:
     left: ExpressionSyntax
     relation: Comparison
     right: ExpressionSyntax
+
+
+def quantities(expression: ExpressionSyntax) -> Iterator[QuantitySyntax]:
+    """The terms in an expression, left to right."""
+    if isinstance(expression, Arithmetic):
+        for argument in expression.arguments:
+            yield from quantities(argument)
+    else:
+        yield expression
 
 
 def _joint_of(token: Token) -> str | None:

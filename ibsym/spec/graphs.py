@@ -94,6 +94,11 @@ class Joint:
     def by_variable(self) -> dict[str, Factor]:
         return {v: f for f in self.factors for v in f.of}
 
+    def factor_of(self, of: Iterable[str], given: Iterable[str] | None = None) -> Factor | None:
+        """The factor that the density of these variables is, under just these conditioners; under any, where none are named."""
+        a, b = frozenset(of), None if given is None else frozenset(given)
+        return next((f for f in self.factors if frozenset(f.of) == a and (b is None or frozenset(f.given) == b)), None)
+
     def ancestral_factors(self, variables: Iterable[str]) -> frozenset[Factor]:
         """The factors that the marginal of ``variables`` is made of."""
         key = ("ancestral", frozenset(variables))
@@ -129,9 +134,9 @@ class Joint:
         key = ("requisite", a, b)
         if key not in self._memory:
             candidates = self.ancestral_factors(a | b)
-            declared = [f for f in candidates if frozenset(f.of) == a and frozenset(f.given) == b]
-            if declared:
-                self._memory[key] = frozenset(declared)
+            declared = self.factor_of(a, b)
+            if declared is not None:
+                self._memory[key] = frozenset((declared,))
             elif not b or not self.rooted:
                 self._memory[key] = candidates
             else:

@@ -72,5 +72,4 @@ def loads(text: str, file: str = "<text>") -> Spec:
         raise located(error, text, file) from None
     except RecursionError:
         raise SpecError("nested too deeply", remedy="flat tables of keys", place=Place(file=file)) from None
-    spec.origin = (text, file)
-    return spec
+    return spec.read_from(text, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -62,6 +63,11 @@ class ParameterEntry(Strict):
     default: Number
     min: Number | None = None
     max: Number | None = None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """[min, max], infinite where an end was left out."""
+        return -math.inf if self.min is None else self.min, math.inf if self.max is None else self.max
 
 
 class EstimatorEntry(Strict):

@@ -15,7 +15,7 @@ import sympy
 
 from ibsym.facts import Side
 from ibsym.spec.graphs import Factor
-from ibsym.spec.model import capitalised
+from ibsym.spec.variables import capitalised
 
 
 def values(names: Iterable[str]) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ibsym.spec.model import capitalised
 from ibsym.spec.spaces import Space
+from ibsym.spec.variables import capitalised
 from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Term, values, variables
 
 

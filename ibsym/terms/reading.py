@@ -40,11 +40,8 @@ def parameter(name: str) -> sympy.Symbol:
 
 def density(spec: Spec, head: str, of: tuple[str, ...], given: tuple[str, ...] = ()) -> Density:
     """A density in canonical order: as its factor was declared, else variables in the order of declaration."""
-    joint = spec.joints[head]
-    for factor in joint.factors:
-        if frozenset(factor.of) == frozenset(of) and frozenset(factor.given) == frozenset(given):
-            return Density(head, factor.of, factor.given)
-    return Density(head, spec.ordered(of), spec.ordered(given))
+    factor = spec.joints[head].factor_of(of, given)
+    return Density(head, spec.ordered(of), spec.ordered(given)) if factor is None else Density(head, factor.of, factor.given)
 
 
 def extent(syntax: ExpressionSyntax) -> tuple[int, int]:

@@ -155,7 +155,13 @@ class Coordinates:
         a, b = frozenset(of), frozenset(given)
         joint = self.spec.joints[model]
         if not joint.rooted:
-            factor = next(f for f in joint.factors if frozenset(f.of) == a and frozenset(f.given) == b)
+            factor = joint.factor_of(a, b)
+            if factor is None:
+                raise SpecError(
+                    f"{model} is a set of conditionals and has no density of {', '.join(sorted(a))} given {', '.join(sorted(b))}",
+                    key=f"joints.{model}",
+                    remedy="one of " + ", ".join(map(str, joint.factors)),
+                )
             return self.log_factor(sampler, factor)
         both = self._atom(sampler, self._law(joint, a | b), a | b)
         return combine((1, both), (-1, self._atom(sampler, self._law(joint, b), b))) if b else both

@@ -109,7 +109,7 @@ def positive(name: str, value: object) -> float:
 def inside(spec: Spec, name: str, value: object) -> float:
     """A parameter's value in its declared interval, on which the bound's direction rests."""
     number, entry = numeric(name, value), spec.parameters[name]
-    low, high = (-float("inf") if entry.min is None else entry.min), (float("inf") if entry.max is None else entry.max)
+    low, high = entry.interval
     if not low <= number <= high or number in (float("inf"), -float("inf")):
         raise refused(f"{name} = {value} is outside of [{low:g}, {high:g}]", option="--set", remedy=f"{name}={entry.default:g}")
     return number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -243,8 +242,7 @@ class Trainer:
     def warm(self, epoch: int) -> None:
         """A rising parameter starts from the end of its interval nearest to zero."""
         for name, length in self.warmup.items():
-            entry = self.spec.parameters[name]
-            low, high = (-math.inf if entry.min is None else entry.min), (math.inf if entry.max is None else entry.max)
+            low, high = self.spec.intervals[name]
             start = min(max(0.0, low), high)
             setattr(self.players.loss, name, start + (self.goals[name] - start) * min(1.0, epoch / length))
 

@@ -343,7 +343,7 @@ class FiniteBatch(Batch):
 
 def _split_variables(spec: Spec) -> set[str]:
     """Variables over whose coordinates a total correlation is asked for."""
-    from ibsym.spec.model import quantities
+    from ibsym.spec.grammar import quantities
 
     asked = [*quantities(spec.objective.expression), *(e.term for e in spec.estimators)]
     return {q.groups[0][0].casefold() for q in asked if q.kind == "TC" and len(q.groups) == 1}

@@ -14,7 +14,7 @@ import ibsym
 from ibsym.checking.audit import Pairs, Tally, _check_rule, audit, replay, verify
 from ibsym.checking.exact import Facts, check_gap, check_plan, difference, separated
 from ibsym.checking.finite import FiniteWorld
-from ibsym.checking.premises import check_premises, holds
+from ibsym.checking.premises import check_premises, check_rule, holds
 from ibsym.derivation.model import BoundTerm, Computable, Derivation, Plan, Step
 from ibsym.errors import AuditError
 from ibsym.facts import Relation, Side
@@ -191,6 +191,20 @@ def test_premises_are_verified(premise: Premise, true: bool) -> None:
     else:
         with pytest.raises(AuditError, match="does not hold"):
             check_premises(FACTS, step, "step 1")
+
+
+def test_one_term_is_dropped_at_a_time() -> None:
+    other = RelativeEntropy(Density("q", ("x",)), (Density("p", ("x",)),))
+    both = Expression.of((1, KL), (1, other))
+    step = Step("relative entropy dropped", GE, both, Expression(), both, (Nonnegative(KL), Nonnegative(other)))
+    plan = Plan(KL, sympy.Integer(1), Side.LOWER, (), (), ())
+    with pytest.raises(AuditError, match="its rule one term"):
+        check_rule(FACTS, step, "step 1", [plan])
+    one = replace(step, before=TERM, gap=TERM, premises=(Nonnegative(KL),))
+    with pytest.raises(AuditError, match="no term of the objective loses"):
+        check_rule(FACTS, one, "step 1", [plan])
+    with pytest.raises(AuditError, match="does not say why"):
+        check_rule(FACTS, replace(one, premises=()), "step 1", [plan])
 
 
 def test_premises_of_continuous_variables() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutation import Mutant
 
 VECTORS = "tests/terms/test_vectors_in_worlds.py"
+SPECS = "tests/spec/test_spec.py"
 SIGNS = "tests/terms/test_signs.py"
 RULES = "tests/rules/test_catalogue.py"
 PREMISES = "tests/rules/test_premises.py"
@@ -340,8 +341,8 @@ CATALOGUE = [
         ('"upper bound in expectation", side=Side.UPPER', '"upper bound in expectation"'),
         ('"lower bound, at most log K", side=Side.LOWER', '"lower bound, at most log K", side=Side.UPPER'),
         (
-            '"lower bound with exact expectations, its minibatch plug-in is not", side=Side.LOWER',
-            '"lower bound with exact expectations, its minibatch plug-in is not", side=Side.UPPER',
+            '"estimate, biased upwards on minibatches: a lower bound with exact expectations only"',
+            '"estimate, biased upwards on minibatches: a lower bound with exact expectations only", side=Side.LOWER',
         ),
         ('"lower bound, tighter as K grows", side=Side.LOWER', '"lower bound, tighter as K grows"'),
         ('"surrogate, zero iff equal"', '"surrogate, zero iff equal", side=Side.LOWER', 1),
@@ -475,7 +476,7 @@ CRITICS = mutants(
     (MINIMISED, ATTACK),
     ("if weight is Sign.NONNEGATIVE", "if True"),
     ("elif use.model is None and b and not own", "elif use.model is None and b"),
-    ('if use.estimator == "dv"', "if False"),
+    ('if use.estimator == "dv":', "if False:"),
     ('form = "nwj"', 'form = "value"'),
     ('bounds and form in ("value", "saturating")', "bounds"),
     ('(form in ("value", "saturating") and not one_sided)', 'form in ("value", "saturating")'),
@@ -512,11 +513,31 @@ EXACT = mutants(
     ("case MutualInformation(groups=(_, _)) | TotalCorrelation()", "case MutualInformation() | TotalCorrelation()"),
     ("if facts.sign(part.coefficient) not in (Sign.NONNEGATIVE, Sign.ZERO)", "if False"),
     ("if not facts.nonnegative(part.term)", "if False"),
-    ("if not any(f.evaluated and {*f.of} == {*d.of} and {*f.given} == {*d.given} for f in factors)", "if False"),
+    ("if factor is None or not factor.evaluated", "if False"),
     ("if any(f.learned for _, joint in parts for f in joint.ancestral_factors((*term.of, *term.given)))", "if False"),
     ("after - before + gap if relation is Relation.GE else after - before - gap", "after - before - gap"),
     ("if ratios else sympy.Integer(1)", "if False else sympy.Integer(1)"),
-    ("-math.inf if p.min is None else p.min", "0 if p.min is None else p.min"),
+)
+
+VALUES = (
+    mutants(
+        "ibsym/spec/schema.py",
+        (NOTICED, ENGINE),
+        ("-math.inf if self.min is None else self.min", "0.0 if self.min is None else self.min"),
+        ("math.inf if self.max is None else self.max", "0.0 if self.max is None else self.max"),
+    )
+    + mutants(
+        "ibsym/spec/graphs.py",
+        (SPECS, NOTICED),
+        ("frozenset(f.of) == a and (b is None or frozenset(f.given) == b)", "frozenset(f.of) == a"),
+        ("frozenset(f.of) == a and (b is None or frozenset(f.given) == b)", "set(f.of) >= a"),
+    )
+    + mutants(
+        "ibsym/spec/model.py",
+        (SPECS,),
+        ('if getattr(self, "_whole", False)', "if False"),
+        ("return spec if origin is None else spec.read_from(*origin)", "return spec"),
+    )
 )
 
 AUDITS = [
@@ -857,6 +878,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *CRITICS,
     *UNUSED_MUTANTS,
     *EXACT,
+    *VALUES,
     *AUDITS,
     *WORLDS,
     *LAWS,

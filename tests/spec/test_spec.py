@@ -156,3 +156,43 @@ def test_d_separation() -> None:
     assert not joint.independent(("c",), ("z",))
     assert not joint.independent(("c",), ("x",))
     assert {str(f) for f in joint.requisite_factors(("z",), ("x", "c"))} == {"q(z|x)"}
+
+
+def test_a_spec_is_a_value() -> None:
+    """Nothing changes a spec, deriving neither; it pickles with the place that it was read from."""
+    import pickle
+
+    spec = ibsym.load("vib")
+    for name in ("variables", "joints", "origin", "new"):
+        with pytest.raises(AttributeError, match="a spec is a value"):
+            setattr(spec, name, {})
+    with pytest.raises(AttributeError, match="a spec is a value"):
+        del spec.name
+    for table in (spec.variables, spec.joints, spec.sources, spec.parameters, spec.factors, spec.intervals, spec.keys):
+        with pytest.raises(TypeError):
+            table["x"] = None  # type: ignore[index]
+    other = pickle.loads(pickle.dumps(spec))
+    assert (other.keys, other.origin, other.variables) == (spec.keys, spec.origin, spec.variables)
+    discrete = spec.all_discrete()
+    assert all(map(discrete.discrete, discrete.variables))
+    assert not all(map(spec.discrete, spec.variables))
+    assert discrete.joints is spec.joints
+
+
+def test_advice_leaves_the_spec_as_it_was() -> None:
+    keys = {**ibsym.load("vib").keys, "objective": "minimize -H_q(Z|X)"}
+    keys["families"] = {**keys["families"], "q(z|x)": "implicit"}
+    spec = ibsym.Spec(**keys)
+    before = dict(spec.variables)
+    with pytest.raises(ibsym.IbsymError):
+        ibsym.derive(spec)
+    assert dict(spec.variables) == before
+
+
+def test_factors_by_what_they_give() -> None:
+    joint = ibsym.load("vib").joints["q"]
+    assert str(joint.factor_of(("z",), ("x",))) == "q(z|x)"
+    assert joint.factor_of(("z",)) == joint.factor_of(("z",), ("x",))
+    assert joint.factor_of(("z",), ()) is None
+    assert str(joint.factor_of(("c", "x"))) == "data(x,c)"
+    assert joint.factor_of(("x",)) is None

@@ -1,0 +1,236 @@
+"""Joints as they are written: products of factors, factors of other joints, sources, mixtures, each with its family."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from typing import Any, NoReturn
+
+from ibsym.errors import SpecError
+from ibsym.spec.families import FAMILIES, FamilyUse, read_family
+from ibsym.spec.grammar import DensitySyntax, MixtureSyntax, decimal, parse
+from ibsym.spec.graphs import Component, Factor, Joint
+from ibsym.spec.schema import check_name
+from ibsym.spec.spaces import Space
+from ibsym.spec.variables import ordered, resolve
+
+EMPIRICAL = FamilyUse(FAMILIES["empirical"])
+
+
+def fail(message: str, *, key: str, remedy: str = "", column: int | None = None) -> NoReturn:
+    """Raises a :class:`SpecError` at a key."""
+    raise SpecError(message, key=key, remedy=remedy, column=column)
+
+
+class JointReader:
+    """Reads the joints of a spec: own factors, factors of other joints, sources, mixtures, families."""
+
+    def __init__(
+        self,
+        variables: Mapping[str, Space],
+        joints: Mapping[str, str],
+        families: Mapping[str, Any],
+        mentioned: Iterable[DensitySyntax] = (),
+    ):
+        """``mentioned``: the densities of the objective, which may be of sources that no joint has."""
+        self.variables, self.mentioned = variables, tuple(mentioned)
+        self.families: dict[str, Any] = {}
+        for text, entry in families.items():
+            key = str(parse(text, "density", f'families."{text}"'))
+            if key in self.families:
+                fail(f"{key} has two families", key=f'families."{text}"', remedy="one family a factor")
+            self.families[key] = entry
+        self.syntax: dict[str, tuple[DensitySyntax | MixtureSyntax, ...]] = {}
+        for name, text in joints.items():
+            check_name(name, f"joints.{name}", "joint")
+            self.syntax[name] = parse(text, "joint", f"joints.{name}")  # type: ignore[assignment]
+        self.joints: dict[str, Joint] = {}
+        self.sources: dict[str, Factor] = {}
+
+    @property
+    def factors(self) -> dict[str, Factor]:
+        """Every factor of every joint, by its text."""
+        return {f.text: f for j in self.joints.values() for f in j.factors}
+
+    def resolve(self, name: str, key: str, column: int | None = None) -> str:
+        """The variable of a density."""
+        return resolve(self.variables, name, key, column, capital=False)
+
+    def ordered(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Variables in the order of their declaration."""
+        return ordered(self.variables, names)
+
+    def read(self) -> tuple[dict[str, Joint], dict[str, Factor]]:
+        """The joints, one for each source among them, and the sources."""
+        self.collect_sources()
+        for name in self.sources:
+            if name in self.syntax:
+                fail(
+                    f"{name!r} is a source, and a joint of that name exists already",
+                    key=f"joints.{name}",
+                    remedy="another name for the joint",
+                )
+        for name in list(self.syntax):
+            for part in self.syntax[name]:
+                if isinstance(part, DensitySyntax) and part.head not in self.syntax and part.head not in self.sources:
+                    check_name(part.head, f"joints.{name}", "joint")
+                    self.syntax[part.head] = (part,)
+        for name in self.syntax:
+            self.joints[name] = self.joint(name)
+        for name, source in self.sources.items():
+            self.joints[name] = Joint(name, (source,), self.ordered(source.of), True)
+        for text in self.families:
+            if text not in self.factors and str(parse(text, "density")).split("(")[0] not in self.sources:
+                close = difflib.get_close_matches(text, self.factors, n=1)
+                fail(
+                    f"{text} is a factor of no joint",
+                    key=f'families."{text}"',
+                    remedy=close[0] if close else "leave it out, or use it in a joint",
+                )
+        return self.joints, self.sources
+
+    def mentions(self) -> Iterator[tuple[DensitySyntax, str]]:
+        """Every density that may name a source, in the order of the file."""
+        for name, parts in self.syntax.items():
+            for part in parts:
+                for density in (part,) if isinstance(part, DensitySyntax) else (d for _, d in part.parts):
+                    yield density, f"joints.{name}"
+        for text in self.families:
+            factor = parse(text, "density")
+            if isinstance(factor, DensitySyntax) and self.is_source(factor.head):
+                yield factor, f'families."{text}"'
+        for density in self.mentioned:
+            yield density, "objective"
+
+    def is_source(self, head: str) -> bool:
+        if head == "data":
+            return True
+        named = (v.get("family") if isinstance(v, dict) else v for k, v in self.families.items() if k.split("(")[0] == head)
+        return "empirical" in named
+
+    def collect_sources(self) -> None:
+        found: dict[str, list[str]] = {}
+        for density, key in self.mentions():
+            if self.is_source(density.head):
+                check_name(density.head, key, "source")
+                if density.given and key != "objective":
+                    fail(
+                        f"{density} is known by samples only",
+                        key=key,
+                        remedy=f"{density.head}({','.join((*density.of, *density.given))})",
+                    )
+                seen = found.setdefault(density.head, [])
+                seen += [v for v in (self.resolve(v, key, density.column) for v in density.of) if v not in seen]
+        for head, variables in found.items():
+            self.sources[head] = Factor(head, tuple(self.ordered(variables)), (), EMPIRICAL)
+
+    def factor(self, part: DensitySyntax, key: str) -> Factor:
+        of = tuple(self.resolve(v, key, part.column) for v in part.of)
+        given = tuple(self.resolve(v, key, part.column) for v in part.given)
+        text = str(part)
+        if len({*of, *given}) < len(of) + len(given):
+            fail(f"a variable occurs twice in {text}", key=key, remedy="each variable once", column=part.column)
+        if text not in self.families:
+            fail(
+                f"{text} has no family",
+                key=key,
+                remedy=f'families."{text}" = "diagonal-normal", or another',
+                column=part.column,
+            )
+        entry = self.families[text]
+        name = entry.get("family") if isinstance(entry, dict) else entry
+        if len(of) > 1 and isinstance(name, str) and name in FAMILIES and name != "implicit":
+            fail(
+                f"{text} has several variables, and {name} is a density of one",
+                key=key,
+                remedy='one factor a variable, or "implicit"',
+                column=part.column,
+            )
+        family = next((read_family(text, entry, self.variables[v].kind) for v in of), None)
+        return Factor(part.head, of, given, family)
+
+    def joint(self, name: str) -> Joint:
+        key = f"joints.{name}"
+        factors: list[Factor] = []
+        for part in self.syntax[name]:
+            if isinstance(part, MixtureSyntax):
+                factors.append(self.mixture(name, part, key))
+            elif part.head in self.sources:
+                factors.append(self.sources[part.head])
+            else:
+                if part.head != name and str(part) not in {str(p) for p in self.syntax[part.head]}:
+                    fail(
+                        f"{part} is no factor of the joint {part.head}",
+                        key=key,
+                        remedy=f"add it to joints.{part.head}, or write {name}({str(part).split('(', 1)[1]}",
+                        column=part.column,
+                    )
+                factors.append(self.factor(part, key))
+        owner: dict[str, Factor] = {}
+        for factor in factors:
+            for variable in factor.of:
+                if variable in owner:
+                    what = (
+                        f"{factor} is declared twice"
+                        if owner[variable] == factor
+                        else f"{owner[variable]} and {factor} both give {variable}"
+                    )
+                    fail(what, key=key, remedy="one factor a variable")
+                owner[variable] = factor
+        import networkx as nx
+
+        graph: nx.DiGraph = nx.DiGraph((parent, child) for f in factors for parent in f.given for child in f.of)
+        if not nx.is_directed_acyclic_graph(graph):
+            cycle = [edge[0] for edge in nx.find_cycle(graph)]
+            fail(
+                "the factors form a cycle: " + " -> ".join([*cycle, cycle[0]]),
+                key=key,
+                remedy="a joint whose arrows do not close",
+            )
+        rooted = all(v in owner for f in factors for v in f.given)
+        names = {v for f in factors for v in (*f.of, *f.given)}
+        return Joint(name, tuple(factors), self.ordered(names), rooted)
+
+    def inside(self, name: str) -> set[str]:
+        """The joints that a joint's mixtures are made of, directly or through others."""
+        found: set[str] = set()
+        pending = [name]
+        while pending:
+            parts = self.syntax.get(pending.pop(), ())
+            heads = {d.head for part in parts if isinstance(part, MixtureSyntax) for _, d in part.parts}
+            pending += heads - found
+            found |= heads
+        return found
+
+    def mixture(self, name: str, part: MixtureSyntax, key: str) -> Factor:
+        components: list[Component] = []
+        total = sum((w for w, _ in part.parts), Fraction(0))
+        if total != 1 or not all(w > 0 for w, _ in part.parts):
+            fail(
+                f"the weights of {part} sum to {decimal(total)}",
+                key=key,
+                remedy='positive weights that sum to 1 exactly: "(1/3*data(x) + 2/3*p(x))"',
+                column=part.column,
+            )
+        for weight, density in part.parts:
+            of = tuple(self.resolve(v, key, density.column) for v in density.of)
+            if density.given or (density.head not in self.syntax and density.head not in self.sources) or density.head == name:
+                fail(
+                    f"{density} is no marginal of another joint",
+                    key=key,
+                    remedy="a marginal such as data(x) or p(x)",
+                    column=density.column,
+                )
+            if name in self.inside(density.head):
+                what = f"the mixture of {name} contains itself, through {density}"
+                fail(what, key=key, remedy="components that do not lead back", column=density.column)
+            if set(of) != {self.resolve(v, key) for v in part.parts[0][1].of}:
+                fail(
+                    f"the components of {part} differ in their variables",
+                    key=key,
+                    remedy="the same variables in each",
+                    column=density.column,
+                )
+            components.append(Component(weight, density.head, self.ordered(of)))
+        return Factor(name, components[0].of, (), None, tuple(components))
