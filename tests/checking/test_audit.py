@@ -145,6 +145,7 @@ ONE_IDENTITY = (
         "chain rule",
     },
     {"equal laws", "conditional independence", "shared factor"},
+    {"relative entropy dropped", "variational rate bound"},
 )
 """Rules that say one thing of different sides: with the terms of other summands around, a step may be told under either."""
 

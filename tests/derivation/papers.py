@@ -9,7 +9,9 @@ PAPERS = {
     "alice": ("~", {PAIRS: "1", R: "-lam"}),
     "avb": ("~", {"KL(q(x,z)||data(x)p(z))": "1", R: "-1"}),
     "beta-tcvae": ("~", {A: "1", "TC_q(Z)": "beta - 1", R: "-1"}),
+    "blind-code": ("~", {"E_q[log p(z)]": "-1", A: "gamma", "E_q[log d(x|z,s)]": "-beta - gamma"}),
     "ceb": ("<=", {"KL(q(z|x)||b(z|c))": "1", "E_q[log p(c|z)]": "-gamma"}),
+    "clip": (">=", {"I_q(Z1;Z2)": "1/2", "I_q(Z2;Z1)": "1/2"}),
     "club": ("<=", {"I_q(X;Z)": "beta", "E_q[log p(c|z)]": "-1"}),
     "corex": (
         ">=",
@@ -42,6 +44,16 @@ PAPERS = {
     ),
     "empowerment": ("~", {"E_w[log w(a|s)]": "-1", "E_w[log r(a|s,t)]": "1"}),
     "f-gan": ("~", {"F[pearson](data(x)||p(x))": "1"}),
+    "few-labels-two-views": (
+        "<=",
+        {
+            "KL(u(z1|x1)||p(z1))": "1",
+            "KL(u(z2|x2)||p(z2))": "1",
+            "E_q[log p(c|z1)]": "-beta",
+            "E_q[log r(c|z2)]": "-beta",
+            "I_u(Z1;Z2)": "-gamma",
+        },
+    ),
     "generative-compression": ("~", {"E_q[log p(z)]": "-1", R: "-beta", WHOLE: "gamma"}),
     "hfvae": (
         "~",
@@ -80,6 +92,7 @@ PAPERS = {
     ),
     "novelty-detection": ("~", {SHIFT: "1", "JS(inliers(x)||p(x))": "1", R: "-beta"}),
     "privacy-funnel": ("<=", {A: "1", "E_q[log d(x|z,s)]": "-1", R: "-beta"}),
+    "private-retrieval": ("<=", {"KL(q(z1|x1)||p(z1))": "gamma", "E_q[log d(x1|z1,s)]": "-gamma", "I_q(Z1;Z2)": "-1"}),
     "rate-distortion-perception": ("~", {A: "1", R: "-lam", WHOLE: "mu"}),
     "s-vae": ("<=", {A: "1", R: "-1"}),
     "vampprior-vae": ("<=", {A: "beta", R: "-1"}),
