@@ -13,6 +13,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from ibsym.runtime import VERSION
+
 if TYPE_CHECKING:
     from ibsym.api import audit, compile, derive, diagnose, generate, load, loads, prove, train, zoo
     from ibsym.derivation.model import Derivation
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     )
     from ibsym.spec.model import Spec
 
-    __version__: str
+__version__ = VERSION
 
 _PLACES = {
     **dict.fromkeys(
@@ -66,13 +68,6 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Each name is imported when it is first asked for: SymPy takes a third of a second, which `ibsym --help` need not pay."""
-    if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            return version("ibsym")
-        except PackageNotFoundError:  # a source tree that was never installed
-            return "0.0.0"
     if name not in _PLACES:
         raise AttributeError(f"module 'ibsym' has no attribute {name!r}")
     value = getattr(import_module(_PLACES[name]), name)

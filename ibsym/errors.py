@@ -66,9 +66,9 @@ def unknown(
 ) -> SpecError:
     """The error about a name that is none of those known: the likeliest of them, or all.
 
-    >>> print(unknown("family", "gausian", ["gaussian", "laplace"]))
-    unknown family 'gausian', did you mean 'gaussian'?
-      write: gaussian
+    >>> print(unknown("family", "laplac", ["gaussian", "laplace"]))
+    unknown family 'laplac', did you mean 'laplace'?
+      write: laplace
     >>> print(unknown("family", "x", ["gaussian", "laplace"]))
     unknown family 'x'
       write: one of gaussian, laplace

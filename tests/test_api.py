@@ -67,8 +67,14 @@ def test_an_argument_error_is_a_type_error_as_well() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ibsym.train(data="digits"), "train: the argument 'spec' is missing"),
-        (lambda: ibsym.train("vib", epoch=3), "train: unknown argument 'epoch', did you mean 'epochs'?"),
+        (
+            lambda: ibsym.train(data="digits"),  # type: ignore[call-arg]
+            "train: the argument 'spec' is missing",
+        ),
+        (
+            lambda: ibsym.train("vib", epoch=3),  # type: ignore[call-arg]
+            "train: unknown argument 'epoch', did you mean 'epochs'?",
+        ),
         (lambda: ibsym.train("vib", data=5), "train: data = 5 is not a file's name"),
         (lambda: ibsym.prove("H(X) >= 0", [5]), "prove: given = \\[5\\] is not a list of texts"),
         (lambda: ibsym.derive("vib", spec="vae"), "derive: the argument 'spec' is given twice"),

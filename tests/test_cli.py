@@ -113,6 +113,7 @@ def test_some_specs_or_all(ibsym_, command):
     assert ibsym_(command, "vib", "--all")[0] == 2
 
 
+@pytest.mark.torch
 def test_a_check_that_holds(ibsym_):
     status, out, err = ibsym_("check", "vdb")
     assert (status, err) == (0, "")
@@ -144,6 +145,7 @@ def test_a_check_that_fails(ibsym_, monkeypatch):
     assert "step 3 (made up)" in out
 
 
+@pytest.mark.torch
 def test_code_that_disagrees_fails(ibsym_, monkeypatch):
     from ibsym import codegen
 
@@ -154,6 +156,7 @@ def test_code_that_disagrees_fails(ibsym_, monkeypatch):
     assert "the interpreter's is" in out
 
 
+@pytest.mark.torch
 def test_a_model_is_trained_resumed_and_told_of(ibsym_):
     status, out, err = ibsym_("train", "vib", "--epochs", 1, *SMALL, "--set", "L=4", "-o", "run")
     assert (status, err) == (0, "")
@@ -169,11 +172,13 @@ def test_a_model_is_trained_resumed_and_told_of(ibsym_):
     assert "epoch 2/2" not in out
 
 
+@pytest.mark.torch
 def test_the_default_folder_of_a_run(ibsym_):
     assert ibsym_("train", "beta-vae", "--epochs", 1, *SMALL, "-q", "--warmup", "beta=1")[0] == 0
     assert Path("runs/beta_vae/metrics.json").is_file()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -197,6 +202,7 @@ def test_a_run_that_cannot_be(ibsym_, tmp_path, arguments, message):
     assert not Path("runs").exists()
 
 
+@pytest.mark.torch
 def test_a_loss_that_is_no_number_is_the_answer_no(ibsym_):
     status, _, err = ibsym_("train", "vib", "--epochs", 3, "--set", "lr=1e9", *SMALL, "-q")
     assert status == 1

@@ -20,10 +20,11 @@ from ibsym.cli.diagnosing import diagnose_command
 from ibsym.cli.proving import prove_command
 from ibsym.cli.specs import derive_command, new_command, zoo_command
 from ibsym.cli.training import train_command
+from ibsym.runtime import VERSION
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="ibsym", message="ibsym %(version)s")
+@click.version_option(VERSION, message="ibsym %(version)s")
 def cli() -> None:
     r"""From an information-theoretic objective to a proved bound, its LaTeX, a PyTorch loss and a trained model.
 

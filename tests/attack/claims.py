@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from random import Random
 
 import mpmath
 import networkx as nx
@@ -90,7 +91,7 @@ class Structure:
     functions: frozenset[str]
 
     @staticmethod
-    def random(rng: random.Random, size: int, *, functions: bool = True) -> Structure:
+    def random(rng: Random, size: int, *, functions: bool = True) -> Structure:
         names = NAMES[:size]
         order = rng.sample(names, size)
         parents = {v: "".join(rng.sample(order[:i], rng.randint(0, min(2, i)))) for i, v in enumerate(order)}
@@ -104,7 +105,7 @@ class Structure:
         graph.add_nodes_from(self.names)
         return bool(nx.is_d_separator(graph, set(a), set(b), set(given)))
 
-    def premises(self, rng: random.Random) -> list[str]:
+    def premises(self, rng: Random) -> list[str]:
         """What the graph implies: some dependences, independences and chains."""
         found = [f"H({v}|{','.join(self.parents[v])}) = 0" for v in self.functions if rng.random() < 0.8]
         for _ in range(12):
@@ -180,7 +181,7 @@ def value(terms: Sum, entropy: Callable[[str], Array]) -> Array:
     return sum((c * x * entropy(s) for c, q in terms for s, x in q.entropies().items()), np.zeros(1))
 
 
-def random_quantity(rng: random.Random, names: str) -> Quantity:
+def random_quantity(rng: Random, names: str) -> Quantity:
     shuffled = rng.sample(names, len(names))
     kind = rng.choice(["H", "H", "I", "I", "I", "TC"])
     count = 1 if kind == "H" else rng.choice([2, 2, 3]) if len(names) > 2 else 2
@@ -192,7 +193,7 @@ def random_quantity(rng: random.Random, names: str) -> Quantity:
     return Quantity(kind, tuple("".join(sorted(g)) for g in groups), "".join(sorted(given)))
 
 
-def nonnegative(rng: random.Random, names: str, *, discrete: bool) -> Quantity:
+def nonnegative(rng: Random, names: str, *, discrete: bool) -> Quantity:
     """A quantity that is never negative."""
     while True:
         q = random_quantity(rng, names)
@@ -200,7 +201,7 @@ def nonnegative(rng: random.Random, names: str, *, discrete: bool) -> Quantity:
             return q
 
 
-def disguised(rng: random.Random, terms: Sum) -> Sum:
+def disguised(rng: Random, terms: Sum) -> Sum:
     """The same sum with some terms written as entropies."""
     out: Sum = []
     for c, q in terms:

@@ -115,8 +115,8 @@ def mutants(derivation: Derivation) -> Iterator[tuple[str, Derivation]]:
             bound = (*derivation.bound[:k], replace(term, coefficient=coefficient), *derivation.bound[k + 1 :])
             yield f"bound {k}", replace(derivation, bound=bound)
         yield f"no bound {k}", replace(derivation, bound=(*derivation.bound[:k], *derivation.bound[k + 1 :]))
-    for k, gap in enumerate(derivation.gap):
-        for other in (replace(gap, coefficient=-gap.coefficient), replace(gap, closable=not gap.closable)):
+    for k, part in enumerate(derivation.gap):
+        for other in (replace(part, coefficient=-part.coefficient), replace(part, closable=not part.closable)):
             yield f"gap {k}", replace(derivation, gap=(*derivation.gap[:k], other, *derivation.gap[k + 1 :]))
         yield f"no gap {k}", replace(derivation, gap=(*derivation.gap[:k], *derivation.gap[k + 1 :]))
     for constants in changed(derivation.constants, rng):

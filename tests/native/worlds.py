@@ -63,7 +63,7 @@ def arguments(
     """Random arguments; ``draws`` leaves the Monte-Carlo axis in, ``spread`` widens logits and log-variances."""
     generator = torch.Generator().manual_seed(seed)
     known = SIZES | (sizes or {})
-    variables = program(name).variables if hasattr(program(name), "variables") else ibsym.load(SPECS[name]).variables
+    variables = ibsym.load(SPECS[name]).variables
     result = {}
     for entry in module(name).Loss.INPUTS:
         shape = entry.shape if draws or entry.shape[0] != "S" else entry.shape[1:]

@@ -140,7 +140,7 @@ def test_bad_claims(claim: str, premises: list[str], message: str) -> None:
         ("H(X) <= H(Y)", ["H(x|Y) = 0"]),
         ("H(Foo) <= H(FOO)", []),
         ("KL(q(x)||p(x)) <= KL(q(X,z)||p(X,z))", []),
-        ("I_q(FoO;Z) <= KL(q(z|foo)||p(z))", []),
+        ("I_q(FOO;Z) <= KL(q(z|foo)||p(z))", []),
         ("H(X) >= 0", ["Y -> X -> x"]),
     ],
 )
