@@ -48,8 +48,8 @@ def occurrences(name: str, text: str) -> list[str]:
     if name in ALSO_WORDS:
         word = re.escape(name)
         compared = rf"\b(?:spec\.name|stem)\s*(?:==|!=|in|not in)\s[^\n]*[\"']{word}[\"']"
-        pattern = rf"\bzoo/{word}\b|\b{name.title()}Loss\b|{compared}"
-        return [found.group() for found in re.finditer(pattern, text)]
+        anywhere = rf"\bzoo/{word}\b|\b{name.title()}Loss\b|{compared}"
+        return [found.group() for found in re.finditer(anywhere, text)]
     words = r"[\W_]*".join(map(re.escape, re.split(r"\W", name)))
     humps = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     pattern = re.compile(rf"(?<![^\W\d_]){words}s?(?![^\W\d_])", re.IGNORECASE)
