@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -84,12 +85,13 @@ class Formula:
         """The argument keeps its own default."""
         return isinstance(self.tree, ast.Name) and self.tree.id == CONST
 
-    def names(self) -> set[str]:
+    @functools.lru_cache(maxsize=4096)  # noqa: B019  as small as the formulas that are alive
+    def names(self) -> frozenset[str]:
         """Names that occur in it, functions left out."""
         called = {id(n.func) for n in ast.walk(self.tree) if isinstance(n, ast.Call)}
         inputs = {n.id for n in ast.walk(self.tree) if isinstance(n, ast.Name) and id(n) not in called}
         laid = {n.func.id for n in ast.walk(self.tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-        return inputs | laid - set(FUNCTIONS) - set(LAWS) - {"one_hot"}
+        return frozenset(inputs | laid - set(FUNCTIONS) - set(LAWS) - {"one_hot"})
 
     def asks_for_draws(self) -> bool:
         """Whether an input is asked for with its Monte-Carlo axis, as in ``x_logits(S,B,D)``."""
@@ -265,11 +267,16 @@ class Evaluator:
                 value = value.reshape(*value.shape[:place], *sizes, *value.shape[place + 1 :])
                 own[place : place + 1] = list(parts)
         wanted = [a for a in asked if a is not None]
-        if sorted(a for a in wanted if a in own) != sorted(own):
+        left = list(enumerate(own))
+        order: list[int | None] = []
+        for axis in wanted:
+            hit = next((k for k, (_, a) in enumerate(left) if a == axis), None)
+            order.append(left.pop(hit)[0] if hit is not None else None)
+        if left or any(k is None and a != "1" for k, a in zip(order, wanted, strict=True)):
             raise self._refuse(f"{name}({','.join(wanted)}), whose axes are {','.join(own)}")
-        value = value.permute([own.index(a) for a in wanted if a in own])
-        for place, axis in enumerate(wanted):
-            if axis not in own:
+        value = value.permute([k for k in order if k is not None])
+        for place, source in enumerate(order):
+            if source is None:
                 value = value.unsqueeze(place)
         return value
 

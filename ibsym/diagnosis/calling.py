@@ -51,6 +51,9 @@ class Noise(TorchFunctionMode):
             return self.world.noise(tuple(shape))
         if func is torch.normal and len(args) == 2 and all(isinstance(a, Tensor) for a in args):
             return args[0] + args[1] * self.world.noise(tuple(torch.broadcast_shapes(args[0].shape, args[1].shape)))
+        if func is Tensor.normal_ and len(args) == 1 and not kwargs:
+            with torch.no_grad():
+                return args[0].copy_(self.world.noise(tuple(args[0].shape)))
         return func(*args, **kwargs)
 
 

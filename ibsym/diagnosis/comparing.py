@@ -81,7 +81,7 @@ SCORE_FORMS: tuple[tuple[str, str, str, Callable[[Tensor], Tensor]], ...] = (
         lambda s: _off(s).logsumexp(0).mean(),
     ),
     ("all", "log of mean", "the log-sum-exp over the whole table", lambda s: s.flatten().logsumexp(0)),
-    ("all, diagonal out", "diagonal", "the log-sum-exp over all false pairs", lambda s: _off_values(s).logsumexp(0)),
+    ("all, diagonal out", "diagonal", "the log-sum-exp over all false pairs", lambda s: _off_values(s).flatten().logsumexp(0)),
     ("mean", "diagonal", "the mean score of all pairs, the true ones included", lambda s: s.mean()),
     ("false pairs", "diagonal", "the mean score of false pairs", lambda s: _off_values(s).mean()),
     ("e^false", "dual", "the mean exponential of false pairs", lambda s: _off_values(s).exp().mean()),

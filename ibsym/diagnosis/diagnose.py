@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import math
@@ -273,8 +274,11 @@ class Diagnosis:
         worlds = self.sampler.worlds(self.start, 3, 60)
         tolerance = 1e-6 if loose <= TOLERANCE else min(0.05, 300 * loose)
         numbers = self.sampler.fit(chosen, self.start, 40).coefficients
-        findings += gradients.compared(self.subject, self.called, chosen, numbers, worlds, tolerance)
-        findings += extremes.compared(self.sampler, chosen, numbers, self.start, fit)
+        differences, chosen = gradients.compared(self.subject, self.called, chosen, numbers, worlds, tolerance)
+        findings += differences
+        if all(f.kind in ("term", "sampled") for f in chosen) and not any(f.severity == WRONG for f in differences):
+            with contextlib.suppress(RuntimeError, ValueError, TypeError):  # what the user's code raises of float32, say
+                findings += extremes.compared(self.sampler, chosen, numbers, self.start)
         equal = not any(f.severity == WRONG for f in findings)
         coefficients = {t: Coefficient(c) for t, c in verdict.weights.items()}
         coefficients |= {f.name: Coefficient(c) for f, c in verdict.others}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-EXACT, NEAR = 1e-9, 2e-5
+EXACT, GUARDED, NEAR = 1e-9, 3e-7, 2e-5
 BEAM, BRANCH = 10, 8
 
 
@@ -89,7 +89,7 @@ def search(columns: Array, values: Array, costs: list[float], start: tuple[int, 
                 continue
             seen.add(state)
             basis, rest = _projected(scaled, y, state)
-            if float(np.sqrt(np.mean(rest**2))) < NEAR:
+            if float(np.sqrt(np.mean(rest**2))) < GUARDED:
                 found.append(pruned(columns, values, solve(columns, values, state), costs))
                 continue
             for gain, k in _candidates(scaled, basis, rest, state, costs):
@@ -100,7 +100,7 @@ def search(columns: Array, values: Array, costs: list[float], start: tuple[int, 
         beam = sorted(((r, s) for s, r in grown.items()), key=lambda t: t[0])[:BEAM]
         if not beam:
             break
-    good = [f for f in found if f.explained and len(f.support) <= len(values) // 2]
+    good = [f for f in found if f.residual < GUARDED and len(f.support) <= len(values) // 2]
     best = min((f.residual for f in good), default=1.0)
     exact = [f for f in good if f.residual < max(EXACT, 10 * best)]
     return min(exact, key=lambda f: (round(f.cost, 6), f.residual)) if exact else None

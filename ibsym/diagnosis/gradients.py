@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from ibsym.diagnosis.report import Finding
+from ibsym.diagnosis.report import NOTE, Finding
 from ibsym.diagnosis.subject import gradients
 from ibsym.diagnosis.worlds import World
 
@@ -26,27 +27,44 @@ def compared(
     coefficients: Sequence[float],
     worlds: Sequence[World],
     tolerance: float,
-) -> list[Finding]:
-    """Findings about gradients, input by input."""
+) -> tuple[list[Finding], list[Feature]]:
+    """Findings about gradients, input by input; and the features whose gradients they are, still ones where those fit."""
     names = list(worlds[0].leaves)
     user = _user(called, worlds, names)
     if user is None:
-        return [
-            Finding(
-                "gradient",
-                "the loss that is returned carries no gradient at all",
-                severity="wrong",
-                remedy="return the tensor, not .item()",
-            )
-        ]
+        words = "the loss that is returned carries no gradient at all"
+        return [Finding("gradient missing", words, remedy="return the tensor, not .item()")], list(features)
+    found = _differences(subject, user, worlds, names, features, coefficients, tolerance)
+    if found and any(f.still is not None for f in features):
+        still = [f if f.still is None else replace(f, call=f.still) for f in features]
+        if not _differences(subject, user, worlds, names, still, coefficients, tolerance):
+            words = "the density at the draw has its own parameters detached: the gradient is another, its expectation the same"
+            return [Finding("path gradient", words, severity=NOTE)], still
+    if found and any(f.cut is not None for f in features):
+        cut = [f if f.cut is None else replace(f, call=f.cut) for f in features]
+        if not _differences(subject, user, worlds, names, cut, coefficients, tolerance):
+            term = next(f.term for f in features if f.cut is not None)
+            words = f"no gradient flows through the draw of {term}: it is detached"
+            return [Finding("gradient missing", words, term, remedy="mean + sigma * noise, not detached")], cut
+    return found, list(features)
+
+
+def _differences(
+    subject: Subject,
+    user: list[Array],
+    worlds: Sequence[World],
+    names: list[str],
+    features: Sequence[Feature],
+    coefficients: Sequence[float],
+    tolerance: float,
+) -> list[Finding]:
     columns = [_of_feature(f, worlds, names) for f in features]
-    found = []
+    found: list[Finding] = []
     for place, name in enumerate(names):
         predicted = sum((c * g[place] for c, g in zip(coefficients, columns, strict=True)), np.zeros_like(user[place]))
         if not _near(user[place], predicted, tolerance):
-            found += list(
-                _explained(subject, name, user[place], [g[place] for g in columns], features, coefficients, tolerance)
-            )
+            of_input = [g[place] for g in columns]
+            found += _explained(subject, name, user[place], of_input, features, coefficients, tolerance)
     return found
 
 

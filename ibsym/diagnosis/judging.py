@@ -239,7 +239,12 @@ def _factor_words(subject: Subject, ratio: sympy.Expr, what: str, dims: Sequence
             number *= base**power
             continue
         name = str(base)
-        if name in subject.spec.parameters:
+        if {s.name for s in base.free_symbols} <= set(subject.spec.parameters) and not base.is_Symbol:
+            kinds.append("parameter")
+            words.append(
+                f"{ascii_text(base)} does not weigh it" if power == -1 else f"weighed by {ascii_text(base**power)} besides"
+            )
+        elif name in subject.spec.parameters:
             kinds.append("parameter")
             words.append(
                 f"{name} does not weigh it"

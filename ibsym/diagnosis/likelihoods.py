@@ -69,6 +69,11 @@ def likelihood_features(subject: Subject, text: str, density: str) -> Iterator[F
 
 
 Column = Callable[..., Feature]
+GUARDS = (1e-2, 1e-3, 1e-4, 1e-5)
+
+
+def _guarded(x: Elements, p: Elements, eps: float) -> Elements:
+    return lambda w: x(w) * (p(w) + eps).log() + (1 - x(w)) * (1 - p(w) + eps).log()
 
 
 def _binary(at: Likelihood, density: str, column: Column) -> Iterator[Feature]:
@@ -83,6 +88,9 @@ def _binary(at: Likelihood, density: str, column: Column) -> Iterator[Feature]:
 
     squared = f"a squared error stands for log {density}: a normal density on the probabilities, not a Bernoulli"
     yield column("squared error", "squared error", squared, lambda w: (x(w) - s(w)) ** 2, 2.0)
+    for eps in GUARDS:
+        words = f"the epsilon {eps:g} in the logarithm of {density} is felt in the middle"
+        yield column(f"log(p + {eps:g})", "guard", words, _guarded(x, s, eps), 2.1)
     yield column(
         "squared error on logits",
         "squared error",
@@ -223,6 +231,9 @@ def _classes(at: Likelihood, density: str, column: Column) -> Iterator[Feature]:
     def a(world: World) -> Tensor:
         return at.get(world, "logits")
 
+    for eps in GUARDS:
+        words = f"the epsilon {eps:g} in the logarithm of {density} is felt in the middle"
+        yield column(f"log(p + {eps:g})", "guard", words, lambda w, eps=eps: hot(w) * (a(w).softmax(-1) + eps).log(), 2.1)
     yield column(
         "softmax twice",
         "softmax twice",

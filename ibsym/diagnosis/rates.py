@@ -225,21 +225,34 @@ def _sampled(subject: Subject, text: str, a: Parameters, b: Parameters, lead: Ca
     """log q(z|x) and log p(z) at the draw."""
     names = [i.name for i in subject.inputs if i.of in a.of and i.role == "sample"]
 
-    def part(place: int, of: Parameters, still: bool) -> Part:
+    def part(place: int, of: Parameters, still: bool = False, cut: bool = False) -> Part:
         def value(world: World) -> Tensor:
             law = of.law(world)
             assert isinstance(law, Normal)
             if still:
                 law = Normal(law.loc.detach(), law.scale.detach(), validate_args=False)
             draw = draws(subject, a, world)[place][1]
+            draw = draw.detach() if cut else draw
             element = law.log_prob(draw)
             return rows_mean(element, lead(world) + element.dim() - law.loc.dim() if law.loc.dim() else lead(world))
 
         return value
 
     for place, name in enumerate([*names, "noise"]):
-        yield Feature(f"log {a.factor} at {name}", text, "sampled", f"log {a.factor} at the draw", part(place, a, False), 2.1)
-        yield Feature(f"log {b.factor} at {name}", text, "sampled", f"log {b.factor} at the draw", part(place, b, False), 2.1)
+        first, second = f"log {a.factor} at {name}", f"log {b.factor} at {name}"
+        yield Feature(
+            first,
+            text,
+            "sampled",
+            f"log {a.factor} at the draw",
+            part(place, a),
+            2.1,
+            part(place, a, still=True),
+            part(place, a, cut=True),
+        )
+        yield Feature(
+            second, text, "sampled", f"log {b.factor} at the draw", part(place, b), 2.1, None, part(place, b, cut=True)
+        )
 
 
 def _discrete_pieces(text: str, a: Parameters, b: Parameters, lead: Callable[[World], int]) -> Iterator[Feature]:
@@ -289,6 +302,14 @@ def _discrete_pieces(text: str, a: Parameters, b: Parameters, lead: Callable[[Wo
             return rows_mean(shares * shares.log(), lead(world))
 
         yield Feature("q log q alone", text, "piece", "q log q without (1 - q) log (1 - q)", half, 2.3)
+
+        def half_cross(world: World) -> Tensor:
+            return rows_mean(
+                a.get(world, "logits").sigmoid() * torch.nn.functional.logsigmoid(b.get(world, "logits")), lead(world)
+            )
+
+        if b.has("logits"):
+            yield Feature("q log p alone", text, "piece", "q log p without (1 - q) log (1 - p)", half_cross, 2.3)
 
         def cross(world: World) -> Tensor:
             logits = b.get(world, "logits")
