@@ -23,10 +23,12 @@ class Fact(Enum):
 
     @staticmethod
     def of(value: bool) -> Fact:
+        """TRUE or FALSE."""
         return Fact.TRUE if value else Fact.FALSE
 
     @property
     def known(self) -> bool:
+        """Whether it is not UNKNOWN."""
         return self is not Fact.UNKNOWN
 
     def __bool__(self) -> bool:

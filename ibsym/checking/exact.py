@@ -98,6 +98,7 @@ class Facts:
 
     @property
     def samplers(self) -> list[str]:
+        """The joints under which expectations can be taken."""
         return [j.name for j in self.spec.joints.values() if j.rooted]
 
     def legal(self, equation: Equation) -> bool:
@@ -233,7 +234,7 @@ def check_computable(facts: Facts, term: Term) -> None:
     match term:
         case Estimate():
             if not admits(term):
-                raise AuditError(f"{term} is part of the bound, and {term.estimator} is no estimator of {term.term}")
+                raise AuditError(f"{term} is part of the bound, and {term.estimator} does not estimate {term.term}")
             return
         case RelativeEntropy(first, second):
             densities = (first, *second)
@@ -244,16 +245,16 @@ def check_computable(facts: Facts, term: Term) -> None:
     for d in densities:
         factor = facts.spec.joints[d.head].factor_of(d.of, d.given)
         if factor is None or not factor.evaluated:
-            raise AuditError(f"{term} is part of the bound, and {d} is no declared factor with a density")
+            raise AuditError(f"{term} is part of the bound, and {d} is not a declared factor with a density")
 
 
 def check_constant(facts: Facts, term: Term) -> None:
     """A constant is an entropy that no learned factor touches."""
     if not isinstance(term, Entropy):
-        raise AuditError(f"{term} is no constant")
+        raise AuditError(f"{term} is not a constant")
     parts = facts.coordinates.samplers(term.joint)
     if any(f.learned for _, joint in parts for f in joint.ancestral_factors((*term.of, *term.given))):
-        raise AuditError(f"{term} is no constant: a learned factor occurs in it")
+        raise AuditError(f"{term} is not a constant: a learned factor occurs in it")
 
 
 def difference(relation: Relation, before: Expression, after: Expression, gap: Expression) -> Expression:

@@ -52,6 +52,7 @@ class Moments:
     covariance: Array
 
     def index(self, names: Iterable[str]) -> NDArray[np.intp]:
+        """The coordinates of some variables."""
         parts = [np.arange(self.places[v].start, self.places[v].stop) for v in names]
         return np.concatenate(parts) if parts else np.arange(0)
 

@@ -138,14 +138,16 @@ class _Engine:
         text = f"{entropy} with {model}"
         if not isinstance(entropy, Entropy) or entropy.given or frozenset(model.of) != frozenset(entropy.of) or model.given:
             raise SpecError(
-                f"{text!r} is no expansion",
+                f"{text!r} does not expand an entropy through a model",
                 key=key,
                 remedy='"H_q(X) with p(x)": an entropy, and a density of the same variables',
             )
         coefficient = state.coefficient(entropy)
         if coefficient == 0:
             left = ", ".join(str(w.term) for w in state if isinstance(w.term, Entropy)) or "none"
-            raise SpecError(f"{entropy} is no constant of the bound", key=key, remedy=f"one of its constants: {left}")
+            raise SpecError(
+                f"the bound leaves {entropy} nowhere as a constant", key=key, remedy=f"one of its constants: {left}"
+            )
         first = reader.density(DensitySyntax(entropy.joint, entropy.of))
         cross, relative = CrossEntropy(first, (model,)), RelativeEntropy(first, (model,))
         vector = self.planner.coordinates.vector(relative)

@@ -121,6 +121,7 @@ class ProofSteps:
         return combine(*((Fraction(str(w.coefficient)), self.coordinates.vector(w.term)) for w in expression))
 
     def kept(self, item: Computable) -> Term:
+        """The term that an estimator stands for, else the item's own."""
         return item.term.term if isinstance(item.term, Estimate) else item.term
 
     def atoms(self, x: Fraction, item: Computable) -> Iterator[tuple[Fraction, Term]]:
@@ -169,6 +170,7 @@ class ProofSteps:
             yield -sign, term
 
     def entropy(self, d: Density) -> Entropy:
+        """H_j(A|B) of a density j(a|b)."""
         return Entropy(d.head, self.spec.ordered(d.of), self.spec.ordered(d.given))
 
     def insert(self, state: Expression, coefficient: Fraction, node: Term, steps: list[Step]) -> Expression:
@@ -245,6 +247,7 @@ class ProofSteps:
         return Expression.of(*found)
 
     def constant(self, entropy: Entropy) -> bool:
+        """Whether no learned factor touches an entropy."""
         parts = self.coordinates.samplers(entropy.joint)
         return not any(f.learned for _, j in parts for f in j.ancestral_factors((*entropy.of, *entropy.given)))
 

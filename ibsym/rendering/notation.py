@@ -137,6 +137,7 @@ class Anatomy:
 
     @property
     def box(self) -> Box:
+        """The parts together."""
         letter = self.symbol if self.sub is None and self.sup is None else Script(self.symbol, self.sub, self.sup)
         return row(*self.prefix, letter, *self.arguments)
 
@@ -232,7 +233,7 @@ def coefficient(x: sympy.Expr) -> Box:
             return Script(_factor(x.base, power=True), None, coefficient(x.exp))
         case sympy.Float():
             return Number(f"{float(x):g}")
-    raise AssertionError(f"no notation for the coefficient {x!r}")
+    raise TypeError(f"a coefficient is arithmetic in numbers and parameters, not {x!r}")
 
 
 def _factor(x: sympy.Expr, *, power: bool = False) -> Box:
@@ -283,7 +284,7 @@ def space(item: Space) -> Box:
             return Script(Mark.SPHERE, None, row(dims, Mark.MINUS, Number("1")))
         case "categorical":
             return Fence("{}", joined(Mark.COMMA, (Number("1"), Mark.DOTS, dims)))
-    raise AssertionError(item.kind)
+    assert_never(item.kind)
 
 
 Phrase: TypeAlias = tuple[Box | str, ...]

@@ -56,14 +56,17 @@ class Factor:
 
     @property
     def empirical(self) -> bool:
+        """Whether it is known by samples only."""
         return self.family is not None and self.family.name == "empirical"
 
     @property
     def learned(self) -> bool:
+        """Whether its parameters are trained."""
         return self.family is not None and self.family.facts.learned
 
     @property
     def evaluated(self) -> bool:
+        """Whether its density can be evaluated."""
         return self.family is not None and self.family.facts.evaluated
 
 
@@ -92,6 +95,7 @@ class Joint:
 
     @cached_property
     def by_variable(self) -> dict[str, Factor]:
+        """The factor that gives each variable."""
         return {v: f for f in self.factors for v in f.of}
 
     def factor_of(self, of: Iterable[str], given: Iterable[str] | None = None) -> Factor | None:

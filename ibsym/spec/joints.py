@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import Any
 
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, nearest
 from ibsym.spec.families import FAMILIES, FamilyUse, read_family
 from ibsym.spec.grammar import DensitySyntax, MixtureSyntax, decimal, parse
 from ibsym.spec.graphs import Component, Factor, Joint
@@ -16,11 +15,6 @@ from ibsym.spec.spaces import Space
 from ibsym.spec.variables import ordered, resolve
 
 EMPIRICAL = FamilyUse(FAMILIES["empirical"])
-
-
-def fail(message: str, *, key: str, remedy: str = "", column: int | None = None) -> NoReturn:
-    """Raises a :class:`SpecError` at a key."""
-    raise SpecError(message, key=key, remedy=remedy, column=column)
 
 
 class JointReader:
@@ -39,7 +33,7 @@ class JointReader:
         for text, entry in families.items():
             key = str(parse(text, "density", f'families."{text}"'))
             if key in self.families:
-                fail(f"{key} has two families", key=f'families."{text}"', remedy="one family a factor")
+                raise SpecError(f"{key} has two families", key=f'families."{text}"', remedy="one family a factor")
             self.families[key] = entry
         self.syntax: dict[str, tuple[DensitySyntax | MixtureSyntax, ...]] = {}
         for name, text in joints.items():
@@ -66,7 +60,7 @@ class JointReader:
         self.collect_sources()
         for name in self.sources:
             if name in self.syntax:
-                fail(
+                raise SpecError(
                     f"{name!r} is a source, and a joint of that name exists already",
                     key=f"joints.{name}",
                     remedy="another name for the joint",
@@ -82,11 +76,11 @@ class JointReader:
             self.joints[name] = Joint(name, (source,), self.ordered(source.of), True)
         for text in self.families:
             if text not in self.factors and str(parse(text, "density")).split("(")[0] not in self.sources:
-                close = difflib.get_close_matches(text, self.factors, n=1)
-                fail(
-                    f"{text} is a factor of no joint",
+                close = nearest(text, self.factors)
+                raise SpecError(
+                    f"{text} is a factor of no joint" + (f", did you mean {close}?" if close else ""),
                     key=f'families."{text}"',
-                    remedy=close[0] if close else "leave it out, or use it in a joint",
+                    remedy=close or "leave it out, or use it in a joint",
                 )
         return self.joints, self.sources
 
@@ -104,18 +98,20 @@ class JointReader:
             yield density, "objective"
 
     def is_source(self, head: str) -> bool:
+        """Whether densities of this head are known by samples only: ``data``, and what is declared empirical."""
         if head == "data":
             return True
         named = (v.get("family") if isinstance(v, dict) else v for k, v in self.families.items() if k.split("(")[0] == head)
         return "empirical" in named
 
     def collect_sources(self) -> None:
+        """Every source with all of the variables that it is mentioned with."""
         found: dict[str, list[str]] = {}
         for density, key in self.mentions():
             if self.is_source(density.head):
                 check_name(density.head, key, "source")
                 if density.given and key != "objective":
-                    fail(
+                    raise SpecError(
                         f"{density} is known by samples only",
                         key=key,
                         remedy=f"{density.head}({','.join((*density.of, *density.given))})",
@@ -126,13 +122,14 @@ class JointReader:
             self.sources[head] = Factor(head, tuple(self.ordered(variables)), (), EMPIRICAL)
 
     def factor(self, part: DensitySyntax, key: str) -> Factor:
+        """A factor of the joint itself, with its family on its variable's space."""
         of = tuple(self.resolve(v, key, part.column) for v in part.of)
         given = tuple(self.resolve(v, key, part.column) for v in part.given)
         text = str(part)
         if len({*of, *given}) < len(of) + len(given):
-            fail(f"a variable occurs twice in {text}", key=key, remedy="each variable once", column=part.column)
+            raise SpecError(f"a variable occurs twice in {text}", key=key, remedy="each variable once", column=part.column)
         if text not in self.families:
-            fail(
+            raise SpecError(
                 f"{text} has no family",
                 key=key,
                 remedy=f'families."{text}" = "diagonal-normal", or another',
@@ -141,7 +138,7 @@ class JointReader:
         entry = self.families[text]
         name = entry.get("family") if isinstance(entry, dict) else entry
         if len(of) > 1 and isinstance(name, str) and name in FAMILIES and name != "implicit":
-            fail(
+            raise SpecError(
                 f"{text} has several variables, and {name} is a density of one",
                 key=key,
                 remedy='one factor a variable, or "implicit"',
@@ -151,6 +148,7 @@ class JointReader:
         return Factor(part.head, of, given, family)
 
     def joint(self, name: str) -> Joint:
+        """The joint of this name: one factor a variable, along arrows that do not close."""
         key = f"joints.{name}"
         factors: list[Factor] = []
         for part in self.syntax[name]:
@@ -160,8 +158,8 @@ class JointReader:
                 factors.append(self.sources[part.head])
             else:
                 if part.head != name and str(part) not in {str(p) for p in self.syntax[part.head]}:
-                    fail(
-                        f"{part} is no factor of the joint {part.head}",
+                    raise SpecError(
+                        f"the joint {part.head} lacks the factor {part}",
                         key=key,
                         remedy=f"add it to joints.{part.head}, or write {name}({str(part).split('(', 1)[1]}",
                         column=part.column,
@@ -176,14 +174,14 @@ class JointReader:
                         if owner[variable] == factor
                         else f"{owner[variable]} and {factor} both give {variable}"
                     )
-                    fail(what, key=key, remedy="one factor a variable")
+                    raise SpecError(what, key=key, remedy="one factor a variable")
                 owner[variable] = factor
         import networkx as nx
 
         graph: nx.DiGraph = nx.DiGraph((parent, child) for f in factors for parent in f.given for child in f.of)
         if not nx.is_directed_acyclic_graph(graph):
             cycle = [edge[0] for edge in nx.find_cycle(graph)]
-            fail(
+            raise SpecError(
                 "the factors form a cycle: " + " -> ".join([*cycle, cycle[0]]),
                 key=key,
                 remedy="a joint whose arrows do not close",
@@ -204,10 +202,11 @@ class JointReader:
         return found
 
     def mixture(self, name: str, part: MixtureSyntax, key: str) -> Factor:
+        """``(w1*a(x) + w2*b(x))`` as a factor: marginals of other joints over the same variables, weights that sum to 1."""
         components: list[Component] = []
         total = sum((w for w, _ in part.parts), Fraction(0))
         if total != 1 or not all(w > 0 for w, _ in part.parts):
-            fail(
+            raise SpecError(
                 f"the weights of {part} sum to {decimal(total)}",
                 key=key,
                 remedy='positive weights that sum to 1 exactly: "(1/3*data(x) + 2/3*p(x))"',
@@ -216,17 +215,17 @@ class JointReader:
         for weight, density in part.parts:
             of = tuple(self.resolve(v, key, density.column) for v in density.of)
             if density.given or (density.head not in self.syntax and density.head not in self.sources) or density.head == name:
-                fail(
-                    f"{density} is no marginal of another joint",
+                raise SpecError(
+                    f"a component of a mixture is the marginal of another joint, not {density}",
                     key=key,
                     remedy="a marginal such as data(x) or p(x)",
                     column=density.column,
                 )
             if name in self.inside(density.head):
                 what = f"the mixture of {name} contains itself, through {density}"
-                fail(what, key=key, remedy="components that do not lead back", column=density.column)
+                raise SpecError(what, key=key, remedy="components that do not lead back", column=density.column)
             if set(of) != {self.resolve(v, key) for v in part.parts[0][1].of}:
-                fail(
+                raise SpecError(
                     f"the components of {part} differ in their variables",
                     key=key,
                     remedy="the same variables in each",

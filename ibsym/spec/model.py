@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, unknown
 from ibsym.facts import Fact
 from ibsym.spec.grammar import DensitySyntax, ObjectiveSyntax, QuantitySyntax, RelationSyntax, parse, quantities
 from ibsym.spec.graphs import Factor, Joint
@@ -148,9 +147,6 @@ class Spec:
         """The variable that ``name`` means: ``Z`` means z in a term, ``z`` means z in a density."""
         return resolve(self.variables, name, key, column, capital=capital)
 
-    def fail(self, message: str, *, key: str, remedy: str = "", column: int | None = None) -> NoReturn:
-        raise SpecError(message, key=key, remedy=remedy, column=column)
-
     def located(self, error: SpecError) -> SpecError:
         """The error with its place in the file that the spec was read from, if it was read from one."""
         return error if self.origin is None else located(error, *self.origin)
@@ -161,17 +157,13 @@ class Spec:
         if isinstance(entry, str):
             entry = EstimatorEntry(estimator=entry)
         if entry.estimator not in ESTIMATORS:
-            close = difflib.get_close_matches(entry.estimator, ESTIMATORS, n=1)
-            self.fail(
-                f"{entry.estimator!r} is no estimator", key=key, remedy=close[0] if close else "one of " + ", ".join(ESTIMATORS)
-            )
+            raise unknown("estimator", entry.estimator, ESTIMATORS, key=key)
         options = {k: v for k, v in entry.model_dump(exclude_none=True).items() if k not in ("estimator", "model")}
         for option in options:
             if option not in ESTIMATORS[entry.estimator]:
-                known = ", ".join(ESTIMATORS[entry.estimator]) or "none"
-                self.fail(f"{entry.estimator} has no option {option!r}", key=key, remedy=f"its options are: {known}")
+                raise unknown(f"option of {entry.estimator}", option, ESTIMATORS[entry.estimator], key=key)
         if entry.model is not None and entry.estimator not in CRITIC_ESTIMATORS:
-            self.fail(f"{entry.estimator} has no critic, so no model side", key=key, remedy="leave out `model`")
+            raise SpecError(f"{entry.estimator} has no critic, so no model side", key=key, remedy="leave out `model`")
         return EstimatorUse(text, term, entry.estimator, entry.model, tuple(sorted(options.items())))
 
     def _critic(self, text: str, entry: Any) -> CriticUse:
@@ -179,12 +171,12 @@ class Spec:
         term: QuantitySyntax = parse(text, "quantity", key)  # type: ignore[assignment]
         through = str(parse(entry.through, "density", f"{key}.through"))
         if through not in self.factors:
-            self.fail(f"{through} is no declared factor", key=f"{key}.through", remedy="one of " + ", ".join(self.factors))
+            raise unknown("factor", through, self.factors, key=f"{key}.through")
         constraint = parse(entry.subject_to, "constraint", f"{key}.subject_to") if entry.subject_to else None
         if constraint is not None and entry.multiplier is None:
-            self.fail("a constraint needs a multiplier", key=key, remedy='multiplier = "mu"')
+            raise SpecError("a constraint needs a multiplier", key=key, remedy='multiplier = "mu"')
         if constraint is None and entry.multiplier is not None:
-            self.fail("a multiplier needs a constraint", key=key, remedy='subject_to = "I_m(X;T) <= Ic"')
+            raise SpecError("a multiplier needs a constraint", key=key, remedy='subject_to = "I_m(X;T) <= Ic"')
         return CriticUse(text, term, self.factors[through], constraint, entry.multiplier)  # type: ignore[arg-type]
 
 

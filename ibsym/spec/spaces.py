@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from ibsym.errors import SpecError
 from ibsym.facts import Fact
 
-KINDS = {"real": False, "unit": False, "sphere": False, "binary": True, "categorical": True}
+SpaceKind: TypeAlias = Literal["real", "unit", "sphere", "binary", "categorical"]
+KINDS: dict[SpaceKind, bool] = {"real": False, "unit": False, "sphere": False, "binary": True, "categorical": True}
 RESERVED_AXES = ("B", "S")
 _SPACE = re.compile(r"\s*([A-Za-z]\w*)\s*\[\s*([^\[\]]*?)\s*\]\s*", re.ASCII)
 _DIMENSION = re.compile(r"[A-Za-z]\w*|[1-9]\d{0,8}", re.ASCII)
@@ -24,13 +26,14 @@ class Space:
     <Fact.TRUE: 'true'>
     """
 
-    kind: str
+    kind: SpaceKind
     dims: tuple[str, ...]
 
     @staticmethod
     def parse(text: str, key: str = "variables") -> Space:
         match = _SPACE.fullmatch(text)
-        if not match or match[1] not in KINDS:
+        kind = next((k for k in KINDS if match and match[1] == k), None)
+        if match is None or kind is None:
             raise SpecError(f"{text!r} is no space", key=key, remedy="one of " + ", ".join(f'"{k}[D]"' for k in KINDS))
         dims = tuple(d.strip() for d in match[2].split(","))
         for dim in dims:
@@ -44,7 +47,7 @@ class Space:
                 )
         if match[1] in ("categorical", "sphere") and len(dims) != 1:
             raise SpecError(f"{match[1]} has one dimension, {text!r} has {len(dims)}", key=key, remedy=f'"{match[1]}[K]"')
-        return Space(match[1], dims)
+        return Space(kind, dims)
 
     @property
     def discrete(self) -> Fact:

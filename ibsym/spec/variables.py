@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, nearest, shown
 from ibsym.spec.schema import check_name
 from ibsym.spec.spaces import Space
 
@@ -44,10 +43,10 @@ def resolve(variables: Iterable[str], name: str, key: str, column: int | None = 
     folded = {v.casefold(): v for v in variables}
     found = folded.get(name.casefold())
     if found is None:
-        close = difflib.get_close_matches(name.casefold(), folded, n=1)
-        remedy = f"{close[0]!r}, or declare it" if close else "declare it"
+        close = nearest(name, folded.values())
+        remedy = f"{close!r}, or declare it" if close else "declare it"
         raise SpecError(
-            f"{name!r} is no declared variable",
+            f"unknown variable {shown(name, 80)!r}" + (f", did you mean {close!r}?" if close else ""),
             key=key,
             remedy=f'{remedy}: variables.{name.lower()} = "real[D]"',
             column=column,

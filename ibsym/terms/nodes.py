@@ -99,6 +99,7 @@ class TotalCorrelation:
 
     @property
     def coordinatewise(self) -> bool:
+        """Whether it is over the coordinates of one variable."""
         return len(self.groups) == 1
 
 
@@ -190,7 +191,6 @@ class Slack:
         return self.estimate.term if self.side is Side.UPPER else self.estimate
 
 
-Divergence: TypeAlias = RelativeEntropy | CrossEntropy | JensenShannon | FDivergence
 Term: TypeAlias = (
     Entropy
     | MutualInformation
@@ -248,6 +248,7 @@ class Expression:
 
     @staticmethod
     def of(*pairs: tuple[object, Term]) -> Expression:
+        """The sum of coefficient * term, equal terms added up."""
         total: dict[Term, sympy.Expr] = {}
         for coefficient, term in pairs:
             total[term] = total.get(term, sympy.Integer(0)) + sympy.sympify(coefficient)
@@ -267,6 +268,7 @@ class Expression:
         return self + other.scaled(-1)
 
     def scaled(self, factor: object) -> Expression:
+        """Every coefficient times the factor."""
         return Expression.of(*((sympy.sympify(factor) * w.coefficient, w.term) for w in self))
 
     def replaced(self, term: Term, *pairs: tuple[object, Term]) -> Expression:
@@ -280,6 +282,7 @@ class Expression:
         return set(self.parts) == set(other.parts)
 
     def coefficient(self, term: Term) -> sympy.Expr:
+        """The term's coefficient, 0 where it does not occur."""
         return next((w.coefficient for w in self if w.term == term), sympy.Integer(0))
 
     def __str__(self) -> str:

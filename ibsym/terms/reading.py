@@ -5,10 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import cache
 from math import comb, prod
+from typing import assert_never
 
 import sympy
 
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, nearest, unknown
 from ibsym.spec.grammar import Arithmetic, DensitySyntax, ExpressionSyntax, QuantitySyntax
 from ibsym.spec.graphs import Joint
 from ibsym.spec.model import Spec
@@ -97,15 +98,18 @@ class Reader:
         self.spec, self.key = spec, key
 
     def fail(self, message: str, remedy: str, column: int = 0) -> SpecError:
+        """The error at this reader's key; to be raised."""
         return SpecError(message, key=self.key, remedy=remedy, column=column or None)
 
     def expression(self, syntax: ExpressionSyntax) -> Expression:
+        """A sum of weighted terms. Raises :class:`SpecError` where a constant or a product of terms is left."""
         scalar, linear = self._read(syntax)
         if scalar != 0:
-            raise self.fail(f"the constant {scalar} is no term", "leave it out: constants do not train anything")
+            raise self.fail(f"the constant {scalar} stands alone", "leave it out: constants do not train anything")
         return linear
 
     def coefficient(self, syntax: ExpressionSyntax) -> sympy.Expr:
+        """A scalar over the parameters. Raises :class:`SpecError` where a term stands in it."""
         scalar, linear = self._read(syntax)
         if len(linear):
             raise self.fail(
@@ -126,7 +130,8 @@ class Reader:
         zero = sympy.Integer(0)
         if isinstance(syntax, QuantitySyntax):
             return zero, Expression.of((1, self.term(syntax)))
-        match syntax.operator:
+        operator = syntax.operator
+        match operator:
             case "number":
                 return sympy.Rational(Fraction(syntax.value)), Expression()
             case "parameter":
@@ -135,7 +140,7 @@ class Reader:
                 scalar, linear = self._linear(syntax.arguments[0])
                 return -scalar, linear.scaled(-1)
         (a, p), (b, r) = (self._linear(x) for x in syntax.arguments)
-        match syntax.operator:
+        match operator:
             case "+":
                 return a + b, p + r
             case "-":
@@ -156,21 +161,24 @@ class Reader:
                 if len(p) or len(r):
                     raise self.fail("a power of an information term is not linear", "the term itself", syntax.column)
                 if not b.is_Integer or abs(int(b)) > MAX_EXPONENT or (b < 0 and vanishes(a)):
-                    raise self.fail(f"the exponent {b} is no whole number of at most {MAX_EXPONENT}", "beta^2", syntax.column)
+                    raise self.fail(
+                        f"the exponent {b} is to be a whole number of at most {MAX_EXPONENT}", "beta^2", syntax.column
+                    )
                 return a**b, Expression()
-        raise AssertionError(syntax.operator)
+        assert_never(operator)
 
     def _parameter(self, syntax: Arithmetic) -> sympy.Expr:
         if syntax.value not in self.spec.parameters:
-            known = ", ".join(self.spec.parameters) or "none is declared"
+            close = nearest(syntax.value, self.spec.parameters)
             raise self.fail(
-                f"{syntax.value!r} is no parameter ({known})",
+                f"unknown parameter {syntax.value!r}" + (f", did you mean {close!r}?" if close else ""),
                 f"parameters.{syntax.value} = {{ default = 1.0, min = 0 }}",
                 syntax.column,
             )
         return parameter(syntax.value)
 
     def term(self, syntax: QuantitySyntax) -> Term:
+        """One term, its joint, variables and densities resolved."""
         match syntax.kind:
             case "I" | "H" | "TC":
                 return self._information(syntax)
@@ -216,7 +224,7 @@ class Reader:
                 raise self.fail(f"which joint of {', '.join(sorted(scope))}? ({choices})", "a subscript: I_q(...)", column)
             return fitting[0]
         if name not in self.spec.joints:
-            raise self.fail(f"{name!r} is no joint", "one of " + ", ".join(rooted), column)
+            raise unknown("joint", name, rooted, key=self.key, column=column)
         if name not in rooted:
             raise self.fail(
                 f"{name} has only conditionals, no expectation can be taken under it", "one of " + ", ".join(rooted), column
@@ -236,9 +244,7 @@ class Reader:
             raise self.fail(f"a variable occurs twice in {syntax}", "each variable once", syntax.column)
         joint = self.spec.joints.get(syntax.head)
         if joint is None:
-            raise self.fail(
-                f"{syntax.head!r} is no joint and no source", "one of " + ", ".join(self.spec.joints), syntax.column
-            )
+            raise unknown("joint or source", syntax.head, self.spec.joints, key=self.key, column=syntax.column or None)
         found = density(self.spec, syntax.head, of, given)
         missing = found.scope - set(joint.variables)
         if missing:
@@ -303,9 +309,7 @@ class Reader:
         if syntax.kind == "JS":
             return JensenShannon(first, second)
         if syntax.generator not in GENERATORS:
-            raise self.fail(
-                f"{syntax.generator!r} is no generator of an f-divergence", "one of " + ", ".join(GENERATORS), syntax.column
-            )
+            raise unknown("generator", syntax.generator, GENERATORS, key=self.key, column=syntax.column or None)
         return FDivergence(syntax.generator, first, second)
 
 

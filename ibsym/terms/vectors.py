@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeAlias, assert_never
+from typing import NamedTuple, TypeAlias, assert_never
 
 from ibsym.errors import SpecError
 from ibsym.facts import Side
@@ -37,7 +37,57 @@ from ibsym.terms.nodes import (
 from ibsym.terms.premises import Discrete, Independent, Irrelevant, Nonnegative, Premise, SharedFactor
 
 Rational: TypeAlias = int | Fraction
+Law: TypeAlias = tuple[str, ...]
+"""The factors that a marginal is made of, by their texts: joints that agree on it share it."""
+
+
+class Part(NamedTuple):
+    """A factor that several joints use, or what is left of it when all of its variables but ``of`` are summed out."""
+
+    factor: str
+    of: tuple[str, ...]
+
+
+class LogDensity(NamedTuple):
+    """<J|R(S)> = E_J log R(S): who samples, what is evaluated, on which variables."""
+
+    sampler: Law
+    model: Law | Part
+    scope: tuple[str, ...]
+
+
+class Coordinatewise(NamedTuple):
+    """The total correlation over the coordinates of one variable."""
+
+    law: Law
+    variable: str
+
+
+class Argument(NamedTuple):
+    """An argument of a divergence: the law of its variables and conditioners, and which are which."""
+
+    law: Law
+    of: tuple[str, ...]
+    given: tuple[str, ...]
+
+
+class Divergence(NamedTuple):
+    """A divergence that is not linear in log-densities, by its name."""
+
+    name: str
+    first: Argument
+    second: tuple[Argument, ...]
+
+
+class OneSided(NamedTuple):
+    """The value of an estimator that bounds its term, by its name and the term's text."""
+
+    estimator: str
+    term: str
+
+
 Coordinate: TypeAlias = tuple[object, ...]
+"""A coordinate of some linear space; those of terms are the tuples above."""
 Vector: TypeAlias = dict[Coordinate, Rational]
 _Conditional: TypeAlias = tuple[str, tuple[str, ...], tuple[str, ...]]
 
@@ -77,6 +127,7 @@ class Span:
         return combine((1, vector), *((-value, self.rows[key]) for key, value in vector.items() if key in self.rows))
 
     def add(self, vector: Vector) -> None:
+        """The span with one more vector."""
         rest = self.reduce(vector)
         if rest:
             pivot = min(rest, key=repr)
@@ -139,14 +190,14 @@ class Coordinates:
         return Joint(inner.name, (*below, *others), self.spec.ordered(names), True)
 
     @staticmethod
-    def _law(joint: Joint, scope: Iterable[str]) -> Coordinate:
+    def _law(joint: Joint, scope: Iterable[str]) -> Law:
         return tuple(sorted(f.text for f in joint.ancestral_factors(scope)))
 
-    def _atom(self, sampler: str, law: tuple[object, ...], scope: frozenset[str]) -> Vector:
+    def _atom(self, sampler: str, model: Law | Part, scope: frozenset[str]) -> Vector:
         where = tuple(sorted(scope))
         atom: Vector = {}
         for weight, part in self.samplers(sampler):
-            key = (self._law(part, scope), law, where)
+            key = LogDensity(self._law(part, scope), model, where)
             atom[key] = atom.get(key, 0) + weight
         return atom
 
@@ -170,11 +221,12 @@ class Coordinates:
         """<J|f(a|b)> for a factor, or for a part ``of`` of its variables."""
         part = frozenset(factor.of if of is None else of)
         if factor in self._named:
-            return self._atom(sampler, ("factor", factor.text, *sorted(part)), part | frozenset(factor.given))
+            return self._atom(sampler, Part(factor.text, tuple(sorted(part))), part | frozenset(factor.given))
         owner = next(j for j in self.spec.joints.values() if j.rooted and factor in j.factors)
         return self.log(sampler, owner.name, part, factor.given)
 
     def log_density(self, sampler: str, density: Density) -> Vector:
+        """<J|R(A|B)> of a density."""
         return self.log(sampler, density.head, density.of, density.given)
 
     def vector(self, term: Term) -> Vector:
@@ -185,7 +237,8 @@ class Coordinates:
             case MutualInformation(joint, groups, given):
                 return self._information(joint, groups, given)
             case TotalCorrelation() if term.coordinatewise:
-                return {("TC", self._law(self.spec.joints[term.joint], term.groups[0]), term.groups[0]): 1}
+                (variable,) = term.groups[0]
+                return {Coordinatewise(self._law(self.spec.joints[term.joint], (variable,)), variable): 1}
             case TotalCorrelation(joint, groups, given):
                 everything = [v for g in groups for v in g]
                 parts = [(-1, self.log(joint, joint, g, given)) for g in groups]
@@ -203,7 +256,7 @@ class Coordinates:
             case FDivergence(generator, first, second):
                 return self._divergence(generator, first, second)
             case Estimate(inner, estimator):
-                return {("estimate", estimator, str(inner)): 1} if estimator in ONE_SIDED else self.vector(inner)
+                return {OneSided(estimator, str(inner)): 1} if estimator in ONE_SIDED else self.vector(inner)
             case Slack():
                 return combine((1, self.vector(term.high)), (-1, self.vector(term.low)))
         assert_never(term)
@@ -218,10 +271,10 @@ class Coordinates:
         )
 
     def _divergence(self, name: str, first: Density, second: tuple[Density, ...]) -> Vector:
-        def law(d: Density) -> Coordinate:
-            return (self._law(self.spec.joints[d.head], d.scope), tuple(sorted(d.of)), tuple(sorted(d.given)))
+        def argument(d: Density) -> Argument:
+            return Argument(self._law(self.spec.joints[d.head], d.scope), tuple(sorted(d.of)), tuple(sorted(d.given)))
 
-        return {("divergence", name, law(first), tuple(sorted(map(law, second)))): 1}
+        return {Divergence(name, argument(first), tuple(sorted(map(argument, second)))): 1}
 
     def connected(self, names: Iterable[str]) -> tuple[str, ...]:
         """Joints that share the law of a variable with the given ones, directly or through others; sources inside others left out."""
