@@ -96,23 +96,6 @@ def _kept(atoms: tuple[Mask, ...], discrete: bool) -> tuple[tuple[Elemental, Vec
     return tuple(_elementals(atoms, discrete))
 
 
-@lru_cache(64)
-def zhang_yeung(atoms: tuple[Mask, ...]) -> tuple[tuple[tuple[Mask, ...], Vector], ...]:
-    """I(A;B) + I(A;C,D) + 3 I(C;D|A) + I(C;D|B) - 2 I(C;D) >= 0, for any four sets of variables (Zhang & Yeung 1998)."""
-    found = []
-    for a, b, c, d in permutations(atoms, 4):
-        if c < d:
-            vector = combine(
-                (1, information(a, b)),
-                (1, information(a, c | d)),
-                (3, information(c, d, a)),
-                (1, information(c, d, b)),
-                (-2, information(c, d)),
-            )
-            found.append(((a, b, c, d), vector))
-    return tuple(found)
-
-
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A quantity that premises make zero: I(A;B|C) = 0, or H(A|C) = 0 where b is 0."""

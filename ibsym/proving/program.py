@@ -6,16 +6,18 @@ works in floating point; its answer is turned into rationals and accepted only i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from ibsym.errors import SolverError
+from ibsym.proving import rational
 from ibsym.terms.vectors import Coordinate, Vector, combine
 
+ZERO = Fraction(0)
 TINY = 1e-9
 MAX_DENOMINATOR = 10_000
-MAX_SUPPORT = 250
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,27 @@ class Column:
 
 class LimitError(SolverError):
     """The time limit was reached before there was a verdict."""
+
+
+class InexactError(SolverError):
+    """The solver's multipliers, near which there are no exact ones."""
+
+    def __init__(self, rough: Sequence[float]):
+        super().__init__("the solver's multipliers could not be made exact")
+        self.rough = rough
+
+
+def decided(target: Vector, columns: Sequence[Column], time_limit: float) -> list[Fraction] | None:
+    """Some multipliers as :func:`solve` has them; where floating point proposes none that are exact, rationals alone decide."""
+    deadline = time.monotonic() + time_limit
+    try:
+        return solve(target, columns, time_limit)
+    except InexactError as error:
+        try:
+            first = [k for k, x in enumerate(error.rough) if abs(x) > TINY]
+            return rational.feasible(target, [c.vector for c in columns], [c.free for c in columns], first, deadline)
+        except TimeoutError:
+            raise LimitError("the time limit was reached among rationals") from None
 
 
 def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = None) -> list[Fraction] | None:
@@ -53,10 +76,10 @@ def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = 
     costs: list[float] = []
     origin: list[tuple[int, int]] = []
     for k, column in enumerate(columns):
-        places = sorted((keys[key], float(value)) for key, value in column.vector.items())
+        places = [keys[key] for key in column.vector]
         for sign in (1, -1) if column.free else (1,):
-            rows += [place for place, _ in places]
-            data += [sign * value for _, value in places]
+            rows += places
+            data += [float(sign * value) for value in column.vector.values()]
             starts.append(len(data))
             costs.append(column.cost)
             origin.append((k, sign))
@@ -88,53 +111,27 @@ def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = 
 
 def exact(target: Vector, columns: Sequence[Column], rough: Sequence[float]) -> list[Fraction]:
     """Rational multipliers near the rough ones that satisfy the identity exactly."""
-    near = [Fraction(x).limit_denominator(MAX_DENOMINATOR) if abs(x) > TINY else Fraction(0) for x in rough]
+    support = [k for k, x in enumerate(rough) if abs(x) > TINY]
+    near = [ZERO] * len(columns)
+    for k in support:
+        near[k] = Fraction(rough[k]).limit_denominator(MAX_DENOMINATOR)
     if _allowed(columns, near) and not residual(target, columns, near):
         return near
-    support = [k for k, x in enumerate(rough) if abs(x) > TINY]
-    if len(support) > MAX_SUPPORT:
-        raise LimitError(f"{len(support)} multipliers are too many to be made exact")
-    solved = _gauss(target, [columns[k].vector for k in support])
+    solved = rational.solution(target, [columns[k].vector for k in support])
     if solved is not None:
-        found = [Fraction(0)] * len(columns)
+        found = [ZERO] * len(columns)
         for k, x in zip(support, solved, strict=True):
             found[k] = x
         if _allowed(columns, found) and not residual(target, columns, found):
             return found
-    raise SolverError("the solver's multipliers could not be made exact")
+    raise InexactError(rough)
 
 
 def _allowed(columns: Sequence[Column], multipliers: Sequence[Fraction]) -> bool:
     """Whether the multipliers of a cone's columns are not negative."""
-    return all(c.free or x >= 0 for c, x in zip(columns, multipliers, strict=True))
+    return all(c.free or x is ZERO or x >= 0 for c, x in zip(columns, multipliers, strict=True))
 
 
 def residual(target: Vector, columns: Sequence[Column], multipliers: Sequence[Fraction]) -> Vector:
     """What is left of the identity: empty if it holds."""
-    return combine((1, target), *((x, c.vector) for x, c in zip(multipliers, columns, strict=True)))
-
-
-def _gauss(target: Vector, vectors: Sequence[Vector]) -> list[Fraction] | None:
-    """One rational solution of target + sum x_k vector_k = 0, free unknowns at zero."""
-    keys = sorted({k for v in (target, *vectors) for k in v}, key=repr)
-    rows = [[Fraction(v.get(key, 0)) for v in vectors] + [Fraction(-target.get(key, 0))] for key in keys]
-    pivots: list[int] = []
-    for column in range(len(vectors)):
-        top = len(pivots)
-        place = next((r for r in range(top, len(rows)) if rows[r][column]), None)
-        if place is None:
-            continue
-        rows[top], rows[place] = rows[place], rows[top]
-        head = rows[top][column]
-        rows[top] = [v / head for v in rows[top]]
-        for r in range(len(rows)):
-            if r != top and rows[r][column]:
-                factor = rows[r][column]
-                rows[r] = [a - factor * b for a, b in zip(rows[r], rows[top], strict=True)]
-        pivots.append(column)
-    if any(row[-1] for row in rows[len(pivots) :]):
-        return None
-    solution = [Fraction(0)] * len(vectors)
-    for r, column in enumerate(pivots):
-        solution[column] = rows[r][-1]
-    return solution
+    return combine((1, target), *((x, c.vector) for x, c in zip(multipliers, columns, strict=True) if x))

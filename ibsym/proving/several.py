@@ -11,7 +11,7 @@ from ibsym.errors import SpecError
 from ibsym.proving.claims import Chain
 from ibsym.proving.elemental import elemental_rows
 from ibsym.proving.problem import Item, Problem, Proof, differences, signed_sum, text_of
-from ibsym.proving.program import Column, solve
+from ibsym.proving.program import Column, decided
 from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
 from ibsym.spec.model import Spec
 from ibsym.terms.reading import Reader
@@ -82,7 +82,7 @@ class Several:
         target = self.vector(terms)
         columns = [Column(combine((-1, r.vector)), 1.0) for r in self.rows]
         columns += [Column(combine((-1, v)), 0.01, free=zero) for v, _, zero in self.premises]
-        answer = solve(target, columns, time_limit=max(0.01, deadline - time.monotonic()))
+        answer = decided(target, columns, time_limit=max(0.01, deadline - time.monotonic()))
         if answer is None:
             return None
         n = len(self.rows)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import combinations
 
 from ibsym.errors import SpecError
+from ibsym.proving import axioms as catalogue
 from ibsym.proving import entropic
+from ibsym.proving.attempts import Attempt, Premise
 from ibsym.proving.claims import Statement, linear, terms_of
-from ibsym.proving.entropic import Elemental, Fact, Mask, Reduction, bits, h, mask_of
-from ibsym.proving.problem import Item, Problem, Proof, differences, signed_sum, text_of
-from ibsym.proving.program import Column, LimitError, solve
+from ibsym.proving.entropic import Elemental, Mask, Reduction, bits, h, mask_of
+from ibsym.proving.problem import Problem, Proof, differences
+from ibsym.proving.writing import proof
 from ibsym.spec.grammar import QuantitySyntax
 from ibsym.terms.vectors import Vector, combine
 
-FAMILY = 48
-"""How many sets the first attempts look at."""
-MAX_ROWS = 100_000
 MAX_GROUPS = 10
 
 
@@ -28,10 +25,10 @@ class Single:
     def __init__(self, problem: Problem, continuous: bool, axioms: Sequence[str]):
         self.names = problem.variables
         self.place = {n.casefold(): i for i, n in enumerate(self.names)}
-        self.continuous, self.axioms = continuous, axioms
+        self.continuous, self.axioms = continuous, catalogue.axioms(axioms)
         independences: list[tuple[Mask, Mask, Mask, str]] = []
         dependences: list[tuple[Mask, Mask, str]] = []
-        self.premises: list[tuple[Vector, str, bool]] = []
+        self.premises: list[Premise] = []
         for chain in problem.chains:
             groups = [self.mask(g) for g in chain.groups]
             independences += [
@@ -46,7 +43,7 @@ class Single:
                 dependences.append((self.mask(shape.given), self.mask(shape.groups[0]), statement.text))
             else:
                 zero = statement.syntax.relation == "="
-                self.premises += [(self.vector(d), statement.text, zero) for d in differences(statement)[:1]]
+                self.premises += [Premise(self.vector(d), statement.text, zero) for d in differences(statement)[:1]]
         self.reduction = Reduction(independences, dependences)
         self.atoms = self._atoms(problem)
 
@@ -97,134 +94,19 @@ class Single:
         return combine((1, self.interaction(groups[:-1], c)), (-1, self.interaction(groups[:-1], c | groups[-1])))
 
     def prove(self, terms: list[tuple[Fraction, QuantitySyntax]], deadline: float) -> Proof | None:
-        """First among the sets that occur, where a textbook would look, then with every elemental inequality."""
+        """0 <= the sum of the terms, or None where it is not of Shannon type."""
         target = self.vector(terms)
-        claimed = [mask_of(k) for k in target]
-        extra: list[tuple[str, Vector]] = []
-        if "zhang-yeung" in self.axioms:
-            named = ((", ".join(map(self.text, sets)), v) for sets, v in entropic.zhang_yeung(tuple(self.atoms)))
-            extra = [(f"Zhang-Yeung({names})", v) for names, v in named]
-        reduce = self.reduction.apply
-        rest = combine((-1, reduce(target)))
-        families = [self.family(claimed), self.family([*claimed, *self.premised()])]
-        for sets in (*unique(families), None):
-            if sets is None:
-                cone, sets = self.elementals(deadline), list(_unions(self.atoms))
-            else:
-                cone = self.among(sets)
-            equations = self.equations(sets, deadline)
-            columns = [Column(v, 1.0 + 0.01 * e.size) for e, v in cone]
-            columns += [Column(reduce(v), 2.0) for _, v in extra]
-            columns += [Column(reduce(v), 0.5, free=zero) for v, _, zero in self.premises]
-            columns += [Column(v, 0.01, free=True) for v, _ in equations]
-            answer = solve(rest, columns, time_limit=max(0.01, deadline - time.monotonic()))
-            if answer is not None:
-                return self._proof(target, terms, cone, extra, equations, answer)
-        return None
+        used = Attempt(self, target, deadline).multipliers()
+        return None if used is None else proof(self, terms, target, used)
 
     def premised(self) -> list[Mask]:
         """The sets that the premises speak of."""
-        sets = [mask_of(k) for v, _, _ in self.premises for k in v]
+        sets = [mask_of(k) for p in self.premises for k in p.vector]
         for a, b, c, _ in self.reduction.independences:
             sets += [a | c, b | c, c, a | b | c]
         for a, b, _ in self.reduction.dependences:
             sets += [a, a | b]
         return sets
-
-    def family(self, sets: Iterable[Mask]) -> list[Mask]:
-        """The sets with their unions and intersections while there are few; else with the unions of those before each."""
-        given = list(dict.fromkeys(m for m in sets if m))
-        found = dict.fromkeys((0, *given))
-        pending = list(given)
-        while pending and len(found) <= FAMILY:
-            m = pending.pop(0)
-            new = [k for other in list(found) for k in (m & other, m | other) if k not in found]
-            found.update(dict.fromkeys(new))
-            pending += new
-        if len(found) > FAMILY:
-            totals = [_union(given[: i + 1]) for i in range(len(given))]
-            met = [total & other for total in totals for other in given]
-            found = dict.fromkeys([0, *given, *totals, *met][: 2 * FAMILY])
-        return sorted(found, key=lambda m: (m.bit_count(), m))
-
-    def among(self, sets: Sequence[Mask]) -> list[tuple[Elemental, Vector]]:
-        """I(A;B|C) for two sets that overlap in C, H(B|A) for one inside the other."""
-        found = []
-        for i, a in enumerate(sets):
-            for b in sets[i + 1 :]:
-                if a & ~b and b & ~a:
-                    found.append(Elemental(a & ~b, b & ~a, a & b))
-                elif not a & ~b and not self.continuous:
-                    found.append(Elemental(b & ~a, 0, a))
-        return self._unique((e, e.vector) for e in found)
-
-    def elementals(self, deadline: float) -> list[tuple[Elemental, Vector]]:
-        """Every elemental inequality, as far as there is time and room."""
-        return self._unique(entropic.elementals(tuple(self.atoms), not self.continuous), deadline)
-
-    def _unique(
-        self, rows: Iterable[tuple[Elemental, Vector]], deadline: float = float("inf")
-    ) -> list[tuple[Elemental, Vector]]:
-        """Rows in the coordinates that are left, each once."""
-        found: dict[object, tuple[Elemental, Vector]] = {}
-        trivial = self.reduction.trivial
-        for k, (e, vector) in enumerate(rows):
-            if k % 512 == 511 and (time.monotonic() > deadline or len(found) > MAX_ROWS):
-                raise LimitError(f"more than {len(found)} inequalities")
-            small = vector if trivial else self.reduction.apply(vector)
-            if small:
-                found.setdefault(e if trivial else frozenset(small.items()), (e, small))
-        return list(found.values())
-
-    def equations(self, sets: Iterable[Mask], deadline: float) -> list[tuple[Vector, Fact]]:
-        """What the rewriting of a set by one fact leaves unsaid of its others: further zero vectors."""
-        if self.reduction.trivial:
-            return []
-        found: dict[frozenset[object], tuple[Vector, Fact]] = {}
-        for mask in sets:
-            for fact in self.reduction.facts(mask):
-                rest = self.reduction.apply(fact.quantity.vector)
-                if rest:
-                    found.setdefault(frozenset(rest.items()), (rest, fact))
-            if time.monotonic() > deadline:
-                raise LimitError
-        return list(found.values())
-
-    def _proof(
-        self,
-        target: Vector,
-        terms: list[tuple[Fraction, QuantitySyntax]],
-        cone: list[tuple[Elemental, Vector]],
-        extra: list[tuple[str, Vector]],
-        equations: list[tuple[Vector, Fact]],
-        answer: list[Fraction],
-    ) -> Proof:
-        """The multipliers as lines of a proof, the facts behind every rewriting included; verified in the full space."""
-        parts = iter(answer)
-        used = entropic.join((x, e) for (e, _), x in zip(cone, parts, strict=False) if x)
-        used_axioms = [(x, *a) for a, x in zip(extra, parts, strict=False) if x]
-        premises = [(x, p) for p, x in zip(self.premises, parts, strict=False) if x]
-        direct = [(x, f) for (_, f), x in zip(equations, parts, strict=False) if x]
-        rest = combine(
-            (1, target),
-            *((-x, e.vector) for x, e in used),
-            *((-x, v) for x, _, v in used_axioms),
-            *((-x, p[0]) for x, p in premises),
-        )
-        rest = combine((1, rest), *((-x, f.quantity.vector) for x, f in direct))
-        left, rewritten = self.reduction.explain(rest)
-        if left:
-            raise AssertionError(f"the proof leaves {left}")
-        total: dict[Fact, Fraction] = {}
-        for x, f in (*rewritten, *direct):
-            total[f] = total.get(f, Fraction(0)) + x
-        facts = [(x, f) for f, x in total.items() if x]
-        items = [Item(x, self.show(f.quantity), f"is 0 by {f.premise}", zero=True) for x, f in facts]
-        items += [Item(x, text, "premise", zero=zero) for x, (_, text, zero) in premises]
-        items += [Item(x, text, "non-Shannon axiom") for x, text, _ in used_axioms]
-        items += [Item(x, self.show(e), "mutual information" if e.b else "entropy of discrete variables") for x, e in used]
-        expanded = signed_sum((v, f"H({self.text(mask_of(k))})") for k, v in target.items())
-        return Proof(signed_sum((x, text_of(q)) for x, q in terms), expanded, tuple(items))
 
 
 def _zero_quantity(statement: Statement) -> QuantitySyntax | None:
@@ -244,19 +126,8 @@ def disjoint(masks: Sequence[Mask]) -> bool:
     return sum(m.bit_count() for m in masks) == _union(masks).bit_count()
 
 
-def unique(families: Iterable[list[Mask]]) -> list[list[Mask]]:
-    """Each family once."""
-    return [list(f) for f in dict.fromkeys(map(tuple, families))]
-
-
 def _union(masks: Iterable[Mask]) -> Mask:
     total = 0
     for mask in masks:
         total |= mask
     return total
-
-
-def _unions(atoms: Sequence[Mask]) -> Iterable[Mask]:
-    for size in range(1, len(atoms) + 1):
-        for chosen in combinations(atoms, size):
-            yield _union(chosen)

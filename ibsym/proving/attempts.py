@@ -1,0 +1,170 @@
+"""From a vector of one joint to its multipliers: where a textbook would look, by symmetry, at last with every inequality there is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+from typing import TYPE_CHECKING, TypeAlias
+
+from ibsym.proving import demand, entropic, orbits, textbook
+from ibsym.proving.axioms import Instance, Instances
+from ibsym.proving.entropic import Elemental, Fact, Mask, mask_of
+from ibsym.proving.program import Column, InexactError, LimitError, decided, exact
+from ibsym.terms.vectors import Vector, combine
+
+if TYPE_CHECKING:
+    from ibsym.proving.single import Single
+
+SMALL = 6
+"""Up to how many atoms the program over all elemental inequalities is written down at once."""
+WRITTEN = 12
+"""Up to how many variables a symmetric claim is given a proof that is written out, if a textbook's is found."""
+EXPLICIT = 240
+"""Up to how many members the orbits of a symmetric proof are written out."""
+
+
+@dataclass(frozen=True)
+class Premise:
+    """A linear premise: its vector is non-negative, or zero."""
+
+    vector: Vector
+    text: str
+    zero: bool
+
+
+@dataclass(frozen=True)
+class OrbitSum:
+    """The sum of all members of an orbit, too many to be written out."""
+
+    symmetric: orbits.Symmetric
+    orbit: orbits.Orbit
+
+
+Label: TypeAlias = Elemental | Instance | Premise | Fact | OrbitSum
+Used: TypeAlias = list[tuple[Fraction, Label]]
+
+
+class Attempt:
+    """target = sum of multiplier * label, each label zero or non-negative."""
+
+    def __init__(self, space: Single, target: Vector, deadline: float):
+        self.space, self.target, self.deadline = space, target, deadline
+        self.reduce = space.reduction.apply
+        self.rest = combine((-1, self.reduce(target)))
+
+    def multipliers(self) -> Used | None:
+        """Exact multipliers from the first attempt that finds any; None where the last one shows that there are none."""
+        if not self.rest:
+            return []
+        atoms = self.space.atoms
+        claimed = [mask_of(key) for key in self.target]
+        averaged = None
+        if self._plain and len(atoms) > SMALL:
+            symmetric = orbits.Symmetric(orbits.classes(self.target, atoms), not self.space.continuous)
+            if symmetric.rows <= orbits.MAX_ROWS and symmetric.rows < 1 << len(atoms):
+                averaged = self._by_orbits(symmetric)
+                if averaged is None or len(atoms) > WRITTEN:
+                    return averaged
+        for sets in textbook.families(claimed, self.space.premised(), atoms):
+            found = self._decide([*self._rows(textbook.among(sets, not self.space.continuous)), *self._given(sets)])
+            if found is not None:
+                return found
+        if averaged is not None:
+            return averaged
+        if len(atoms) <= SMALL and not self.space.axioms:
+            rows = self._rows(e for e, _ in entropic.elementals(tuple(atoms), not self.space.continuous))
+            return self._decide([*rows, *self._given(list(_unions(atoms)))])
+        return self._on_demand(next(textbook.chain_rule(claimed, atoms)))
+
+    @property
+    def _plain(self) -> bool:
+        return self.space.reduction.trivial and not self.space.premises and not self.space.axioms
+
+    def _left(self) -> float:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise LimitError("the time limit was reached")
+        return max(0.01, left)
+
+    def _rows(self, elementals: Iterable[Elemental]) -> Iterator[tuple[Label, Column]]:
+        """Rows in the coordinates that are left, each once."""
+        known: set[object] = set()
+        for k, e in enumerate(elementals):
+            if k % 512 == 511:
+                self._left()
+            vector = e.vector
+            if not self.space.reduction.trivial:
+                vector = self.reduce(vector)
+                key = frozenset(vector.items())
+                if not vector or key in known:
+                    continue
+                known.add(key)
+            yield e, Column(vector, 1.0 + 0.01 * e.size)
+
+    def _given(self, sets: Iterable[Mask]) -> Iterator[tuple[Label, Column]]:
+        """The linear premises, and what the rewriting of a set by one fact leaves unsaid of its others: further zero vectors."""
+        for premise in self.space.premises:
+            yield premise, Column(self.reduce(premise.vector), 0.5, free=premise.zero)
+        if self.space.reduction.trivial:
+            return
+        known: set[object] = set()
+        for k, mask in enumerate(sets):
+            if k % 64 == 63:
+                self._left()
+            for fact in self.space.reduction.facts(mask):
+                vector = self.reduce(fact.quantity.vector)
+                key = frozenset(vector.items())
+                if vector and key not in known:
+                    known.add(key)
+                    yield fact, Column(vector, 0.01, free=True)
+
+    def _decide(self, pairs: Sequence[tuple[Label, Column]]) -> Used | None:
+        answer = decided(self.rest, [c for _, c in pairs], self._left())
+        if answer is None:
+            return None
+        return [(x, label) for x, (label, _) in zip(answer, pairs, strict=True) if x]
+
+    def _on_demand(self, sets: Sequence[Mask]) -> Used | None:
+        """Every elemental inequality and every instance of the axioms, as the dual asks for them."""
+        space = self.space
+        if len(space.atoms) > demand.MAX_ATOMS:
+            raise LimitError(f"{len(space.atoms)} variables that cannot be told apart are more than {demand.MAX_ATOMS}")
+        known = set(sets)
+        start = [e for e in textbook.among(sets, not space.continuous) if e.a | e.b | e.c in known][: 40 * len(space.atoms)]
+        pairs = [*self._rows(start), *self._given(_unions(space.atoms))]
+        everything = demand.Space(space.atoms, space.reduction)
+        sources: list[demand.Source] = [demand.Elementals(everything, not space.continuous)]
+        if space.axioms:
+            sources.append(Instances(everything, space.axioms))
+        found = demand.search(self.rest, [c for _, c in pairs], everything, sources, self.deadline)
+        if found is None:
+            return None
+        labels: list[Label] = [*(label for label, _ in pairs), *found.labels]  # type: ignore[list-item]
+        try:
+            answer: Sequence[Fraction] | None = exact(self.rest, found.columns, found.rough)
+        except InexactError:
+            answer = decided(self.rest, found.columns, self._left())
+            if answer is None:
+                raise
+        assert answer is not None
+        return [(x, label) for x, label in zip(answer, labels, strict=True) if x]
+
+    def _by_orbits(self, symmetric: orbits.Symmetric) -> Used | None:
+        rows = list(symmetric.orbits())
+        columns = [Column(v, float(symmetric.size(o)) ** 0.5) for o, v in rows]
+        answer = decided(combine((-1, symmetric.reduced(self.target))), columns, self._left())
+        if answer is None:
+            return None
+        used = [(x, o) for x, (o, _) in zip(answer, rows, strict=True) if x]
+        if sum(symmetric.size(o) for _, o in used) > EXPLICIT:
+            return [(x / symmetric.size(o), OrbitSum(symmetric, o)) for x, o in used]
+        return [(x / symmetric.size(o), e) for x, o in used for e in symmetric.members(o)]
+
+
+def _unions(atoms: Sequence[Mask]) -> Iterator[Mask]:
+    for size in range(1, len(atoms) + 1):
+        for chosen in combinations(atoms, size):
+            yield sum(chosen)

@@ -1,0 +1,86 @@
+"""Multipliers as the lines of a proof, every fact behind a rewriting included; the identity is verified in all entropies."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, assert_never
+
+from ibsym.proving import entropic
+from ibsym.proving.attempts import Label, OrbitSum, Premise, Used
+from ibsym.proving.axioms import Instance
+from ibsym.proving.entropic import Elemental, Fact, mask_of
+from ibsym.proving.problem import Item, Proof, signed_sum, text_of
+from ibsym.spec.grammar import QuantitySyntax
+from ibsym.terms.vectors import Vector, combine
+
+if TYPE_CHECKING:
+    from ibsym.proving.single import Single
+
+
+def proof(space: Single, terms: list[tuple[Fraction, QuantitySyntax]], target: Vector, used: Used) -> Proof:
+    """target = sum of the items, exactly; raises ``AssertionError`` otherwise."""
+    sums = [(x, label) for x, label in used if isinstance(label, OrbitSum)]
+    if sums:
+        symmetric = sums[0][1].symmetric
+        rest = combine((1, symmetric.reduced(target)), *((-x * symmetric.size(s.orbit), _averaged(s)) for x, s in sums))
+        facts: list[tuple[Fraction, Fact]] = []
+        if rest or len(sums) < len(used):
+            raise AssertionError(f"the proof leaves {rest}")
+    else:
+        joined = entropic.join((x, e) for x, e in used if isinstance(e, Elemental))
+        used = [*((x, e) for x, e in used if not isinstance(e, Elemental)), *joined]
+        rest = combine((1, target), *((-x, _vector(label)) for x, label in used))
+        left, rewritten = space.reduction.explain(rest)
+        if left:
+            raise AssertionError(f"the proof leaves {left}")
+        total: dict[Fact, Fraction] = {}
+        for x, f in (*((Fraction(x), f) for x, f in rewritten), *((x, f) for x, f in used if isinstance(f, Fact))):
+            total[f] = total.get(f, Fraction(0)) + x
+        facts = [(x, f) for f, x in total.items() if x]
+    items = [_item(space, x, f) for x, f in facts]
+    order = (Premise, Instance, OrbitSum, Elemental)
+    items += [_item(space, x, label) for kind in order for x, label in used if isinstance(label, kind)]
+    expanded = signed_sum((v, f"H({space.text(mask_of(k))})") for k, v in target.items())
+    return Proof(signed_sum((x, text_of(q)) for x, q in terms), expanded, tuple(items))
+
+
+def _averaged(item: OrbitSum) -> Vector:
+    return item.symmetric.row(item.orbit)
+
+
+def _vector(label: Label) -> Vector:
+    match label:
+        case Fact(quantity):
+            return quantity.vector
+        case Elemental() | Instance() | Premise():
+            return label.vector
+        case OrbitSum():
+            raise AssertionError(label)
+    assert_never(label)
+
+
+def _item(space: Single, x: Fraction, label: Label) -> Item:
+    match label:
+        case Fact(quantity, premise):
+            return Item(x, space.show(quantity), f"is 0 by {premise}", zero=True)
+        case Premise(_, text, zero):
+            return Item(x, text, "premise", zero=zero)
+        case Instance(axiom, sets, given):
+            names = "; ".join(map(space.text, sets)) + (f"|{space.text(given)}" if given else "")
+            return Item(x, f"{axiom.name}({names})", f"non-Shannon axiom ({axiom.source})")
+        case Elemental():
+            return Item(x, space.show(label), "mutual information" if label.b else "entropy of discrete variables")
+        case OrbitSum():
+            return Item(x, _sum(space, label), f"{label.symmetric.size(label.orbit)} terms by symmetry, none negative")
+    assert_never(label)
+
+
+def _sum(space: Single, item: OrbitSum) -> str:
+    """``sum I(a;b|K) over a, b in {X,Y,Z}, 1 more of {X,Y,Z} in K``."""
+    symmetric, orbit = item.symmetric, item.orbit
+    names = ["{" + ",".join(map(space.text, g)) + "}" for g in symmetric.groups]
+    if orbit.b is None:
+        return f"sum[H(a|all others): a in {names[orbit.a]}]"
+    where = f"a,b in {names[orbit.a]}" if orbit.a == orbit.b else f"a in {names[orbit.a]}, b in {names[orbit.b]}"
+    inside = [f"{n} of {g}" for n, g in zip(orbit.counts, names, strict=True) if n]
+    return f"sum[I(a;b{'|K' if inside else ''}): {where}" + (f", K = {' and '.join(inside)}" if inside else "") + "]"
