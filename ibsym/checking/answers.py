@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from ibsym.checking.counterexamples import Counterexample, search
 from ibsym.facts import Fact
 from ibsym.proving.problem import Problem, Proof
 from ibsym.proving.prover import decide
+
+FIRST = 0.15
+"""The share of the time for counterexamples that is spent before a program over many inequalities is begun."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,17 @@ def answer(
 ) -> Answer:
     """Proves or refutes ``0 <= right - left`` for a linear information (in)equality; see :func:`ibsym.prove`."""
     problem = Problem.read(claim, given)
-    verdict = decide(problem, continuous=continuous, axioms=axioms, time_limit=time_limit)
+    begun, found = time.monotonic(), None
+    verdict = decide(problem, continuous=continuous, axioms=axioms, time_limit=time_limit, thorough=False)
+    if verdict.provable is Fact.UNKNOWN:
+        found = None if continuous else search(problem, seconds=FIRST * seconds)
+        if found is None:
+            left = max(0.01, time_limit - (time.monotonic() - begun))
+            verdict = decide(problem, continuous=continuous, axioms=axioms, time_limit=left)
     if verdict.provable is Fact.TRUE:
         return Answer(claim, tuple(given), "proved", verdict.proofs, None)
-    found = None if continuous else search(problem, seconds=seconds)
+    if found is None and not continuous:
+        found = search(problem, seconds=seconds, seed=1)
     if found is not None:
         return Answer(claim, tuple(given), "refuted", (), found)
     return Answer(claim, tuple(given), verdict.note, (), None)

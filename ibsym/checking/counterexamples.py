@@ -17,14 +17,20 @@ from itertools import pairwise
 from math import log
 from typing import TypeAlias
 
+from ibsym.checking.candidates import Candidate, Parities, Table, candidates
+from ibsym.proving import entropic
 from ibsym.proving.claims import Chain, terms_of
 from ibsym.proving.entropic import bits, mask_of
 from ibsym.proving.problem import Problem, differences
 from ibsym.proving.prover import reading
+from ibsym.proving.several import Several
+from ibsym.proving.single import Single
 from ibsym.terms.vectors import Coordinate, Vector
 
-Table: TypeAlias = dict[tuple[int, ...], Fraction]
 Logs: TypeAlias = dict[int, Fraction]
+
+RESTART = 300
+"""After how many fruitless changes another code is begun with."""
 
 
 @dataclass(frozen=True)
@@ -158,29 +164,86 @@ def sign(logs: Logs) -> int:
 
 
 def search(problem: Problem, *, seconds: float = 2.0, seed: int = 0) -> Counterexample | None:
-    """A counterexample to the claim, or None where none was found in the time."""
+    """A counterexample to the claim, or None where none was found in the time (of this thread, twice that at most on the clock)."""
     source = random.Random(seed)
     read = reading(problem)
-    targets = [read.vector(d) for d in problem.differences()]
-    premises = [(read.vector(d), s.syntax.relation == "=") for s in problem.premises for d in differences(s)[:1]]
-    terms = [read.vector([(Fraction(1), q)]) for q in terms_of((problem.claim, *problem.premises))]
-    deadline = time.monotonic() + seconds
-    for tables in _candidates(problem, source):
-        if time.monotonic() > deadline:
+    check = Check(problem, read)
+    late = time.monotonic() + 2 * seconds
+    end = time.thread_time() + seconds
+    for tables in check.promising(source) if isinstance(read, Single) else _candidates(problem, source):
+        if tables is not None:
+            found = check.counterexample(tables)
+            if found is not None:
+                return found
+        if time.thread_time() > end or time.monotonic() > late:
             return None
-        world = World(problem.variables, tables)
-        for target in targets:
+    return None
+
+
+class Check:
+    """What a counterexample must do: satisfy the premises exactly and violate the claim strictly."""
+
+    def __init__(self, problem: Problem, read: Single | Several):
+        self.problem, self.read = problem, read
+        self.targets = [read.vector(d) for d in problem.differences()]
+        self.premises = [(read.vector(d), s.syntax.relation == "=") for s in problem.premises for d in differences(s)[:1]]
+        self.terms = [read.vector([(Fraction(1), q)]) for q in terms_of((problem.claim, *problem.premises))]
+
+    def promising(self, source: random.Random) -> Iterator[dict[str, Table] | None]:
+        """Tables of one joint whose entropies, in floating point, make a counterexample; None for each that do not.
+
+        Every other distribution is the last code with one variable changed, kept while the claim and the premises come no nearer
+        to holding and to failing.
+        """
+        assert isinstance(self.read, Single)
+        reduction = self.read.reduction
+        zero = [vector for vector, equal in self.premises if equal]
+        zero += [entropic.information(a & ~c, b & ~c, c) for a, b, c, _ in reduction.independences]
+        zero += [entropic.conditional(b, a) for a, b, _ in reduction.dependences]
+        positive = [vector for vector, equal in self.premises if not equal]
+        rows = [[[(mask_of(k), float(x)) for k, x in v.items()] for v in vs] for vs in (self.targets, zero, positive)]
+        masks = sorted({m for vs in rows for v in vs for m, _ in v})
+        (head,) = self.problem.joints or ("",)
+
+        def distance(candidate: Candidate) -> tuple[float, float]:
+            """How far the premises are from holding, and the least of what was claimed to be non-negative."""
+            h = {m: candidate.entropy(m) for m in masks}
+            least, zeros, signs = ([sum(x * h[m] for m, x in v) for v in vs] for vs in rows)
+            return sum(map(abs, zeros)) + sum(max(0.0, -x) for x in signs), min(least)
+
+        best: tuple[float, Parities] | None = None
+        stale = 0
+        for candidate in candidates(self.read, self.problem, source):
+            pending: list[Candidate] = [candidate]
+            if best is not None:
+                pending.append(best[1].changed(source))
+            for each in pending:
+                off, low = distance(each)
+                yield {head: each.table()} if off < 1e-9 and low < -1e-9 else None
+                score = 4 * off + low
+                if isinstance(each, Parities) and (best is None or score <= best[0]):
+                    stale = stale + 1 if best is not None and score == best[0] else 0
+                    best = score, each
+            stale += 1
+            if stale > RESTART:
+                best, stale = None, 0
+
+    def counterexample(self, tables: dict[str, Table]) -> Counterexample | None:
+        """The tables as a counterexample, if they are one in rationals."""
+        world = World(self.problem.variables, tables)
+        for target in self.targets:
             if (
                 world.rough(target) < -1e-9
-                and all(_holds(world, v, zero) for v, zero in premises)
-                and all(_markov(world, c) for c in problem.chains)
+                and all(_holds(world, v, zero) for v, zero in self.premises)
+                and all(_markov(world, c) for c in self.problem.chains)
             ):
-                if any(world.value(term) is None for term in terms):
+                if any(world.value(term) is None for term in self.terms):
                     continue  # infinite terms that cancel leave no value
                 exact = world.value(target)
                 if exact is not None and sign(exact) < 0:
-                    return Counterexample(problem.variables, tables, sum(float(x) * log(p) for p, x in exact.items()))
-    return None
+                    size = sum(float(x) * log(p) for p, x in exact.items())
+                    return Counterexample(self.problem.variables, tables, size)
+        return None
 
 
 def _holds(world: World, vector: Vector, zero: bool) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ibsym.proving import demand, entropic, orbits, textbook
 from ibsym.proving.axioms import Instance, Instances
 from ibsym.proving.entropic import Elemental, Fact, Mask, mask_of
-from ibsym.proving.program import Column, InexactError, LimitError, decided, exact
+from ibsym.proving.program import Column, InexactError, LimitError, Postponed, decided, exact
 from ibsym.terms.vectors import Vector, combine
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ Used: TypeAlias = list[tuple[Fraction, Label]]
 class Attempt:
     """target = sum of multiplier * label, each label zero or non-negative."""
 
-    def __init__(self, space: Single, target: Vector, deadline: float):
-        self.space, self.target, self.deadline = space, target, deadline
+    def __init__(self, space: Single, target: Vector, deadline: float, thorough: bool = True):
+        self.space, self.target, self.deadline, self.thorough = space, target, deadline, thorough
         self.reduce = space.reduction.apply
         self.rest = combine((-1, self.reduce(target)))
 
@@ -77,7 +77,9 @@ class Attempt:
         if len(atoms) <= SMALL and not self.space.axioms:
             rows = self._rows(e for e, _ in entropic.elementals(tuple(atoms), not self.space.continuous))
             return self._decide([*rows, *self._given(list(_unions(atoms)))])
-        return self._on_demand(next(textbook.chain_rule(claimed, atoms)))
+        if not self.thorough:
+            raise Postponed
+        return self._on_demand([*claimed, *self.space.premised()])
 
     @property
     def _plain(self) -> bool:
@@ -127,16 +129,15 @@ class Attempt:
             return None
         return [(x, label) for x, (label, _) in zip(answer, pairs, strict=True) if x]
 
-    def _on_demand(self, sets: Sequence[Mask]) -> Used | None:
+    def _on_demand(self, occurring: Sequence[Mask]) -> Used | None:
         """Every elemental inequality and every instance of the axioms, as the dual asks for them."""
         space = self.space
         if len(space.atoms) > demand.MAX_ATOMS:
             raise LimitError(f"{len(space.atoms)} variables that cannot be told apart are more than {demand.MAX_ATOMS}")
-        known = set(sets)
-        start = [e for e in textbook.among(sets, not space.continuous) if e.a | e.b | e.c in known][: 40 * len(space.atoms)]
-        pairs = [*self._rows(start), *self._given(_unions(space.atoms))]
         everything = demand.Space(space.atoms, space.reduction)
-        sources: list[demand.Source] = [demand.Elementals(everything, not space.continuous)]
+        elementals = demand.Elementals(everything, not space.continuous)
+        sources: list[demand.Source] = [elementals]
+        pairs = [*self._rows(elementals.near(occurring)), *self._given(_unions(space.atoms))]
         if space.axioms:
             sources.append(Instances(everything, space.axioms))
         found = demand.search(self.rest, [c for _, c in pairs], everything, sources, self.deadline)

@@ -23,6 +23,8 @@ PRICE = 1e-4
 """What a multiplier costs beside a surplus of 1: short proofs before long ones."""
 VIOLATED = 1e-7
 BATCH = 10
+MOST, HALF = 40, 10
+"""How many inequalities a program begins with, for every pair of variables."""
 MAX_ATOMS = 16
 
 
@@ -95,6 +97,17 @@ class Elementals:
         chosen = near if len(near) else candidates
         ranked = chosen[np.argsort(slack[chosen], kind="stable")[:most]]
         return [(e, e.vector) for e in map(self.elemental, ranked)]
+
+    def near(self, marked: Iterable[Mask]) -> list[Elemental]:
+        """The inequalities of which most sets, or half, are marked: where a program begins."""
+        import numpy as np
+
+        known = {0, *marked}
+        mark = np.array([m in known for m in self.space.masks])
+        score = mark[self.places].sum(axis=1)
+        n = len(self.space.atoms)
+        most, half = np.nonzero(score >= 3)[0][: MOST * n * n], np.nonzero(score == 2)[0][: HALF * n * n]
+        return [self.elemental(row) for row in (*most, *half)]
 
     def elemental(self, row: int) -> Elemental:
         a, b, both, c = (self.space.masks[int(k)] for k in self.places[row])

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from itertools import combinations, permutations
+from itertools import chain, combinations
 
 from ibsym.terms.vectors import Coordinate, Rational, Vector, combine
 
@@ -191,18 +191,21 @@ class Reduction:
 
 def join(items: Iterable[tuple[Fraction, Elemental]]) -> list[tuple[Fraction, Elemental]]:
     """Elementals of one multiplier joined by the chain rule: I(A;B|C) + I(A;D|B,C) = I(A;B,D|C), H likewise."""
-    parts = list(items)
-    joined = True
-    while joined:
-        joined = False
-        for (i, (x, e)), (k, (y, f)) in permutations(enumerate(parts), 2):
-            new = next((g for g in _joins(e, f) if x == y), None)
-            if new is not None:
-                parts = [p for n, p in enumerate(parts) if n not in (i, k)]
-                parts.insert(min(i, k), (x, new))
-                joined = True
-                break
-    return parts
+    done: dict[Fraction, list[Elemental]] = {}
+    for x, e in items:
+        parts = done.setdefault(x, [])
+        pending: Elemental | None = e
+        while pending is not None:
+            current, pending = pending, None
+            for k, other in enumerate(parts):
+                new = next(chain(_joins(other, current), _joins(current, other)), None)
+                if new is not None:
+                    pending = new
+                    del parts[k]
+                    break
+            else:
+                parts.append(current)
+    return [(x, e) for x, parts in done.items() for e in parts]
 
 
 def _joins(e: Elemental, f: Elemental) -> Iterator[Elemental]:

@@ -33,6 +33,10 @@ class LimitError(SolverError):
     """The time limit was reached before there was a verdict."""
 
 
+class Postponed(Exception):
+    """A large program would have to be solved, which was not asked for."""
+
+
 class InexactError(SolverError):
     """The solver's multipliers, near which there are no exact ones."""
 

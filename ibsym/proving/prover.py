@@ -14,7 +14,7 @@ from ibsym.errors import SolverError, shown
 from ibsym.facts import Fact
 from ibsym.proving.densities import refuse_discrete
 from ibsym.proving.problem import Problem, Proof
-from ibsym.proving.program import LimitError
+from ibsym.proving.program import LimitError, Postponed
 from ibsym.proving.several import Several
 from ibsym.proving.single import Single
 
@@ -28,8 +28,15 @@ class Verdict:
     note: str = ""
 
 
-def decide(problem: Problem, *, continuous: bool = False, axioms: Sequence[str] = (), time_limit: float = 60.0) -> Verdict:
-    """The verdict on a claim within the time limit (seconds)."""
+def decide(
+    problem: Problem,
+    *,
+    continuous: bool = False,
+    axioms: Sequence[str] = (),
+    time_limit: float = 60.0,
+    thorough: bool = True,
+) -> Verdict:
+    """The verdict on a claim within the time limit (seconds); UNKNOWN where only a large program, not ``thorough``, would tell."""
     if continuous:
         refuse_discrete(problem)
     deadline = time.monotonic() + time_limit
@@ -37,7 +44,9 @@ def decide(problem: Problem, *, continuous: bool = False, axioms: Sequence[str] 
     proofs = []
     for difference in problem.differences():
         try:
-            proof = prover.prove(difference, deadline)
+            proof = prover.prove(difference, deadline, thorough)
+        except Postponed:
+            return Verdict(Fact.UNKNOWN, note="undecided: not thorough")
         except LimitError:
             return Verdict(Fact.UNKNOWN, note="undecided: limit")
         except SolverError as error:

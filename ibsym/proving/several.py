@@ -78,7 +78,7 @@ class Several:
         joint = q.joint if q.joint is not None or q.kind == "E" or q.first is not None else self.heads[0]
         return QuantitySyntax(q.kind, joint, groups, given, first, tuple(map(density, q.second)), q.generator, q.column)
 
-    def prove(self, terms: list[tuple[Fraction, QuantitySyntax]], deadline: float) -> Proof | None:
+    def prove(self, terms: list[tuple[Fraction, QuantitySyntax]], deadline: float, thorough: bool = True) -> Proof | None:
         target = self.vector(terms)
         columns = [Column(combine((-1, r.vector)), 1.0) for r in self.rows]
         columns += [Column(combine((-1, v)), 0.01, free=zero) for v, _, zero in self.premises]

@@ -93,10 +93,10 @@ class Single:
             return entropic.information(groups[0], groups[1], c)
         return combine((1, self.interaction(groups[:-1], c)), (-1, self.interaction(groups[:-1], c | groups[-1])))
 
-    def prove(self, terms: list[tuple[Fraction, QuantitySyntax]], deadline: float) -> Proof | None:
+    def prove(self, terms: list[tuple[Fraction, QuantitySyntax]], deadline: float, thorough: bool = True) -> Proof | None:
         """0 <= the sum of the terms, or None where it is not of Shannon type."""
         target = self.vector(terms)
-        used = Attempt(self, target, deadline).multipliers()
+        used = Attempt(self, target, deadline, thorough).multipliers()
         return None if used is None else proof(self, terms, target, used)
 
     def premised(self) -> list[Mask]:

@@ -10,7 +10,8 @@ from ibsym.proving.entropic import Elemental, Mask
 
 LATTICE = 48
 """How many sets a lattice may have."""
-LARGEST = 600
+LARGEST = 100
+"""How many sets a family may have."""
 
 
 def families(claimed: Sequence[Mask], premised: Sequence[Mask], atoms: Sequence[Mask]) -> Iterator[list[Mask]]:
