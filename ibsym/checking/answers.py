@@ -11,7 +11,7 @@ from ibsym.facts import Fact
 from ibsym.proving.problem import Problem, Proof
 from ibsym.proving.prover import decide
 
-FIRST = 0.15
+FIRST = 0.1
 """The share of the time for counterexamples that is spent before a program over many inequalities is begun."""
 
 

@@ -11,7 +11,7 @@ from ibsym.errors import SpecError, shown
 from ibsym.spec.grammar import MAX_LENGTH, Arithmetic, ExpressionSyntax, QuantitySyntax, RelationSyntax, parse, quantities
 from ibsym.spec.schema import check_name
 
-MAX_VARIABLES = 16
+MAX_VARIABLES = 32
 LARGEST = Fraction(10**6)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.attack.bounds import Tally, attack_derivation, attack_seed
 from tests.attack.claims import attack_claim
+from tests.attack.large import attack_large
 from tests.attack.losses import attack_loss
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,8 +49,10 @@ def job(task: tuple[str, int, int]) -> Tally:
                 total += attack_seed(seed, worlds)
             case "losses":
                 total += attack_loss(seed, worlds)
-            case _:
+            case "claims":
                 total += attack_claim(seed)
+            case _ if seed % 5 == 0:
+                total += attack_large(seed // 5)
     return total
 
 
@@ -60,6 +63,7 @@ def tasks(worlds: int, start: int) -> Iterator[tuple[str, int, int]]:
         yield "bounds", start, worlds
         yield "claims", start, worlds
         yield "losses", start, worlds
+        yield "large claims", start, worlds
         start += BATCH
 
 

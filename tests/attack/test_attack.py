@@ -8,6 +8,7 @@ import pytest
 
 from tests.attack.bounds import Tally, attack_seed
 from tests.attack.claims import attack_claim
+from tests.attack.large import attack_large
 from tests.attack.losses import attack_loss
 from tests.attack.run import attack_specs
 
@@ -46,6 +47,13 @@ def test_losses_are_what_is_claimed_of_them(batch: int) -> None:
     assert tally.pairs["critics in worlds"] > 250
     assert tally.pairs["losses that bound"] > 50
     assert tally.pairs["gradients"] > 500
+
+
+def test_claims_of_twelve_variables() -> None:
+    tally = summed(attack_large, 0, 14)
+    assert tally.violations == []
+    assert tally.claims["proved"] == 7
+    assert tally.pairs["counterexamples"] > 3
 
 
 def test_every_spec_holds_in_worlds() -> None:

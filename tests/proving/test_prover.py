@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from fractions import Fraction
 
 import pytest
@@ -104,7 +105,10 @@ def test_differential_entropies_may_be_negative() -> None:
 
 
 def test_a_limit_is_undecided() -> None:
-    claim = " + ".join(f"H({a},{b})" for a in "ABCDEFG" for b in "HIJKLMN") + " >= 8 H(A,B,C,D,E,F,G,H,I,J,K,L,M,N)"
+    rng = random.Random(1)
+    names = [f"X{i}" for i in range(11)]
+    parts = (f"{rng.randint(1, 9)} I({a};{b}|{c},{d})" for a, b, c, d in (rng.sample(names, 4) for _ in range(40)))
+    claim = " + ".join(parts) + " >= 2 I(X0;X1,X2|X3) + I(X4,X5;X6,X7|X8,X9)"
     assert decide(Problem.read(claim), time_limit=0.05).provable is Fact.UNKNOWN
 
 

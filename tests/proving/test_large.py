@@ -1,0 +1,181 @@
+"""Claims of many variables: planted truths and falsehoods, with and without a symmetry; certificates are read back from their text."""
+
+from __future__ import annotations
+
+import random
+import time
+from fractions import Fraction
+from itertools import combinations
+from math import comb
+
+import pytest
+
+import ibsym
+from ibsym.checking.answers import answer
+from ibsym.facts import Fact
+from ibsym.proving import demand, entropic, orbits, textbook
+from ibsym.proving.attempts import Attempt
+from ibsym.proving.problem import Problem
+from ibsym.proving.program import LimitError
+from ibsym.proving.prover import decide
+from ibsym.proving.single import Single
+from tests.attack.large import certified, dense
+
+
+def names(n: int) -> list[str]:
+    return [f"X{i}" for i in range(n)]
+
+
+def han(n: int, less: int = 0) -> str:
+    v = names(n)
+    parts = (f"H({','.join(x for x in v if x != w)})" for w in v)
+    return f"{n - 1 - less}*H({','.join(v)}) <= " + " + ".join(parts)
+
+
+def subsets(n: int, k: int, more: int = 0) -> str:
+    """C(n-1, k-1) H(all) <= the sum of H over all sets of k variables."""
+    v = names(n)
+    return f"{comb(n - 1, k - 1) + more}*H({','.join(v)}) <= " + " + ".join(f"H({','.join(s)})" for s in combinations(v, k))
+
+
+@pytest.mark.parametrize(
+    "claim", [han(8), han(12), subsets(8, 2), subsets(10, 3), han(16), subsets(16, 2)], ids=lambda c: c[:24]
+)
+def test_symmetric_claims_of_many_variables(claim: str) -> None:
+    found = ibsym.prove(claim)
+    assert found.proved
+    certified(claim, [], found)
+
+
+@pytest.mark.parametrize("claim", [han(9, -1), subsets(9, 2, 1), subsets(16, 2, 1)], ids=lambda c: c[:24])
+def test_false_symmetric_claims_are_refuted(claim: str) -> None:
+    found = ibsym.prove(claim)
+    assert found.counterexample is not None
+
+
+def test_a_cover_without_a_symmetry() -> None:
+    """Shearer's lemma for sets of several sizes: every variable is covered twice."""
+    sets = ["A,B,C", "C,D", "D,E,F,G", "G,H,A", "B,E", "F,H,J,K", "J,L", "K,L"]
+    claim = "2*H(A,B,C,D,E,F,G,H,J,K,L) <= " + " + ".join(f"H({s})" for s in sets)
+    found = ibsym.prove(claim)
+    assert found.proved
+    certified(claim, [], found)
+    assert ibsym.prove(claim.replace("H(K,L)", "H(K)")).counterexample is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dense_claims_need_rows_on_demand(seed: int) -> None:
+    claim = dense(random.Random(seed), 9, 40)
+    found = ibsym.prove(claim)
+    assert found.proved
+    certified(claim, [], found)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_on_demand_decide_as_all_rows_do(seed: int) -> None:
+    """Five atoms, premises among them: every elemental inequality at once, or as the dual asks for them."""
+    rng = random.Random(seed)
+    claim = dense(rng, 5, 12) if seed % 2 else dense(rng, 5, 8).replace(">= 0", "") + " - I(X0;X1|X2) - I(X3;X4) >= 0"
+    given = [[], ["X0 -> X1 -> X2,X3"], ["H(X4|X0,X1) = 0", "H(X1) <= 2*H(X2)"]][seed % 3]
+    problem = Problem.read(claim, given)
+    space = Single(problem, False, ())
+    attempt = Attempt(space, space.vector(problem.differences()[0]), time.monotonic() + 60)
+    found = attempt._on_demand([entropic.mask_of(k) for k in attempt.target])
+    rows = attempt._rows(e for e, _ in entropic.elementals(tuple(space.atoms), True))
+    every = attempt._decide([*rows, *attempt._given(range(1, 32))])
+    assert (found is None) == (every is None)
+
+
+def test_elementals_on_demand_are_all_of_them() -> None:
+    space = demand.Space([1, 2, 4, 8], entropic.Reduction([], []))
+    for discrete in (True, False):
+        rows = demand.Elementals(space, discrete)
+        found = {rows.elemental(k) for k in range(len(rows.places))}
+        assert found == {e for e, _ in entropic.elementals((1, 2, 4, 8), discrete)}
+
+
+def test_the_space_rewrites_every_set() -> None:
+    reduction = entropic.Reduction([(1, 4, 2, "chain")], [(1, 8, "function")])
+    space = demand.Space([1, 2, 4, 8], reduction)
+    rng = random.Random(0)
+    values = {key: rng.random() for key in space.coordinates}
+    h, unknown = space.everywhere(values)
+    assert not unknown.any()
+    for place, mask in enumerate(space.masks):
+        assert h[place] == pytest.approx(sum(float(x) * values[k] for k, x in reduction.apply(entropic.h(mask)).items()))
+
+
+def test_orbits_are_the_elementals() -> None:
+    """The members of all orbits are the elemental inequalities, each once, and an orbit's row is the average of its members'."""
+    for groups, discrete in (([(1, 2, 4, 8)], True), ([(1, 2), (4,), (8, 16)], True), ([(1, 2, 4), (8,)], False)):
+        symmetric = orbits.Symmetric(groups, discrete)
+        atoms = tuple(sorted(a for g in groups for a in g))
+        rows = list(symmetric.orbits())
+        members = [e for o, _ in rows for e in symmetric.members(o)]
+        assert len(members) == len(set(members))
+        sets = {(frozenset((e.a, e.b)), e.c) for e in members}
+        assert sets == {(frozenset((e.a, e.b)), e.c) for e, _ in entropic.elementals(atoms, discrete)}
+        for orbit, row in rows:
+            inside = list(symmetric.members(orbit))
+            assert symmetric.size(orbit) == len(inside)
+            for e in inside:
+                assert symmetric.reduced(e.vector) == row
+
+
+def test_classes_of_exchangeable_variables() -> None:
+    def target(claim: str) -> tuple[dict, list[int]]:
+        problem = Problem.read(claim)
+        space = Single(problem, False, ())
+        return space.vector(problem.differences()[0]), [1 << i for i in range(len(space.names))]
+
+    assert [len(g) for g in orbits.classes(*target("H(A) + H(B) + 2 H(C) >= H(A,B,C)"))] == [2, 1]
+    assert [len(g) for g in orbits.classes(*target("H(A,B) + H(B,C) + H(C,D) + H(D,A) >= 2 H(A,B,C,D)"))] == [2, 2]
+    assert [len(g) for g in orbits.classes(*target("H(A,B) + H(B,C) >= H(A,B,C) + H(B)"))] == [2, 1]
+    assert [len(g) for g in orbits.classes(*target("H(A,B) + H(B,C) + H(C,D) >= H(A,B,C,D)"))] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rows_among_sets_are_what_they_say(seed: int) -> None:
+    rng = random.Random(seed)
+    sets = textbook.lattice(rng.sample(range(1, 32), 4))
+    assert sets is not None
+    assert all(a & b in sets and a | b in sets for a in sets for b in sets)
+    for e in textbook.among(sets, True):
+        assert not e.a & e.b
+        assert not (e.a | e.b) & e.c
+        assert {e.c, e.a | e.c, e.b | e.c, e.a | e.b | e.c} <= set(sets)
+    assert all(e.b for e in textbook.among(sets, False))
+
+
+def test_a_limit_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem.read(dense(random.Random(3), 9, 30))
+    assert decide(problem, thorough=False).provable is Fact.UNKNOWN
+    monkeypatch.setattr(demand, "MAX_ATOMS", 8)
+    assert decide(problem).note == "undecided: limit"
+    space = Single(problem, False, ())
+    attempt = Attempt(space, space.vector(problem.differences()[0]), time.monotonic() + 60)
+    with pytest.raises(LimitError, match="more than 8"):
+        attempt.multipliers()
+
+
+def test_nothing_is_proved_in_floating_point_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master that calls any surplus zero: the identity fails, in rationals."""
+    solve = demand.Master.solve
+
+    def wrong(self: demand.Master, price: float, limit: float) -> tuple[float, list[float], dict]:
+        _, rough, h = solve(self, price, limit)
+        return 0.0, rough, h
+
+    monkeypatch.setattr(demand.Master, "solve", wrong)
+    claim = dense(random.Random(5), 7, 12).replace(">= 0", "") + " - 3 I(X0;X1|X2,X3) >= 0"
+    try:
+        assert not answer(claim, seconds=0.1).proved
+    except ibsym.IbsymError as error:
+        assert "exact" in str(error)
+
+
+def test_a_proof_of_few_terms_is_preferred() -> None:
+    assert [len(p.items) for p in ibsym.prove(han(10)).proofs] == [9]
+    claim = "3 H(A,B,C,D) <= H(A,B,C) + H(A,B,D) + H(A,C,D) + H(B,C,D)"
+    assert [len(p.items) for p in ibsym.prove(claim).proofs] == [3]
+    assert Fraction(ibsym.prove(claim).certificate[0]["items"][0]["multiplier"]) == 1  # type: ignore[index]
