@@ -261,8 +261,8 @@ def switches(n: int, parents: list[tuple[list[int], bool]], source: random.Rando
             a, b, gate = values[gates[i][0]], values[gates[i][1]], gates[i][2]
             values[k + i] = {"0": 0, "1": a, "&": min(a, b), "|": max(a, b), "^": a ^ b, "2": 4 * a + b}[gate]
         weight = Fraction(1)
-        for bit, b in zip(word, bias, strict=True):
-            weight *= b if bit else 1 - b
+        for bit, heads in zip(word, bias, strict=True):
+            weight *= heads if bit else 1 - heads
         key = tuple(values[k:])
         total[key] = total.get(key, Fraction(0)) + weight
     return Listed(total)

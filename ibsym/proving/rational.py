@@ -104,17 +104,17 @@ def feasible(
     while objective.get(RIGHT):
         if time.monotonic() > deadline:
             raise TimeoutError
-        column = next((c for c in order if objective.get(c, Fraction(0)) > 0), None)
-        if column is None:
+        entering = next((c for c in order if objective.get(c, Fraction(0)) > 0), None)
+        if entering is None:
             return None
         ratios = [
-            (row.get(RIGHT, Fraction(0)) / row[column], basis[r], r) for r, row in enumerate(rows) if row.get(column, 0) > 0
+            (row.get(RIGHT, Fraction(0)) / row[entering], basis[r], r) for r, row in enumerate(rows) if row.get(entering, 0) > 0
         ]
         _, _, r = min(ratios)
-        head = rows[r][column]
+        head = rows[r][entering]
         rows[r] = pivot = {c: v / head for c, v in rows[r].items()}
         for other in (*(row for n, row in enumerate(rows) if n != r), objective):
-            factor = other.get(column)
+            factor = other.get(entering)
             if factor:
                 for c, v in pivot.items():
                     new = other.get(c, Fraction(0)) - factor * v
@@ -122,7 +122,7 @@ def feasible(
                         other[c] = new
                     else:
                         other.pop(c, None)
-        basis[r] = column
+        basis[r] = entering
         for c in artificial - set(basis):
             objective.pop(c, None)
     found = [Fraction(0)] * count

@@ -75,7 +75,7 @@ def read_term(term: str) -> Sets:
         every = frozenset().union(*groups, given)
         return total(*((1, g | given) for g in groups), (1 - len(groups), given), (-1, every))
     assert len(groups) == 2, term
-    return information(*groups, given)
+    return information(groups[0], groups[1], given)
 
 
 def read_orbit(item: str) -> list[Sets]:

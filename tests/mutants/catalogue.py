@@ -270,7 +270,7 @@ PROOFS = [
         ("rows[other][column] / row[column]", "rows[other][column]"),
         ("row[column] = -row[k]", "row[column] = row[k]"),
         ("if objective.get(c, Fraction(0)) > 0", "if objective.get(c, Fraction(0)) < 0"),
-        ("if row.get(column, 0) > 0", "if row.get(column, 0)"),
+        ("if row.get(entering, 0) > 0", "if row.get(entering, 0)"),
         ("found[split[column]] -= value", "found[split[column]] += value"),
         ("(row.get(RIGHT, Fraction(0)) - rest) / row[column]", "row.get(RIGHT, Fraction(0)) / row[column]"),
     ),
