@@ -10,7 +10,7 @@ from ibsym.arguments import ANYTHING, FILE, FLAG, FUNCTION, NOTHING, TABLE, TEXT
 from ibsym.checking.certificate import Certificate
 from ibsym.derivation.engine import derive as _derive
 from ibsym.derivation.model import Derivation
-from ibsym.errors import MissingDependencyError
+from ibsym.errors import DerivationError, EmissionError, MissingDependencyError, SpecError
 from ibsym.spec import loading
 from ibsym.spec.model import Spec
 
@@ -77,7 +77,20 @@ def derive(spec: Source) -> Derivation:
         case Certificate():
             return spec.derivation
         case _:
-            return _derive(load(spec))
+            return computable(_derive(load(spec)))
+
+
+def computable(derivation: Derivation) -> Derivation:
+    """The derivation, if a program computes its bound; else a :class:`~ibsym.errors.DerivationError` with what to write."""
+    from ibsym.lowering import check_computable
+
+    try:
+        check_computable(derivation)
+    except EmissionError as error:
+        raise DerivationError(f"no code computes the bound {derivation.final}: {error}") from None
+    except SpecError as error:
+        raise derivation.spec.located(error) from None
+    return derivation
 
 
 @takes(

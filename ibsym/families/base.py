@@ -134,7 +134,8 @@ def log_density(law: Law) -> Formula:
     """log r(value), summed over the event."""
     if law.name not in LOG_DENSITIES:
         raise EmissionError(
-            f"a {law.name} factor has samples and no density, so nothing evaluates it: name an estimator for the term"
+            f"a factor that is {law.name} has samples and no density, so nothing evaluates it\n"
+            "  write: a family with a density, or another estimator for the term"
         )
     return LOG_DENSITIES[law.name](law)
 

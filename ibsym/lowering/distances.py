@@ -45,7 +45,7 @@ def samples(section: Section, item: BoundTerm) -> tuple[Node, Node]:
     homes = {v: sampling.part(d.head) for d in second for v in d.of}
     if first.given or any(d.given for d in second):
         raise EmissionError(
-            f"{item.estimator} of the conditional {item.text} has no samples: take the divergence of the joint densities"
+            f"{item.estimator} of the conditional {item.text} has no samples\n  write: the divergence of the joint densities"
         )
     joint = sampling.part(first.head)
     own = [_coordinates(section, sampling.value(joint, v)) for v in first.of]
@@ -62,7 +62,10 @@ def _text(second: tuple[Density, ...]) -> str:
 
 def _coordinates(section: Section, load: Load) -> tuple[Node, int]:
     if load.integer:
-        raise EmissionError(f"{load.key.of} is a class index, and distances need coordinates: relax it, or take a critic")
+        raise EmissionError(
+            f"{load.key.of} is a class index, and distances need coordinates\n"
+            '  write: a family with relax = "concrete" for it, or an estimator with a critic'
+        )
     return load, len(section.sampling.spec.variables[load.key.of].dims)
 
 

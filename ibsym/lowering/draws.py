@@ -88,26 +88,34 @@ def batch_marginal(section: Section, item: BoundTerm) -> Estimated:
             pass
         case _:
             raise refuse(item)
-    sampling = section.sampling
-    if first.given or second.given or len(first.of) != 1 or sampling.spec.variables[first.of[0]].kind != "categorical":
-        raise EmissionError(f"batch-marginal takes the marginals of one categorical variable, not {item.text}")
     variable = first.of[0]
-    log_q = _log_marginal(section, second, variable)
-    joint = sampling.part(first.head)
-    own = joint.by_variable[variable]
-    if own.family is not None and own.family.name == "categorical" and sampling.learned(joint, (variable,)):
-        log_p = _log_marginal(section, first, variable)
-        share: Node = section.let(f"{variable}_share", elementwise(sympy.exp(A), a=log_p), f"share of each class under {first}")
-        entropy = elementwise(SHARE * A, share=share, a=log_p)
-    else:
-        share = section.let(
-            f"{variable}_share",
-            Frequency(sampling.value(joint, variable), log_q),
-            f"share of each class in the batch of {first}",
+    space = section.sampling.spec.variables[variable]
+    if first.given or second.given or len(first.of) != 1 or space.kind != "categorical" or len(space.dims) != 1:
+        raise EmissionError(
+            f"batch-marginal takes the marginals of one categorical variable, not {item.text}\n"
+            "  write: minibatch-weighted, mmd, or an estimator with a critic"
         )
-        entropy = elementwise(xlogx(SHARE), share=share)
-    a, b = (Reduce("sum", n, (-1,)) for n in (entropy, elementwise(SHARE * A, share=share, a=log_q)))
-    node = elementwise(A - B, a=a, b=b) if isinstance(term, RelativeEntropy) else elementwise(-B, b=b)
+    own, other = (_log_shares(section, d, variable) for d in (first, second))
+    if other is None or (other is UNIFORM and (own is None or own is UNIFORM)) or not _learned(section, first, second):
+        raise EmissionError(
+            f"the second argument of {item.text} has no classes' probabilities that depend on what is learned, and neither has the first\n"
+            f'  write: families."{section.sampling.part(second.head).by_variable[variable]}" = "categorical"'
+        )
+    entropy: Node
+    cross: Node
+    if own is UNIFORM:
+        entropy, cross = _all_equal(other), Reduce("mean", other, (-1,))
+    else:
+        if own is None:
+            shares: Node = Frequency(section.sampling.value(section.sampling.part(first.head), variable), other)
+            share = section.let(f"{variable}_share", shares, f"share of each class in the batch of {first}")
+            body = elementwise(xlogx(SHARE), share=share)
+        else:
+            share = section.let(f"{variable}_share", elementwise(sympy.exp(A), a=own), f"share of each class under {first}")
+            body = elementwise(SHARE * A, share=share, a=own)
+        entropy = Reduce("sum", body, (-1,))
+        cross = _all_equal(share) if other is UNIFORM else Reduce("sum", elementwise(SHARE * A, share=share, a=other), (-1,))
+    node = elementwise(A - B, a=entropy, b=cross) if isinstance(term, RelativeEntropy) else elementwise(-B, b=cross)
     formula = "sum_c r_c [log r_c - log m_c]" if isinstance(term, RelativeEntropy) else "-sum_c r_c log m_c"
     return Estimated(
         node,
@@ -116,15 +124,37 @@ def batch_marginal(section: Section, item: BoundTerm) -> Estimated:
     )
 
 
-def _log_marginal(section: Section, density: Density, variable: str) -> Node:
-    """log 1/B sum_b p(c|z_b) over the rows and draws of a batch."""
+UNIFORM = elementwise(sympy.Integer(0))
+"""Stands for classes of equal shares: how many there are is read off the other law."""
+
+
+def _all_equal(classes: Node) -> Node:
+    """log 1/K, K the number of classes that a node has."""
+    return elementwise(-sympy.log(N), n=Size(classes, (-1,)))
+
+
+def _learned(section: Section, *densities: Density) -> bool:
+    sampling = section.sampling
+    return any(sampling.learned(sampling.part(d.head), d.of) for d in densities)
+
+
+def _log_shares(section: Section, density: Density, variable: str) -> Node | None:
+    """log 1/B sum_b p(c|z_b) over the rows and draws of a batch, log p(c) where nothing is conditioned on; None for a source."""
     sampling = section.sampling
     joint = sampling.part(density.head)
     factor = joint.by_variable[variable]
+    if factor.empirical:
+        return None
+    if factor.family is not None and factor.family.name == "uniform":
+        return UNIFORM
     if factor.family is None or factor.family.name != "categorical":
-        raise EmissionError(f"{factor} has no probabilities of classes to average: make it categorical")
+        raise EmissionError(
+            f'{factor} has no probabilities of classes to average\n  write: families."{factor}" = "categorical"'
+        )
     log_p = LogSoftmax(sampling.parameter(factor, "logits", joint))
     name = f"log_{density.head}_{variable}"
-    table = section.let(f"{name}_rows", Points(((log_p, 1),)), f"log {factor} of each row and draw")
+    if not factor.given:
+        return section.let(name, log_p, f"log {factor}")
+    table = section.let(f"{name}_rows", Points(((log_p, 1),), ("rows", log_p.axes[-1])), f"log {factor} of each row and draw")
     node = elementwise(A - sympy.log(N), a=Reduce("logsumexp", table, (-2,)), n=Size(table, (-2,)))
     return section.let(name, node, f"log of the mean of {factor} over the batch")

@@ -63,7 +63,15 @@ def lower(certificate: Certificate) -> LossProgram:
     Raises :class:`~ibsym.errors.EmissionError` with the factor or estimator that would help where the families that were
     declared cannot compute a term.
     """
-    derivation = certificate.derivation
+    return _program(certificate.derivation)
+
+
+def check_computable(derivation: Derivation) -> None:
+    """Raises as :func:`lower` would, before there is a certificate: what no program computes is no bound to show."""
+    _program(derivation)
+
+
+def _program(derivation: Derivation) -> LossProgram:
     spec = derivation.spec
     sampling = Sampling(spec, derivation.coordinates, (c.divergence for c in derivation.constraints))
     section = Section(sampling)
@@ -90,7 +98,10 @@ def lower(certificate: Certificate) -> LossProgram:
             )
         )
     if not terms:
-        raise EmissionError(f"nothing is left to compute: every term of {derivation.objective} is a constant")
+        raise EmissionError(
+            f"nothing is left to compute: every term of {derivation.objective} is a constant\n"
+            "  write: an objective with a term that a learned factor touches"
+        )
     rows = terms[0].rows
     if any(t.rows != rows or t.rows is None for t in terms):
         rows = None
@@ -123,7 +134,9 @@ def merged(bound: Iterable[BoundTerm]) -> list[BoundTerm]:
             continue
         old = found[item.text]
         if replace(old, coefficient=item.coefficient) != item:
-            raise EmissionError(f"{item.text} is asked for in two ways, by {old.estimator} and by {item.estimator}")
+            raise EmissionError(
+                f"{item.text} is asked for in two ways, by {old.estimator} and by {item.estimator}\n  write: one estimator for it"
+            )
         found[item.text] = replace(old, coefficient=sympy.expand(old.coefficient + item.coefficient))
     return [i for i in found.values() if i.coefficient != 0]
 
@@ -202,7 +215,7 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
     information = f"{derivation.objective} <= {constraint.budget}"
     if len(derivation.constants) or multiplier is None:
         raise EmissionError(
-            f"the constraint {information} is bounded by {derivation.final}, whose constants are not known: declare a prior for the code"
+            f"the constraint {information} is bounded by {derivation.final}, whose constants are not known\n  write: a prior for the code"
         )
     section = Section(sampling)
     total: sympy.Expr = sympy.Integer(0)
@@ -211,7 +224,9 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
     for k, (item, name) in enumerate(zip(items, step_names(items), strict=True)):
         estimated = _estimate(section, item, {})
         if item.estimator in CRITIC_ESTIMATORS:
-            raise EmissionError(f"the constraint {information} has a term that needs a critic of its own: {item.text}")
+            raise EmissionError(
+                f"the constraint {information} has a term that needs a critic of its own: {item.text}\n  write: no estimator for it"
+            )
         node = section.step(name, mean(estimated.value), *estimated.comment)
         total += item.coefficient * sympy.Symbol(f"term{k}", real=True)
         means[f"term{k}"] = node
@@ -221,7 +236,7 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
         else elementwise(total, **means)
     )
     if total.free_symbols - {sympy.Symbol(n, real=True) for n in means}:
-        raise EmissionError(f"the constraint {information} has parameters among its weights: write numbers")
+        raise EmissionError(f"the constraint {information} has parameters among its weights\n  write: numbers")
     inputs = declare(section.inputs(), sampling.spec.parameters)
     steps = reduced(section.steps, (), None, {i.name for i in inputs})
     return Limit(constraint.divergence, information, inputs, steps, rate, constraint.budget, multiplier)

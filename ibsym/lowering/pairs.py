@@ -33,7 +33,10 @@ class Batch:
         seen = [v for v in factor.given if not self.joint.by_variable[v].empirical]
         if factor.family is None or seen or not factor.given:
             given = f"{', '.join(seen)}, which is drawn itself" if seen else "nothing that is observed"
-            raise EmissionError(f"{factor} is conditioned on {given}: a batch gives no mixture of it")
+            raise EmissionError(
+                f"{factor} is conditioned on {given}: a batch gives no mixture of it\n"
+                "  write: a factor of what is observed, or an estimator with a critic"
+            )
         return Evaluation(self.sampling, self.joint, factor, change=self._pair)
 
     def _pair(self, value: bool, load: Load) -> Node:
@@ -54,7 +57,8 @@ class Batch:
         parted = per_element(log_density(evaluation.first)) if evaluation.event else None
         if parted is None:
             raise EmissionError(
-                f"the coordinates of {self.joint.by_variable[variable]} do not part, so their total correlation has no estimate"
+                f"the coordinates of {self.joint.by_variable[variable]} do not part, so their total correlation has no estimate\n"
+                "  write: a family of independent coordinates"
             )
         number, body = parted
         node = elementwise(number * A, a=evaluation.node(body))
@@ -68,13 +72,32 @@ class Batch:
     def joint_pairs(self, variables: Iterable[str]) -> Node:
         """log of the product of several factors, each given what was observed."""
         names = list(variables)
-        parts = {f"part{k}": self.pairs(v) for k, v in enumerate(names)}
+        parts = {f"part{k}": self._part(v, names) for k, v in enumerate(names)}
         if len(names) == 1:
             return parts["part0"]
         total = sum(sympy.Symbol(p, real=True) for p in parts)
         return self.section.let(
-            f"log_{'_'.join(names)}_pairs", elementwise(total, **parts), "their sum: factors independent given what is observed"
+            f"log_{'_'.join(names)}_pairs",
+            elementwise(total, **parts),
+            "their sum: factors of one another and of what is observed",
         )
+
+    def _part(self, variable: str, names: list[str]) -> Node:
+        """A factor of every pair; one that is conditioned on drawn values of the same row alone is the same for all j."""
+        factor = self.joint.by_variable[variable]
+        if factor.family is None or not factor.given or not set(factor.given) <= set(names):
+            return self.pairs(variable)
+        own = let_at_sample(self.section, self.joint, Density(factor.head, factor.of, factor.given))
+        return Insert(own, -1)
+
+
+def factorised(section: Section, density: Density) -> tuple[Density, ...]:
+    """A marginal as the product of its joint's factors, where nothing else lies above it; a factor as it is."""
+    joint = section.sampling.spec.joints[density.head]
+    above = joint.ancestral_factors(density.of)
+    if density.given or {v for f in above for v in f.of} != {*density.of}:
+        return (density,)
+    return tuple(Density(density.head, f.of, f.given) for f in above)
 
 
 def mixture(section: Section, item: BoundTerm, name: str, pairs: Node, axes: int = 0) -> Node:
@@ -125,7 +148,8 @@ def minibatch(section: Section, item: BoundTerm) -> Estimated:
             return _estimated(item, node, f"E[log q(z|x) - log q(z)], {how}")
         case RelativeEntropy(Density(joint, of, ()), second):
             batch = Batch(section, joint)
-            values = {f"part{k}": let_at_sample(section, batch.joint, d) for k, d in enumerate(second)}
+            factors = [f for d in second for f in factorised(section, d)]
+            values = {f"part{k}": let_at_sample(section, batch.joint, d) for k, d in enumerate(factors)}
             node = elementwise(A - _sum(values), a=_aggregated(batch, item, of), **values)
             return _estimated(item, node, f"E[log q - log {''.join(map(str, second))}], {how}")
         case Entropy(joint, of, ()):
@@ -156,12 +180,16 @@ def _conditional(
 ) -> tuple[Batch, str, Factor]:
     """The variable of one group whose factor is its conditional given the other group."""
     batch = Batch(section, joint)
-    if len(groups) == 2:
-        for other, mine in (groups, groups[::-1]):
-            factor = batch.joint.by_variable[mine[0]]
-            if len(mine) == 1 and factor.family is not None and factor.evaluated and _given(batch.joint, factor, other):
-                return batch, mine[0], factor
-    raise EmissionError(f"{item.estimator} of {item.text} needs a factor of one argument given the other")
+    for other, mine in (groups, groups[::-1]):
+        factor = batch.joint.by_variable[mine[0]]
+        if len(mine) == 1 and factor.family is not None and factor.evaluated and _given(batch.joint, factor, other):
+            return batch, mine[0], factor
+    a, b = groups
+    names = ",".join(b), ",".join(a)
+    raise EmissionError(
+        f"{item.estimator} of {item.text} needs the density of one argument given the other, and {joint} has no factor of it that can be "
+        f"evaluated\n  write: {joint}({names[0]}|{names[1]}) with a density, or an estimator with a critic"
+    )
 
 
 def _given(joint: Joint, factor: Factor, other: tuple[str, ...]) -> bool:

@@ -32,7 +32,10 @@ class Sampling:
         """The joint as one product; a mixture has no rows of its own."""
         parts = self.parts(joint)
         if len(parts) > 1:
-            raise EmissionError(f"{joint} is a mixture: its samples come in {len(parts)} batches, and this term needs one")
+            raise EmissionError(
+                f"{joint} is a mixture: its samples come in {len(parts)} batches, and this term needs one\n"
+                "  write: an estimator with a critic, which takes them as one"
+            )
         return parts[0][1]
 
     def source(self, joint: Joint) -> str | None:
@@ -61,7 +64,9 @@ class Sampling:
         for factor in self.spec.joints[density.head].factors:
             if (frozenset(factor.of), frozenset(factor.given)) == (of, given) and factor.family is not None:
                 return factor
-        raise EmissionError(f"{density} is no declared factor, so nothing evaluates it")
+        raise EmissionError(
+            f"{density} is no declared factor, so nothing evaluates it\n  write: joints.{density.head} with the factor {density}"
+        )
 
     def own(self, joint: Joint, variable: str) -> Factor:
         """The factor that the variable is drawn from."""
@@ -71,8 +76,16 @@ class Sampling:
         """The factor's family at its parameters, for values that are drawn under the joint."""
         assert factor.family is not None
         if len(factor.of) != 1:
-            raise EmissionError(f"{factor} is a density of several variables, which no family evaluates")
+            raise EmissionError(
+                f"{factor} is a density of several variables, which no family evaluates\n  write: one factor a variable"
+            )
         (variable,) = factor.of
+        space = self.spec.variables[variable]
+        if factor.family.name == "full-normal" and len(space.dims) != 1:
+            raise EmissionError(
+                f"{factor} is full-normal, whose Cholesky factor is a matrix, and {variable} is {space}\n"
+                f'  write: variables.{variable} = "{space.kind}[D]", or "diagonal-normal"'
+            )
         return Law(factor.family, self.spec.variables[variable], mark, self.role(joint, variable) == "sample")
 
     def role(self, joint: Joint, variable: str) -> str:

@@ -112,7 +112,7 @@ class Evaluation:
             if node.axes[-axes:] == dims:
                 return Size(node, tuple(range(-axes, 0)))
         raise EmissionError(
-            f'nothing tells the size of {self.variable}: write it as a number, variables.{self.variable} = "{self.space.kind}[10]"'
+            f'nothing tells the size of {self.variable}: give it as a number\n  write: variables.{self.variable} = "{self.space.kind}[10]"'
         )
 
 

@@ -61,7 +61,7 @@ def direct(section: Section, term: Term, estimator: str) -> Estimated:
                 estimator,
                 _expected_log(sampling, (Density(joint, of, given),), estimator == "closed-form", -1),
             )
-    raise EmissionError(f"{term} cannot be computed as it stands: name an estimator for it")
+    raise EmissionError(f'{term} cannot be computed as it stands\n  write: estimators."{term}" = ...')
 
 
 def _averaged(sampling: Sampling, joint: str, text: str, estimator: str, value: PartValue) -> Estimated:
@@ -163,4 +163,4 @@ def plain(item: BoundTerm) -> Term:
 
 def refuse(item: BoundTerm) -> EmissionError:
     """What an estimator cannot stand for."""
-    return EmissionError(f"{item.estimator} is no estimator of {item.text}")
+    return EmissionError(f"{item.estimator} is no estimator of {item.text}\n  write: another estimator for it")

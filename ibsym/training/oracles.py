@@ -139,6 +139,8 @@ def differences(
     loss = loss_class(**parameters, reduction="mean")
     fix(loss, projections(program, sizes))
     moving = [i.name for i in loss_class.INPUTS if i.role != "value"]
+    if not moving:
+        return 0
 
     def at(*tensors: Tensor) -> Tensor:
         found: Tensor = loss(**{**inputs, **dict(zip(moving, tensors, strict=True))}).loss

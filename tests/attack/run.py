@@ -18,6 +18,7 @@ from tests.attack.bounds import Tally, attack_derivation, attack_seed
 from tests.attack.claims import attack_claim
 from tests.attack.large import attack_large
 from tests.attack.losses import attack_loss
+from tests.attack.running import attack_running
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 20
@@ -49,6 +50,8 @@ def job(task: tuple[str, int, int]) -> Tally:
                 total += attack_seed(seed, worlds)
             case "losses":
                 total += attack_loss(seed, worlds)
+            case "running":
+                total += attack_running(seed)
             case "claims":
                 total += attack_claim(seed)
             case _ if seed % 5 == 0:
@@ -57,12 +60,13 @@ def job(task: tuple[str, int, int]) -> Tally:
 
 
 def tasks(worlds: int, start: int) -> Iterator[tuple[str, int, int]]:
-    """For ever: mostly bounds, claims and losses between."""
+    """For ever: mostly bounds; claims, losses and whole modules between."""
     yield "specs", 0, 20 * worlds
     while True:
         yield "bounds", start, worlds
         yield "claims", start, worlds
         yield "losses", start, worlds
+        yield "running", start, worlds
         yield "large claims", start, worlds
         start += BATCH
 
@@ -83,6 +87,7 @@ def report(tally: Tally, seconds: float) -> str:
         f"{tally.pairs['counterexamples']} counterexamples verified",
         f"(critic, world)         {tally.pairs['critics in worlds']} pairs; {tally.pairs['losses that bound']} losses that bound, "
         f"{tally.pairs['gradients']} gradients at the best critic",
+        f"derived, emitted, run   {tally.pairs['modules run']} modules, {tally.pairs['values and gradients']} values and gradients",
         f"largest relative error  {tally.largest:.2g}",
         f"time                    {seconds:.0f} s",
         f"violations              {len(tally.violations)}",

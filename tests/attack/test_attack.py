@@ -11,6 +11,7 @@ from tests.attack.claims import attack_claim
 from tests.attack.large import attack_large
 from tests.attack.losses import attack_loss
 from tests.attack.run import attack_specs
+from tests.attack.running import attack_running
 
 SEEDS = 20
 
@@ -54,6 +55,15 @@ def test_claims_of_twelve_variables() -> None:
     assert tally.violations == []
     assert tally.claims["proved"] == 7
     assert tally.pairs["counterexamples"] > 3
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_what_is_derived_is_emitted_and_runs(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the expression, which needs no compiler; `make attack` runs the compiled passes as well."""
+    monkeypatch.setenv("IBSYM_NATIVE", "0")
+    tally = summed(attack_running, batch, 24)
+    assert tally.violations == []
+    assert tally.pairs["modules run"] > 9
 
 
 def test_every_spec_holds_in_worlds() -> None:
