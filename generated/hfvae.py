@@ -163,7 +163,7 @@ class HfvaeLoss(torch.nn.Module):
             + math.log(2 * math.pi)
         ).sum(-1)
 
-        # their sum: factors independent given what is observed
+        # their sum: factors of one another and of what is observed
         log_z1_z2_pairs = log_z1_pairs + log_z2_pairs
 
         # log of 1/B sum_j over the batch's components
@@ -363,7 +363,7 @@ class HfvaeLoss(torch.nn.Module):
             + math.log(2 * math.pi)
         ).sum(-1)
 
-        # their sum: factors independent given what is observed
+        # their sum: factors of one another and of what is observed
         log_z1_z2_pairs = log_z1_pairs + log_z2_pairs
 
         # log of 1/B sum_j over the batch's components
