@@ -13,7 +13,8 @@ from ibsym.checking.audit import audit
 from ibsym.codegen import emit
 from ibsym.errors import DerivationError, EmissionError, IbsymError, SpecError
 from ibsym.lowering import lower
-from ibsym.spec.model import Spec, capitalised
+from ibsym.spec.model import Spec
+from ibsym.spec.variables import capitalised
 from tests.attack.bounds import Tally
 from tests.attack.losses import random_loss
 from tests.attack.specs import PARAMETERS, POSITIVE, random_case

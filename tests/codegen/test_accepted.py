@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_an_objective_of_constants_is_refused() -> None:
 
 # ------------------------------------------------------------------------------------------ joint codes
 
-CODES = {
+CODES: dict[str, Any] = {
     "name": "codes",
     "variables": {"x": "real[D]", "z": "real[L]", "y": "real[M]"},
     "joints": {"q": "data(x) q(z|x) q(y|x)", "p": "p(z) p(y) p(x|z,y)"},
@@ -113,7 +114,7 @@ def log_pairs(value, mean, logvar):
 @pytest.mark.parametrize("shape", ["side by side", "one after the other"])
 def test_a_joint_code_with_a_product_prior(second: str, shape: str) -> None:
     """KL(q(z,y)||p(z)p(y)) by the batch's mixture, q(y|x) beside q(z|x), or q(y|z) after it."""
-    keys = dict(CODES)
+    keys: dict[str, Any] = dict(CODES)
     if shape == "one after the other":
         keys["joints"] = {**CODES["joints"], "q": "data(x) q(z|x) q(y|z)"}
         keys["families"] = {("q(y|z)" if k == "q(y|x)" else k): v for k, v in CODES["families"].items()}
