@@ -27,6 +27,7 @@ class Answer:
 
     @property
     def proved(self) -> bool:
+        """Whether a proof was found; not proved is not false."""
         return self.status == "proved"
 
     @property

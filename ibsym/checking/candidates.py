@@ -44,9 +44,11 @@ class Code:
     forms: tuple[tuple[Word, ...], ...]
 
     def entropy(self, mask: Mask) -> float:
+        """H of a set of variables, in nats."""
         return rank(self.p, [w for i in bits(mask) for w in self.forms[i]]) * log(self.p)
 
     def table(self) -> Table:
+        """p of every value of all the variables."""
         total: Table = {}
         for word in product(range(self.p), repeat=self.size):
             values = []
@@ -86,6 +88,7 @@ class Parities:
     forms: tuple[tuple[int, ...], ...]
 
     def entropy(self, mask: Mask) -> float:
+        """H of a set of variables, in nats."""
         basis: list[int] = []
         for i in bits(mask):
             for form in self.forms[i]:
@@ -96,6 +99,7 @@ class Parities:
         return len(basis) * LOG2
 
     def table(self) -> Table:
+        """p of every value of all the variables."""
         return Code(2, self.size, tuple(tuple(self._word(f) for f in forms) for forms in self.forms)).table()
 
     def _word(self, form: int) -> Word:
@@ -130,10 +134,12 @@ class Cosets:
     subgroups: tuple[frozenset[Word], ...]
 
     def entropy(self, mask: Mask) -> float:
+        """H of a set of variables, in nats."""
         chosen = [self.subgroups[i] for i in bits(mask)]
         return log(len(self.group)) - log(len(frozenset.intersection(*chosen))) if chosen else 0.0
 
     def table(self) -> Table:
+        """p of every value of all the variables."""
         total: Table = {}
         names: list[dict[frozenset[Word], int]] = [{} for _ in self.subgroups]
         for g in self.group:
@@ -150,6 +156,7 @@ class Listed:
     points: Table
 
     def entropy(self, mask: Mask) -> float:
+        """H of a set of variables, in nats."""
         places = bits(mask)
         total: dict[Word, float] = {}
         for values, p in self.points.items():
@@ -158,6 +165,7 @@ class Listed:
         return -sum(p * log(p) for p in total.values())
 
     def table(self) -> Table:
+        """p of every value of all the variables."""
         return self.points
 
 

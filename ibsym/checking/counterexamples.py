@@ -73,6 +73,7 @@ class World:
         self._rough: dict[tuple[str, tuple[int, ...]], dict[tuple[int, ...], float]] = {}
 
     def marginal(self, joint: str, places: tuple[int, ...]) -> Table:
+        """p of the values at some places of a joint, summed over the others."""
         key = (joint, places)
         if key not in self._margins:
             total: Table = {}

@@ -26,6 +26,7 @@ class Command(click.Command):
         self.help = (self.help or "").replace("\\b", "\b")
 
     def get_help(self, context: click.Context) -> str:
+        """The help, with a name of the zoo where it says so."""
         return named(super().get_help(context))
 
 
@@ -35,6 +36,7 @@ class Commands(Command, click.Group):
     command_class = Command
 
     def list_commands(self, context: click.Context) -> list[str]:
+        """The commands in the order in which they were added."""
         return list(self.commands)
 
 

@@ -140,16 +140,19 @@ class Planner:
         return tuple((use, term) for term, use in found.items())
 
     def rows(self, samplers: tuple[str, ...]) -> list[Row]:
+        """The elemental inequalities of some samplers' coordinates, once."""
         if samplers not in self._rows:
             self._rows[samplers] = elemental_rows(self.coordinates, samplers)
         return self._rows[samplers]
 
     def equations(self, samplers: tuple[str, ...]) -> list[Equation]:
+        """The equations that the samplers' graphs imply, once."""
         if samplers not in self._equations:
             self._equations[samplers] = self.coordinates.equations(samplers)
         return self._equations[samplers]
 
     def span(self, samplers: tuple[str, ...]) -> Span:
+        """The span of those equations, once."""
         if samplers not in self._spans:
             self._spans[samplers] = Span(e.vector for e in self.equations(samplers))
         return self._spans[samplers]

@@ -54,6 +54,7 @@ class Coefficient(str):
     exact: bool
 
     def __new__(cls, value: sympy.Expr, exact: bool = True) -> Coefficient:
+        """The coefficient, and whether it was found exactly."""
         made = super().__new__(cls, ascii_text(value))
         made.value, made.exact = value, exact
         return made

@@ -38,6 +38,7 @@ class Feature:
 
     @property
     def plain(self) -> bool:
+        """Whether it is a term as the spec has it."""
         return self.kind == "term"
 
 

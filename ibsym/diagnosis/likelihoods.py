@@ -34,16 +34,20 @@ class Likelihood:
 
     @property
     def usable(self) -> bool:
+        """Whether its log-density can be evaluated from the inputs."""
         return self.value is not None and (self.entry is not None or self.parameters.family == "standard-normal")
 
     def at(self, world: World) -> Tensor:
+        """The log-density of every row."""
         assert self.value is not None
         return world.inputs[self.value.name]
 
     def get(self, world: World, role: str) -> Tensor:
+        """The input of a role."""
         return self.parameters.get(world, role)
 
     def lead(self, world: World) -> int:
+        """How many axes stand before the event."""
         return leading(self.entry or self.value, world)
 
 

@@ -64,10 +64,12 @@ class World:
 
     @property
     def sizes(self) -> Mapping[str, int]:
+        """The size of every named axis."""
         return self.setting.sizes
 
     @property
     def parameters(self) -> dict[str, float]:
+        """The parameters' values as numbers."""
         return dict(self.setting.parameters)
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:

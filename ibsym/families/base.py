@@ -46,6 +46,7 @@ class Law:
 
     @property
     def name(self) -> str:
+        """The family's name in specs."""
         return self.family.name
 
     def parameter(self, role: str) -> sympy.Symbol:

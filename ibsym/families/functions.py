@@ -36,6 +36,7 @@ class expm1(sympy.Function):
 
     @classmethod
     def eval(cls, t: sympy.Expr) -> sympy.Expr | None:
+        """The value at a number, where there is one."""
         return sympy.exp(t) - 1 if t.is_number else None
 
 
@@ -54,6 +55,7 @@ class standardised(sympy.Function):
 
     @classmethod
     def eval(cls, d: sympy.Expr, logvar: sympy.Expr) -> sympy.Expr | None:
+        """d itself at unit variance."""
         return d if logvar == 0 else None
 
 
@@ -188,6 +190,7 @@ class Columns(sympy.Function):
 
     @classmethod
     def eval(cls, v: sympy.Expr) -> sympy.Expr | None:
+        """The value at a number, where there is one."""
         return v if v.is_number else None
 
 

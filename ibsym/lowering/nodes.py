@@ -75,6 +75,7 @@ class Elementwise:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return broadcast(node.axes for _, node in self.operands)
 
 
@@ -88,6 +89,7 @@ class Reduce:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return without(self.operand.axes, self.dims)
 
 
@@ -116,6 +118,7 @@ class OverDraws:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return tuple(a for a in self.operand.axes if a != "S")
 
 
@@ -127,6 +130,7 @@ class LogSoftmax:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return self.operand.axes
 
 
@@ -139,6 +143,7 @@ class Pick:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return broadcast([self.table.axes[:-1], self.index.axes])
 
 
@@ -151,6 +156,7 @@ class Insert:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         place = len(self.operand.axes) + 1 + self.dim
         return (*self.operand.axes[:place], "1", *self.operand.axes[place:])
 
@@ -163,6 +169,7 @@ class Diagonal:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return self.operand.axes[:-1]
 
 
@@ -174,6 +181,7 @@ class Inverse:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return self.operand.axes
 
 
@@ -187,6 +195,7 @@ class Solve:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         other = self.operand.axes[:-1] if self.vector else self.operand.axes[:-2]
         return (*broadcast([self.matrix.axes[:-2], other]), *self.operand.axes[len(other) :])
 
@@ -199,6 +208,7 @@ class ExcludeDiagonal:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return self.operand.axes
 
 
@@ -236,6 +246,7 @@ class Frequency:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return self.like.axes[-1:]
 
 
@@ -252,6 +263,7 @@ class Stratified:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         rows = self.rows.operand.axes[self.rows.dims[0]]
         return rows, rows
 
@@ -283,6 +295,7 @@ class Sort:
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes of the value, by their names."""
         return self.operand.axes
 
 

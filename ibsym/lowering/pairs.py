@@ -29,6 +29,7 @@ class Batch:
         self.rows = section.sampling.rows(self.joint)
 
     def evaluation(self, variable: str) -> Evaluation:
+        """The conditional's density of each row's variable at every row's conditioners."""
         factor = self.joint.by_variable[variable]
         seen = [v for v in factor.given if not self.joint.by_variable[v].empirical]
         if factor.family is None or seen or not factor.given:

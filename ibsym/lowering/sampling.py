@@ -39,6 +39,7 @@ class Sampling:
         return parts[0][1]
 
     def source(self, joint: Joint) -> str | None:
+        """The source that a joint draws from; None where it observes nothing."""
         return next((s for s, f in self.spec.sources.items() if f in joint.factors), None)
 
     def rows(self, joint: Joint) -> str:
@@ -53,9 +54,11 @@ class Sampling:
         return self.source(joint) is not None and any(not joint.by_variable[v].empirical for v in names)
 
     def sample_axes(self, joint: Joint, names: Iterable[str]) -> Axes:
+        """The axes in front of an event: S where anything among the names is drawn, then the batch."""
         return (*((DRAWS,) if self.drawn(joint, names) else ()), self.rows(joint))
 
     def learned(self, joint: Joint, names: Iterable[str]) -> bool:
+        """Whether any factor above the names is learned."""
         return any(f.learned for f in joint.ancestral_factors(names))
 
     def declared(self, density: Density) -> Factor:

@@ -31,6 +31,7 @@ class Section:
         return self._known[node]
 
     def step(self, name: str, node: Node, *comment: str) -> Ref:
+        """Name a node's value; later nodes refer to it."""
         self.steps.append(Step(name, node, comment))
         return Ref(len(self.steps) - 1, node.axes)
 

@@ -46,6 +46,7 @@ class Translator:
         self.loaded: dict[sympy.Symbol, Node] = {}
 
     def load(self, symbol: sympy.Symbol) -> Node:
+        """The node that a formula's symbol stands for, once."""
         if symbol not in self.loaded:
             self.loaded[symbol] = self.operands[symbol]()
         return self.loaded[symbol]

@@ -108,6 +108,7 @@ class Instance:
 
     @property
     def vector(self) -> Vector:
+        """The instance as joint entropies; it is never negative."""
         return self.axiom.vector(self.sets, self.given)
 
 
@@ -124,6 +125,7 @@ class Instances:
         self.choices = np.array(list(_choices(len(space.atoms))), dtype=np.int64).reshape(-1, 5)
 
     def violated(self, h: Any, unknown: Any, below: float, most: int) -> list[tuple[Instance, Vector]]:
+        """The instances that a point of entropies violates most."""
         import numpy as np
 
         found: list[tuple[float, Instance]] = []

@@ -87,6 +87,7 @@ class Elementals:
         self.places = np.concatenate(blocks) if blocks else np.zeros((0, 4), dtype=np.int64)
 
     def violated(self, h: Any, unknown: Any, below: float, most: int) -> list[tuple[Elemental, Vector]]:
+        """The elemental inequalities that a point of entropies violates most."""
         import numpy as np
 
         p = self.places
@@ -110,6 +111,7 @@ class Elementals:
         return [self.elemental(row) for row in (*most, *half)]
 
     def elemental(self, row: int) -> Elemental:
+        """The inequality of a row."""
         a, b, both, c = (self.space.masks[int(k)] for k in self.places[row])
         return Elemental(both & ~b, both & ~a, c) if b else Elemental(a & ~both, 0, both)
 
@@ -132,6 +134,7 @@ class Master:
             self.keys.setdefault(key, len(self.keys))
 
     def add(self, column: Column) -> None:
+        """A column more, twice if its multiplier is free."""
         for sign in (1, -1) if column.free else (1,):
             for key, value in column.vector.items():
                 self.places.append(self.keys.setdefault(key, len(self.keys)))

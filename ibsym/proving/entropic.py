@@ -66,10 +66,12 @@ class Elemental:
 
     @property
     def size(self) -> int:
+        """How many variables are in it."""
         return (self.a | self.b | self.c).bit_count()
 
     @property
     def vector(self) -> Vector:
+        """The quantity as joint entropies."""
         return information(self.a, self.b, self.c) if self.b else conditional(self.a, self.c)
 
 
@@ -133,6 +135,7 @@ class Reduction:
 
     @property
     def trivial(self) -> bool:
+        """Whether there is nothing to use."""
         return not self.independences and not self.dependences
 
     def facts(self, mask: Mask) -> Iterator[Fact]:

@@ -61,6 +61,7 @@ class Symmetric:
         return prod(n + 1 for n in self.sizes) * len(self.sizes) * (len(self.sizes) + 1) // 2
 
     def counts(self, mask: Mask) -> Counts:
+        """How many atoms of each group a set has."""
         return tuple(sum(bool(mask & atom) for atom in g) for g in self.groups)
 
     def reduced(self, target: Vector) -> Vector:

@@ -27,6 +27,7 @@ class Problem:
 
     @staticmethod
     def read(claim: str, given: Iterable[str] = ()) -> Problem:
+        """A claim and its premises, parsed and checked."""
         statement = read_claim(claim)
         given = list(given)
         if len(given) > MAX_PREMISES:
@@ -69,6 +70,7 @@ class Problem:
 
     @property
     def several(self) -> bool:
+        """Whether it speaks of more than one joint."""
         return len(self.joints) > 1 or any(q.first is not None or q.kind == "E" for q in terms_of((self.claim, *self.premises)))
 
     def differences(self) -> list[list[tuple[Fraction, QuantitySyntax]]]:

@@ -63,6 +63,7 @@ class Several:
                         yield vector, chain.text, True
 
     def vector(self, terms: Iterable[tuple[Fraction, QuantitySyntax]]) -> Vector:
+        """A sum of terms in coordinates."""
         return combine(*((x, self.coordinates.vector(self.reader.term(self._named(q)))) for x, q in terms))
 
     def _named(self, q: QuantitySyntax) -> QuantitySyntax:
@@ -79,6 +80,7 @@ class Several:
         return QuantitySyntax(q.kind, joint, groups, given, first, tuple(map(density, q.second)), q.generator, q.column)
 
     def prove(self, terms: list[tuple[Fraction, QuantitySyntax]], deadline: float, thorough: bool = True) -> Proof | None:
+        """Multipliers of the rows and premises that add up to the sum of terms; None where there are none."""
         target = self.vector(terms)
         columns = [Column(combine((-1, r.vector)), 1.0) for r in self.rows]
         columns += [Column(combine((-1, v)), 0.01, free=zero) for v, _, zero in self.premises]

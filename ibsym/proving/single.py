@@ -48,6 +48,7 @@ class Single:
         self.atoms = self._atoms(problem)
 
     def mask(self, names: Iterable[str]) -> Mask:
+        """The set of the named variables, as bits."""
         return _union(1 << self.place[n.casefold()] for n in names)
 
     def _atoms(self, problem: Problem) -> list[Mask]:
@@ -61,16 +62,20 @@ class Single:
         return list(classes.values())
 
     def text(self, mask: Mask) -> str:
+        """A set of variables by their names."""
         return ",".join(self.names[i] for i in bits(mask))
 
     def show(self, e: Elemental) -> str:
+        """An elemental quantity as it is printed."""
         given = f"|{self.text(e.c)}" if e.c else ""
         return f"I({self.text(e.a)};{self.text(e.b)}{given})" if e.b else f"H({self.text(e.a)}{given})"
 
     def vector(self, terms: Iterable[tuple[Fraction, QuantitySyntax]]) -> Vector:
+        """A sum of terms as joint entropies."""
         return combine(*((x, self.quantity(q)) for x, q in terms))
 
     def quantity(self, q: QuantitySyntax) -> Vector:
+        """One term as joint entropies, by the chain rule."""
         groups, c = [self.mask(g) for g in q.groups], self.mask(q.given)
         match q.kind:
             case "H":

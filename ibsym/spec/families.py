@@ -69,9 +69,11 @@ class FamilyUse:
 
     @property
     def name(self) -> str:
+        """The family's name in specs."""
         return self.facts.name
 
     def option(self, name: str) -> object:
+        """An option's value, or its default."""
         return dict(self.options).get(name, self.facts.options.get(name))
 
     @property

@@ -31,6 +31,7 @@ class Space:
 
     @staticmethod
     def parse(text: str, key: str = "variables") -> Space:
+        """The space that a text means: ``real[D]``."""
         match = _SPACE.fullmatch(text)
         kind = next((k for k in KINDS if match and match[1] == k), None)
         if match is None or kind is None:
@@ -51,6 +52,7 @@ class Space:
 
     @property
     def discrete(self) -> Fact:
+        """Whether values are counted, so that entropies are not negative."""
         return Fact.of(KINDS[self.kind])
 
     @property

@@ -40,10 +40,12 @@ class Images:
 
     @property
     def height(self) -> int:
+        """Rows of pixels."""
         return int(self.train.images.shape[1])
 
     @property
     def width(self) -> int:
+        """Columns of pixels."""
         return int(self.train.images.shape[2])
 
 

@@ -29,10 +29,12 @@ class Spherical:
         self.mean, self.concentration = mean, concentration
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws without gradients."""
         with torch.no_grad():
             return self.rsample(sample_shape)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws through which gradients flow to the parameters."""
         shape = (*sample_shape, *self.mean.shape)
         noise = torch.randn(shape, dtype=self.mean.dtype)
         if self.concentration is None:

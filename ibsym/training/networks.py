@@ -50,6 +50,7 @@ class FactorNetwork(nn.Module):
             self.free = nn.Parameter(torch.cat([self.start(role, shape).flatten() for role, shape in self.shapes.items()]))
 
     def shape(self, role: str, event: tuple[int, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Axes of one value of a parameter."""
         if self.family.name == "normal-mixture":
             components = size_of(str(self.family.option("components")), sizes)
             return (components,) if role == "logits" else (components, *event)
@@ -60,6 +61,7 @@ class FactorNetwork(nn.Module):
         return (1.0 if role == "mean" and self.family.name == "normal-mixture" else 0.01) * torch.randn(shape)
 
     def forward(self, given: list[Value]) -> dict[str, Tensor]:
+        """Each parameter by its role, at the conditioners' values."""
         raw = self.free if self.body is None else self.body(beside(given))
         parts = raw.split([math.prod(s) for s in self.shapes.values()], -1)
         lead = raw.shape[:-1]
@@ -84,6 +86,7 @@ class Generator(nn.Module):
         self.body = mlp(width(spec, factor.given, sizes) + self.noise, width(spec, factor.of, sizes), hidden)
 
     def forward(self, given: list[Value], rows: int, dtype: torch.dtype) -> dict[str, Value]:
+        """A draw of each variable."""
         seen = [v.flat for v in given] and [beside(given)]
         if self.noise:
             lead = seen[0].shape[:-1] if seen else (rows,)
@@ -114,6 +117,7 @@ class Critic(nn.Module):
         self.body = mlp(inputs, 1, hidden, slope=0.2)
 
     def forward(self, values: list[Value]) -> Tensor:
+        """One logit a row."""
         return self.body(beside(values)).squeeze(-1)
 
 
@@ -125,4 +129,5 @@ class Scores(nn.Module):
         self.first, self.second = mlp(first, EMBEDDING, hidden), mlp(second, EMBEDDING, hidden)
 
     def forward(self, first: list[Value], second: list[Value]) -> Tensor:
+        """(B, B): every first with every second."""
         return self.first(beside(first)) @ self.second(beside(second)).T / math.sqrt(EMBEDDING)

@@ -54,6 +54,7 @@ class Sizes:
         return self.known[axis]
 
     def of(self, axes: Iterable[str]) -> tuple[int, ...]:
+        """The sizes of several axes."""
         return tuple(self[a] for a in axes)
 
 

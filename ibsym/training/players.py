@@ -131,6 +131,7 @@ class Players:
         return found
 
     def above(self, joint: str, variables: Iterable[str]) -> set[Factor]:
+        """The factors that a draw of the variables needs under a joint."""
         return ancestors(self.spec, joint, list(variables))
 
     def tensor(self, entry: Any, draws: Draws, *, apart: bool = False) -> Tensor:

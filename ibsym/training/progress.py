@@ -18,24 +18,27 @@ Entry = Mapping[str, Any]
 class Reporter(Protocol):
     """Told of the start, of every epoch and of the end."""
 
-    def start(self, title: str, notes: Sequence[str], epochs: int, done: int) -> None: ...
+    def start(self, title: str, notes: Sequence[str], epochs: int, done: int) -> None:
+        """The title, what the data are bound to, how many epochs there will be and are done."""
 
-    def epoch(self, entry: Entry) -> None: ...
+    def epoch(self, entry: Entry) -> None:
+        """The numbers of an epoch."""
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """Whatever ended the run, the last call."""
 
 
 class Silent:
     """Says nothing."""
 
     def start(self, title: str, notes: Sequence[str], epochs: int, done: int) -> None:
-        pass
+        """Nothing."""
 
     def epoch(self, entry: Entry) -> None:
-        pass
+        """Nothing."""
 
     def stop(self) -> None:
-        pass
+        """Nothing."""
 
 
 def headline(entry: Entry) -> str:
@@ -72,11 +75,13 @@ class Lines:
         self.say, self.epochs, self.last = say, 1, 0.0
 
     def start(self, title: str, notes: Sequence[str], epochs: int, done: int) -> None:
+        """The title and the notes, a line each."""
         self.epochs = epochs
         for line in (title, *notes):
             self.say(line)
 
     def epoch(self, entry: Entry) -> None:
+        """One line, if it is time for one."""
         step, now = max(1, self.epochs // 20), time.monotonic()
         if entry["epoch"] in (1, self.epochs) or entry["epoch"] % step == 0 or now - self.last > 10:
             self.last = now
@@ -84,7 +89,7 @@ class Lines:
             self.say(f"epoch {entry['epoch']}/{self.epochs}: {headline(entry)}; {terms}")
 
     def stop(self) -> None:
-        pass
+        """Nothing: the last epoch has had its line."""
 
 
 class Bar:
@@ -103,6 +108,7 @@ class Bar:
         self.live: Live | None = None
 
     def start(self, title: str, notes: Sequence[str], epochs: int, done: int) -> None:
+        """The title, the notes and an empty bar."""
         self.console.print(title, style="bold", markup=False, highlight=False)
         for note in notes:
             self.console.print(f"  {note}", style="dim", markup=False, highlight=False)
@@ -111,11 +117,13 @@ class Bar:
         self.live.start()
 
     def epoch(self, entry: Entry) -> None:
+        """The bar and the table brought up to date."""
         assert self.live is not None
         self.progress.update(self.task, completed=entry["epoch"])
         self.live.update(Group(self.table(entry), self.progress))
 
     def table(self, entry: Entry) -> Table:
+        """Loss, terms, critics, multipliers and metrics of an epoch."""
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("", "training", "held out"):
             table.add_column(column, justify="right" if column else "left")
@@ -132,6 +140,7 @@ class Bar:
         return table
 
     def stop(self) -> None:
+        """The terminal as it was."""
         if self.live is not None:
             self.live.stop()
             self.live = None

@@ -36,6 +36,7 @@ class System(nn.Module):
         self.through = {c.key: c.through for c in spec.critics}
 
     def add_factor(self, factor: Factor) -> None:
+        """A network for a factor."""
         if factor.text in self.factors or not factor.learned:
             return
         assert factor.family is not None
@@ -53,11 +54,13 @@ class System(nn.Module):
         )
 
     def add_critic(self, name: str) -> None:
+        """A network for a critic."""
         seen = [v for v in scope(self.spec, name) if name not in self.through or v not in self.through[name].given]
         seen += self.through[name].of if name in self.through else ()
         self.critics[name] = Critic(width(self.spec, seen, self.sizes), self.hidden).to(self.dtype)
 
     def add_scores(self, term: str) -> None:
+        """A network for all pairs of a batch."""
         first, second = self.groups(term)
         self.scores[term] = Scores(width(self.spec, first, self.sizes), width(self.spec, second, self.sizes), self.hidden).to(
             self.dtype
@@ -72,6 +75,7 @@ class System(nn.Module):
         return first, second
 
     def law(self, factor: Factor, given: list[Value], rows: int) -> Law:
+        """The factor's distribution at its conditioners' values."""
         assert factor.family is not None
         (variable,) = factor.of
         parameters = self.parameters_of(factor, given) if factor.learned else {}
@@ -80,6 +84,7 @@ class System(nn.Module):
         return law(factor.family, kind, shape_of(self.spec, variable, self.sizes), parameters, lead, self.dtype)
 
     def parameters_of(self, factor: Factor, given: list[Value]) -> dict[str, Tensor]:
+        """The factor's parameters at its conditioners' values, by role."""
         network = self.factors[factor.text]
         assert isinstance(network, FactorNetwork)
         return network(given)
@@ -184,6 +189,7 @@ class Draws:
         return {v: x.take(order) for v, x in part.items()}
 
     def conditional(self, density: DensitySyntax, joint: str) -> Rows:
+        """Draws of a factor at the values of its conditioners under a joint."""
         factor = self.spec.factors.get(str(density))
         if factor is None:
             raise EmissionError(f"{density} is no declared factor, so it cannot be sampled at given conditioners")

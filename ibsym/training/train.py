@@ -168,10 +168,12 @@ class Keeper:
         return self.files
 
     def checkpoint(self) -> None:
+        """The state that the next epoch depends on."""
         assert self.folder is not None
         self.files["checkpoint"] = save_checkpoint(self.folder, {"fingerprint": self.fingerprint, **self.trainer.state()})
 
     def metrics(self) -> None:
+        """The numbers of every epoch so far."""
         assert self.folder is not None
         trainer, done = self.trainer, len(self.trainer.history)
         about = {**self.fingerprint, "spec": trainer.spec.name, "objective": trainer.spec.objective_text}
@@ -181,10 +183,12 @@ class Keeper:
         self.files["metrics"] = save_metrics(self.folder, {**content, "held_out": held_out, "history": trainer.history})
 
     def plot(self) -> None:
+        """Their curves."""
         assert self.folder is not None
         self.files["plot"] = save_terms(self.folder, self.title, self.trainer.history)
 
     def samples(self) -> None:
+        """What the model generates, where it does."""
         assert self.folder is not None
         found = save_samples(self.folder, self.trainer.meter, self.trainer.binding.views, self.trainer.seed)
         self.files |= {"samples": found} if found is not None else {}
@@ -233,6 +237,7 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
 
     def read_warmup(self, warmup: Mapping[str, object]) -> dict[str, int]:
+        """Parameters that rise, and in how many epochs."""
         for name in warmup:
             if name not in self.spec.parameters or name in self.multipliers:
                 rising = [p for p in self.spec.parameters if p not in self.multipliers]
@@ -269,6 +274,7 @@ class Trainer:
         return entry
 
     def draws(self, batch: Any) -> Draws:
+        """Draws of every variable for one batch."""
         return Draws(self.system, batch, copies=self.copies)
 
     def describe(self) -> str:
@@ -290,6 +296,7 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a state that was saved."""
         self.system.load_state_dict(state["system"])
         for name, player in self.players.players.items():
             player.optimiser.load_state_dict(state["optimisers"][name])
@@ -300,6 +307,7 @@ class Trainer:
         self.history = list(state["history"])
 
     def result(self, began: float, files: dict[str, Path]) -> Result:
+        """What the caller gets."""
         last = self.history[-1]["held_out"]
         return Result(
             self.spec.name,

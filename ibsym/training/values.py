@@ -18,10 +18,12 @@ class Value:
 
     @staticmethod
     def of_class(index: Tensor, classes: int, dtype: torch.dtype) -> Value:
+        """Class indices, and their one-hot codes."""
         return Value(torch.nn.functional.one_hot(index, classes).to(dtype), 1, index)
 
     @property
     def lead(self) -> tuple[int, ...]:
+        """The axes in front of the event's."""
         return tuple(self.code.shape[: self.code.dim() - self.event])
 
     @property
@@ -30,6 +32,7 @@ class Value:
         return self.code.flatten(-self.event) if self.event > 1 else self.code
 
     def detach(self) -> Value:
+        """The same value, cut from what computed it."""
         return Value(self.code.detach(), self.event, self.index)
 
     def take(self, rows: Tensor | slice) -> Value:

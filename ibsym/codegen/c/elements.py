@@ -27,11 +27,13 @@ class Loop:
 
     @property
     def operands(self) -> dict[sympy.Symbol, Load]:
+        """The tensors that the loop reads, by their symbols in alphabetical order."""
         found = {s: load for item in self.sums for s, load in item.operands}
         return {s: found[s] for s in sorted(found, key=str)}
 
     @property
     def event(self) -> int:
+        """How many of the last axes are those of one event."""
         return self.sums[0].event
 
     def differentiated(self) -> list[sympy.Symbol]:

@@ -38,14 +38,17 @@ class Kernel:
 
     @property
     def by_kind(self) -> dict[str, Pairs]:
+        """The sums over pairs, by what they reduce with."""
         return {s.kind: s for s in self.sums}
 
     @property
     def mask(self) -> str:
+        """Which pairs are left out; empty where none are."""
         return next((s.mask for s in self.sums if s.mask), "")
 
     @property
     def total(self) -> int:
+        """The number of pairs that are left; 0 where none are left out."""
         return next((s.total for s in self.sums if s.mask), 0)
 
 

@@ -46,6 +46,7 @@ class Torch:
         self.inputs, self.steps = inputs, steps
 
     def text(self, node: Node) -> str:
+        """The text of the expression that computes the node."""
         return self.code(node).text
 
     def code(self, node: Node) -> Code:

@@ -25,6 +25,7 @@ class logsigmoid(sympy.Function):
     is_real = True
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
         return sigmoid(-self.args[0])
 
 
@@ -35,6 +36,7 @@ class sigmoid(sympy.Function):
     is_real = True
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
         t = self.args[0]
         return sigmoid(t) * sigmoid(-t)
 
@@ -46,6 +48,7 @@ class expm1(sympy.Function):
     is_real = True
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
         return sympy.exp(self.args[0])
 
 
@@ -56,6 +59,7 @@ class standardised(sympy.Function):
     is_real = True
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
         return sympy.exp(-self.args[1] / 2) if argindex == 1 else -self / 2
 
 
@@ -66,6 +70,7 @@ class expected(sympy.Function):
     is_real = True
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
         return self if argindex == 1 else probability(self.args[0])
 
 
@@ -102,6 +107,7 @@ class sign(sympy.Function):
     is_real = True
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
         return sympy.Integer(0)
 
 
@@ -112,6 +118,7 @@ class absolute(sympy.Function):
     is_real = True
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
         return sign(self.args[0])
 
 
@@ -129,6 +136,7 @@ class unit_mean(sympy.Function):
     is_real = True
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
         return unit_variance(self.args[0])
 
 
@@ -139,6 +147,7 @@ class unit_cumulant(sympy.Function):
     is_real = True
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
         return unit_mean(self.args[0])
 
 
@@ -201,6 +210,7 @@ class Stable:
     parts: dict[sympy.Symbol, tuple[str, sympy.Expr]] = field(default_factory=dict)
 
     def part(self, kind: str, argument: sympy.Expr) -> sympy.Symbol:
+        """The symbol for a part that several formulas share, the same at every call."""
         for symbol, known in self.parts.items():
             if known == (kind, argument):
                 return symbol

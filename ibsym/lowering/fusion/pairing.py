@@ -67,6 +67,7 @@ class PairReader:
         self.steps, self.name = steps, name
 
     def resolved(self, node: Node) -> Node:
+        """The node that a reference stands for, through any number of them."""
         while isinstance(node, Ref):
             node = self.steps[node.index].node
         return node

@@ -43,6 +43,7 @@ class Elements:
 
     @property
     def axes(self) -> Axes:
+        """The axes of the formula's value: those of its operands, broadcast."""
         return broadcast(load.axes for _, load in self.operands)
 
 
@@ -75,6 +76,7 @@ class Affine:
     parts: tuple[tuple[sympy.Expr, Sum], ...]
 
     def scaled(self, factor: sympy.Expr) -> Affine:
+        """The same sums times a factor."""
         return Affine(self.constant * factor, tuple((f * factor, s) for f, s in self.parts))
 
 
@@ -134,6 +136,7 @@ class Reader:
             return replace(self.pairs.mapped(node), mask="exclude")
 
     def symbol(self, load: Load) -> sympy.Symbol:
+        """The symbol of a load, the same for the same tensor."""
         return sympy.Symbol(self.name(load), real=True)
 
     def _elements(self, formula: sympy.Expr, operands: dict[sympy.Symbol, Load], event: int) -> Affine:
