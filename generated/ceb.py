@@ -94,7 +94,7 @@ class CebLoss(torch.nn.Module):
     def __init__(
         self,
         *,
-        gamma: float | Tensor = 1.0,
+        gamma: float | Tensor = 10.0,
         reduction: str = "mean",
     ) -> None:
         super().__init__()
