@@ -431,6 +431,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -605,11 +606,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -621,15 +623,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -666,7 +668,7 @@ INLINE void span0(const REAL *restrict in_x_critic, REAL *restrict sum0, REAL *r
         const REAL v_x_critic = in_x_critic[j];
         const REAL a0 = v_x_critic, e0 = exponential_of_negative(-absolute(a0));
         sum0[j] += -positive(-v_x_critic);
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
     }
 }
 
@@ -680,7 +682,7 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -691,7 +693,7 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
             if (last) {
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
@@ -700,12 +702,12 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x_critic > size) size = g->n_x_critic;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
     const int64_t chunks = (size + CHUNK - 1) / CHUNK, strips = chunks < STRIPS ? chunks : STRIPS;
     double parts[STRIPS][1] = {{0}};
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
@@ -718,6 +720,7 @@ static void loop0(const Arguments *g, double *means)
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    return failed;
 }
 
 /* JS(data(x)||p(x)): logsigmoid(-x_critic_reference), logsigmoid(x_critic_reference) */
@@ -731,13 +734,13 @@ INLINE void span1(const REAL *restrict in_x_critic_reference, const int want, RE
         const REAL away1 = a0 >= 0 ? er0 : r0;
         sum0[j] += -positive(v_x_critic_reference);
         sum1[j] += -positive(-v_x_critic_reference);
-        product0_0[j] += product0_0[j] * e0;
-        product1_1[j] += product1_1[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
+        product1_1[j] += e0 + product1_1[j] * e0;
         if (want >= 1) d_x_critic_reference[j] = away1 * s1;
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s1, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s1, double *sums, double *sum_x_critic_reference)
 {
     REAL copy_x_critic_reference[CHUNK], last_x_critic_reference[LANES] = {0};
     REAL part_x_critic_reference[CHUNK], last_d_x_critic_reference[LANES];
@@ -751,9 +754,9 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum1[LANES], last_sum1[LANES];
         for (int j = 0; j < LANES; j++) sum1[j] = last_sum1[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         REAL product1_1[LANES], last_product1_1[LANES];
-        for (int j = 0; j < LANES; j++) product1_1[j] = last_product1_1[j] = 1;
+        for (int j = 0; j < LANES; j++) product1_1[j] = last_product1_1[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -766,8 +769,8 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
                     sum1[j] += last_sum1[j];
-                    product0_0[j] *= last_product0_0[j];
-                    product1_1[j] *= last_product1_1[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
+                    product1_1[j] += last_product1_1[j] + product1_1[j] * last_product1_1[j];
                 }
             }
         }
@@ -775,21 +778,25 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         sums[1] += total(sum1);
         sums[0] += -1.0 * log_total(product0_0);
         sums[1] += -1.0 * log_total(product1_1);
-        if (want && g->d_x_critic_reference && adds_x_critic_reference) add_window(g->d_x_critic_reference, g->n_x_critic_reference, at, n, d_x_critic_reference);
+        if (sum_x_critic_reference)
+            add_window(sum_x_critic_reference, g->n_x_critic_reference, at, n, d_x_critic_reference);
+        else if (want && g->d_x_critic_reference && adds_x_critic_reference)
+            for (int64_t i = 0; i < n; i++) g->d_x_critic_reference[at + i] += d_x_critic_reference[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x_critic_reference > size) size = g->n_x_critic_reference;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x_critic_reference = 0;
     if (g->d_x_critic_reference) {
         if (want < 1) want = 1;
         if (g->n_x_critic_reference < size) {
             serial = 1;
-            memset(g->d_x_critic_reference, 0, sizeof(REAL) * (size_t)g->n_x_critic_reference);
+            if (!(sum_x_critic_reference = calloc((size_t)g->n_x_critic_reference, sizeof(double)))) failed = 2;
         }
     }
     const REAL s1 = (REAL)((-0.5 * g->weight0) / rows);
@@ -798,14 +805,19 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s1, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s1, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s1, parts[s], sum_x_critic_reference);
+        else if (want == 1) strip1(1, g, size, from, to, s1, parts[s], sum_x_critic_reference);
     }
     for (int m = 0; m < 2; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x_critic_reference) {
+        for (int64_t i = 0; i < g->n_x_critic_reference; i++) g->d_x_critic_reference[i] = (REAL)sum_x_critic_reference[i];
+        free(sum_x_critic_reference);
+    }
+    return failed;
 }
 
 /* c_logits: log softmax picked by the index */
@@ -834,7 +846,14 @@ static int class_strip0(const int want, const Arguments *g, int64_t classes, int
             REAL norm = 0;
             _Pragma("omp simd reduction(+ : norm)")
             for (int64_t c = 0; c < classes; c++) norm += e[c];
-            const REAL r = 1 / norm, log_norm = logarithm(norm);
+            const REAL r = 1 / norm;
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                REAL less = 0;
+                _Pragma("omp simd reduction(+ : less)")
+                for (int64_t c = 0; c < classes; c++) less += a[c] < top[i] ? e[c] : 0;
+                log_norm = log_one_plus(less);
+            }
             REAL *d = g->d_c_logits ? g->d_c_logits + (row + i) * classes : 0;
             const int64_t picked = g->in_c[(row + i) % g->n_c];
             if (picked < 0 || picked >= classes) {
@@ -885,9 +904,15 @@ int fused(const REAL *in_x_critic, const REAL *in_x_critic_reference, const int6
 {
     const Arguments arguments = { in_x_critic, in_x_critic_reference, in_c, in_c_logits, d_x_critic_reference, d_c_logits, n_x_critic, n_x_critic_reference, n_c, n_c_logits, size_K, weight0, weight1, threads }, *g = &arguments;
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[2];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     double c0;
     {
         const int status = classes0(g, &c0);

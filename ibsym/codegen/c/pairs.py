@@ -158,7 +158,7 @@ def context(
     counts = {kind: _count(item) for kind, item in kinds.items()}
     matrix = bool(kinds.keys() - {"apart"})
     mapped, slope = outer(kinds["mapped"]) if "mapped" in kinds else ("", "")
-    pair_weight = " + ".join([*(["a[j]"] if matrix else []), *(["s_apart * e[j]"] if "apart" in kinds else [])])
+    pair_weight = " + ".join([*(["a[j]"] if matrix else []), *(["e[j]"] if "apart" in kinds else [])])
     return {
         "k": str(k),
         "row": row,

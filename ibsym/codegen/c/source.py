@@ -121,7 +121,7 @@ class _Writer:
         parts = [self._elements(k, loop) for k, loop in enumerate(self.loops)]
         parts += [self._classes(k, item) for k, item in enumerate(self.classes)]
         parts += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
-        calls = [f"double m{k}[{len(loop.sums)}];\n    loop{k}(g, m{k});" for k, loop in enumerate(self.loops)]
+        calls = [f"double m{k}[{len(loop.sums)}];\n    {_status(f'loop{k}(g, m{k})')}" for k, loop in enumerate(self.loops)]
         calls += [f"double c{k};\n    {_status(f'classes{k}(g, &c{k})')}" for k in range(len(self.classes))]
         calls += [
             f"double p{k}[{len(kernel.sums)}];\n    {_status(f'pairs{k}(g, p{k})')}" for k, kernel in enumerate(self.kernels)
@@ -196,11 +196,11 @@ class _Writer:
         differentiated = [name(s) for s in loop.differentiated()]
         scales = tuple(f"s{n}" for n in loop.weighted if differentiated)
         lanes = [(f"sum{n}", "0") for n, _ in written.sums] + [
-            (f"product{n}_{j}", "1") for j, (n, _, _) in enumerate(written.products)
+            (f"product{n}_{j}", "0") for j, (n, _, _) in enumerate(written.products)
         ]
         updates = [f"sum{n}[j] += {value};" for n, value in written.sums]
-        updates += [f"product{n}_{j}[j] += product{n}_{j}[j] * {e};" for j, (n, _, e) in enumerate(written.products)]
-        merged = [f"{a}[j] += last_{a}[j];" if start == "0" else f"{a}[j] *= last_{a}[j];" for a, start in lanes]
+        updates += [f"product{n}_{j}[j] += {e} + product{n}_{j}[j] * {e};" for j, (n, _, e) in enumerate(written.products)]
+        merged = [f"{a}[j] += last_{a}[j]{f' + {a}[j] * last_{a}[j]' if a.startswith('product') else ''};" for a, _ in lanes]
         totals = [f"sums[{n}] += total(sum{n});" for n, _ in written.sums]
         totals += [f"sums[{n}] += {factor} * log_total(product{n}_{j});" for j, (n, factor, _) in enumerate(written.products)]
         text = self.texts(loop.sums)
@@ -232,13 +232,9 @@ class _Writer:
     def _classes(self, k: int, item: Picked | Classes) -> str:
         x = self.names[item.logits.key]
         shared = self.gradients.get(x, 0) > 1
-        value, slope = "", ""
+        value, slope, gradient = "", "", ""
         if isinstance(item, Classes):
-            p = sympy.Symbol("p", positive=True)
-            value, slope = (
-                c_text(e.replace(expected, lambda a, t: weighted(sympy.exp(a), t)).subs(sympy.exp(LOG_P), p))
-                for e in (item.formula, derivative(item.formula, LOG_P))
-            )
+            value, slope, gradient = (c_text(e) for e in class_formulas(item.formula))
         text = "log softmax picked by the index" if isinstance(item, Picked) else str(item.formula)
         return render(
             "c/classes.c.j2",
@@ -249,6 +245,7 @@ class _Writer:
                 "index": self.names[item.index.key] if isinstance(item, Picked) else "",
                 "value": value,
                 "slope": slope,
+                "gradient": gradient,
                 "assign": "+=" if shared else "=",
                 "assign_picked": "+=" if shared else "=",
                 "size": self.inside(size_of(item.logits.axes[-1:])),
@@ -265,6 +262,26 @@ class _Writer:
         parts = context(k, kernel, names, lambda item: self.weight(item) if item in self.weighted else "", self.inside)
         formula = str(kernel.table.formula).replace("v_", "").replace("w_", "of column ")
         return render("c/pairs.c.j2", {**parts, "comment": comment(f"{self.texts(kernel.sums)}, over pairs: {formula}")})
+
+
+def class_formulas(formula: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr]:
+    """f, s = df/dlog p up to a multiple of p, and the gradient by a logit, s - p sum s, where probabilities add up to 1.
+
+    >>> class_formulas(expected(LOG_P, LOG_P))
+    (weighted(p, log_p), weighted(p, log_p), weighted(p, log_p - slopes))
+    """
+    p, slopes = sympy.Symbol("p", positive=True), sympy.Symbol("slopes", real=True)
+    slope = derivative(formula, LOG_P)
+    slope -= sum((t for t in sympy.Add.make_args(slope) if t.as_coeff_Mul()[1] == sympy.exp(LOG_P)), sympy.Integer(0))
+    number, rest = slope.as_coeff_Mul()
+    gradient = slope - sympy.exp(LOG_P) * slopes
+    if isinstance(rest, expected) and rest.args[0] == LOG_P:
+        gradient = number * expected(LOG_P, rest.args[1] - slopes / number)  # one difference, of numbers that are alike
+    found = (formula, slope, gradient)
+    value, slope, gradient = (
+        e.replace(expected, lambda a, t: weighted(sympy.exp(a), t)).subs(sympy.exp(LOG_P), p) for e in found
+    )
+    return value, slope, gradient
 
 
 def _status(call: str) -> str:
