@@ -424,6 +424,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -445,6 +446,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -458,6 +460,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -512,6 +515,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -598,11 +622,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -614,15 +639,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -664,13 +689,13 @@ INLINE void span0(const REAL *restrict in_x_z_critic, const int want, REAL *rest
         const REAL toward1 = a0 >= 0 ? r0 : er0;
         sum0[j] += -positive(-v_x_z_critic);
         sum1[j] += -positive(v_x_z_critic);
-        product0_0[j] += product0_0[j] * e0;
-        product1_1[j] += product1_1[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
+        product1_1[j] += e0 + product1_1[j] * e0;
         if (want >= 1) d_x_z_critic[j] = -s1 * toward1;
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s1, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s1, double *sums, double *sum_x_z_critic)
 {
     REAL copy_x_z_critic[CHUNK], last_x_z_critic[LANES] = {0};
     REAL part_x_z_critic[CHUNK], last_d_x_z_critic[LANES];
@@ -684,9 +709,9 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum1[LANES], last_sum1[LANES];
         for (int j = 0; j < LANES; j++) sum1[j] = last_sum1[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         REAL product1_1[LANES], last_product1_1[LANES];
-        for (int j = 0; j < LANES; j++) product1_1[j] = last_product1_1[j] = 1;
+        for (int j = 0; j < LANES; j++) product1_1[j] = last_product1_1[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -699,8 +724,8 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
                     sum1[j] += last_sum1[j];
-                    product0_0[j] *= last_product0_0[j];
-                    product1_1[j] *= last_product1_1[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
+                    product1_1[j] += last_product1_1[j] + product1_1[j] * last_product1_1[j];
                 }
             }
         }
@@ -708,21 +733,25 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
         sums[1] += total(sum1);
         sums[0] += -1.0 * log_total(product0_0);
         sums[1] += -1.0 * log_total(product1_1);
-        if (want && g->d_x_z_critic && adds_x_z_critic) add_window(g->d_x_z_critic, g->n_x_z_critic, at, n, d_x_z_critic);
+        if (sum_x_z_critic)
+            add_window(sum_x_z_critic, g->n_x_z_critic, at, n, d_x_z_critic);
+        else if (want && g->d_x_z_critic && adds_x_z_critic)
+            for (int64_t i = 0; i < n; i++) g->d_x_z_critic[at + i] += d_x_z_critic[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x_z_critic > size) size = g->n_x_z_critic;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x_z_critic = 0;
     if (g->d_x_z_critic) {
         if (want < 1) want = 1;
         if (g->n_x_z_critic < size) {
             serial = 1;
-            memset(g->d_x_z_critic, 0, sizeof(REAL) * (size_t)g->n_x_z_critic);
+            if (!(sum_x_z_critic = calloc((size_t)g->n_x_z_critic, sizeof(double)))) failed = 2;
         }
     }
     const REAL s1 = (REAL)((-0.5 * g->weight0) / rows);
@@ -731,14 +760,19 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s1, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s1, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s1, parts[s], sum_x_z_critic);
+        else if (want == 1) strip0(1, g, size, from, to, s1, parts[s], sum_x_z_critic);
     }
     for (int m = 0; m < 2; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x_z_critic) {
+        for (int64_t i = 0; i < g->n_x_z_critic; i++) g->d_x_z_critic[i] = (REAL)sum_x_z_critic[i];
+        free(sum_x_z_critic);
+    }
+    return failed;
 }
 
 /* JS(q(x,z)||p(x,z)): logsigmoid(-x_z_critic_reference), logsigmoid(x_z_critic_reference) */
@@ -752,13 +786,13 @@ INLINE void span1(const REAL *restrict in_x_z_critic_reference, const int want, 
         const REAL away1 = a0 >= 0 ? er0 : r0;
         sum0[j] += -positive(v_x_z_critic_reference);
         sum1[j] += -positive(-v_x_z_critic_reference);
-        product0_0[j] += product0_0[j] * e0;
-        product1_1[j] += product1_1[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
+        product1_1[j] += e0 + product1_1[j] * e0;
         if (want >= 1) d_x_z_critic_reference[j] = away1 * s1;
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s1, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s1, double *sums, double *sum_x_z_critic_reference)
 {
     REAL copy_x_z_critic_reference[CHUNK], last_x_z_critic_reference[LANES] = {0};
     REAL part_x_z_critic_reference[CHUNK], last_d_x_z_critic_reference[LANES];
@@ -772,9 +806,9 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum1[LANES], last_sum1[LANES];
         for (int j = 0; j < LANES; j++) sum1[j] = last_sum1[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         REAL product1_1[LANES], last_product1_1[LANES];
-        for (int j = 0; j < LANES; j++) product1_1[j] = last_product1_1[j] = 1;
+        for (int j = 0; j < LANES; j++) product1_1[j] = last_product1_1[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -787,8 +821,8 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
                     sum1[j] += last_sum1[j];
-                    product0_0[j] *= last_product0_0[j];
-                    product1_1[j] *= last_product1_1[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
+                    product1_1[j] += last_product1_1[j] + product1_1[j] * last_product1_1[j];
                 }
             }
         }
@@ -796,21 +830,25 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         sums[1] += total(sum1);
         sums[0] += -1.0 * log_total(product0_0);
         sums[1] += -1.0 * log_total(product1_1);
-        if (want && g->d_x_z_critic_reference && adds_x_z_critic_reference) add_window(g->d_x_z_critic_reference, g->n_x_z_critic_reference, at, n, d_x_z_critic_reference);
+        if (sum_x_z_critic_reference)
+            add_window(sum_x_z_critic_reference, g->n_x_z_critic_reference, at, n, d_x_z_critic_reference);
+        else if (want && g->d_x_z_critic_reference && adds_x_z_critic_reference)
+            for (int64_t i = 0; i < n; i++) g->d_x_z_critic_reference[at + i] += d_x_z_critic_reference[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x_z_critic_reference > size) size = g->n_x_z_critic_reference;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x_z_critic_reference = 0;
     if (g->d_x_z_critic_reference) {
         if (want < 1) want = 1;
         if (g->n_x_z_critic_reference < size) {
             serial = 1;
-            memset(g->d_x_z_critic_reference, 0, sizeof(REAL) * (size_t)g->n_x_z_critic_reference);
+            if (!(sum_x_z_critic_reference = calloc((size_t)g->n_x_z_critic_reference, sizeof(double)))) failed = 2;
         }
     }
     const REAL s1 = (REAL)((-0.5 * g->weight0) / rows);
@@ -819,14 +857,19 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s1, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s1, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s1, parts[s], sum_x_z_critic_reference);
+        else if (want == 1) strip1(1, g, size, from, to, s1, parts[s], sum_x_z_critic_reference);
     }
     for (int m = 0; m < 2; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x_z_critic_reference) {
+        for (int64_t i = 0; i < g->n_x_z_critic_reference; i++) g->d_x_z_critic_reference[i] = (REAL)sum_x_z_critic_reference[i];
+        free(sum_x_z_critic_reference);
+    }
+    return failed;
 }
 
 /* E_q[log p(x|z)]: (x - x_mean)**2 */
@@ -843,7 +886,7 @@ INLINE void span2(const REAL *restrict in_x, const REAL *restrict in_x_mean, con
     }
 }
 
-INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x, double *sum_x_mean)
 {
     REAL copy_x[CHUNK], last_x[LANES] = {0};
     REAL copy_x_mean[CHUNK], last_x_mean[LANES] = {0};
@@ -876,30 +919,38 @@ INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_x && adds_x) add_window(g->d_x, g->n_x, at, n, d_x);
-        if (want && g->d_x_mean && adds_x_mean) add_window(g->d_x_mean, g->n_x_mean, at, n, d_x_mean);
+        if (sum_x)
+            add_window(sum_x, g->n_x, at, n, d_x);
+        else if (want && g->d_x && adds_x)
+            for (int64_t i = 0; i < n; i++) g->d_x[at + i] += d_x[i];
+        if (sum_x_mean)
+            add_window(sum_x_mean, g->n_x_mean, at, n, d_x_mean);
+        else if (want && g->d_x_mean && adds_x_mean)
+            for (int64_t i = 0; i < n; i++) g->d_x_mean[at + i] += d_x_mean[i];
     }
 }
 
-static void loop2(const Arguments *g, double *means)
+static int loop2(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x > size) size = g->n_x;
     if (g->n_x_mean > size) size = g->n_x_mean;
     const double rows = (double)size / (double)(g->size_D);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x = 0;
     if (g->d_x) {
         if (want < 2) want = 2;
         if (g->n_x < size) {
             serial = 1;
-            memset(g->d_x, 0, sizeof(REAL) * (size_t)g->n_x);
+            if (!(sum_x = calloc((size_t)g->n_x, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x_mean = 0;
     if (g->d_x_mean) {
         if (want < 1) want = 1;
         if (g->n_x_mean < size) {
             serial = 1;
-            memset(g->d_x_mean, 0, sizeof(REAL) * (size_t)g->n_x_mean);
+            if (!(sum_x_mean = calloc((size_t)g->n_x_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((-0.5 * g->weight1) / rows);
@@ -908,15 +959,24 @@ static void loop2(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip2(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip2(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip2(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip2(0, g, size, from, to, s0, parts[s], sum_x, sum_x_mean);
+        else if (want == 1) strip2(1, g, size, from, to, s0, parts[s], sum_x, sum_x_mean);
+        else if (want == 2) strip2(2, g, size, from, to, s0, parts[s], sum_x, sum_x_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x) {
+        for (int64_t i = 0; i < g->n_x; i++) g->d_x[i] = (REAL)sum_x[i];
+        free(sum_x);
+    }
+    if (sum_x_mean) {
+        for (int64_t i = 0; i < g->n_x_mean; i++) g->d_x_mean[i] = (REAL)sum_x_mean[i];
+        free(sum_x_mean);
+    }
+    return failed;
 }
 
 /* JS(q(x,z)||p(x,z)), E_q[log p(x|z)] */
@@ -924,11 +984,20 @@ int fused(const REAL *in_x_z_critic, const REAL *in_x_z_critic_reference, const 
 {
     const Arguments arguments = { in_x_z_critic, in_x_z_critic_reference, in_x, in_x_mean, d_x_z_critic, d_x_z_critic_reference, d_x, d_x_mean, n_x_z_critic, n_x_z_critic_reference, n_x, n_x_mean, size_D, weight0, weight1, threads }, *g = &arguments;
     double m0[2];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[2];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     double m2[1];
-    loop2(g, m2);
+    {
+        const int status = loop2(g, m2);
+        if (status) return status;
+    }
     terms[0] = (REAL)(0.5 * m0[0] + 0.5 * m1[0] + 0.6931471805599453);
     terms[1] = (REAL)(-0.5 * m2[0] + -0.5 * g->size_D * 1.8378770664093456);
     *loss = (REAL)(g->weight0 * (-0.5 * m0[1] + -0.5 * m1[1]) + g->weight1 * (-0.5 * m2[0] + -0.5 * g->size_D * 1.8378770664093456));

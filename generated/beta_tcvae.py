@@ -440,6 +440,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -461,6 +462,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -474,6 +476,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -528,6 +531,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -614,11 +638,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -630,15 +655,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -689,7 +714,7 @@ INLINE void span0(const REAL *restrict in_z_logvar, const REAL *restrict in_z_me
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_z_logvar, double *sum_z_mean)
 {
     REAL copy_z_logvar[CHUNK], last_z_logvar[LANES] = {0};
     REAL copy_z_mean[CHUNK], last_z_mean[LANES] = {0};
@@ -722,28 +747,38 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_z_logvar && adds_z_logvar) add_window(g->d_z_logvar, g->n_z_logvar, at, n, d_z_logvar);
-        if (want && g->d_z_mean && adds_z_mean) add_window(g->d_z_mean, g->n_z_mean, at, n, d_z_mean);
+        if (sum_z_logvar)
+            add_window(sum_z_logvar, g->n_z_logvar, at, n, d_z_logvar);
+        else if (want && g->d_z_logvar && adds_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_z_logvar[at + i] += d_z_logvar[i];
+        if (sum_z_mean)
+            add_window(sum_z_mean, g->n_z_mean, at, n, d_z_mean);
+        else if (want && g->d_z_mean && adds_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_z_mean[at + i] += d_z_mean[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_z_logvar > size) size = g->n_z_logvar;
     if (g->n_z_mean > size) size = g->n_z_mean;
     const double rows = (double)size / (double)(g->size_L);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_z_logvar = 0;
     if (g->d_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_z_logvar < size) {
             serial = 1;
+            if (!(sum_z_logvar = calloc((size_t)g->n_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_z_mean = 0;
     if (g->d_z_mean) {
         if (want < 1) want = 1;
         if (g->n_z_mean < size) {
             serial = 1;
+            if (!(sum_z_mean = calloc((size_t)g->n_z_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight0) / rows);
@@ -752,14 +787,23 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, parts[s], sum_z_logvar, sum_z_mean);
+        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s], sum_z_logvar, sum_z_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_z_logvar) {
+        for (int64_t i = 0; i < g->n_z_logvar; i++) g->d_z_logvar[i] += (REAL)sum_z_logvar[i];
+        free(sum_z_logvar);
+    }
+    if (sum_z_mean) {
+        for (int64_t i = 0; i < g->n_z_mean; i++) g->d_z_mean[i] += (REAL)sum_z_mean[i];
+        free(sum_z_mean);
+    }
+    return failed;
 }
 
 /* E_q[log p(x|z)]: x*logsigmoid(x_logits) + (1 - x)*logsigmoid(-x_logits) */
@@ -777,13 +821,13 @@ INLINE void span1(const REAL *restrict in_x, const REAL *restrict in_x_logits, c
         const REAL t1 = positive(v_x_logits);
         const REAL t2 = 1 - v_x;
         sum0[j] += -t0 * v_x - t1 * t2;
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 2) d_x[j] = s0 * (t1 - t0);
         if (want >= 1) d_x_logits[j] = s0 * (away1 * v_x - t2 * toward2);
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x, double *sum_x_logits)
 {
     REAL copy_x[CHUNK], last_x[LANES] = {0};
     REAL copy_x_logits[CHUNK], last_x_logits[LANES] = {0};
@@ -800,7 +844,7 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -814,36 +858,44 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_x_logits + i, last_d_x_logits, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_x && adds_x) add_window(g->d_x, g->n_x, at, n, d_x);
-        if (want && g->d_x_logits && adds_x_logits) add_window(g->d_x_logits, g->n_x_logits, at, n, d_x_logits);
+        if (sum_x)
+            add_window(sum_x, g->n_x, at, n, d_x);
+        else if (want && g->d_x && adds_x)
+            for (int64_t i = 0; i < n; i++) g->d_x[at + i] += d_x[i];
+        if (sum_x_logits)
+            add_window(sum_x_logits, g->n_x_logits, at, n, d_x_logits);
+        else if (want && g->d_x_logits && adds_x_logits)
+            for (int64_t i = 0; i < n; i++) g->d_x_logits[at + i] += d_x_logits[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x > size) size = g->n_x;
     if (g->n_x_logits > size) size = g->n_x_logits;
     const double rows = (double)size / (double)(g->size_D);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x = 0;
     if (g->d_x) {
         if (want < 2) want = 2;
         if (g->n_x < size) {
             serial = 1;
-            memset(g->d_x, 0, sizeof(REAL) * (size_t)g->n_x);
+            if (!(sum_x = calloc((size_t)g->n_x, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x_logits = 0;
     if (g->d_x_logits) {
         if (want < 1) want = 1;
         if (g->n_x_logits < size) {
             serial = 1;
-            memset(g->d_x_logits, 0, sizeof(REAL) * (size_t)g->n_x_logits);
+            if (!(sum_x_logits = calloc((size_t)g->n_x_logits, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((g->weight2) / rows);
@@ -852,19 +904,28 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s0, parts[s], sum_x, sum_x_logits);
+        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s], sum_x, sum_x_logits);
+        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s], sum_x, sum_x_logits);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x) {
+        for (int64_t i = 0; i < g->n_x; i++) g->d_x[i] = (REAL)sum_x[i];
+        free(sum_x);
+    }
+    if (sum_x_logits) {
+        for (int64_t i = 0; i < g->n_x_logits; i++) g->d_x_logits[i] = (REAL)sum_x_logits[i];
+        free(sum_x_logits);
+    }
+    return failed;
 }
 
-/* TC_q(Z), over pairs: -of column z_logvar/2 - standardised(z - of column z_mean, of column z_logvar)**2/2 - log(2*pi)/2 */
-INLINE void pair_values0(REAL *restrict out, const int adds, int64_t columns, const REAL v_z, const REAL *restrict at_z_logvar, const REAL *restrict at_z_mean, const REAL *restrict at_h0, const REAL *restrict at_h1)
+/* TC_q(Z), over pairs: -of column z_logvar/2 - quadratic(z - of column z_mean, of column z_logvar)/2 - log(2*pi)/2 */
+INLINE void pair_values0(REAL *restrict out, const int adds, int64_t columns, const REAL v_z, const REAL *restrict at_z_logvar, const REAL *restrict at_z_mean, const REAL *restrict at_h0, const REAL *restrict at_h1, const REAL *restrict at_h2)
 {
     LOOP
     for (int64_t j = 0; j < columns; j++) {
@@ -876,7 +937,10 @@ INLINE void pair_values0(REAL *restrict out, const int adds, int64_t columns, co
         (void)h0;
         const REAL h1 = at_h1[j];
         (void)h1;
-        out[j] = h1 - R(0.5) * square((v_z - w_z_mean) * h0) + (adds ? out[j] : 0);
+        const REAL h2 = at_h2[j];
+        (void)h2;
+        const REAL t0 = v_z - w_z_mean;
+        out[j] = h2 - R(0.5) * ((t0 * h0) * (t0 * h1)) + (adds ? out[j] : 0);
     }
 }
 
@@ -887,8 +951,8 @@ INLINE REAL pair_mask0(int64_t i, int64_t j, int64_t columns)
     return 0;
 }
 
-/* a row's log-sum-exp, and its softmax in place */
-INLINE double pair_softmax0(REAL *a, int64_t columns)
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax0(REAL *a, int64_t columns, const REAL scale)
 {
     REAL top = a[0], sum = 0;
     _Pragma("omp simd reduction(max : top)")
@@ -900,7 +964,7 @@ INLINE double pair_softmax0(REAL *a, int64_t columns)
         a[j] = e;
         sum += e;
     }
-    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -913,21 +977,24 @@ static int pairs0(const Arguments *g, double *means)
     const int want = g->d_z != 0 || g->d_z_logvar != 0 || g->d_z_mean != 0;
     if (!columns || !rows || all % rows) return 3;
     const int64_t draws = all / rows;
-    enum { COLUMNS = 2, HOISTED = 2 };
+    enum { COLUMNS = 2, HOISTED = 3 };
     /* per coordinate: the parameters of every column, what is hoisted from them, their gradients; the matrix; per row and coordinate sums */
     const size_t line = (size_t)columns, plane = line * (size_t)width;
-    REAL *work = malloc(sizeof(REAL) * (plane * (2 * COLUMNS + HOISTED) + (size_t)rows * line));
-    double *sums = calloc((size_t)(rows * 4 + width), sizeof(double));
-    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    REAL *work = malloc(sizeof(REAL) * (plane * (COLUMNS + HOISTED) + (size_t)rows * line));
+    double *sums = calloc((size_t)(rows * 4 + width) + plane * COLUMNS, sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
     if (!work || !sums || !rooms) {
         free(work), free(sums), free(rooms);
         return 2;
     }
-    REAL *t_z_logvar = work + plane * 0, *td_z_logvar = work + plane * (COLUMNS + 0);
-    REAL *t_z_mean = work + plane * 1, *td_z_mean = work + plane * (COLUMNS + 1);
-    REAL *t_h0 = work + plane * (2 * COLUMNS + 0);
-    REAL *t_h1 = work + plane * (2 * COLUMNS + 1);
-    REAL *matrix = work + plane * (2 * COLUMNS + HOISTED);
+    REAL *t_z_logvar = work + plane * 0;
+    double *td_z_logvar = sums + rows * 4 + width + plane * 0;
+    REAL *t_z_mean = work + plane * 1;
+    double *td_z_mean = sums + rows * 4 + width + plane * 1;
+    REAL *t_h0 = work + plane * (COLUMNS + 0);
+    REAL *t_h1 = work + plane * (COLUMNS + 1);
+    REAL *t_h2 = work + plane * (COLUMNS + 2);
+    REAL *matrix = work + plane * (COLUMNS + HOISTED);
     double *apart = sums + rows * 4;
     const REAL s_together = (REAL)((g->weight1) / ((double)all * 1));
     (void)s_together;
@@ -937,10 +1004,8 @@ static int pairs0(const Arguments *g, double *means)
     for (int64_t k = 0; k < width; k++)
         for (int64_t j = 0; j < columns; j++) {
             const REAL w_z_logvar = t_z_logvar[k * columns + j] = g->in_z_logvar[j * width + k];
-            td_z_logvar[k * columns + j] = 0;
             (void)w_z_logvar;
             const REAL w_z_mean = t_z_mean[k * columns + j] = g->in_z_mean[j * width + k];
-            td_z_mean[k * columns + j] = 0;
             (void)w_z_mean;
         }
     PARALLEL(g->threads > 1 && width * columns >= WORTHWHILE)
@@ -951,8 +1016,9 @@ static int pairs0(const Arguments *g, double *means)
             (void)w_z_logvar;
             const REAL w_z_mean = t_z_mean[k * columns + j];
             (void)w_z_mean;
-            t_h0[k * columns + j] = exponential(-R(0.5) * w_z_logvar);
-            t_h1[k * columns + j] = -R(0.5) * w_z_logvar - R(0.9189385332046728);
+            t_h0[k * columns + j] = exponential_first(-w_z_logvar);
+            t_h1[k * columns + j] = exponential_second(-w_z_logvar);
+            t_h2[k * columns + j] = -R(0.5) * w_z_logvar - R(0.9189385332046728);
         }
     }
     const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
@@ -965,63 +1031,81 @@ static int pairs0(const Arguments *g, double *means)
             const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
             for (int64_t k = 0; k < width; k++)
                 for (int64_t i = from; i < to; i++)
-                    pair_values0(matrix + i * columns, k > 0, columns, row[i * width + k], t_z_logvar + k * columns, t_z_mean + k * columns, t_h0 + k * columns, t_h1 + k * columns);
+                    pair_values0(matrix + i * columns, k > 0, columns, row[i * width + k], t_z_logvar + k * columns, t_z_mean + k * columns, t_h0 + k * columns, t_h1 + k * columns, t_h2 + k * columns);
             for (int64_t i = from; i < to; i++) {
                 REAL *a = matrix + i * columns;
-                sums[i * 4] += pair_softmax0(a, columns);
-                for (int64_t j = 0; j < columns; j++) a[j] *= s_together;
+                sums[i * 4] += pair_softmax0(a, columns, s_together);
             }
         }
         const int64_t strips = width < STRIPS ? width : STRIPS;
         PARALLEL(busy)
         for (int64_t strip = 0; strip < strips; strip++) {
-            REAL *e = rooms + strip * columns;
+            REAL *e = rooms + strip * columns * (1 + COLUMNS);
             (void)e;
+            REAL *restrict slope_z_logvar = e + columns * 1;
+            for (int64_t j = 0; j < columns; j++) slope_z_logvar[j] = 0;
+            REAL *restrict slope_z_mean = e + columns * 2;
+            for (int64_t j = 0; j < columns; j++) slope_z_mean[j] = 0;
             for (int64_t block = 0; block < blocks; block++) {
                 const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
-                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++)
+                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++) {
                     for (int64_t i = from; i < to; i++) {
                         const REAL v_z = row[i * width + k];
                         const REAL *restrict at_z_logvar = t_z_logvar + k * columns;
-                        REAL *restrict slope_z_logvar = td_z_logvar + k * columns;
                         const REAL *restrict at_z_mean = t_z_mean + k * columns;
-                        REAL *restrict slope_z_mean = td_z_mean + k * columns;
                         const REAL *restrict at_h0 = t_h0 + k * columns;
                         const REAL *restrict at_h1 = t_h1 + k * columns;
-                        pair_values0(e, 0, columns, v_z, at_z_logvar, at_z_mean, at_h0, at_h1);
-                        apart[k] += pair_softmax0(e, columns);
+                        const REAL *restrict at_h2 = t_h2 + k * columns;
+                        pair_values0(e, 0, columns, v_z, at_z_logvar, at_z_mean, at_h0, at_h1, at_h2);
+                        apart[k] += pair_softmax0(e, columns, s_apart);
                         if (!want) continue;
                         const REAL *restrict a = matrix + i * columns;
-                        REAL slope = 0;
-                        _Pragma("omp simd reduction(+ : slope)")
-                        for (int64_t j = 0; j < columns; j++) {
-                            const REAL w_z_logvar = at_z_logvar[j];
-                            (void)w_z_logvar;
-                            const REAL w_z_mean = at_z_mean[j];
-                            (void)w_z_mean;
-                            const REAL h0 = at_h0[j];
-                            (void)h0;
-                            const REAL h1 = at_h1[j];
-                            (void)h1;
-                            const REAL weight = a[j] + s_apart * e[j];
-                            const REAL t0 = (v_z - w_z_mean) * h0;
-                            const REAL t1 = weight * t0;
-                            const REAL t2 = t1 * h0;
-                            slope += -t2;
-                            slope_z_logvar[j] += R(0.5) * (t1 * t0) - R(0.5) * weight;
-                            slope_z_mean[j] += t2;
+                        double slopes = 0;
+                        for (int64_t start = 0; start < columns; start += PANEL) {
+                            const int64_t end = columns - start < PANEL ? columns : start + PANEL;
+                            REAL slope = 0;
+                            _Pragma("omp simd reduction(+ : slope)")
+                            for (int64_t j = start; j < end; j++) {
+                                const REAL w_z_logvar = at_z_logvar[j];
+                                (void)w_z_logvar;
+                                const REAL w_z_mean = at_z_mean[j];
+                                (void)w_z_mean;
+                                const REAL h0 = at_h0[j];
+                                (void)h0;
+                                const REAL h1 = at_h1[j];
+                                (void)h1;
+                                const REAL h2 = at_h2[j];
+                                (void)h2;
+                                const REAL weight = a[j] + e[j];
+                                const REAL t0 = v_z - w_z_mean;
+                                const REAL t1 = weight * (t0 * h0);
+                                const REAL t2 = t1 * h1;
+                                slope += -t2;
+                                slope_z_logvar[j] += R(0.5) * (t1 * (t0 * h1)) - R(0.5) * weight;
+                                slope_z_mean[j] += t2;
+                            }
+                            slopes += (double)slope;
                         }
-                        if (d_row) d_row[i * width + k] += slope;
+                        if (d_row) d_row[i * width + k] += (REAL)slopes;
                     }
+                    for (int64_t j = 0; j < columns; j++) {
+                        td_z_logvar[k * columns + j] += (double)slope_z_logvar[j];
+                        slope_z_logvar[j] = 0;
+                    }
+                    for (int64_t j = 0; j < columns; j++) {
+                        td_z_mean[k * columns + j] += (double)slope_z_mean[j];
+                        slope_z_mean[j] = 0;
+                    }
+                }
             }
         }
     }
     if (g->d_z_logvar)
         for (int64_t j = 0; j < columns; j++)
-            for (int64_t k = 0; k < width; k++) g->d_z_logvar[j * width + k] += td_z_logvar[k * columns + j];
+            for (int64_t k = 0; k < width; k++) g->d_z_logvar[j * width + k] += (REAL)td_z_logvar[k * columns + j];
     if (g->d_z_mean)
         for (int64_t j = 0; j < columns; j++)
-            for (int64_t k = 0; k < width; k++) g->d_z_mean[j * width + k] += td_z_mean[k * columns + j];
+            for (int64_t k = 0; k < width; k++) g->d_z_mean[j * width + k] += (REAL)td_z_mean[k * columns + j];
     double total[5] = {0};
     for (int64_t i = 0; i < rows; i++)
         for (int m = 0; m < 4; m++) total[m] += sums[i * 4 + m];
@@ -1040,9 +1124,15 @@ int fused(const REAL *in_z_mean, const REAL *in_z_logvar, const REAL *in_z, cons
     if (d_z_logvar) memset(d_z_logvar, 0, sizeof(REAL) * (size_t)n_z_logvar);
     if (d_z) memset(d_z, 0, sizeof(REAL) * (size_t)n_z);
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[1];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     double p0[2];
     {
         const int status = pairs0(g, p0);

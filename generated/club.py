@@ -440,6 +440,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -461,6 +462,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -474,6 +476,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -528,6 +531,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -614,11 +638,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -630,15 +655,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -698,7 +723,14 @@ static int class_strip0(const int want, const Arguments *g, int64_t classes, int
             REAL norm = 0;
             _Pragma("omp simd reduction(+ : norm)")
             for (int64_t c = 0; c < classes; c++) norm += e[c];
-            const REAL r = 1 / norm, log_norm = logarithm(norm);
+            const REAL r = 1 / norm;
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                REAL less = 0;
+                _Pragma("omp simd reduction(+ : less)")
+                for (int64_t c = 0; c < classes; c++) less += a[c] < top[i] ? e[c] : 0;
+                log_norm = log_one_plus(less);
+            }
             REAL *d = g->d_c_logits ? g->d_c_logits + (row + i) * classes : 0;
             const int64_t picked = g->in_c[(row + i) % g->n_c];
             if (picked < 0 || picked >= classes) {
@@ -744,8 +776,8 @@ static int classes0(const Arguments *g, double *means)
     return worst;
 }
 
-/* I_q(X;Z), over pairs: -of column z_logvar/2 - standardised(z - of column z_mean, of column z_logvar)**2/2 - log(2*pi)/2 */
-INLINE void pair_values0(REAL *restrict out, const int adds, int64_t columns, const REAL v_z, const REAL *restrict at_z_logvar, const REAL *restrict at_z_mean, const REAL *restrict at_h0, const REAL *restrict at_h1)
+/* I_q(X;Z), over pairs: -of column z_logvar/2 - quadratic(z - of column z_mean, of column z_logvar)/2 - log(2*pi)/2 */
+INLINE void pair_values0(REAL *restrict out, const int adds, int64_t columns, const REAL v_z, const REAL *restrict at_z_logvar, const REAL *restrict at_z_mean, const REAL *restrict at_h0, const REAL *restrict at_h1, const REAL *restrict at_h2)
 {
     LOOP
     for (int64_t j = 0; j < columns; j++) {
@@ -757,7 +789,10 @@ INLINE void pair_values0(REAL *restrict out, const int adds, int64_t columns, co
         (void)h0;
         const REAL h1 = at_h1[j];
         (void)h1;
-        out[j] = h1 - R(0.5) * square((v_z - w_z_mean) * h0) + (adds ? out[j] : 0);
+        const REAL h2 = at_h2[j];
+        (void)h2;
+        const REAL t0 = v_z - w_z_mean;
+        out[j] = h2 - R(0.5) * ((t0 * h0) * (t0 * h1)) + (adds ? out[j] : 0);
     }
 }
 
@@ -768,8 +803,8 @@ INLINE REAL pair_mask0(int64_t i, int64_t j, int64_t columns)
     return 0;
 }
 
-/* a row's log-sum-exp, and its softmax in place */
-INLINE double pair_softmax0(REAL *a, int64_t columns)
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax0(REAL *a, int64_t columns, const REAL scale)
 {
     REAL top = a[0], sum = 0;
     _Pragma("omp simd reduction(max : top)")
@@ -781,7 +816,7 @@ INLINE double pair_softmax0(REAL *a, int64_t columns)
         a[j] = e;
         sum += e;
     }
-    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -795,21 +830,24 @@ static int pairs0(const Arguments *g, double *means)
     if (!columns || !rows || all % rows) return 3;
     if (columns < 2) return 3;
     const int64_t draws = all / rows;
-    enum { COLUMNS = 2, HOISTED = 2 };
+    enum { COLUMNS = 2, HOISTED = 3 };
     /* per coordinate: the parameters of every column, what is hoisted from them, their gradients; the matrix; per row and coordinate sums */
     const size_t line = (size_t)columns, plane = line * (size_t)width;
-    REAL *work = malloc(sizeof(REAL) * (plane * (2 * COLUMNS + HOISTED) + (size_t)rows * line));
-    double *sums = calloc((size_t)(rows * 4 + width), sizeof(double));
-    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    REAL *work = malloc(sizeof(REAL) * (plane * (COLUMNS + HOISTED) + (size_t)rows * line));
+    double *sums = calloc((size_t)(rows * 4 + width) + plane * COLUMNS, sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
     if (!work || !sums || !rooms) {
         free(work), free(sums), free(rooms);
         return 2;
     }
-    REAL *t_z_logvar = work + plane * 0, *td_z_logvar = work + plane * (COLUMNS + 0);
-    REAL *t_z_mean = work + plane * 1, *td_z_mean = work + plane * (COLUMNS + 1);
-    REAL *t_h0 = work + plane * (2 * COLUMNS + 0);
-    REAL *t_h1 = work + plane * (2 * COLUMNS + 1);
-    REAL *matrix = work + plane * (2 * COLUMNS + HOISTED);
+    REAL *t_z_logvar = work + plane * 0;
+    double *td_z_logvar = sums + rows * 4 + width + plane * 0;
+    REAL *t_z_mean = work + plane * 1;
+    double *td_z_mean = sums + rows * 4 + width + plane * 1;
+    REAL *t_h0 = work + plane * (COLUMNS + 0);
+    REAL *t_h1 = work + plane * (COLUMNS + 1);
+    REAL *t_h2 = work + plane * (COLUMNS + 2);
+    REAL *matrix = work + plane * (COLUMNS + HOISTED);
     double *apart = sums + rows * 4;
     const REAL s_own = (REAL)((g->weight0) / ((double)all * 1));
     (void)s_own;
@@ -819,10 +857,8 @@ static int pairs0(const Arguments *g, double *means)
     for (int64_t k = 0; k < width; k++)
         for (int64_t j = 0; j < columns; j++) {
             const REAL w_z_logvar = t_z_logvar[k * columns + j] = g->in_z_logvar[j * width + k];
-            td_z_logvar[k * columns + j] = 0;
             (void)w_z_logvar;
             const REAL w_z_mean = t_z_mean[k * columns + j] = g->in_z_mean[j * width + k];
-            td_z_mean[k * columns + j] = 0;
             (void)w_z_mean;
         }
     PARALLEL(g->threads > 1 && width * columns >= WORTHWHILE)
@@ -833,8 +869,9 @@ static int pairs0(const Arguments *g, double *means)
             (void)w_z_logvar;
             const REAL w_z_mean = t_z_mean[k * columns + j];
             (void)w_z_mean;
-            t_h0[k * columns + j] = exponential(-R(0.5) * w_z_logvar);
-            t_h1[k * columns + j] = -R(0.5) * w_z_logvar - R(0.9189385332046728);
+            t_h0[k * columns + j] = exponential_first(-w_z_logvar);
+            t_h1[k * columns + j] = exponential_second(-w_z_logvar);
+            t_h2[k * columns + j] = -R(0.5) * w_z_logvar - R(0.9189385332046728);
         }
     }
     const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
@@ -847,14 +884,14 @@ static int pairs0(const Arguments *g, double *means)
             const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
             for (int64_t k = 0; k < width; k++)
                 for (int64_t i = from; i < to; i++)
-                    pair_values0(matrix + i * columns, k > 0, columns, row[i * width + k], t_z_logvar + k * columns, t_z_mean + k * columns, t_h0 + k * columns, t_h1 + k * columns);
+                    pair_values0(matrix + i * columns, k > 0, columns, row[i * width + k], t_z_logvar + k * columns, t_z_mean + k * columns, t_h0 + k * columns, t_h1 + k * columns, t_h2 + k * columns);
             for (int64_t i = from; i < to; i++) {
                 REAL *a = matrix + i * columns;
                 const REAL own = a[i];
                 sums[i * 4 + 1] += (double)own;
-                REAL off = 0;
-                for (int64_t j = 0; j < columns; j++) off += i == j ? 0 * a[j] : a[j]; /* an infinite entry makes NaN */
-                sums[i * 4 + 2] += (double)off;
+                double off = 0;
+                for (int64_t j = 0; j < columns; j++) off += (double)(i == j ? 0 * a[j] : a[j]); /* an infinite entry makes NaN */
+                sums[i * 4 + 2] += off;
                 for (int64_t j = 0; j < columns; j++) a[j] = 0;
                 for (int64_t j = 0; j < columns; j++) a[j] += i == j ? 0 : s_off;
                 a[i] += s_own;
@@ -864,50 +901,69 @@ static int pairs0(const Arguments *g, double *means)
         const int64_t strips = width < STRIPS ? width : STRIPS;
         PARALLEL(busy)
         for (int64_t strip = 0; strip < strips; strip++) {
-            REAL *e = rooms + strip * columns;
+            REAL *e = rooms + strip * columns * (1 + COLUMNS);
             (void)e;
+            REAL *restrict slope_z_logvar = e + columns * 1;
+            for (int64_t j = 0; j < columns; j++) slope_z_logvar[j] = 0;
+            REAL *restrict slope_z_mean = e + columns * 2;
+            for (int64_t j = 0; j < columns; j++) slope_z_mean[j] = 0;
             for (int64_t block = 0; block < blocks; block++) {
                 const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
-                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++)
+                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++) {
                     for (int64_t i = from; i < to; i++) {
                         const REAL v_z = row[i * width + k];
                         const REAL *restrict at_z_logvar = t_z_logvar + k * columns;
-                        REAL *restrict slope_z_logvar = td_z_logvar + k * columns;
                         const REAL *restrict at_z_mean = t_z_mean + k * columns;
-                        REAL *restrict slope_z_mean = td_z_mean + k * columns;
                         const REAL *restrict at_h0 = t_h0 + k * columns;
                         const REAL *restrict at_h1 = t_h1 + k * columns;
+                        const REAL *restrict at_h2 = t_h2 + k * columns;
                         const REAL *restrict a = matrix + i * columns;
-                        REAL slope = 0;
-                        _Pragma("omp simd reduction(+ : slope)")
-                        for (int64_t j = 0; j < columns; j++) {
-                            const REAL w_z_logvar = at_z_logvar[j];
-                            (void)w_z_logvar;
-                            const REAL w_z_mean = at_z_mean[j];
-                            (void)w_z_mean;
-                            const REAL h0 = at_h0[j];
-                            (void)h0;
-                            const REAL h1 = at_h1[j];
-                            (void)h1;
-                            const REAL weight = a[j];
-                            const REAL t0 = (v_z - w_z_mean) * h0;
-                            const REAL t1 = weight * t0;
-                            const REAL t2 = t1 * h0;
-                            slope += -t2;
-                            slope_z_logvar[j] += R(0.5) * (t1 * t0) - R(0.5) * weight;
-                            slope_z_mean[j] += t2;
+                        double slopes = 0;
+                        for (int64_t start = 0; start < columns; start += PANEL) {
+                            const int64_t end = columns - start < PANEL ? columns : start + PANEL;
+                            REAL slope = 0;
+                            _Pragma("omp simd reduction(+ : slope)")
+                            for (int64_t j = start; j < end; j++) {
+                                const REAL w_z_logvar = at_z_logvar[j];
+                                (void)w_z_logvar;
+                                const REAL w_z_mean = at_z_mean[j];
+                                (void)w_z_mean;
+                                const REAL h0 = at_h0[j];
+                                (void)h0;
+                                const REAL h1 = at_h1[j];
+                                (void)h1;
+                                const REAL h2 = at_h2[j];
+                                (void)h2;
+                                const REAL weight = a[j];
+                                const REAL t0 = v_z - w_z_mean;
+                                const REAL t1 = weight * (t0 * h0);
+                                const REAL t2 = t1 * h1;
+                                slope += -t2;
+                                slope_z_logvar[j] += R(0.5) * (t1 * (t0 * h1)) - R(0.5) * weight;
+                                slope_z_mean[j] += t2;
+                            }
+                            slopes += (double)slope;
                         }
-                        if (d_row) d_row[i * width + k] += slope;
+                        if (d_row) d_row[i * width + k] += (REAL)slopes;
                     }
+                    for (int64_t j = 0; j < columns; j++) {
+                        td_z_logvar[k * columns + j] += (double)slope_z_logvar[j];
+                        slope_z_logvar[j] = 0;
+                    }
+                    for (int64_t j = 0; j < columns; j++) {
+                        td_z_mean[k * columns + j] += (double)slope_z_mean[j];
+                        slope_z_mean[j] = 0;
+                    }
+                }
             }
         }
     }
     if (g->d_z_logvar)
         for (int64_t j = 0; j < columns; j++)
-            for (int64_t k = 0; k < width; k++) g->d_z_logvar[j * width + k] += td_z_logvar[k * columns + j];
+            for (int64_t k = 0; k < width; k++) g->d_z_logvar[j * width + k] += (REAL)td_z_logvar[k * columns + j];
     if (g->d_z_mean)
         for (int64_t j = 0; j < columns; j++)
-            for (int64_t k = 0; k < width; k++) g->d_z_mean[j * width + k] += td_z_mean[k * columns + j];
+            for (int64_t k = 0; k < width; k++) g->d_z_mean[j * width + k] += (REAL)td_z_mean[k * columns + j];
     double total[5] = {0};
     for (int64_t i = 0; i < rows; i++)
         for (int m = 0; m < 4; m++) total[m] += sums[i * 4 + m];

@@ -457,6 +457,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -478,6 +479,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -491,6 +493,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -545,6 +548,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -631,11 +655,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -647,15 +672,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -718,13 +743,13 @@ INLINE void span0(const REAL *restrict in_x1, const REAL *restrict in_x1_logits,
         const REAL t1 = positive(v_x1_logits);
         const REAL t2 = 1 - v_x1;
         sum0[j] += -t0 * v_x1 - t1 * t2;
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 2) d_x1[j] = s0 * (t1 - t0);
         if (want >= 1) d_x1_logits[j] = s0 * (away1 * v_x1 - t2 * toward2);
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x1, double *sum_x1_logits)
 {
     REAL copy_x1[CHUNK], last_x1[LANES] = {0};
     REAL copy_x1_logits[CHUNK], last_x1_logits[LANES] = {0};
@@ -741,7 +766,7 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -755,36 +780,44 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_x1_logits + i, last_d_x1_logits, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_x1 && adds_x1) add_window(g->d_x1, g->n_x1, at, n, d_x1);
-        if (want && g->d_x1_logits && adds_x1_logits) add_window(g->d_x1_logits, g->n_x1_logits, at, n, d_x1_logits);
+        if (sum_x1)
+            add_window(sum_x1, g->n_x1, at, n, d_x1);
+        else if (want && g->d_x1 && adds_x1)
+            for (int64_t i = 0; i < n; i++) g->d_x1[at + i] += d_x1[i];
+        if (sum_x1_logits)
+            add_window(sum_x1_logits, g->n_x1_logits, at, n, d_x1_logits);
+        else if (want && g->d_x1_logits && adds_x1_logits)
+            for (int64_t i = 0; i < n; i++) g->d_x1_logits[at + i] += d_x1_logits[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x1 > size) size = g->n_x1;
     if (g->n_x1_logits > size) size = g->n_x1_logits;
     const double rows = (double)size / (double)(g->size_D1);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x1 = 0;
     if (g->d_x1) {
         if (want < 2) want = 2;
         if (g->n_x1 < size) {
             serial = 1;
-            memset(g->d_x1, 0, sizeof(REAL) * (size_t)g->n_x1);
+            if (!(sum_x1 = calloc((size_t)g->n_x1, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x1_logits = 0;
     if (g->d_x1_logits) {
         if (want < 1) want = 1;
         if (g->n_x1_logits < size) {
             serial = 1;
-            memset(g->d_x1_logits, 0, sizeof(REAL) * (size_t)g->n_x1_logits);
+            if (!(sum_x1_logits = calloc((size_t)g->n_x1_logits, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((g->weight0) / rows);
@@ -793,15 +826,24 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip0(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, parts[s], sum_x1, sum_x1_logits);
+        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s], sum_x1, sum_x1_logits);
+        else if (want == 2) strip0(2, g, size, from, to, s0, parts[s], sum_x1, sum_x1_logits);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x1) {
+        for (int64_t i = 0; i < g->n_x1; i++) g->d_x1[i] = (REAL)sum_x1[i];
+        free(sum_x1);
+    }
+    if (sum_x1_logits) {
+        for (int64_t i = 0; i < g->n_x1_logits; i++) g->d_x1_logits[i] = (REAL)sum_x1_logits[i];
+        free(sum_x1_logits);
+    }
+    return failed;
 }
 
 /* E_q[log p(x2|z)]: x2*logsigmoid(x2_logits) + (1 - x2)*logsigmoid(-x2_logits) */
@@ -819,13 +861,13 @@ INLINE void span1(const REAL *restrict in_x2, const REAL *restrict in_x2_logits,
         const REAL t1 = positive(v_x2_logits);
         const REAL t2 = 1 - v_x2;
         sum0[j] += -t0 * v_x2 - t1 * t2;
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 2) d_x2[j] = s0 * (t1 - t0);
         if (want >= 1) d_x2_logits[j] = s0 * (away1 * v_x2 - t2 * toward2);
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x2, double *sum_x2_logits)
 {
     REAL copy_x2[CHUNK], last_x2[LANES] = {0};
     REAL copy_x2_logits[CHUNK], last_x2_logits[LANES] = {0};
@@ -842,7 +884,7 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -856,36 +898,44 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_x2_logits + i, last_d_x2_logits, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_x2 && adds_x2) add_window(g->d_x2, g->n_x2, at, n, d_x2);
-        if (want && g->d_x2_logits && adds_x2_logits) add_window(g->d_x2_logits, g->n_x2_logits, at, n, d_x2_logits);
+        if (sum_x2)
+            add_window(sum_x2, g->n_x2, at, n, d_x2);
+        else if (want && g->d_x2 && adds_x2)
+            for (int64_t i = 0; i < n; i++) g->d_x2[at + i] += d_x2[i];
+        if (sum_x2_logits)
+            add_window(sum_x2_logits, g->n_x2_logits, at, n, d_x2_logits);
+        else if (want && g->d_x2_logits && adds_x2_logits)
+            for (int64_t i = 0; i < n; i++) g->d_x2_logits[at + i] += d_x2_logits[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x2 > size) size = g->n_x2;
     if (g->n_x2_logits > size) size = g->n_x2_logits;
     const double rows = (double)size / (double)(g->size_D2);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x2 = 0;
     if (g->d_x2) {
         if (want < 2) want = 2;
         if (g->n_x2 < size) {
             serial = 1;
-            memset(g->d_x2, 0, sizeof(REAL) * (size_t)g->n_x2);
+            if (!(sum_x2 = calloc((size_t)g->n_x2, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x2_logits = 0;
     if (g->d_x2_logits) {
         if (want < 1) want = 1;
         if (g->n_x2_logits < size) {
             serial = 1;
-            memset(g->d_x2_logits, 0, sizeof(REAL) * (size_t)g->n_x2_logits);
+            if (!(sum_x2_logits = calloc((size_t)g->n_x2_logits, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((g->weight1) / rows);
@@ -894,15 +944,24 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s0, parts[s], sum_x2, sum_x2_logits);
+        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s], sum_x2, sum_x2_logits);
+        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s], sum_x2, sum_x2_logits);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x2) {
+        for (int64_t i = 0; i < g->n_x2; i++) g->d_x2[i] = (REAL)sum_x2[i];
+        free(sum_x2);
+    }
+    if (sum_x2_logits) {
+        for (int64_t i = 0; i < g->n_x2_logits; i++) g->d_x2_logits[i] = (REAL)sum_x2_logits[i];
+        free(sum_x2_logits);
+    }
+    return failed;
 }
 
 /* E_q[log p(x3|z)]: x3*logsigmoid(x3_logits) + (1 - x3)*logsigmoid(-x3_logits) */
@@ -920,13 +979,13 @@ INLINE void span2(const REAL *restrict in_x3, const REAL *restrict in_x3_logits,
         const REAL t1 = positive(v_x3_logits);
         const REAL t2 = 1 - v_x3;
         sum0[j] += -t0 * v_x3 - t1 * t2;
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 2) d_x3[j] = s0 * (t1 - t0);
         if (want >= 1) d_x3_logits[j] = s0 * (away1 * v_x3 - t2 * toward2);
     }
 }
 
-INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x3, double *sum_x3_logits)
 {
     REAL copy_x3[CHUNK], last_x3[LANES] = {0};
     REAL copy_x3_logits[CHUNK], last_x3_logits[LANES] = {0};
@@ -943,7 +1002,7 @@ INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -957,36 +1016,44 @@ INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_x3_logits + i, last_d_x3_logits, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_x3 && adds_x3) add_window(g->d_x3, g->n_x3, at, n, d_x3);
-        if (want && g->d_x3_logits && adds_x3_logits) add_window(g->d_x3_logits, g->n_x3_logits, at, n, d_x3_logits);
+        if (sum_x3)
+            add_window(sum_x3, g->n_x3, at, n, d_x3);
+        else if (want && g->d_x3 && adds_x3)
+            for (int64_t i = 0; i < n; i++) g->d_x3[at + i] += d_x3[i];
+        if (sum_x3_logits)
+            add_window(sum_x3_logits, g->n_x3_logits, at, n, d_x3_logits);
+        else if (want && g->d_x3_logits && adds_x3_logits)
+            for (int64_t i = 0; i < n; i++) g->d_x3_logits[at + i] += d_x3_logits[i];
     }
 }
 
-static void loop2(const Arguments *g, double *means)
+static int loop2(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x3 > size) size = g->n_x3;
     if (g->n_x3_logits > size) size = g->n_x3_logits;
     const double rows = (double)size / (double)(g->size_D3);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x3 = 0;
     if (g->d_x3) {
         if (want < 2) want = 2;
         if (g->n_x3 < size) {
             serial = 1;
-            memset(g->d_x3, 0, sizeof(REAL) * (size_t)g->n_x3);
+            if (!(sum_x3 = calloc((size_t)g->n_x3, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x3_logits = 0;
     if (g->d_x3_logits) {
         if (want < 1) want = 1;
         if (g->n_x3_logits < size) {
             serial = 1;
-            memset(g->d_x3_logits, 0, sizeof(REAL) * (size_t)g->n_x3_logits);
+            if (!(sum_x3_logits = calloc((size_t)g->n_x3_logits, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((g->weight2) / rows);
@@ -995,15 +1062,24 @@ static void loop2(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip2(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip2(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip2(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip2(0, g, size, from, to, s0, parts[s], sum_x3, sum_x3_logits);
+        else if (want == 1) strip2(1, g, size, from, to, s0, parts[s], sum_x3, sum_x3_logits);
+        else if (want == 2) strip2(2, g, size, from, to, s0, parts[s], sum_x3, sum_x3_logits);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x3) {
+        for (int64_t i = 0; i < g->n_x3; i++) g->d_x3[i] = (REAL)sum_x3[i];
+        free(sum_x3);
+    }
+    if (sum_x3_logits) {
+        for (int64_t i = 0; i < g->n_x3_logits; i++) g->d_x3_logits[i] = (REAL)sum_x3_logits[i];
+        free(sum_x3_logits);
+    }
+    return failed;
 }
 
 /* KL(q(z|x1,x2,x3)||p(z)): -z_logvar + z_mean**2 + expm1(z_logvar) */
@@ -1020,7 +1096,7 @@ INLINE void span3(const REAL *restrict in_z_logvar, const REAL *restrict in_z_me
     }
 }
 
-INLINE void strip3(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip3(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_z_logvar, double *sum_z_mean)
 {
     REAL copy_z_logvar[CHUNK], last_z_logvar[LANES] = {0};
     REAL copy_z_mean[CHUNK], last_z_mean[LANES] = {0};
@@ -1053,30 +1129,38 @@ INLINE void strip3(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_z_logvar && adds_z_logvar) add_window(g->d_z_logvar, g->n_z_logvar, at, n, d_z_logvar);
-        if (want && g->d_z_mean && adds_z_mean) add_window(g->d_z_mean, g->n_z_mean, at, n, d_z_mean);
+        if (sum_z_logvar)
+            add_window(sum_z_logvar, g->n_z_logvar, at, n, d_z_logvar);
+        else if (want && g->d_z_logvar && adds_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_z_logvar[at + i] += d_z_logvar[i];
+        if (sum_z_mean)
+            add_window(sum_z_mean, g->n_z_mean, at, n, d_z_mean);
+        else if (want && g->d_z_mean && adds_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_z_mean[at + i] += d_z_mean[i];
     }
 }
 
-static void loop3(const Arguments *g, double *means)
+static int loop3(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_z_logvar > size) size = g->n_z_logvar;
     if (g->n_z_mean > size) size = g->n_z_mean;
     const double rows = (double)size / (double)(g->size_L);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_z_logvar = 0;
     if (g->d_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_z_logvar < size) {
             serial = 1;
-            memset(g->d_z_logvar, 0, sizeof(REAL) * (size_t)g->n_z_logvar);
+            if (!(sum_z_logvar = calloc((size_t)g->n_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_z_mean = 0;
     if (g->d_z_mean) {
         if (want < 1) want = 1;
         if (g->n_z_mean < size) {
             serial = 1;
-            memset(g->d_z_mean, 0, sizeof(REAL) * (size_t)g->n_z_mean);
+            if (!(sum_z_mean = calloc((size_t)g->n_z_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight3) / rows);
@@ -1085,14 +1169,23 @@ static void loop3(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip3(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip3(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip3(0, g, size, from, to, s0, parts[s], sum_z_logvar, sum_z_mean);
+        else if (want == 1) strip3(1, g, size, from, to, s0, parts[s], sum_z_logvar, sum_z_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_z_logvar) {
+        for (int64_t i = 0; i < g->n_z_logvar; i++) g->d_z_logvar[i] = (REAL)sum_z_logvar[i];
+        free(sum_z_logvar);
+    }
+    if (sum_z_mean) {
+        for (int64_t i = 0; i < g->n_z_mean; i++) g->d_z_mean[i] = (REAL)sum_z_mean[i];
+        free(sum_z_mean);
+    }
+    return failed;
 }
 
 /* E_q[log p(x1|z)], E_q[log p(x2|z)], E_q[log p(x3|z)], KL(q(z|x1,x2,x3)||p(z)) */
@@ -1100,13 +1193,25 @@ int fused(const REAL *in_x1, const REAL *in_x1_logits, const REAL *in_x2, const 
 {
     const Arguments arguments = { in_x1, in_x1_logits, in_x2, in_x2_logits, in_x3, in_x3_logits, in_z_mean, in_z_logvar, d_x1, d_x1_logits, d_x2, d_x2_logits, d_x3, d_x3_logits, d_z_mean, d_z_logvar, n_x1, n_x1_logits, n_x2, n_x2_logits, n_x3, n_x3_logits, n_z_mean, n_z_logvar, size_D1, size_D2, size_D3, size_L, weight0, weight1, weight2, weight3, threads }, *g = &arguments;
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[1];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     double m2[1];
-    loop2(g, m2);
+    {
+        const int status = loop2(g, m2);
+        if (status) return status;
+    }
     double m3[1];
-    loop3(g, m3);
+    {
+        const int status = loop3(g, m3);
+        if (status) return status;
+    }
     terms[0] = (REAL)(m0[0]);
     terms[1] = (REAL)(m1[0]);
     terms[2] = (REAL)(m2[0]);

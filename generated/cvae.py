@@ -430,6 +430,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -451,6 +452,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -464,6 +466,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -518,6 +521,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -604,11 +628,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -620,15 +645,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -666,7 +691,7 @@ typedef struct {
     int threads;
 } Arguments;
 
-/* KL(q(z|x,c)||p(z|c)): p_z_logvar - q_z_logvar + expm1(-p_z_logvar + q_z_logvar) + standardised(-p_z_mean + q_z_mean, p_z_logvar)**2 */
+/* KL(q(z|x,c)||p(z|c)): p_z_logvar - q_z_logvar + expm1(-p_z_logvar + q_z_logvar) + quadratic(-p_z_mean + q_z_mean, p_z_logvar) */
 INLINE void span0(const REAL *restrict in_p_z_logvar, const REAL *restrict in_p_z_mean, const REAL *restrict in_q_z_logvar, const REAL *restrict in_q_z_mean, const int want, REAL *restrict d_p_z_logvar, REAL *restrict d_p_z_mean, REAL *restrict d_q_z_logvar, REAL *restrict d_q_z_mean, const REAL s0, REAL *restrict sum0)
 {
     LOOP
@@ -677,19 +702,21 @@ INLINE void span0(const REAL *restrict in_p_z_logvar, const REAL *restrict in_p_
         const REAL v_q_z_mean = in_q_z_mean[j];
         const REAL t0 = v_p_z_logvar - v_q_z_logvar;
         const REAL t1 = exponential_minus_one(-t0);
-        const REAL t2 = exponential(-R(0.5) * v_p_z_logvar);
-        const REAL t3 = (v_q_z_mean - v_p_z_mean) * t2;
-        const REAL t4 = t1 + square(t3);
-        const REAL t5 = 2 * s0 * t2 * t3;
-        sum0[j] += t0 + t4;
-        if (want >= 1) d_p_z_logvar[j] = -s0 * t4;
-        if (want >= 1) d_p_z_mean[j] = -t5;
+        const REAL t2 = v_q_z_mean - v_p_z_mean;
+        const REAL t3 = -v_p_z_logvar;
+        const REAL t4 = t2 * exponential_first(t3);
+        const REAL t5 = exponential_second(t3);
+        const REAL t6 = t1 + t4 * (t2 * t5);
+        const REAL t7 = 2 * s0 * (t4 * t5);
+        sum0[j] += t0 + t6;
+        if (want >= 1) d_p_z_logvar[j] = -s0 * t6;
+        if (want >= 1) d_p_z_mean[j] = -t7;
         if (want >= 1) d_q_z_logvar[j] = s0 * t1;
-        if (want >= 1) d_q_z_mean[j] = t5;
+        if (want >= 1) d_q_z_mean[j] = t7;
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_p_z_logvar, double *sum_p_z_mean, double *sum_q_z_logvar, double *sum_q_z_mean)
 {
     REAL copy_p_z_logvar[CHUNK], last_p_z_logvar[LANES] = {0};
     REAL copy_p_z_mean[CHUNK], last_p_z_mean[LANES] = {0};
@@ -736,14 +763,26 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_p_z_logvar && adds_p_z_logvar) add_window(g->d_p_z_logvar, g->n_p_z_logvar, at, n, d_p_z_logvar);
-        if (want && g->d_p_z_mean && adds_p_z_mean) add_window(g->d_p_z_mean, g->n_p_z_mean, at, n, d_p_z_mean);
-        if (want && g->d_q_z_logvar && adds_q_z_logvar) add_window(g->d_q_z_logvar, g->n_q_z_logvar, at, n, d_q_z_logvar);
-        if (want && g->d_q_z_mean && adds_q_z_mean) add_window(g->d_q_z_mean, g->n_q_z_mean, at, n, d_q_z_mean);
+        if (sum_p_z_logvar)
+            add_window(sum_p_z_logvar, g->n_p_z_logvar, at, n, d_p_z_logvar);
+        else if (want && g->d_p_z_logvar && adds_p_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_p_z_logvar[at + i] += d_p_z_logvar[i];
+        if (sum_p_z_mean)
+            add_window(sum_p_z_mean, g->n_p_z_mean, at, n, d_p_z_mean);
+        else if (want && g->d_p_z_mean && adds_p_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_p_z_mean[at + i] += d_p_z_mean[i];
+        if (sum_q_z_logvar)
+            add_window(sum_q_z_logvar, g->n_q_z_logvar, at, n, d_q_z_logvar);
+        else if (want && g->d_q_z_logvar && adds_q_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_q_z_logvar[at + i] += d_q_z_logvar[i];
+        if (sum_q_z_mean)
+            add_window(sum_q_z_mean, g->n_q_z_mean, at, n, d_q_z_mean);
+        else if (want && g->d_q_z_mean && adds_q_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_q_z_mean[at + i] += d_q_z_mean[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_p_z_logvar > size) size = g->n_p_z_logvar;
@@ -751,33 +790,37 @@ static void loop0(const Arguments *g, double *means)
     if (g->n_q_z_logvar > size) size = g->n_q_z_logvar;
     if (g->n_q_z_mean > size) size = g->n_q_z_mean;
     const double rows = (double)size / (double)(g->size_L);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_p_z_logvar = 0;
     if (g->d_p_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_p_z_logvar < size) {
             serial = 1;
-            memset(g->d_p_z_logvar, 0, sizeof(REAL) * (size_t)g->n_p_z_logvar);
+            if (!(sum_p_z_logvar = calloc((size_t)g->n_p_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_p_z_mean = 0;
     if (g->d_p_z_mean) {
         if (want < 1) want = 1;
         if (g->n_p_z_mean < size) {
             serial = 1;
-            memset(g->d_p_z_mean, 0, sizeof(REAL) * (size_t)g->n_p_z_mean);
+            if (!(sum_p_z_mean = calloc((size_t)g->n_p_z_mean, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_q_z_logvar = 0;
     if (g->d_q_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_q_z_logvar < size) {
             serial = 1;
-            memset(g->d_q_z_logvar, 0, sizeof(REAL) * (size_t)g->n_q_z_logvar);
+            if (!(sum_q_z_logvar = calloc((size_t)g->n_q_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_q_z_mean = 0;
     if (g->d_q_z_mean) {
         if (want < 1) want = 1;
         if (g->n_q_z_mean < size) {
             serial = 1;
-            memset(g->d_q_z_mean, 0, sizeof(REAL) * (size_t)g->n_q_z_mean);
+            if (!(sum_q_z_mean = calloc((size_t)g->n_q_z_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight0) / rows);
@@ -786,14 +829,31 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, parts[s], sum_p_z_logvar, sum_p_z_mean, sum_q_z_logvar, sum_q_z_mean);
+        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s], sum_p_z_logvar, sum_p_z_mean, sum_q_z_logvar, sum_q_z_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_p_z_logvar) {
+        for (int64_t i = 0; i < g->n_p_z_logvar; i++) g->d_p_z_logvar[i] = (REAL)sum_p_z_logvar[i];
+        free(sum_p_z_logvar);
+    }
+    if (sum_p_z_mean) {
+        for (int64_t i = 0; i < g->n_p_z_mean; i++) g->d_p_z_mean[i] = (REAL)sum_p_z_mean[i];
+        free(sum_p_z_mean);
+    }
+    if (sum_q_z_logvar) {
+        for (int64_t i = 0; i < g->n_q_z_logvar; i++) g->d_q_z_logvar[i] = (REAL)sum_q_z_logvar[i];
+        free(sum_q_z_logvar);
+    }
+    if (sum_q_z_mean) {
+        for (int64_t i = 0; i < g->n_q_z_mean; i++) g->d_q_z_mean[i] = (REAL)sum_q_z_mean[i];
+        free(sum_q_z_mean);
+    }
+    return failed;
 }
 
 /* E_q[log p(x|z,c)]: x*logsigmoid(x_logits) + (1 - x)*logsigmoid(-x_logits) */
@@ -811,13 +871,13 @@ INLINE void span1(const REAL *restrict in_x, const REAL *restrict in_x_logits, c
         const REAL t1 = positive(v_x_logits);
         const REAL t2 = 1 - v_x;
         sum0[j] += -t0 * v_x - t1 * t2;
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 2) d_x[j] = s0 * (t1 - t0);
         if (want >= 1) d_x_logits[j] = s0 * (away1 * v_x - t2 * toward2);
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x, double *sum_x_logits)
 {
     REAL copy_x[CHUNK], last_x[LANES] = {0};
     REAL copy_x_logits[CHUNK], last_x_logits[LANES] = {0};
@@ -834,7 +894,7 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -848,36 +908,44 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_x_logits + i, last_d_x_logits, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_x && adds_x) add_window(g->d_x, g->n_x, at, n, d_x);
-        if (want && g->d_x_logits && adds_x_logits) add_window(g->d_x_logits, g->n_x_logits, at, n, d_x_logits);
+        if (sum_x)
+            add_window(sum_x, g->n_x, at, n, d_x);
+        else if (want && g->d_x && adds_x)
+            for (int64_t i = 0; i < n; i++) g->d_x[at + i] += d_x[i];
+        if (sum_x_logits)
+            add_window(sum_x_logits, g->n_x_logits, at, n, d_x_logits);
+        else if (want && g->d_x_logits && adds_x_logits)
+            for (int64_t i = 0; i < n; i++) g->d_x_logits[at + i] += d_x_logits[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x > size) size = g->n_x;
     if (g->n_x_logits > size) size = g->n_x_logits;
     const double rows = (double)size / (double)(g->size_D);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x = 0;
     if (g->d_x) {
         if (want < 2) want = 2;
         if (g->n_x < size) {
             serial = 1;
-            memset(g->d_x, 0, sizeof(REAL) * (size_t)g->n_x);
+            if (!(sum_x = calloc((size_t)g->n_x, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x_logits = 0;
     if (g->d_x_logits) {
         if (want < 1) want = 1;
         if (g->n_x_logits < size) {
             serial = 1;
-            memset(g->d_x_logits, 0, sizeof(REAL) * (size_t)g->n_x_logits);
+            if (!(sum_x_logits = calloc((size_t)g->n_x_logits, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((g->weight1) / rows);
@@ -886,15 +954,24 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s0, parts[s], sum_x, sum_x_logits);
+        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s], sum_x, sum_x_logits);
+        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s], sum_x, sum_x_logits);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x) {
+        for (int64_t i = 0; i < g->n_x; i++) g->d_x[i] = (REAL)sum_x[i];
+        free(sum_x);
+    }
+    if (sum_x_logits) {
+        for (int64_t i = 0; i < g->n_x_logits; i++) g->d_x_logits[i] = (REAL)sum_x_logits[i];
+        free(sum_x_logits);
+    }
+    return failed;
 }
 
 /* KL(q(z|x,c)||p(z|c)), E_q[log p(x|z,c)] */
@@ -902,9 +979,15 @@ int fused(const REAL *in_q_z_mean, const REAL *in_q_z_logvar, const REAL *in_p_z
 {
     const Arguments arguments = { in_q_z_mean, in_q_z_logvar, in_p_z_mean, in_p_z_logvar, in_x, in_x_logits, d_q_z_mean, d_q_z_logvar, d_p_z_mean, d_p_z_logvar, d_x, d_x_logits, n_q_z_mean, n_q_z_logvar, n_p_z_mean, n_p_z_logvar, n_x, n_x_logits, size_L, size_D, weight0, weight1, threads }, *g = &arguments;
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[1];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     terms[0] = (REAL)(0.5 * m0[0]);
     terms[1] = (REAL)(m1[0]);
     *loss = (REAL)(g->weight0 * (0.5 * m0[0]) + g->weight1 * (m1[0]));

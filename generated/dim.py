@@ -472,6 +472,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -493,6 +494,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -506,6 +508,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -560,6 +563,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -646,11 +670,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -662,15 +687,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -717,12 +742,12 @@ INLINE void span0(const REAL *restrict in_x_z_critic, const int want, REAL *rest
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
         const REAL away1 = a0 >= 0 ? er0 : r0;
         sum0[j] += -positive(-v_x_z_critic);
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 1) d_x_z_critic[j] = away1 * s0;
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x_z_critic)
 {
     REAL copy_x_z_critic[CHUNK], last_x_z_critic[LANES] = {0};
     REAL part_x_z_critic[CHUNK], last_d_x_z_critic[LANES];
@@ -734,7 +759,7 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -746,27 +771,31 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_x_z_critic + i, last_d_x_z_critic, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_x_z_critic && adds_x_z_critic) add_window(g->d_x_z_critic, g->n_x_z_critic, at, n, d_x_z_critic);
+        if (sum_x_z_critic)
+            add_window(sum_x_z_critic, g->n_x_z_critic, at, n, d_x_z_critic);
+        else if (want && g->d_x_z_critic && adds_x_z_critic)
+            for (int64_t i = 0; i < n; i++) g->d_x_z_critic[at + i] += d_x_z_critic[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x_z_critic > size) size = g->n_x_z_critic;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x_z_critic = 0;
     if (g->d_x_z_critic) {
         if (want < 1) want = 1;
         if (g->n_x_z_critic < size) {
             serial = 1;
-            memset(g->d_x_z_critic, 0, sizeof(REAL) * (size_t)g->n_x_z_critic);
+            if (!(sum_x_z_critic = calloc((size_t)g->n_x_z_critic, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight0) / rows);
@@ -775,14 +804,19 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, parts[s], sum_x_z_critic);
+        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s], sum_x_z_critic);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x_z_critic) {
+        for (int64_t i = 0; i < g->n_x_z_critic; i++) g->d_x_z_critic[i] = (REAL)sum_x_z_critic[i];
+        free(sum_x_z_critic);
+    }
+    return failed;
 }
 
 /* JS(q(x,z)||q(x)q(z)): logsigmoid(-x_z_critic_reference) */
@@ -795,12 +829,12 @@ INLINE void span1(const REAL *restrict in_x_z_critic_reference, const int want, 
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
         const REAL toward1 = a0 >= 0 ? r0 : er0;
         sum0[j] += -positive(v_x_z_critic_reference);
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 1) d_x_z_critic_reference[j] = -s0 * toward1;
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x_z_critic_reference)
 {
     REAL copy_x_z_critic_reference[CHUNK], last_x_z_critic_reference[LANES] = {0};
     REAL part_x_z_critic_reference[CHUNK], last_d_x_z_critic_reference[LANES];
@@ -812,7 +846,7 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -824,27 +858,31 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_x_z_critic_reference + i, last_d_x_z_critic_reference, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_x_z_critic_reference && adds_x_z_critic_reference) add_window(g->d_x_z_critic_reference, g->n_x_z_critic_reference, at, n, d_x_z_critic_reference);
+        if (sum_x_z_critic_reference)
+            add_window(sum_x_z_critic_reference, g->n_x_z_critic_reference, at, n, d_x_z_critic_reference);
+        else if (want && g->d_x_z_critic_reference && adds_x_z_critic_reference)
+            for (int64_t i = 0; i < n; i++) g->d_x_z_critic_reference[at + i] += d_x_z_critic_reference[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x_z_critic_reference > size) size = g->n_x_z_critic_reference;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x_z_critic_reference = 0;
     if (g->d_x_z_critic_reference) {
         if (want < 1) want = 1;
         if (g->n_x_z_critic_reference < size) {
             serial = 1;
-            memset(g->d_x_z_critic_reference, 0, sizeof(REAL) * (size_t)g->n_x_z_critic_reference);
+            if (!(sum_x_z_critic_reference = calloc((size_t)g->n_x_z_critic_reference, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight0) / rows);
@@ -853,14 +891,19 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s0, parts[s], sum_x_z_critic_reference);
+        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s], sum_x_z_critic_reference);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x_z_critic_reference) {
+        for (int64_t i = 0; i < g->n_x_z_critic_reference; i++) g->d_x_z_critic_reference[i] = (REAL)sum_x_z_critic_reference[i];
+        free(sum_x_z_critic_reference);
+    }
+    return failed;
 }
 
 /* JS(q(y,z)||q(y)q(z)): logsigmoid(y_z_critic) */
@@ -873,12 +916,12 @@ INLINE void span2(const REAL *restrict in_y_z_critic, const int want, REAL *rest
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
         const REAL away1 = a0 >= 0 ? er0 : r0;
         sum0[j] += -positive(-v_y_z_critic);
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 1) d_y_z_critic[j] = away1 * s0;
     }
 }
 
-INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_y_z_critic)
 {
     REAL copy_y_z_critic[CHUNK], last_y_z_critic[LANES] = {0};
     REAL part_y_z_critic[CHUNK], last_d_y_z_critic[LANES];
@@ -890,7 +933,7 @@ INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -902,27 +945,31 @@ INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_y_z_critic + i, last_d_y_z_critic, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_y_z_critic && adds_y_z_critic) add_window(g->d_y_z_critic, g->n_y_z_critic, at, n, d_y_z_critic);
+        if (sum_y_z_critic)
+            add_window(sum_y_z_critic, g->n_y_z_critic, at, n, d_y_z_critic);
+        else if (want && g->d_y_z_critic && adds_y_z_critic)
+            for (int64_t i = 0; i < n; i++) g->d_y_z_critic[at + i] += d_y_z_critic[i];
     }
 }
 
-static void loop2(const Arguments *g, double *means)
+static int loop2(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_y_z_critic > size) size = g->n_y_z_critic;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_y_z_critic = 0;
     if (g->d_y_z_critic) {
         if (want < 1) want = 1;
         if (g->n_y_z_critic < size) {
             serial = 1;
-            memset(g->d_y_z_critic, 0, sizeof(REAL) * (size_t)g->n_y_z_critic);
+            if (!(sum_y_z_critic = calloc((size_t)g->n_y_z_critic, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight1) / rows);
@@ -931,14 +978,19 @@ static void loop2(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip2(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip2(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip2(0, g, size, from, to, s0, parts[s], sum_y_z_critic);
+        else if (want == 1) strip2(1, g, size, from, to, s0, parts[s], sum_y_z_critic);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_y_z_critic) {
+        for (int64_t i = 0; i < g->n_y_z_critic; i++) g->d_y_z_critic[i] = (REAL)sum_y_z_critic[i];
+        free(sum_y_z_critic);
+    }
+    return failed;
 }
 
 /* JS(q(y,z)||q(y)q(z)): logsigmoid(-y_z_critic_reference) */
@@ -951,12 +1003,12 @@ INLINE void span3(const REAL *restrict in_y_z_critic_reference, const int want, 
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
         const REAL toward1 = a0 >= 0 ? r0 : er0;
         sum0[j] += -positive(v_y_z_critic_reference);
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 1) d_y_z_critic_reference[j] = -s0 * toward1;
     }
 }
 
-INLINE void strip3(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip3(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_y_z_critic_reference)
 {
     REAL copy_y_z_critic_reference[CHUNK], last_y_z_critic_reference[LANES] = {0};
     REAL part_y_z_critic_reference[CHUNK], last_d_y_z_critic_reference[LANES];
@@ -968,7 +1020,7 @@ INLINE void strip3(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -980,27 +1032,31 @@ INLINE void strip3(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_y_z_critic_reference + i, last_d_y_z_critic_reference, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_y_z_critic_reference && adds_y_z_critic_reference) add_window(g->d_y_z_critic_reference, g->n_y_z_critic_reference, at, n, d_y_z_critic_reference);
+        if (sum_y_z_critic_reference)
+            add_window(sum_y_z_critic_reference, g->n_y_z_critic_reference, at, n, d_y_z_critic_reference);
+        else if (want && g->d_y_z_critic_reference && adds_y_z_critic_reference)
+            for (int64_t i = 0; i < n; i++) g->d_y_z_critic_reference[at + i] += d_y_z_critic_reference[i];
     }
 }
 
-static void loop3(const Arguments *g, double *means)
+static int loop3(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_y_z_critic_reference > size) size = g->n_y_z_critic_reference;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_y_z_critic_reference = 0;
     if (g->d_y_z_critic_reference) {
         if (want < 1) want = 1;
         if (g->n_y_z_critic_reference < size) {
             serial = 1;
-            memset(g->d_y_z_critic_reference, 0, sizeof(REAL) * (size_t)g->n_y_z_critic_reference);
+            if (!(sum_y_z_critic_reference = calloc((size_t)g->n_y_z_critic_reference, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight1) / rows);
@@ -1009,14 +1065,19 @@ static void loop3(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip3(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip3(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip3(0, g, size, from, to, s0, parts[s], sum_y_z_critic_reference);
+        else if (want == 1) strip3(1, g, size, from, to, s0, parts[s], sum_y_z_critic_reference);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_y_z_critic_reference) {
+        for (int64_t i = 0; i < g->n_y_z_critic_reference; i++) g->d_y_z_critic_reference[i] = (REAL)sum_y_z_critic_reference[i];
+        free(sum_y_z_critic_reference);
+    }
+    return failed;
 }
 
 /* JS(q(z)||p(z)): logsigmoid(z_critic) */
@@ -1029,12 +1090,12 @@ INLINE void span4(const REAL *restrict in_z_critic, const int want, REAL *restri
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
         const REAL away1 = a0 >= 0 ? er0 : r0;
         sum0[j] += -positive(-v_z_critic);
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 1) d_z_critic[j] = away1 * s0;
     }
 }
 
-INLINE void strip4(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip4(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_z_critic)
 {
     REAL copy_z_critic[CHUNK], last_z_critic[LANES] = {0};
     REAL part_z_critic[CHUNK], last_d_z_critic[LANES];
@@ -1046,7 +1107,7 @@ INLINE void strip4(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -1058,27 +1119,31 @@ INLINE void strip4(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_z_critic + i, last_d_z_critic, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_z_critic && adds_z_critic) add_window(g->d_z_critic, g->n_z_critic, at, n, d_z_critic);
+        if (sum_z_critic)
+            add_window(sum_z_critic, g->n_z_critic, at, n, d_z_critic);
+        else if (want && g->d_z_critic && adds_z_critic)
+            for (int64_t i = 0; i < n; i++) g->d_z_critic[at + i] += d_z_critic[i];
     }
 }
 
-static void loop4(const Arguments *g, double *means)
+static int loop4(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_z_critic > size) size = g->n_z_critic;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_z_critic = 0;
     if (g->d_z_critic) {
         if (want < 1) want = 1;
         if (g->n_z_critic < size) {
             serial = 1;
-            memset(g->d_z_critic, 0, sizeof(REAL) * (size_t)g->n_z_critic);
+            if (!(sum_z_critic = calloc((size_t)g->n_z_critic, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight2) / rows);
@@ -1087,14 +1152,19 @@ static void loop4(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip4(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip4(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip4(0, g, size, from, to, s0, parts[s], sum_z_critic);
+        else if (want == 1) strip4(1, g, size, from, to, s0, parts[s], sum_z_critic);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_z_critic) {
+        for (int64_t i = 0; i < g->n_z_critic; i++) g->d_z_critic[i] = (REAL)sum_z_critic[i];
+        free(sum_z_critic);
+    }
+    return failed;
 }
 
 /* JS(q(z)||p(z)): logsigmoid(-z_critic_reference) */
@@ -1107,12 +1177,12 @@ INLINE void span5(const REAL *restrict in_z_critic_reference, const int want, RE
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
         const REAL toward1 = a0 >= 0 ? r0 : er0;
         sum0[j] += -positive(v_z_critic_reference);
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 1) d_z_critic_reference[j] = -s0 * toward1;
     }
 }
 
-INLINE void strip5(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip5(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_z_critic_reference)
 {
     REAL copy_z_critic_reference[CHUNK], last_z_critic_reference[LANES] = {0};
     REAL part_z_critic_reference[CHUNK], last_d_z_critic_reference[LANES];
@@ -1124,7 +1194,7 @@ INLINE void strip5(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -1136,27 +1206,31 @@ INLINE void strip5(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_z_critic_reference + i, last_d_z_critic_reference, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_z_critic_reference && adds_z_critic_reference) add_window(g->d_z_critic_reference, g->n_z_critic_reference, at, n, d_z_critic_reference);
+        if (sum_z_critic_reference)
+            add_window(sum_z_critic_reference, g->n_z_critic_reference, at, n, d_z_critic_reference);
+        else if (want && g->d_z_critic_reference && adds_z_critic_reference)
+            for (int64_t i = 0; i < n; i++) g->d_z_critic_reference[at + i] += d_z_critic_reference[i];
     }
 }
 
-static void loop5(const Arguments *g, double *means)
+static int loop5(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_z_critic_reference > size) size = g->n_z_critic_reference;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_z_critic_reference = 0;
     if (g->d_z_critic_reference) {
         if (want < 1) want = 1;
         if (g->n_z_critic_reference < size) {
             serial = 1;
-            memset(g->d_z_critic_reference, 0, sizeof(REAL) * (size_t)g->n_z_critic_reference);
+            if (!(sum_z_critic_reference = calloc((size_t)g->n_z_critic_reference, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight2) / rows);
@@ -1165,14 +1239,19 @@ static void loop5(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip5(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip5(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip5(0, g, size, from, to, s0, parts[s], sum_z_critic_reference);
+        else if (want == 1) strip5(1, g, size, from, to, s0, parts[s], sum_z_critic_reference);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_z_critic_reference) {
+        for (int64_t i = 0; i < g->n_z_critic_reference; i++) g->d_z_critic_reference[i] = (REAL)sum_z_critic_reference[i];
+        free(sum_z_critic_reference);
+    }
+    return failed;
 }
 
 /* JS(q(x,z)||q(x)q(z)), JS(q(y,z)||q(y)q(z)), JS(q(z)||p(z)) */
@@ -1180,17 +1259,35 @@ int fused(const REAL *in_x_z_critic, const REAL *in_x_z_critic_reference, const 
 {
     const Arguments arguments = { in_x_z_critic, in_x_z_critic_reference, in_y_z_critic, in_y_z_critic_reference, in_z_critic, in_z_critic_reference, d_x_z_critic, d_x_z_critic_reference, d_y_z_critic, d_y_z_critic_reference, d_z_critic, d_z_critic_reference, n_x_z_critic, n_x_z_critic_reference, n_y_z_critic, n_y_z_critic_reference, n_z_critic, n_z_critic_reference, weight0, weight1, weight2, threads }, *g = &arguments;
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[1];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     double m2[1];
-    loop2(g, m2);
+    {
+        const int status = loop2(g, m2);
+        if (status) return status;
+    }
     double m3[1];
-    loop3(g, m3);
+    {
+        const int status = loop3(g, m3);
+        if (status) return status;
+    }
     double m4[1];
-    loop4(g, m4);
+    {
+        const int status = loop4(g, m4);
+        if (status) return status;
+    }
     double m5[1];
-    loop5(g, m5);
+    {
+        const int status = loop5(g, m5);
+        if (status) return status;
+    }
     terms[0] = (REAL)(0.5 * m0[0] + 0.5 * m1[0] + 0.6931471805599453);
     terms[1] = (REAL)(0.5 * m2[0] + 0.5 * m3[0] + 0.6931471805599453);
     terms[2] = (REAL)(0.5 * m4[0] + 0.5 * m5[0] + 0.6931471805599453);

@@ -390,6 +390,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -411,6 +412,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -424,6 +426,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -478,6 +481,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -564,11 +588,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -580,15 +605,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -646,12 +671,12 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x_critic > size) size = g->n_x_critic;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
     const int64_t chunks = (size + CHUNK - 1) / CHUNK, strips = chunks < STRIPS ? chunks : STRIPS;
     double parts[STRIPS][1] = {{0}};
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
@@ -664,6 +689,7 @@ static void loop0(const Arguments *g, double *means)
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    return failed;
 }
 
 /* F[pearson](data(x)||p(x)): expm1(2*x_critic_reference), exp(x_critic_reference) */
@@ -679,7 +705,7 @@ INLINE void span1(const REAL *restrict in_x_critic_reference, const int want, RE
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s1, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s1, double *sums, double *sum_x_critic_reference)
 {
     REAL copy_x_critic_reference[CHUNK], last_x_critic_reference[LANES] = {0};
     REAL part_x_critic_reference[CHUNK], last_d_x_critic_reference[LANES];
@@ -709,21 +735,25 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         }
         sums[0] += total(sum0);
         sums[1] += total(sum1);
-        if (want && g->d_x_critic_reference && adds_x_critic_reference) add_window(g->d_x_critic_reference, g->n_x_critic_reference, at, n, d_x_critic_reference);
+        if (sum_x_critic_reference)
+            add_window(sum_x_critic_reference, g->n_x_critic_reference, at, n, d_x_critic_reference);
+        else if (want && g->d_x_critic_reference && adds_x_critic_reference)
+            for (int64_t i = 0; i < n; i++) g->d_x_critic_reference[at + i] += d_x_critic_reference[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x_critic_reference > size) size = g->n_x_critic_reference;
     const double rows = (double)size / (double)(1.0);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x_critic_reference = 0;
     if (g->d_x_critic_reference) {
         if (want < 1) want = 1;
         if (g->n_x_critic_reference < size) {
             serial = 1;
-            memset(g->d_x_critic_reference, 0, sizeof(REAL) * (size_t)g->n_x_critic_reference);
+            if (!(sum_x_critic_reference = calloc((size_t)g->n_x_critic_reference, sizeof(double)))) failed = 2;
         }
     }
     const REAL s1 = (REAL)((-2.0 * g->weight0) / rows);
@@ -732,14 +762,19 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s1, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s1, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s1, parts[s], sum_x_critic_reference);
+        else if (want == 1) strip1(1, g, size, from, to, s1, parts[s], sum_x_critic_reference);
     }
     for (int m = 0; m < 2; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x_critic_reference) {
+        for (int64_t i = 0; i < g->n_x_critic_reference; i++) g->d_x_critic_reference[i] = (REAL)sum_x_critic_reference[i];
+        free(sum_x_critic_reference);
+    }
+    return failed;
 }
 
 /* F[pearson](data(x)||p(x)) */
@@ -747,9 +782,15 @@ int fused(const REAL *in_x_critic, const REAL *in_x_critic_reference, REAL *d_x_
 {
     const Arguments arguments = { in_x_critic, in_x_critic_reference, d_x_critic_reference, n_x_critic, n_x_critic_reference, weight0, threads }, *g = &arguments;
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[2];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     terms[0] = (REAL)(2.0 * m0[0] + -1.0 * m1[0]);
     *loss = (REAL)(g->weight0 * (-2.0 * m1[1]));
     return 0;

@@ -506,6 +506,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -527,6 +528,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -540,6 +542,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -594,6 +597,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -680,11 +704,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -696,15 +721,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -758,7 +783,7 @@ typedef struct {
     int threads;
 } Arguments;
 
-/* KL(q(z|x1,x2)||p(z)), KL(q(z|x1,x2)||a(z|x1)), KL(q(z|x1,x2)||b(z|x2)): -q_z_logvar + q_z_mean**2 + expm1(q_z_logvar), a_z_logvar - q_z_logvar + expm1(-a_z_logvar + q_z_logvar) + standardised(-a_z_mean + q_z_mean, a_z_logvar)**2, b_z_logvar - q_z_logvar + expm1(-b_z_logvar + q_z_logvar) + standardised(-b_z_mean + q_z_mean, b_z_logvar)**2 */
+/* KL(q(z|x1,x2)||p(z)), KL(q(z|x1,x2)||a(z|x1)), KL(q(z|x1,x2)||b(z|x2)): -q_z_logvar + q_z_mean**2 + expm1(q_z_logvar), a_z_logvar - q_z_logvar + expm1(-a_z_logvar + q_z_logvar) + quadratic(-a_z_mean + q_z_mean, a_z_logvar), b_z_logvar - q_z_logvar + expm1(-b_z_logvar + q_z_logvar) + quadratic(-b_z_mean + q_z_mean, b_z_logvar) */
 INLINE void span0(const REAL *restrict in_a_z_logvar, const REAL *restrict in_a_z_mean, const REAL *restrict in_b_z_logvar, const REAL *restrict in_b_z_mean, const REAL *restrict in_q_z_logvar, const REAL *restrict in_q_z_mean, const int want, REAL *restrict d_a_z_logvar, REAL *restrict d_a_z_mean, REAL *restrict d_b_z_logvar, REAL *restrict d_b_z_mean, REAL *restrict d_q_z_logvar, REAL *restrict d_q_z_mean, const REAL s0, const REAL s1, const REAL s2, REAL *restrict sum0, REAL *restrict sum1, REAL *restrict sum2)
 {
     LOOP
@@ -774,29 +799,33 @@ INLINE void span0(const REAL *restrict in_a_z_logvar, const REAL *restrict in_a_
         const REAL t2 = t1 + v_a_z_logvar;
         const REAL t3 = exponential_minus_one(-t2);
         const REAL t4 = -v_q_z_mean;
-        const REAL t5 = exponential(-R(0.5) * v_a_z_logvar);
-        const REAL t6 = (-t4 - v_a_z_mean) * t5;
-        const REAL t7 = t3 + square(t6);
-        const REAL t8 = t1 + v_b_z_logvar;
-        const REAL t9 = exponential_minus_one(-t8);
-        const REAL t10 = exponential(-R(0.5) * v_b_z_logvar);
-        const REAL t11 = (-t4 - v_b_z_mean) * t10;
-        const REAL t12 = square(t11) + t9;
-        const REAL t13 = 2 * s1 * t5 * t6;
-        const REAL t14 = 2 * s2 * t10 * t11;
+        const REAL t5 = -t4 - v_a_z_mean;
+        const REAL t6 = -v_a_z_logvar;
+        const REAL t7 = t5 * exponential_first(t6);
+        const REAL t8 = exponential_second(t6);
+        const REAL t9 = t3 + t7 * (t5 * t8);
+        const REAL t10 = t1 + v_b_z_logvar;
+        const REAL t11 = exponential_minus_one(-t10);
+        const REAL t12 = -t4 - v_b_z_mean;
+        const REAL t13 = -v_b_z_logvar;
+        const REAL t14 = t12 * exponential_first(t13);
+        const REAL t15 = exponential_second(t13);
+        const REAL t16 = t11 + t14 * (t12 * t15);
+        const REAL t17 = 2 * s1 * (t7 * t8);
+        const REAL t18 = 2 * s2 * (t14 * t15);
         sum0[j] += t0 + t1 + square(v_q_z_mean);
-        sum1[j] += t2 + t7;
-        sum2[j] += t12 + t8;
-        if (want >= 1) d_a_z_logvar[j] = -s1 * t7;
-        if (want >= 1) d_a_z_mean[j] = -t13;
-        if (want >= 1) d_b_z_logvar[j] = -s2 * t12;
-        if (want >= 1) d_b_z_mean[j] = -t14;
-        if (want >= 1) d_q_z_logvar[j] = s0 * t0 + s1 * t3 + s2 * t9;
-        if (want >= 1) d_q_z_mean[j] = 2 * s0 * v_q_z_mean + t13 + t14;
+        sum1[j] += t2 + t9;
+        sum2[j] += t10 + t16;
+        if (want >= 1) d_a_z_logvar[j] = -s1 * t9;
+        if (want >= 1) d_a_z_mean[j] = -t17;
+        if (want >= 1) d_b_z_logvar[j] = -s2 * t16;
+        if (want >= 1) d_b_z_mean[j] = -t18;
+        if (want >= 1) d_q_z_logvar[j] = s0 * t0 + s1 * t3 + s2 * t11;
+        if (want >= 1) d_q_z_mean[j] = 2 * s0 * v_q_z_mean + t17 + t18;
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, const REAL s1, const REAL s2, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, const REAL s1, const REAL s2, double *sums, double *sum_a_z_logvar, double *sum_a_z_mean, double *sum_b_z_logvar, double *sum_b_z_mean, double *sum_q_z_logvar, double *sum_q_z_mean)
 {
     REAL copy_a_z_logvar[CHUNK], last_a_z_logvar[LANES] = {0};
     REAL copy_a_z_mean[CHUNK], last_a_z_mean[LANES] = {0};
@@ -865,16 +894,34 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
         sums[0] += total(sum0);
         sums[1] += total(sum1);
         sums[2] += total(sum2);
-        if (want && g->d_a_z_logvar && adds_a_z_logvar) add_window(g->d_a_z_logvar, g->n_a_z_logvar, at, n, d_a_z_logvar);
-        if (want && g->d_a_z_mean && adds_a_z_mean) add_window(g->d_a_z_mean, g->n_a_z_mean, at, n, d_a_z_mean);
-        if (want && g->d_b_z_logvar && adds_b_z_logvar) add_window(g->d_b_z_logvar, g->n_b_z_logvar, at, n, d_b_z_logvar);
-        if (want && g->d_b_z_mean && adds_b_z_mean) add_window(g->d_b_z_mean, g->n_b_z_mean, at, n, d_b_z_mean);
-        if (want && g->d_q_z_logvar && adds_q_z_logvar) add_window(g->d_q_z_logvar, g->n_q_z_logvar, at, n, d_q_z_logvar);
-        if (want && g->d_q_z_mean && adds_q_z_mean) add_window(g->d_q_z_mean, g->n_q_z_mean, at, n, d_q_z_mean);
+        if (sum_a_z_logvar)
+            add_window(sum_a_z_logvar, g->n_a_z_logvar, at, n, d_a_z_logvar);
+        else if (want && g->d_a_z_logvar && adds_a_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_a_z_logvar[at + i] += d_a_z_logvar[i];
+        if (sum_a_z_mean)
+            add_window(sum_a_z_mean, g->n_a_z_mean, at, n, d_a_z_mean);
+        else if (want && g->d_a_z_mean && adds_a_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_a_z_mean[at + i] += d_a_z_mean[i];
+        if (sum_b_z_logvar)
+            add_window(sum_b_z_logvar, g->n_b_z_logvar, at, n, d_b_z_logvar);
+        else if (want && g->d_b_z_logvar && adds_b_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_b_z_logvar[at + i] += d_b_z_logvar[i];
+        if (sum_b_z_mean)
+            add_window(sum_b_z_mean, g->n_b_z_mean, at, n, d_b_z_mean);
+        else if (want && g->d_b_z_mean && adds_b_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_b_z_mean[at + i] += d_b_z_mean[i];
+        if (sum_q_z_logvar)
+            add_window(sum_q_z_logvar, g->n_q_z_logvar, at, n, d_q_z_logvar);
+        else if (want && g->d_q_z_logvar && adds_q_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_q_z_logvar[at + i] += d_q_z_logvar[i];
+        if (sum_q_z_mean)
+            add_window(sum_q_z_mean, g->n_q_z_mean, at, n, d_q_z_mean);
+        else if (want && g->d_q_z_mean && adds_q_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_q_z_mean[at + i] += d_q_z_mean[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_a_z_logvar > size) size = g->n_a_z_logvar;
@@ -884,47 +931,53 @@ static void loop0(const Arguments *g, double *means)
     if (g->n_q_z_logvar > size) size = g->n_q_z_logvar;
     if (g->n_q_z_mean > size) size = g->n_q_z_mean;
     const double rows = (double)size / (double)(g->size_L);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_a_z_logvar = 0;
     if (g->d_a_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_a_z_logvar < size) {
             serial = 1;
-            memset(g->d_a_z_logvar, 0, sizeof(REAL) * (size_t)g->n_a_z_logvar);
+            if (!(sum_a_z_logvar = calloc((size_t)g->n_a_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_a_z_mean = 0;
     if (g->d_a_z_mean) {
         if (want < 1) want = 1;
         if (g->n_a_z_mean < size) {
             serial = 1;
-            memset(g->d_a_z_mean, 0, sizeof(REAL) * (size_t)g->n_a_z_mean);
+            if (!(sum_a_z_mean = calloc((size_t)g->n_a_z_mean, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_b_z_logvar = 0;
     if (g->d_b_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_b_z_logvar < size) {
             serial = 1;
-            memset(g->d_b_z_logvar, 0, sizeof(REAL) * (size_t)g->n_b_z_logvar);
+            if (!(sum_b_z_logvar = calloc((size_t)g->n_b_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_b_z_mean = 0;
     if (g->d_b_z_mean) {
         if (want < 1) want = 1;
         if (g->n_b_z_mean < size) {
             serial = 1;
-            memset(g->d_b_z_mean, 0, sizeof(REAL) * (size_t)g->n_b_z_mean);
+            if (!(sum_b_z_mean = calloc((size_t)g->n_b_z_mean, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_q_z_logvar = 0;
     if (g->d_q_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_q_z_logvar < size) {
             serial = 1;
-            memset(g->d_q_z_logvar, 0, sizeof(REAL) * (size_t)g->n_q_z_logvar);
+            if (!(sum_q_z_logvar = calloc((size_t)g->n_q_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_q_z_mean = 0;
     if (g->d_q_z_mean) {
         if (want < 1) want = 1;
         if (g->n_q_z_mean < size) {
             serial = 1;
-            memset(g->d_q_z_mean, 0, sizeof(REAL) * (size_t)g->n_q_z_mean);
+            if (!(sum_q_z_mean = calloc((size_t)g->n_q_z_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight0) / rows);
@@ -935,14 +988,39 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, s1, s2, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, s1, s2, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, s1, s2, parts[s], sum_a_z_logvar, sum_a_z_mean, sum_b_z_logvar, sum_b_z_mean, sum_q_z_logvar, sum_q_z_mean);
+        else if (want == 1) strip0(1, g, size, from, to, s0, s1, s2, parts[s], sum_a_z_logvar, sum_a_z_mean, sum_b_z_logvar, sum_b_z_mean, sum_q_z_logvar, sum_q_z_mean);
     }
     for (int m = 0; m < 3; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_a_z_logvar) {
+        for (int64_t i = 0; i < g->n_a_z_logvar; i++) g->d_a_z_logvar[i] = (REAL)sum_a_z_logvar[i];
+        free(sum_a_z_logvar);
+    }
+    if (sum_a_z_mean) {
+        for (int64_t i = 0; i < g->n_a_z_mean; i++) g->d_a_z_mean[i] = (REAL)sum_a_z_mean[i];
+        free(sum_a_z_mean);
+    }
+    if (sum_b_z_logvar) {
+        for (int64_t i = 0; i < g->n_b_z_logvar; i++) g->d_b_z_logvar[i] = (REAL)sum_b_z_logvar[i];
+        free(sum_b_z_logvar);
+    }
+    if (sum_b_z_mean) {
+        for (int64_t i = 0; i < g->n_b_z_mean; i++) g->d_b_z_mean[i] = (REAL)sum_b_z_mean[i];
+        free(sum_b_z_mean);
+    }
+    if (sum_q_z_logvar) {
+        for (int64_t i = 0; i < g->n_q_z_logvar; i++) g->d_q_z_logvar[i] = (REAL)sum_q_z_logvar[i];
+        free(sum_q_z_logvar);
+    }
+    if (sum_q_z_mean) {
+        for (int64_t i = 0; i < g->n_q_z_mean; i++) g->d_q_z_mean[i] = (REAL)sum_q_z_mean[i];
+        free(sum_q_z_mean);
+    }
+    return failed;
 }
 
 /* E_q[log p(x1|z)]: x1*logsigmoid(x1_logits) + (1 - x1)*logsigmoid(-x1_logits) */
@@ -960,13 +1038,13 @@ INLINE void span1(const REAL *restrict in_x1, const REAL *restrict in_x1_logits,
         const REAL t1 = positive(v_x1_logits);
         const REAL t2 = 1 - v_x1;
         sum0[j] += -t0 * v_x1 - t1 * t2;
-        product0_0[j] += product0_0[j] * e0;
+        product0_0[j] += e0 + product0_0[j] * e0;
         if (want >= 2) d_x1[j] = s0 * (t1 - t0);
         if (want >= 1) d_x1_logits[j] = s0 * (away1 * v_x1 - t2 * toward2);
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x1, double *sum_x1_logits)
 {
     REAL copy_x1[CHUNK], last_x1[LANES] = {0};
     REAL copy_x1_logits[CHUNK], last_x1_logits[LANES] = {0};
@@ -983,7 +1061,7 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
         REAL sum0[LANES], last_sum0[LANES];
         for (int j = 0; j < LANES; j++) sum0[j] = last_sum0[j] = 0;
         REAL product0_0[LANES], last_product0_0[LANES];
-        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 1;
+        for (int j = 0; j < LANES; j++) product0_0[j] = last_product0_0[j] = 0;
         for (int64_t i = 0; i < n; i += LANES) {
             const int last = n - i < LANES;
             const size_t bytes = sizeof(REAL) * (size_t)(n - i);
@@ -997,36 +1075,44 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
                 if (want >= 1) memcpy(d_x1_logits + i, last_d_x1_logits, bytes);
                 for (int j = 0; j < n - i; j++) {
                     sum0[j] += last_sum0[j];
-                    product0_0[j] *= last_product0_0[j];
+                    product0_0[j] += last_product0_0[j] + product0_0[j] * last_product0_0[j];
                 }
             }
         }
         sums[0] += total(sum0);
         sums[0] += -1.0 * log_total(product0_0);
-        if (want && g->d_x1 && adds_x1) add_window(g->d_x1, g->n_x1, at, n, d_x1);
-        if (want && g->d_x1_logits && adds_x1_logits) add_window(g->d_x1_logits, g->n_x1_logits, at, n, d_x1_logits);
+        if (sum_x1)
+            add_window(sum_x1, g->n_x1, at, n, d_x1);
+        else if (want && g->d_x1 && adds_x1)
+            for (int64_t i = 0; i < n; i++) g->d_x1[at + i] += d_x1[i];
+        if (sum_x1_logits)
+            add_window(sum_x1_logits, g->n_x1_logits, at, n, d_x1_logits);
+        else if (want && g->d_x1_logits && adds_x1_logits)
+            for (int64_t i = 0; i < n; i++) g->d_x1_logits[at + i] += d_x1_logits[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x1 > size) size = g->n_x1;
     if (g->n_x1_logits > size) size = g->n_x1_logits;
     const double rows = (double)size / (double)(g->size_D1);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x1 = 0;
     if (g->d_x1) {
         if (want < 2) want = 2;
         if (g->n_x1 < size) {
             serial = 1;
-            memset(g->d_x1, 0, sizeof(REAL) * (size_t)g->n_x1);
+            if (!(sum_x1 = calloc((size_t)g->n_x1, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x1_logits = 0;
     if (g->d_x1_logits) {
         if (want < 1) want = 1;
         if (g->n_x1_logits < size) {
             serial = 1;
-            memset(g->d_x1_logits, 0, sizeof(REAL) * (size_t)g->n_x1_logits);
+            if (!(sum_x1_logits = calloc((size_t)g->n_x1_logits, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((g->weight1) / rows);
@@ -1035,15 +1121,24 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s0, parts[s], sum_x1, sum_x1_logits);
+        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s], sum_x1, sum_x1_logits);
+        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s], sum_x1, sum_x1_logits);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x1) {
+        for (int64_t i = 0; i < g->n_x1; i++) g->d_x1[i] = (REAL)sum_x1[i];
+        free(sum_x1);
+    }
+    if (sum_x1_logits) {
+        for (int64_t i = 0; i < g->n_x1_logits; i++) g->d_x1_logits[i] = (REAL)sum_x1_logits[i];
+        free(sum_x1_logits);
+    }
+    return failed;
 }
 
 /* E_q[log p(x2|z)]: (x2 - x2_mean)**2 */
@@ -1060,7 +1155,7 @@ INLINE void span2(const REAL *restrict in_x2, const REAL *restrict in_x2_mean, c
     }
 }
 
-INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x2, double *sum_x2_mean)
 {
     REAL copy_x2[CHUNK], last_x2[LANES] = {0};
     REAL copy_x2_mean[CHUNK], last_x2_mean[LANES] = {0};
@@ -1093,30 +1188,38 @@ INLINE void strip2(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_x2 && adds_x2) add_window(g->d_x2, g->n_x2, at, n, d_x2);
-        if (want && g->d_x2_mean && adds_x2_mean) add_window(g->d_x2_mean, g->n_x2_mean, at, n, d_x2_mean);
+        if (sum_x2)
+            add_window(sum_x2, g->n_x2, at, n, d_x2);
+        else if (want && g->d_x2 && adds_x2)
+            for (int64_t i = 0; i < n; i++) g->d_x2[at + i] += d_x2[i];
+        if (sum_x2_mean)
+            add_window(sum_x2_mean, g->n_x2_mean, at, n, d_x2_mean);
+        else if (want && g->d_x2_mean && adds_x2_mean)
+            for (int64_t i = 0; i < n; i++) g->d_x2_mean[at + i] += d_x2_mean[i];
     }
 }
 
-static void loop2(const Arguments *g, double *means)
+static int loop2(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x2 > size) size = g->n_x2;
     if (g->n_x2_mean > size) size = g->n_x2_mean;
     const double rows = (double)size / (double)(g->size_D2);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x2 = 0;
     if (g->d_x2) {
         if (want < 2) want = 2;
         if (g->n_x2 < size) {
             serial = 1;
-            memset(g->d_x2, 0, sizeof(REAL) * (size_t)g->n_x2);
+            if (!(sum_x2 = calloc((size_t)g->n_x2, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x2_mean = 0;
     if (g->d_x2_mean) {
         if (want < 1) want = 1;
         if (g->n_x2_mean < size) {
             serial = 1;
-            memset(g->d_x2_mean, 0, sizeof(REAL) * (size_t)g->n_x2_mean);
+            if (!(sum_x2_mean = calloc((size_t)g->n_x2_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((-0.5 * g->weight2) / rows);
@@ -1125,15 +1228,24 @@ static void loop2(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip2(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip2(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip2(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip2(0, g, size, from, to, s0, parts[s], sum_x2, sum_x2_mean);
+        else if (want == 1) strip2(1, g, size, from, to, s0, parts[s], sum_x2, sum_x2_mean);
+        else if (want == 2) strip2(2, g, size, from, to, s0, parts[s], sum_x2, sum_x2_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x2) {
+        for (int64_t i = 0; i < g->n_x2; i++) g->d_x2[i] = (REAL)sum_x2[i];
+        free(sum_x2);
+    }
+    if (sum_x2_mean) {
+        for (int64_t i = 0; i < g->n_x2_mean; i++) g->d_x2_mean[i] = (REAL)sum_x2_mean[i];
+        free(sum_x2_mean);
+    }
+    return failed;
 }
 
 /* KL(q(z|x1,x2)||p(z)), E_q[log p(x1|z)], E_q[log p(x2|z)], KL(q(z|x1,x2)||a(z|x1)), KL(q(z|x1,x2)||b(z|x2)) */
@@ -1141,11 +1253,20 @@ int fused(const REAL *in_q_z_mean, const REAL *in_q_z_logvar, const REAL *in_x1,
 {
     const Arguments arguments = { in_q_z_mean, in_q_z_logvar, in_x1, in_x1_logits, in_x2, in_x2_mean, in_a_z_mean, in_a_z_logvar, in_b_z_mean, in_b_z_logvar, d_q_z_mean, d_q_z_logvar, d_x1, d_x1_logits, d_x2, d_x2_mean, d_a_z_mean, d_a_z_logvar, d_b_z_mean, d_b_z_logvar, n_q_z_mean, n_q_z_logvar, n_x1, n_x1_logits, n_x2, n_x2_mean, n_a_z_mean, n_a_z_logvar, n_b_z_mean, n_b_z_logvar, size_L, size_D1, size_D2, weight0, weight1, weight2, weight3, weight4, threads }, *g = &arguments;
     double m0[3];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[1];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     double m2[1];
-    loop2(g, m2);
+    {
+        const int status = loop2(g, m2);
+        if (status) return status;
+    }
     terms[0] = (REAL)(0.5 * m0[0]);
     terms[1] = (REAL)(m1[0]);
     terms[2] = (REAL)(-0.5 * m2[0] + -0.5 * g->size_D2 * 1.8378770664093456);

@@ -175,15 +175,15 @@ class MvibLoss(torch.nn.Module):
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x2 = (
             z_x2_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z_x2_scores.shape[-1])
             - z_x2_scores.logsumexp(-1)
+            + math.log(z_x2_scores.shape[-1])
         ).mean()
 
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x1 = (
             z_x1_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z_x1_scores.shape[-1])
             - z_x1_scores.logsumexp(-1)
+            + math.log(z_x1_scores.shape[-1])
         ).mean()
 
         loss = 0.5 * self.beta * kl_z_given_x1 + 0.5 * self.beta * kl_z_given_x2 - 0.5 * i_z_x2 - 0.5 * i_z_x1
@@ -265,15 +265,15 @@ class MvibLoss(torch.nn.Module):
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x2 = (
             z_x2_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z_x2_scores.shape[-1])
             - z_x2_scores.logsumexp(-1)
+            + math.log(z_x2_scores.shape[-1])
         ).mean()
 
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x1 = (
             z_x1_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z_x1_scores.shape[-1])
             - z_x1_scores.logsumexp(-1)
+            + math.log(z_x1_scores.shape[-1])
         ).mean()
 
         loss = -0.5 * i_z_x2 - 0.5 * i_z_x1
@@ -546,6 +546,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -567,6 +568,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -580,6 +582,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -634,6 +637,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -720,11 +744,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -736,15 +761,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -787,7 +812,7 @@ typedef struct {
     int threads;
 } Arguments;
 
-/* KL(a(z|x1)||b(z|x2)): -a_a_z_logvar + a_b_z_logvar + expm1(a_a_z_logvar - a_b_z_logvar) + standardised(a_a_z_mean - a_b_z_mean, a_b_z_logvar)**2 */
+/* KL(a(z|x1)||b(z|x2)): -a_a_z_logvar + a_b_z_logvar + expm1(a_a_z_logvar - a_b_z_logvar) + quadratic(a_a_z_mean - a_b_z_mean, a_b_z_logvar) */
 INLINE void span0(const REAL *restrict in_a_a_z_logvar, const REAL *restrict in_a_a_z_mean, const REAL *restrict in_a_b_z_logvar, const REAL *restrict in_a_b_z_mean, const int want, REAL *restrict d_a_a_z_logvar, REAL *restrict d_a_a_z_mean, REAL *restrict d_a_b_z_logvar, REAL *restrict d_a_b_z_mean, const REAL s0, REAL *restrict sum0)
 {
     LOOP
@@ -796,20 +821,22 @@ INLINE void span0(const REAL *restrict in_a_a_z_logvar, const REAL *restrict in_
         const REAL v_a_a_z_mean = in_a_a_z_mean[j];
         const REAL v_a_b_z_logvar = in_a_b_z_logvar[j];
         const REAL v_a_b_z_mean = in_a_b_z_mean[j];
-        const REAL t0 = exponential_minus_one(v_a_a_z_logvar - v_a_b_z_logvar);
-        const REAL t1 = exponential(-R(0.5) * v_a_b_z_logvar);
-        const REAL t2 = (v_a_a_z_mean - v_a_b_z_mean) * t1;
-        const REAL t3 = t0 + square(t2);
-        const REAL t4 = 2 * s0 * t1 * t2;
-        sum0[j] += t3 + v_a_b_z_logvar - v_a_a_z_logvar;
-        if (want >= 1) d_a_a_z_logvar[j] = s0 * t0;
-        if (want >= 1) d_a_a_z_mean[j] = t4;
-        if (want >= 1) d_a_b_z_logvar[j] = -s0 * t3;
-        if (want >= 1) d_a_b_z_mean[j] = -t4;
+        const REAL t0 = -v_a_b_z_logvar;
+        const REAL t1 = exponential_minus_one(t0 + v_a_a_z_logvar);
+        const REAL t2 = v_a_a_z_mean - v_a_b_z_mean;
+        const REAL t3 = t2 * exponential_first(t0);
+        const REAL t4 = exponential_second(t0);
+        const REAL t5 = t1 + t3 * (t2 * t4);
+        const REAL t6 = 2 * s0 * (t3 * t4);
+        sum0[j] += t5 + v_a_b_z_logvar - v_a_a_z_logvar;
+        if (want >= 1) d_a_a_z_logvar[j] = s0 * t1;
+        if (want >= 1) d_a_a_z_mean[j] = t6;
+        if (want >= 1) d_a_b_z_logvar[j] = -s0 * t5;
+        if (want >= 1) d_a_b_z_mean[j] = -t6;
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_a_a_z_logvar, double *sum_a_a_z_mean, double *sum_a_b_z_logvar, double *sum_a_b_z_mean)
 {
     REAL copy_a_a_z_logvar[CHUNK], last_a_a_z_logvar[LANES] = {0};
     REAL copy_a_a_z_mean[CHUNK], last_a_a_z_mean[LANES] = {0};
@@ -856,14 +883,26 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_a_a_z_logvar && adds_a_a_z_logvar) add_window(g->d_a_a_z_logvar, g->n_a_a_z_logvar, at, n, d_a_a_z_logvar);
-        if (want && g->d_a_a_z_mean && adds_a_a_z_mean) add_window(g->d_a_a_z_mean, g->n_a_a_z_mean, at, n, d_a_a_z_mean);
-        if (want && g->d_a_b_z_logvar && adds_a_b_z_logvar) add_window(g->d_a_b_z_logvar, g->n_a_b_z_logvar, at, n, d_a_b_z_logvar);
-        if (want && g->d_a_b_z_mean && adds_a_b_z_mean) add_window(g->d_a_b_z_mean, g->n_a_b_z_mean, at, n, d_a_b_z_mean);
+        if (sum_a_a_z_logvar)
+            add_window(sum_a_a_z_logvar, g->n_a_a_z_logvar, at, n, d_a_a_z_logvar);
+        else if (want && g->d_a_a_z_logvar && adds_a_a_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_a_a_z_logvar[at + i] += d_a_a_z_logvar[i];
+        if (sum_a_a_z_mean)
+            add_window(sum_a_a_z_mean, g->n_a_a_z_mean, at, n, d_a_a_z_mean);
+        else if (want && g->d_a_a_z_mean && adds_a_a_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_a_a_z_mean[at + i] += d_a_a_z_mean[i];
+        if (sum_a_b_z_logvar)
+            add_window(sum_a_b_z_logvar, g->n_a_b_z_logvar, at, n, d_a_b_z_logvar);
+        else if (want && g->d_a_b_z_logvar && adds_a_b_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_a_b_z_logvar[at + i] += d_a_b_z_logvar[i];
+        if (sum_a_b_z_mean)
+            add_window(sum_a_b_z_mean, g->n_a_b_z_mean, at, n, d_a_b_z_mean);
+        else if (want && g->d_a_b_z_mean && adds_a_b_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_a_b_z_mean[at + i] += d_a_b_z_mean[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_a_a_z_logvar > size) size = g->n_a_a_z_logvar;
@@ -871,33 +910,37 @@ static void loop0(const Arguments *g, double *means)
     if (g->n_a_b_z_logvar > size) size = g->n_a_b_z_logvar;
     if (g->n_a_b_z_mean > size) size = g->n_a_b_z_mean;
     const double rows = (double)size / (double)(g->size_L);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_a_a_z_logvar = 0;
     if (g->d_a_a_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_a_a_z_logvar < size) {
             serial = 1;
-            memset(g->d_a_a_z_logvar, 0, sizeof(REAL) * (size_t)g->n_a_a_z_logvar);
+            if (!(sum_a_a_z_logvar = calloc((size_t)g->n_a_a_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_a_a_z_mean = 0;
     if (g->d_a_a_z_mean) {
         if (want < 1) want = 1;
         if (g->n_a_a_z_mean < size) {
             serial = 1;
-            memset(g->d_a_a_z_mean, 0, sizeof(REAL) * (size_t)g->n_a_a_z_mean);
+            if (!(sum_a_a_z_mean = calloc((size_t)g->n_a_a_z_mean, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_a_b_z_logvar = 0;
     if (g->d_a_b_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_a_b_z_logvar < size) {
             serial = 1;
-            memset(g->d_a_b_z_logvar, 0, sizeof(REAL) * (size_t)g->n_a_b_z_logvar);
+            if (!(sum_a_b_z_logvar = calloc((size_t)g->n_a_b_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_a_b_z_mean = 0;
     if (g->d_a_b_z_mean) {
         if (want < 1) want = 1;
         if (g->n_a_b_z_mean < size) {
             serial = 1;
-            memset(g->d_a_b_z_mean, 0, sizeof(REAL) * (size_t)g->n_a_b_z_mean);
+            if (!(sum_a_b_z_mean = calloc((size_t)g->n_a_b_z_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight0) / rows);
@@ -906,17 +949,34 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, parts[s], sum_a_a_z_logvar, sum_a_a_z_mean, sum_a_b_z_logvar, sum_a_b_z_mean);
+        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s], sum_a_a_z_logvar, sum_a_a_z_mean, sum_a_b_z_logvar, sum_a_b_z_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_a_a_z_logvar) {
+        for (int64_t i = 0; i < g->n_a_a_z_logvar; i++) g->d_a_a_z_logvar[i] = (REAL)sum_a_a_z_logvar[i];
+        free(sum_a_a_z_logvar);
+    }
+    if (sum_a_a_z_mean) {
+        for (int64_t i = 0; i < g->n_a_a_z_mean; i++) g->d_a_a_z_mean[i] = (REAL)sum_a_a_z_mean[i];
+        free(sum_a_a_z_mean);
+    }
+    if (sum_a_b_z_logvar) {
+        for (int64_t i = 0; i < g->n_a_b_z_logvar; i++) g->d_a_b_z_logvar[i] = (REAL)sum_a_b_z_logvar[i];
+        free(sum_a_b_z_logvar);
+    }
+    if (sum_a_b_z_mean) {
+        for (int64_t i = 0; i < g->n_a_b_z_mean; i++) g->d_a_b_z_mean[i] = (REAL)sum_a_b_z_mean[i];
+        free(sum_a_b_z_mean);
+    }
+    return failed;
 }
 
-/* KL(b(z|x2)||a(z|x1)): b_a_z_logvar - b_b_z_logvar + expm1(-b_a_z_logvar + b_b_z_logvar) + standardised(-b_a_z_mean + b_b_z_mean, b_a_z_logvar)**2 */
+/* KL(b(z|x2)||a(z|x1)): b_a_z_logvar - b_b_z_logvar + expm1(-b_a_z_logvar + b_b_z_logvar) + quadratic(-b_a_z_mean + b_b_z_mean, b_a_z_logvar) */
 INLINE void span1(const REAL *restrict in_b_a_z_logvar, const REAL *restrict in_b_a_z_mean, const REAL *restrict in_b_b_z_logvar, const REAL *restrict in_b_b_z_mean, const int want, REAL *restrict d_b_a_z_logvar, REAL *restrict d_b_a_z_mean, REAL *restrict d_b_b_z_logvar, REAL *restrict d_b_b_z_mean, const REAL s0, REAL *restrict sum0)
 {
     LOOP
@@ -927,19 +987,21 @@ INLINE void span1(const REAL *restrict in_b_a_z_logvar, const REAL *restrict in_
         const REAL v_b_b_z_mean = in_b_b_z_mean[j];
         const REAL t0 = v_b_a_z_logvar - v_b_b_z_logvar;
         const REAL t1 = exponential_minus_one(-t0);
-        const REAL t2 = exponential(-R(0.5) * v_b_a_z_logvar);
-        const REAL t3 = (v_b_b_z_mean - v_b_a_z_mean) * t2;
-        const REAL t4 = t1 + square(t3);
-        const REAL t5 = 2 * s0 * t2 * t3;
-        sum0[j] += t0 + t4;
-        if (want >= 1) d_b_a_z_logvar[j] = -s0 * t4;
-        if (want >= 1) d_b_a_z_mean[j] = -t5;
+        const REAL t2 = v_b_b_z_mean - v_b_a_z_mean;
+        const REAL t3 = -v_b_a_z_logvar;
+        const REAL t4 = t2 * exponential_first(t3);
+        const REAL t5 = exponential_second(t3);
+        const REAL t6 = t1 + t4 * (t2 * t5);
+        const REAL t7 = 2 * s0 * (t4 * t5);
+        sum0[j] += t0 + t6;
+        if (want >= 1) d_b_a_z_logvar[j] = -s0 * t6;
+        if (want >= 1) d_b_a_z_mean[j] = -t7;
         if (want >= 1) d_b_b_z_logvar[j] = s0 * t1;
-        if (want >= 1) d_b_b_z_mean[j] = t5;
+        if (want >= 1) d_b_b_z_mean[j] = t7;
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_b_a_z_logvar, double *sum_b_a_z_mean, double *sum_b_b_z_logvar, double *sum_b_b_z_mean)
 {
     REAL copy_b_a_z_logvar[CHUNK], last_b_a_z_logvar[LANES] = {0};
     REAL copy_b_a_z_mean[CHUNK], last_b_a_z_mean[LANES] = {0};
@@ -986,14 +1048,26 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_b_a_z_logvar && adds_b_a_z_logvar) add_window(g->d_b_a_z_logvar, g->n_b_a_z_logvar, at, n, d_b_a_z_logvar);
-        if (want && g->d_b_a_z_mean && adds_b_a_z_mean) add_window(g->d_b_a_z_mean, g->n_b_a_z_mean, at, n, d_b_a_z_mean);
-        if (want && g->d_b_b_z_logvar && adds_b_b_z_logvar) add_window(g->d_b_b_z_logvar, g->n_b_b_z_logvar, at, n, d_b_b_z_logvar);
-        if (want && g->d_b_b_z_mean && adds_b_b_z_mean) add_window(g->d_b_b_z_mean, g->n_b_b_z_mean, at, n, d_b_b_z_mean);
+        if (sum_b_a_z_logvar)
+            add_window(sum_b_a_z_logvar, g->n_b_a_z_logvar, at, n, d_b_a_z_logvar);
+        else if (want && g->d_b_a_z_logvar && adds_b_a_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_b_a_z_logvar[at + i] += d_b_a_z_logvar[i];
+        if (sum_b_a_z_mean)
+            add_window(sum_b_a_z_mean, g->n_b_a_z_mean, at, n, d_b_a_z_mean);
+        else if (want && g->d_b_a_z_mean && adds_b_a_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_b_a_z_mean[at + i] += d_b_a_z_mean[i];
+        if (sum_b_b_z_logvar)
+            add_window(sum_b_b_z_logvar, g->n_b_b_z_logvar, at, n, d_b_b_z_logvar);
+        else if (want && g->d_b_b_z_logvar && adds_b_b_z_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_b_b_z_logvar[at + i] += d_b_b_z_logvar[i];
+        if (sum_b_b_z_mean)
+            add_window(sum_b_b_z_mean, g->n_b_b_z_mean, at, n, d_b_b_z_mean);
+        else if (want && g->d_b_b_z_mean && adds_b_b_z_mean)
+            for (int64_t i = 0; i < n; i++) g->d_b_b_z_mean[at + i] += d_b_b_z_mean[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_b_a_z_logvar > size) size = g->n_b_a_z_logvar;
@@ -1001,33 +1075,37 @@ static void loop1(const Arguments *g, double *means)
     if (g->n_b_b_z_logvar > size) size = g->n_b_b_z_logvar;
     if (g->n_b_b_z_mean > size) size = g->n_b_b_z_mean;
     const double rows = (double)size / (double)(g->size_L);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_b_a_z_logvar = 0;
     if (g->d_b_a_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_b_a_z_logvar < size) {
             serial = 1;
-            memset(g->d_b_a_z_logvar, 0, sizeof(REAL) * (size_t)g->n_b_a_z_logvar);
+            if (!(sum_b_a_z_logvar = calloc((size_t)g->n_b_a_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_b_a_z_mean = 0;
     if (g->d_b_a_z_mean) {
         if (want < 1) want = 1;
         if (g->n_b_a_z_mean < size) {
             serial = 1;
-            memset(g->d_b_a_z_mean, 0, sizeof(REAL) * (size_t)g->n_b_a_z_mean);
+            if (!(sum_b_a_z_mean = calloc((size_t)g->n_b_a_z_mean, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_b_b_z_logvar = 0;
     if (g->d_b_b_z_logvar) {
         if (want < 1) want = 1;
         if (g->n_b_b_z_logvar < size) {
             serial = 1;
-            memset(g->d_b_b_z_logvar, 0, sizeof(REAL) * (size_t)g->n_b_b_z_logvar);
+            if (!(sum_b_b_z_logvar = calloc((size_t)g->n_b_b_z_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_b_b_z_mean = 0;
     if (g->d_b_b_z_mean) {
         if (want < 1) want = 1;
         if (g->n_b_b_z_mean < size) {
             serial = 1;
-            memset(g->d_b_b_z_mean, 0, sizeof(REAL) * (size_t)g->n_b_b_z_mean);
+            if (!(sum_b_b_z_mean = calloc((size_t)g->n_b_b_z_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight1) / rows);
@@ -1036,14 +1114,31 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s0, parts[s], sum_b_a_z_logvar, sum_b_a_z_mean, sum_b_b_z_logvar, sum_b_b_z_mean);
+        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s], sum_b_a_z_logvar, sum_b_a_z_mean, sum_b_b_z_logvar, sum_b_b_z_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_b_a_z_logvar) {
+        for (int64_t i = 0; i < g->n_b_a_z_logvar; i++) g->d_b_a_z_logvar[i] = (REAL)sum_b_a_z_logvar[i];
+        free(sum_b_a_z_logvar);
+    }
+    if (sum_b_a_z_mean) {
+        for (int64_t i = 0; i < g->n_b_a_z_mean; i++) g->d_b_a_z_mean[i] = (REAL)sum_b_a_z_mean[i];
+        free(sum_b_a_z_mean);
+    }
+    if (sum_b_b_z_logvar) {
+        for (int64_t i = 0; i < g->n_b_b_z_logvar; i++) g->d_b_b_z_logvar[i] = (REAL)sum_b_b_z_logvar[i];
+        free(sum_b_b_z_logvar);
+    }
+    if (sum_b_b_z_mean) {
+        for (int64_t i = 0; i < g->n_b_b_z_mean; i++) g->d_b_b_z_mean[i] = (REAL)sum_b_b_z_mean[i];
+        free(sum_b_b_z_mean);
+    }
+    return failed;
 }
 
 /* KL(a(z|x1)||b(z|x2)), KL(b(z|x2)||a(z|x1)) */
@@ -1051,9 +1146,15 @@ int fused(const REAL *in_a_a_z_mean, const REAL *in_a_a_z_logvar, const REAL *in
 {
     const Arguments arguments = { in_a_a_z_mean, in_a_a_z_logvar, in_a_b_z_mean, in_a_b_z_logvar, in_b_b_z_mean, in_b_b_z_logvar, in_b_a_z_mean, in_b_a_z_logvar, d_a_a_z_mean, d_a_a_z_logvar, d_a_b_z_mean, d_a_b_z_logvar, d_b_b_z_mean, d_b_b_z_logvar, d_b_a_z_mean, d_b_a_z_logvar, n_a_a_z_mean, n_a_a_z_logvar, n_a_b_z_mean, n_a_b_z_logvar, n_b_b_z_mean, n_b_b_z_logvar, n_b_a_z_mean, n_b_a_z_logvar, size_L, weight0, weight1, threads }, *g = &arguments;
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[1];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     terms[0] = (REAL)(0.5 * m0[0]);
     terms[1] = (REAL)(0.5 * m1[0]);
     *loss = (REAL)(g->weight0 * (0.5 * m0[0]) + g->weight1 * (0.5 * m1[0]));

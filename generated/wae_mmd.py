@@ -461,6 +461,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -482,6 +483,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -495,6 +497,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -549,6 +552,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -635,11 +659,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -651,15 +676,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -706,7 +731,7 @@ INLINE void span0(const REAL *restrict in_x, const REAL *restrict in_x_mean, con
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x, double *sum_x_mean)
 {
     REAL copy_x[CHUNK], last_x[LANES] = {0};
     REAL copy_x_mean[CHUNK], last_x_mean[LANES] = {0};
@@ -739,30 +764,38 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_x && adds_x) add_window(g->d_x, g->n_x, at, n, d_x);
-        if (want && g->d_x_mean && adds_x_mean) add_window(g->d_x_mean, g->n_x_mean, at, n, d_x_mean);
+        if (sum_x)
+            add_window(sum_x, g->n_x, at, n, d_x);
+        else if (want && g->d_x && adds_x)
+            for (int64_t i = 0; i < n; i++) g->d_x[at + i] += d_x[i];
+        if (sum_x_mean)
+            add_window(sum_x_mean, g->n_x_mean, at, n, d_x_mean);
+        else if (want && g->d_x_mean && adds_x_mean)
+            for (int64_t i = 0; i < n; i++) g->d_x_mean[at + i] += d_x_mean[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x > size) size = g->n_x;
     if (g->n_x_mean > size) size = g->n_x_mean;
     const double rows = (double)size / (double)(g->size_D);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x = 0;
     if (g->d_x) {
         if (want < 2) want = 2;
         if (g->n_x < size) {
             serial = 1;
-            memset(g->d_x, 0, sizeof(REAL) * (size_t)g->n_x);
+            if (!(sum_x = calloc((size_t)g->n_x, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x_mean = 0;
     if (g->d_x_mean) {
         if (want < 1) want = 1;
         if (g->n_x_mean < size) {
             serial = 1;
-            memset(g->d_x_mean, 0, sizeof(REAL) * (size_t)g->n_x_mean);
+            if (!(sum_x_mean = calloc((size_t)g->n_x_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((-0.5 * g->weight1) / rows);
@@ -771,15 +804,24 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip0(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, parts[s], sum_x, sum_x_mean);
+        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s], sum_x, sum_x_mean);
+        else if (want == 2) strip0(2, g, size, from, to, s0, parts[s], sum_x, sum_x_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x) {
+        for (int64_t i = 0; i < g->n_x; i++) g->d_x[i] = (REAL)sum_x[i];
+        free(sum_x);
+    }
+    if (sum_x_mean) {
+        for (int64_t i = 0; i < g->n_x_mean; i++) g->d_x_mean[i] = (REAL)sum_x_mean[i];
+        free(sum_x_mean);
+    }
+    return failed;
 }
 
 /* KL(q(z)||p(z)), over pairs: (z - of column z)**2 */
@@ -800,8 +842,8 @@ INLINE REAL pair_mask0(int64_t i, int64_t j, int64_t columns)
     return i == j ? -INFINITY : 0;
 }
 
-/* a row's log-sum-exp, and its softmax in place */
-INLINE double pair_softmax0(REAL *a, int64_t columns)
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax0(REAL *a, int64_t columns, const REAL scale)
 {
     REAL top = a[0], sum = 0;
     _Pragma("omp simd reduction(max : top)")
@@ -813,7 +855,7 @@ INLINE double pair_softmax0(REAL *a, int64_t columns)
         a[j] = e;
         sum += e;
     }
-    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -830,15 +872,16 @@ static int pairs0(const Arguments *g, double *means)
     enum { COLUMNS = 1, HOISTED = 0 };
     /* per coordinate: the parameters of every column, what is hoisted from them, their gradients; the matrix; per row and coordinate sums */
     const size_t line = (size_t)columns, plane = line * (size_t)width;
-    REAL *work = malloc(sizeof(REAL) * (plane * (2 * COLUMNS + HOISTED) + (size_t)rows * line));
-    double *sums = calloc((size_t)(rows * 4 + width), sizeof(double));
-    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    REAL *work = malloc(sizeof(REAL) * (plane * (COLUMNS + HOISTED) + (size_t)rows * line));
+    double *sums = calloc((size_t)(rows * 4 + width) + plane * COLUMNS, sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
     if (!work || !sums || !rooms) {
         free(work), free(sums), free(rooms);
         return 2;
     }
-    REAL *t_z = work + plane * 0, *td_z = work + plane * (COLUMNS + 0);
-    REAL *matrix = work + plane * (2 * COLUMNS + HOISTED);
+    REAL *t_z = work + plane * 0;
+    double *td_z = sums + rows * 4 + width + plane * 0;
+    REAL *matrix = work + plane * (COLUMNS + HOISTED);
     double *apart = sums + rows * 4;
     const REAL s_mapped = (REAL)((g->weight0) / ((double)all * (double)(columns - 1)));
     (void)s_mapped;
@@ -847,7 +890,6 @@ static int pairs0(const Arguments *g, double *means)
     for (int64_t k = 0; k < width; k++)
         for (int64_t j = 0; j < columns; j++) {
             const REAL w_z = t_z[k * columns + j] = g->in_z[j * width + k];
-            td_z[k * columns + j] = 0;
             (void)w_z;
         }
     const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
@@ -863,49 +905,60 @@ static int pairs0(const Arguments *g, double *means)
                     pair_values0(matrix + i * columns, k > 0, columns, row[i * width + k], t_z + k * columns);
             for (int64_t i = from; i < to; i++) {
                 REAL *a = matrix + i * columns;
-                REAL sum = 0;
+                double sum = 0;
                 _Pragma("omp simd reduction(+ : sum)")
                 for (int64_t j = 0; j < columns; j++) {
                     const REAL entry = a[j];
                     const REAL none = 0 * entry; /* of equal points: NaN where they are infinite */
-                    sum += i == j ? none : 20 * size_L / (entry + 20 * size_L) + 10 * size_L / (entry + 10 * size_L) + 4 * size_L / (entry + 4 * size_L) + 2 * size_L / (entry + 2 * size_L) + size_L / (entry + size_L) + R(0.4) * size_L / (entry + R(0.4) * size_L) + R(0.2) * size_L / (entry + R(0.2) * size_L);
+                    sum += (double)(i == j ? none : 20 * size_L / (entry + 20 * size_L) + 10 * size_L / (entry + 10 * size_L) + 4 * size_L / (entry + 4 * size_L) + 2 * size_L / (entry + 2 * size_L) + size_L / (entry + size_L) + R(0.4) * size_L / (entry + R(0.4) * size_L) + R(0.2) * size_L / (entry + R(0.2) * size_L));
                     a[j] = i == j ? none : s_mapped * (-20 * size_L / square(entry + 20 * size_L) - 10 * size_L / square(entry + 10 * size_L) - 4 * size_L / square(entry + 4 * size_L) - 2 * size_L / square(entry + 2 * size_L) - size_L / square(entry + size_L) - R(0.4) * size_L / square(entry + R(0.4) * size_L) - R(0.2) * size_L / square(entry + R(0.2) * size_L));
                 }
-                sums[i * 4 + 3] += (double)sum;
+                sums[i * 4 + 3] += sum;
             }
         }
         if (!want) continue;
         const int64_t strips = width < STRIPS ? width : STRIPS;
         PARALLEL(busy)
         for (int64_t strip = 0; strip < strips; strip++) {
-            REAL *e = rooms + strip * columns;
+            REAL *e = rooms + strip * columns * (1 + COLUMNS);
             (void)e;
+            REAL *restrict slope_z = e + columns * 1;
+            for (int64_t j = 0; j < columns; j++) slope_z[j] = 0;
             for (int64_t block = 0; block < blocks; block++) {
                 const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
-                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++)
+                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++) {
                     for (int64_t i = from; i < to; i++) {
                         const REAL v_z = row[i * width + k];
                         const REAL *restrict at_z = t_z + k * columns;
-                        REAL *restrict slope_z = td_z + k * columns;
                         const REAL *restrict a = matrix + i * columns;
-                        REAL slope = 0;
-                        _Pragma("omp simd reduction(+ : slope)")
-                        for (int64_t j = 0; j < columns; j++) {
-                            const REAL w_z = at_z[j];
-                            (void)w_z;
-                            const REAL weight = a[j];
-                            const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z);
-                            slope += t0;
-                            slope_z[j] += -t0;
+                        double slopes = 0;
+                        for (int64_t start = 0; start < columns; start += PANEL) {
+                            const int64_t end = columns - start < PANEL ? columns : start + PANEL;
+                            REAL slope = 0;
+                            _Pragma("omp simd reduction(+ : slope)")
+                            for (int64_t j = start; j < end; j++) {
+                                const REAL w_z = at_z[j];
+                                (void)w_z;
+                                const REAL weight = a[j];
+                                const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z);
+                                slope += t0;
+                                slope_z[j] += -t0;
+                            }
+                            slopes += (double)slope;
                         }
-                        if (d_row) d_row[i * width + k] += slope;
+                        if (d_row) d_row[i * width + k] += (REAL)slopes;
                     }
+                    for (int64_t j = 0; j < columns; j++) {
+                        td_z[k * columns + j] += (double)slope_z[j];
+                        slope_z[j] = 0;
+                    }
+                }
             }
         }
     }
     if (g->d_z)
         for (int64_t j = 0; j < columns; j++)
-            for (int64_t k = 0; k < width; k++) g->d_z[j * width + k] += td_z[k * columns + j];
+            for (int64_t k = 0; k < width; k++) g->d_z[j * width + k] += (REAL)td_z[k * columns + j];
     double total[5] = {0};
     for (int64_t i = 0; i < rows; i++)
         for (int m = 0; m < 4; m++) total[m] += sums[i * 4 + m];
@@ -933,8 +986,8 @@ INLINE REAL pair_mask1(int64_t i, int64_t j, int64_t columns)
     return i == j ? -INFINITY : 0;
 }
 
-/* a row's log-sum-exp, and its softmax in place */
-INLINE double pair_softmax1(REAL *a, int64_t columns)
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax1(REAL *a, int64_t columns, const REAL scale)
 {
     REAL top = a[0], sum = 0;
     _Pragma("omp simd reduction(max : top)")
@@ -946,7 +999,7 @@ INLINE double pair_softmax1(REAL *a, int64_t columns)
         a[j] = e;
         sum += e;
     }
-    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -963,15 +1016,16 @@ static int pairs1(const Arguments *g, double *means)
     enum { COLUMNS = 1, HOISTED = 0 };
     /* per coordinate: the parameters of every column, what is hoisted from them, their gradients; the matrix; per row and coordinate sums */
     const size_t line = (size_t)columns, plane = line * (size_t)width;
-    REAL *work = malloc(sizeof(REAL) * (plane * (2 * COLUMNS + HOISTED) + (size_t)rows * line));
-    double *sums = calloc((size_t)(rows * 4 + width), sizeof(double));
-    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    REAL *work = malloc(sizeof(REAL) * (plane * (COLUMNS + HOISTED) + (size_t)rows * line));
+    double *sums = calloc((size_t)(rows * 4 + width) + plane * COLUMNS, sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
     if (!work || !sums || !rooms) {
         free(work), free(sums), free(rooms);
         return 2;
     }
-    REAL *t_z_reference = work + plane * 0, *td_z_reference = work + plane * (COLUMNS + 0);
-    REAL *matrix = work + plane * (2 * COLUMNS + HOISTED);
+    REAL *t_z_reference = work + plane * 0;
+    double *td_z_reference = sums + rows * 4 + width + plane * 0;
+    REAL *matrix = work + plane * (COLUMNS + HOISTED);
     double *apart = sums + rows * 4;
     const REAL s_mapped = (REAL)((g->weight0) / ((double)all * (double)(columns - 1)));
     (void)s_mapped;
@@ -980,7 +1034,6 @@ static int pairs1(const Arguments *g, double *means)
     for (int64_t k = 0; k < width; k++)
         for (int64_t j = 0; j < columns; j++) {
             const REAL w_z_reference = t_z_reference[k * columns + j] = g->in_z_reference[j * width + k];
-            td_z_reference[k * columns + j] = 0;
             (void)w_z_reference;
         }
     const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
@@ -996,49 +1049,60 @@ static int pairs1(const Arguments *g, double *means)
                     pair_values1(matrix + i * columns, k > 0, columns, row[i * width + k], t_z_reference + k * columns);
             for (int64_t i = from; i < to; i++) {
                 REAL *a = matrix + i * columns;
-                REAL sum = 0;
+                double sum = 0;
                 _Pragma("omp simd reduction(+ : sum)")
                 for (int64_t j = 0; j < columns; j++) {
                     const REAL entry = a[j];
                     const REAL none = 0 * entry; /* of equal points: NaN where they are infinite */
-                    sum += i == j ? none : 20 * size_L / (entry + 20 * size_L) + 10 * size_L / (entry + 10 * size_L) + 4 * size_L / (entry + 4 * size_L) + 2 * size_L / (entry + 2 * size_L) + size_L / (entry + size_L) + R(0.4) * size_L / (entry + R(0.4) * size_L) + R(0.2) * size_L / (entry + R(0.2) * size_L);
+                    sum += (double)(i == j ? none : 20 * size_L / (entry + 20 * size_L) + 10 * size_L / (entry + 10 * size_L) + 4 * size_L / (entry + 4 * size_L) + 2 * size_L / (entry + 2 * size_L) + size_L / (entry + size_L) + R(0.4) * size_L / (entry + R(0.4) * size_L) + R(0.2) * size_L / (entry + R(0.2) * size_L));
                     a[j] = i == j ? none : s_mapped * (-20 * size_L / square(entry + 20 * size_L) - 10 * size_L / square(entry + 10 * size_L) - 4 * size_L / square(entry + 4 * size_L) - 2 * size_L / square(entry + 2 * size_L) - size_L / square(entry + size_L) - R(0.4) * size_L / square(entry + R(0.4) * size_L) - R(0.2) * size_L / square(entry + R(0.2) * size_L));
                 }
-                sums[i * 4 + 3] += (double)sum;
+                sums[i * 4 + 3] += sum;
             }
         }
         if (!want) continue;
         const int64_t strips = width < STRIPS ? width : STRIPS;
         PARALLEL(busy)
         for (int64_t strip = 0; strip < strips; strip++) {
-            REAL *e = rooms + strip * columns;
+            REAL *e = rooms + strip * columns * (1 + COLUMNS);
             (void)e;
+            REAL *restrict slope_z_reference = e + columns * 1;
+            for (int64_t j = 0; j < columns; j++) slope_z_reference[j] = 0;
             for (int64_t block = 0; block < blocks; block++) {
                 const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
-                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++)
+                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++) {
                     for (int64_t i = from; i < to; i++) {
                         const REAL v_z_reference = row[i * width + k];
                         const REAL *restrict at_z_reference = t_z_reference + k * columns;
-                        REAL *restrict slope_z_reference = td_z_reference + k * columns;
                         const REAL *restrict a = matrix + i * columns;
-                        REAL slope = 0;
-                        _Pragma("omp simd reduction(+ : slope)")
-                        for (int64_t j = 0; j < columns; j++) {
-                            const REAL w_z_reference = at_z_reference[j];
-                            (void)w_z_reference;
-                            const REAL weight = a[j];
-                            const REAL t0 = 2 * (weight * v_z_reference) - 2 * (weight * w_z_reference);
-                            slope += t0;
-                            slope_z_reference[j] += -t0;
+                        double slopes = 0;
+                        for (int64_t start = 0; start < columns; start += PANEL) {
+                            const int64_t end = columns - start < PANEL ? columns : start + PANEL;
+                            REAL slope = 0;
+                            _Pragma("omp simd reduction(+ : slope)")
+                            for (int64_t j = start; j < end; j++) {
+                                const REAL w_z_reference = at_z_reference[j];
+                                (void)w_z_reference;
+                                const REAL weight = a[j];
+                                const REAL t0 = 2 * (weight * v_z_reference) - 2 * (weight * w_z_reference);
+                                slope += t0;
+                                slope_z_reference[j] += -t0;
+                            }
+                            slopes += (double)slope;
                         }
-                        if (d_row) d_row[i * width + k] += slope;
+                        if (d_row) d_row[i * width + k] += (REAL)slopes;
                     }
+                    for (int64_t j = 0; j < columns; j++) {
+                        td_z_reference[k * columns + j] += (double)slope_z_reference[j];
+                        slope_z_reference[j] = 0;
+                    }
+                }
             }
         }
     }
     if (g->d_z_reference)
         for (int64_t j = 0; j < columns; j++)
-            for (int64_t k = 0; k < width; k++) g->d_z_reference[j * width + k] += td_z_reference[k * columns + j];
+            for (int64_t k = 0; k < width; k++) g->d_z_reference[j * width + k] += (REAL)td_z_reference[k * columns + j];
     double total[5] = {0};
     for (int64_t i = 0; i < rows; i++)
         for (int m = 0; m < 4; m++) total[m] += sums[i * 4 + m];
@@ -1066,8 +1130,8 @@ INLINE REAL pair_mask2(int64_t i, int64_t j, int64_t columns)
     return 0;
 }
 
-/* a row's log-sum-exp, and its softmax in place */
-INLINE double pair_softmax2(REAL *a, int64_t columns)
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax2(REAL *a, int64_t columns, const REAL scale)
 {
     REAL top = a[0], sum = 0;
     _Pragma("omp simd reduction(max : top)")
@@ -1079,7 +1143,7 @@ INLINE double pair_softmax2(REAL *a, int64_t columns)
         a[j] = e;
         sum += e;
     }
-    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -1095,15 +1159,16 @@ static int pairs2(const Arguments *g, double *means)
     enum { COLUMNS = 1, HOISTED = 0 };
     /* per coordinate: the parameters of every column, what is hoisted from them, their gradients; the matrix; per row and coordinate sums */
     const size_t line = (size_t)columns, plane = line * (size_t)width;
-    REAL *work = malloc(sizeof(REAL) * (plane * (2 * COLUMNS + HOISTED) + (size_t)rows * line));
-    double *sums = calloc((size_t)(rows * 4 + width), sizeof(double));
-    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    REAL *work = malloc(sizeof(REAL) * (plane * (COLUMNS + HOISTED) + (size_t)rows * line));
+    double *sums = calloc((size_t)(rows * 4 + width) + plane * COLUMNS, sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
     if (!work || !sums || !rooms) {
         free(work), free(sums), free(rooms);
         return 2;
     }
-    REAL *t_z_reference = work + plane * 0, *td_z_reference = work + plane * (COLUMNS + 0);
-    REAL *matrix = work + plane * (2 * COLUMNS + HOISTED);
+    REAL *t_z_reference = work + plane * 0;
+    double *td_z_reference = sums + rows * 4 + width + plane * 0;
+    REAL *matrix = work + plane * (COLUMNS + HOISTED);
     double *apart = sums + rows * 4;
     const REAL s_mapped = (REAL)((-2.0 * g->weight0) / ((double)all * (double)columns));
     (void)s_mapped;
@@ -1112,7 +1177,6 @@ static int pairs2(const Arguments *g, double *means)
     for (int64_t k = 0; k < width; k++)
         for (int64_t j = 0; j < columns; j++) {
             const REAL w_z_reference = t_z_reference[k * columns + j] = g->in_z_reference[j * width + k];
-            td_z_reference[k * columns + j] = 0;
             (void)w_z_reference;
         }
     const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
@@ -1128,48 +1192,59 @@ static int pairs2(const Arguments *g, double *means)
                     pair_values2(matrix + i * columns, k > 0, columns, row[i * width + k], t_z_reference + k * columns);
             for (int64_t i = from; i < to; i++) {
                 REAL *a = matrix + i * columns;
-                REAL sum = 0;
+                double sum = 0;
                 _Pragma("omp simd reduction(+ : sum)")
                 for (int64_t j = 0; j < columns; j++) {
                     const REAL entry = a[j];
-                    sum += 20 * size_L / (entry + 20 * size_L) + 10 * size_L / (entry + 10 * size_L) + 4 * size_L / (entry + 4 * size_L) + 2 * size_L / (entry + 2 * size_L) + size_L / (entry + size_L) + R(0.4) * size_L / (entry + R(0.4) * size_L) + R(0.2) * size_L / (entry + R(0.2) * size_L);
+                    sum += (double)(20 * size_L / (entry + 20 * size_L) + 10 * size_L / (entry + 10 * size_L) + 4 * size_L / (entry + 4 * size_L) + 2 * size_L / (entry + 2 * size_L) + size_L / (entry + size_L) + R(0.4) * size_L / (entry + R(0.4) * size_L) + R(0.2) * size_L / (entry + R(0.2) * size_L));
                     a[j] = s_mapped * (-20 * size_L / square(entry + 20 * size_L) - 10 * size_L / square(entry + 10 * size_L) - 4 * size_L / square(entry + 4 * size_L) - 2 * size_L / square(entry + 2 * size_L) - size_L / square(entry + size_L) - R(0.4) * size_L / square(entry + R(0.4) * size_L) - R(0.2) * size_L / square(entry + R(0.2) * size_L));
                 }
-                sums[i * 4 + 3] += (double)sum;
+                sums[i * 4 + 3] += sum;
             }
         }
         if (!want) continue;
         const int64_t strips = width < STRIPS ? width : STRIPS;
         PARALLEL(busy)
         for (int64_t strip = 0; strip < strips; strip++) {
-            REAL *e = rooms + strip * columns;
+            REAL *e = rooms + strip * columns * (1 + COLUMNS);
             (void)e;
+            REAL *restrict slope_z_reference = e + columns * 1;
+            for (int64_t j = 0; j < columns; j++) slope_z_reference[j] = 0;
             for (int64_t block = 0; block < blocks; block++) {
                 const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
-                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++)
+                for (int64_t k = width * strip / strips; k < width * (strip + 1) / strips; k++) {
                     for (int64_t i = from; i < to; i++) {
                         const REAL v_z = row[i * width + k];
                         const REAL *restrict at_z_reference = t_z_reference + k * columns;
-                        REAL *restrict slope_z_reference = td_z_reference + k * columns;
                         const REAL *restrict a = matrix + i * columns;
-                        REAL slope = 0;
-                        _Pragma("omp simd reduction(+ : slope)")
-                        for (int64_t j = 0; j < columns; j++) {
-                            const REAL w_z_reference = at_z_reference[j];
-                            (void)w_z_reference;
-                            const REAL weight = a[j];
-                            const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z_reference);
-                            slope += t0;
-                            slope_z_reference[j] += -t0;
+                        double slopes = 0;
+                        for (int64_t start = 0; start < columns; start += PANEL) {
+                            const int64_t end = columns - start < PANEL ? columns : start + PANEL;
+                            REAL slope = 0;
+                            _Pragma("omp simd reduction(+ : slope)")
+                            for (int64_t j = start; j < end; j++) {
+                                const REAL w_z_reference = at_z_reference[j];
+                                (void)w_z_reference;
+                                const REAL weight = a[j];
+                                const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z_reference);
+                                slope += t0;
+                                slope_z_reference[j] += -t0;
+                            }
+                            slopes += (double)slope;
                         }
-                        if (d_row) d_row[i * width + k] += slope;
+                        if (d_row) d_row[i * width + k] += (REAL)slopes;
                     }
+                    for (int64_t j = 0; j < columns; j++) {
+                        td_z_reference[k * columns + j] += (double)slope_z_reference[j];
+                        slope_z_reference[j] = 0;
+                    }
+                }
             }
         }
     }
     if (g->d_z_reference)
         for (int64_t j = 0; j < columns; j++)
-            for (int64_t k = 0; k < width; k++) g->d_z_reference[j * width + k] += td_z_reference[k * columns + j];
+            for (int64_t k = 0; k < width; k++) g->d_z_reference[j * width + k] += (REAL)td_z_reference[k * columns + j];
     double total[5] = {0};
     for (int64_t i = 0; i < rows; i++)
         for (int m = 0; m < 4; m++) total[m] += sums[i * 4 + m];
@@ -1186,7 +1261,10 @@ int fused(const REAL *in_z, const REAL *in_z_reference, const REAL *in_x, const 
     if (d_z) memset(d_z, 0, sizeof(REAL) * (size_t)n_z);
     if (d_z_reference) memset(d_z_reference, 0, sizeof(REAL) * (size_t)n_z_reference);
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double p0[1];
     {
         const int status = pairs0(g, p0);

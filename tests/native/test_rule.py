@@ -1,6 +1,6 @@
 """Never farther from float64 than plain torch, or within 1e-6 (loss) and 2e-7 (gradients): over sizes, scales and confidence.
 
-Where a rounding of the arguments alone moves the truth farther than that, the pass may be ten times as far: sums of many roundings differ by luck.
+Where a rounding of the arguments alone moves the truth farther, the pass may be ten times as far: many roundings add up by luck.
 """
 
 from __future__ import annotations
