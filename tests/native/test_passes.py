@@ -88,7 +88,7 @@ def compare(name, given, dtype=torch.float32, upstream=-1.7, reduction="mean"):
             continue
         assert dmine[argument].dtype is dtype
         assert dmine[argument].shape == given[argument].shape
-        bound = max(1.001 * error(dplain[argument], gradient), GRADIENT.get(name, 2e-7) * small)
+        bound = max(1.1 * error(dplain[argument], gradient), GRADIENT.get(name, 2e-7) * small)
         assert error(dmine[argument], gradient) <= bound, argument
     return mine
 
