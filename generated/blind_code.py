@@ -440,6 +440,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -461,6 +462,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -474,6 +476,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -528,6 +531,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -614,11 +638,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -630,15 +655,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -702,7 +727,7 @@ INLINE void span0(const REAL *restrict in_p_z_logits, const REAL *restrict in_q_
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, const REAL s1, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, const REAL s1, double *sums, double *sum_p_z_logits, double *sum_q_z_logits)
 {
     REAL copy_p_z_logits[CHUNK], last_p_z_logits[LANES] = {0};
     REAL copy_q_z_logits[CHUNK], last_q_z_logits[LANES] = {0};
@@ -739,30 +764,38 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
         }
         sums[0] += total(sum0);
         sums[1] += total(sum1);
-        if (want && g->d_p_z_logits && adds_p_z_logits) add_window(g->d_p_z_logits, g->n_p_z_logits, at, n, d_p_z_logits);
-        if (want && g->d_q_z_logits && adds_q_z_logits) add_window(g->d_q_z_logits, g->n_q_z_logits, at, n, d_q_z_logits);
+        if (sum_p_z_logits)
+            add_window(sum_p_z_logits, g->n_p_z_logits, at, n, d_p_z_logits);
+        else if (want && g->d_p_z_logits && adds_p_z_logits)
+            for (int64_t i = 0; i < n; i++) g->d_p_z_logits[at + i] += d_p_z_logits[i];
+        if (sum_q_z_logits)
+            add_window(sum_q_z_logits, g->n_q_z_logits, at, n, d_q_z_logits);
+        else if (want && g->d_q_z_logits && adds_q_z_logits)
+            for (int64_t i = 0; i < n; i++) g->d_q_z_logits[at + i] += d_q_z_logits[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_p_z_logits > size) size = g->n_p_z_logits;
     if (g->n_q_z_logits > size) size = g->n_q_z_logits;
     const double rows = (double)size / (double)(g->size_L);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_p_z_logits = 0;
     if (g->d_p_z_logits) {
         if (want < 1) want = 1;
         if (g->n_p_z_logits < size) {
             serial = 1;
-            memset(g->d_p_z_logits, 0, sizeof(REAL) * (size_t)g->n_p_z_logits);
+            if (!(sum_p_z_logits = calloc((size_t)g->n_p_z_logits, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_q_z_logits = 0;
     if (g->d_q_z_logits) {
         if (want < 1) want = 1;
         if (g->n_q_z_logits < size) {
             serial = 1;
-            memset(g->d_q_z_logits, 0, sizeof(REAL) * (size_t)g->n_q_z_logits);
+            if (!(sum_q_z_logits = calloc((size_t)g->n_q_z_logits, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((g->weight0) / rows);
@@ -772,14 +805,23 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, s1, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, s1, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, s1, parts[s], sum_p_z_logits, sum_q_z_logits);
+        else if (want == 1) strip0(1, g, size, from, to, s0, s1, parts[s], sum_p_z_logits, sum_q_z_logits);
     }
     for (int m = 0; m < 2; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_p_z_logits) {
+        for (int64_t i = 0; i < g->n_p_z_logits; i++) g->d_p_z_logits[i] = (REAL)sum_p_z_logits[i];
+        free(sum_p_z_logits);
+    }
+    if (sum_q_z_logits) {
+        for (int64_t i = 0; i < g->n_q_z_logits; i++) g->d_q_z_logits[i] = (REAL)sum_q_z_logits[i];
+        free(sum_q_z_logits);
+    }
+    return failed;
 }
 
 /* E_q[log d(x|z,s)]: (x - x_mean)**2 */
@@ -796,7 +838,7 @@ INLINE void span1(const REAL *restrict in_x, const REAL *restrict in_x_mean, con
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x, double *sum_x_mean)
 {
     REAL copy_x[CHUNK], last_x[LANES] = {0};
     REAL copy_x_mean[CHUNK], last_x_mean[LANES] = {0};
@@ -829,30 +871,38 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_x && adds_x) add_window(g->d_x, g->n_x, at, n, d_x);
-        if (want && g->d_x_mean && adds_x_mean) add_window(g->d_x_mean, g->n_x_mean, at, n, d_x_mean);
+        if (sum_x)
+            add_window(sum_x, g->n_x, at, n, d_x);
+        else if (want && g->d_x && adds_x)
+            for (int64_t i = 0; i < n; i++) g->d_x[at + i] += d_x[i];
+        if (sum_x_mean)
+            add_window(sum_x_mean, g->n_x_mean, at, n, d_x_mean);
+        else if (want && g->d_x_mean && adds_x_mean)
+            for (int64_t i = 0; i < n; i++) g->d_x_mean[at + i] += d_x_mean[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x > size) size = g->n_x;
     if (g->n_x_mean > size) size = g->n_x_mean;
     const double rows = (double)size / (double)(g->size_D);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x = 0;
     if (g->d_x) {
         if (want < 2) want = 2;
         if (g->n_x < size) {
             serial = 1;
-            memset(g->d_x, 0, sizeof(REAL) * (size_t)g->n_x);
+            if (!(sum_x = calloc((size_t)g->n_x, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x_mean = 0;
     if (g->d_x_mean) {
         if (want < 1) want = 1;
         if (g->n_x_mean < size) {
             serial = 1;
-            memset(g->d_x_mean, 0, sizeof(REAL) * (size_t)g->n_x_mean);
+            if (!(sum_x_mean = calloc((size_t)g->n_x_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((-0.5 * g->weight2) / rows);
@@ -861,15 +911,24 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s0, parts[s], sum_x, sum_x_mean);
+        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s], sum_x, sum_x_mean);
+        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s], sum_x, sum_x_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x) {
+        for (int64_t i = 0; i < g->n_x; i++) g->d_x[i] = (REAL)sum_x[i];
+        free(sum_x);
+    }
+    if (sum_x_mean) {
+        for (int64_t i = 0; i < g->n_x_mean; i++) g->d_x_mean[i] = (REAL)sum_x_mean[i];
+        free(sum_x_mean);
+    }
+    return failed;
 }
 
 /* E_q[log p(z)], KL(q(z|x)||p(z)), E_q[log d(x|z,s)] */
@@ -877,9 +936,15 @@ int fused(const REAL *in_q_z_logits, const REAL *in_p_z_logits, const REAL *in_x
 {
     const Arguments arguments = { in_q_z_logits, in_p_z_logits, in_x, in_x_mean, d_q_z_logits, d_p_z_logits, d_x, d_x_mean, n_q_z_logits, n_p_z_logits, n_x, n_x_mean, size_L, size_D, weight0, weight1, weight2, threads }, *g = &arguments;
     double m0[2];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[1];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     terms[0] = (REAL)(m0[0] + -1.0 * m0[1]);
     terms[1] = (REAL)(m0[1]);
     terms[2] = (REAL)(-0.5 * m1[0] + -0.5 * g->size_D * 1.8378770664093456);

@@ -175,8 +175,8 @@ class FewLabelsTwoViewsLoss(torch.nn.Module):
         # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
             z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z1_z2_scores.shape[-1])
             - z1_z2_scores.logsumexp(-1)
+            + math.log(z1_z2_scores.shape[-1])
         ).mean()
 
         loss = kl_z1 + kl_z2 - self.beta * log_p_c - self.beta * log_r_c - self.gamma * i_z1_z2
@@ -266,8 +266,8 @@ class FewLabelsTwoViewsLoss(torch.nn.Module):
         # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
             z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z1_z2_scores.shape[-1])
             - z1_z2_scores.logsumexp(-1)
+            + math.log(z1_z2_scores.shape[-1])
         ).mean()
 
         loss = -self.gamma * i_z1_z2
@@ -545,6 +545,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -566,6 +567,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -579,6 +581,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -633,6 +636,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -719,11 +743,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -735,15 +760,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -800,7 +825,7 @@ INLINE void span0(const REAL *restrict in_z1_logvar, const REAL *restrict in_z1_
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_z1_logvar, double *sum_z1_mean)
 {
     REAL copy_z1_logvar[CHUNK], last_z1_logvar[LANES] = {0};
     REAL copy_z1_mean[CHUNK], last_z1_mean[LANES] = {0};
@@ -833,30 +858,38 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_z1_logvar && adds_z1_logvar) add_window(g->d_z1_logvar, g->n_z1_logvar, at, n, d_z1_logvar);
-        if (want && g->d_z1_mean && adds_z1_mean) add_window(g->d_z1_mean, g->n_z1_mean, at, n, d_z1_mean);
+        if (sum_z1_logvar)
+            add_window(sum_z1_logvar, g->n_z1_logvar, at, n, d_z1_logvar);
+        else if (want && g->d_z1_logvar && adds_z1_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_z1_logvar[at + i] += d_z1_logvar[i];
+        if (sum_z1_mean)
+            add_window(sum_z1_mean, g->n_z1_mean, at, n, d_z1_mean);
+        else if (want && g->d_z1_mean && adds_z1_mean)
+            for (int64_t i = 0; i < n; i++) g->d_z1_mean[at + i] += d_z1_mean[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_z1_logvar > size) size = g->n_z1_logvar;
     if (g->n_z1_mean > size) size = g->n_z1_mean;
     const double rows = (double)size / (double)(g->size_L1);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_z1_logvar = 0;
     if (g->d_z1_logvar) {
         if (want < 1) want = 1;
         if (g->n_z1_logvar < size) {
             serial = 1;
-            memset(g->d_z1_logvar, 0, sizeof(REAL) * (size_t)g->n_z1_logvar);
+            if (!(sum_z1_logvar = calloc((size_t)g->n_z1_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_z1_mean = 0;
     if (g->d_z1_mean) {
         if (want < 1) want = 1;
         if (g->n_z1_mean < size) {
             serial = 1;
-            memset(g->d_z1_mean, 0, sizeof(REAL) * (size_t)g->n_z1_mean);
+            if (!(sum_z1_mean = calloc((size_t)g->n_z1_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight0) / rows);
@@ -865,14 +898,23 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, parts[s], sum_z1_logvar, sum_z1_mean);
+        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s], sum_z1_logvar, sum_z1_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_z1_logvar) {
+        for (int64_t i = 0; i < g->n_z1_logvar; i++) g->d_z1_logvar[i] = (REAL)sum_z1_logvar[i];
+        free(sum_z1_logvar);
+    }
+    if (sum_z1_mean) {
+        for (int64_t i = 0; i < g->n_z1_mean; i++) g->d_z1_mean[i] = (REAL)sum_z1_mean[i];
+        free(sum_z1_mean);
+    }
+    return failed;
 }
 
 /* KL(u(z2|x2)||p(z2)): -z2_logvar + z2_mean**2 + expm1(z2_logvar) */
@@ -889,7 +931,7 @@ INLINE void span1(const REAL *restrict in_z2_logvar, const REAL *restrict in_z2_
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_z2_logvar, double *sum_z2_mean)
 {
     REAL copy_z2_logvar[CHUNK], last_z2_logvar[LANES] = {0};
     REAL copy_z2_mean[CHUNK], last_z2_mean[LANES] = {0};
@@ -922,30 +964,38 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_z2_logvar && adds_z2_logvar) add_window(g->d_z2_logvar, g->n_z2_logvar, at, n, d_z2_logvar);
-        if (want && g->d_z2_mean && adds_z2_mean) add_window(g->d_z2_mean, g->n_z2_mean, at, n, d_z2_mean);
+        if (sum_z2_logvar)
+            add_window(sum_z2_logvar, g->n_z2_logvar, at, n, d_z2_logvar);
+        else if (want && g->d_z2_logvar && adds_z2_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_z2_logvar[at + i] += d_z2_logvar[i];
+        if (sum_z2_mean)
+            add_window(sum_z2_mean, g->n_z2_mean, at, n, d_z2_mean);
+        else if (want && g->d_z2_mean && adds_z2_mean)
+            for (int64_t i = 0; i < n; i++) g->d_z2_mean[at + i] += d_z2_mean[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_z2_logvar > size) size = g->n_z2_logvar;
     if (g->n_z2_mean > size) size = g->n_z2_mean;
     const double rows = (double)size / (double)(g->size_L2);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_z2_logvar = 0;
     if (g->d_z2_logvar) {
         if (want < 1) want = 1;
         if (g->n_z2_logvar < size) {
             serial = 1;
-            memset(g->d_z2_logvar, 0, sizeof(REAL) * (size_t)g->n_z2_logvar);
+            if (!(sum_z2_logvar = calloc((size_t)g->n_z2_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_z2_mean = 0;
     if (g->d_z2_mean) {
         if (want < 1) want = 1;
         if (g->n_z2_mean < size) {
             serial = 1;
-            memset(g->d_z2_mean, 0, sizeof(REAL) * (size_t)g->n_z2_mean);
+            if (!(sum_z2_mean = calloc((size_t)g->n_z2_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight1) / rows);
@@ -954,14 +1004,23 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s0, parts[s], sum_z2_logvar, sum_z2_mean);
+        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s], sum_z2_logvar, sum_z2_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_z2_logvar) {
+        for (int64_t i = 0; i < g->n_z2_logvar; i++) g->d_z2_logvar[i] = (REAL)sum_z2_logvar[i];
+        free(sum_z2_logvar);
+    }
+    if (sum_z2_mean) {
+        for (int64_t i = 0; i < g->n_z2_mean; i++) g->d_z2_mean[i] = (REAL)sum_z2_mean[i];
+        free(sum_z2_mean);
+    }
+    return failed;
 }
 
 /* p_c_logits: log softmax picked by the index */
@@ -990,7 +1049,14 @@ static int class_strip0(const int want, const Arguments *g, int64_t classes, int
             REAL norm = 0;
             _Pragma("omp simd reduction(+ : norm)")
             for (int64_t c = 0; c < classes; c++) norm += e[c];
-            const REAL r = 1 / norm, log_norm = logarithm(norm);
+            const REAL r = 1 / norm;
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                REAL less = 0;
+                _Pragma("omp simd reduction(+ : less)")
+                for (int64_t c = 0; c < classes; c++) less += a[c] < top[i] ? e[c] : 0;
+                log_norm = log_one_plus(less);
+            }
             REAL *d = g->d_p_c_logits ? g->d_p_c_logits + (row + i) * classes : 0;
             const int64_t picked = g->in_c[(row + i) % g->n_c];
             if (picked < 0 || picked >= classes) {
@@ -1062,7 +1128,14 @@ static int class_strip1(const int want, const Arguments *g, int64_t classes, int
             REAL norm = 0;
             _Pragma("omp simd reduction(+ : norm)")
             for (int64_t c = 0; c < classes; c++) norm += e[c];
-            const REAL r = 1 / norm, log_norm = logarithm(norm);
+            const REAL r = 1 / norm;
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                REAL less = 0;
+                _Pragma("omp simd reduction(+ : less)")
+                for (int64_t c = 0; c < classes; c++) less += a[c] < top[i] ? e[c] : 0;
+                log_norm = log_one_plus(less);
+            }
             REAL *d = g->d_r_c_logits ? g->d_r_c_logits + (row + i) * classes : 0;
             const int64_t picked = g->in_c[(row + i) % g->n_c];
             if (picked < 0 || picked >= classes) {
@@ -1113,9 +1186,15 @@ int fused(const REAL *in_z1_mean, const REAL *in_z1_logvar, const REAL *in_z2_me
 {
     const Arguments arguments = { in_z1_mean, in_z1_logvar, in_z2_mean, in_z2_logvar, in_c, in_p_c_logits, in_r_c_logits, d_z1_mean, d_z1_logvar, d_z2_mean, d_z2_logvar, d_p_c_logits, d_r_c_logits, n_z1_mean, n_z1_logvar, n_z2_mean, n_z2_logvar, n_c, n_p_c_logits, n_r_c_logits, size_L1, size_L2, size_K, weight0, weight1, weight2, weight3, threads }, *g = &arguments;
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[1];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     double c0;
     {
         const int status = classes0(g, &c0);

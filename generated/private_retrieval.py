@@ -138,8 +138,8 @@ class PrivateRetrievalLoss(torch.nn.Module):
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
             z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z1_z2_scores.shape[-1])
             - z1_z2_scores.logsumexp(-1)
+            + math.log(z1_z2_scores.shape[-1])
         ).mean()
 
         loss = self.gamma * kl_z1 - self.gamma * log_d_x1 - i_z1_z2
@@ -209,8 +209,8 @@ class PrivateRetrievalLoss(torch.nn.Module):
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
             z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z1_z2_scores.shape[-1])
             - z1_z2_scores.logsumexp(-1)
+            + math.log(z1_z2_scores.shape[-1])
         ).mean()
 
         loss = -i_z1_z2
@@ -475,6 +475,7 @@ _SOURCE = r"""
 #define CHUNK 1024
 #define STRIPS 64
 #define BLOCK 16
+#define PANEL 256
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("omp simd")
 
@@ -496,6 +497,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -509,6 +511,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -563,6 +566,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t also where e^t overflows and d is small */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -649,11 +673,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -665,15 +690,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 #define WORTHWHILE 262144
@@ -719,7 +744,7 @@ INLINE void span0(const REAL *restrict in_z1_logvar, const REAL *restrict in_z1_
     }
 }
 
-INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_z1_logvar, double *sum_z1_mean)
 {
     REAL copy_z1_logvar[CHUNK], last_z1_logvar[LANES] = {0};
     REAL copy_z1_mean[CHUNK], last_z1_mean[LANES] = {0};
@@ -752,30 +777,38 @@ INLINE void strip0(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_z1_logvar && adds_z1_logvar) add_window(g->d_z1_logvar, g->n_z1_logvar, at, n, d_z1_logvar);
-        if (want && g->d_z1_mean && adds_z1_mean) add_window(g->d_z1_mean, g->n_z1_mean, at, n, d_z1_mean);
+        if (sum_z1_logvar)
+            add_window(sum_z1_logvar, g->n_z1_logvar, at, n, d_z1_logvar);
+        else if (want && g->d_z1_logvar && adds_z1_logvar)
+            for (int64_t i = 0; i < n; i++) g->d_z1_logvar[at + i] += d_z1_logvar[i];
+        if (sum_z1_mean)
+            add_window(sum_z1_mean, g->n_z1_mean, at, n, d_z1_mean);
+        else if (want && g->d_z1_mean && adds_z1_mean)
+            for (int64_t i = 0; i < n; i++) g->d_z1_mean[at + i] += d_z1_mean[i];
     }
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_z1_logvar > size) size = g->n_z1_logvar;
     if (g->n_z1_mean > size) size = g->n_z1_mean;
     const double rows = (double)size / (double)(g->size_L);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_z1_logvar = 0;
     if (g->d_z1_logvar) {
         if (want < 1) want = 1;
         if (g->n_z1_logvar < size) {
             serial = 1;
-            memset(g->d_z1_logvar, 0, sizeof(REAL) * (size_t)g->n_z1_logvar);
+            if (!(sum_z1_logvar = calloc((size_t)g->n_z1_logvar, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_z1_mean = 0;
     if (g->d_z1_mean) {
         if (want < 1) want = 1;
         if (g->n_z1_mean < size) {
             serial = 1;
-            memset(g->d_z1_mean, 0, sizeof(REAL) * (size_t)g->n_z1_mean);
+            if (!(sum_z1_mean = calloc((size_t)g->n_z1_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((0.5 * g->weight0) / rows);
@@ -784,14 +817,23 @@ static void loop0(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip0(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip0(0, g, size, from, to, s0, parts[s], sum_z1_logvar, sum_z1_mean);
+        else if (want == 1) strip0(1, g, size, from, to, s0, parts[s], sum_z1_logvar, sum_z1_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_z1_logvar) {
+        for (int64_t i = 0; i < g->n_z1_logvar; i++) g->d_z1_logvar[i] = (REAL)sum_z1_logvar[i];
+        free(sum_z1_logvar);
+    }
+    if (sum_z1_mean) {
+        for (int64_t i = 0; i < g->n_z1_mean; i++) g->d_z1_mean[i] = (REAL)sum_z1_mean[i];
+        free(sum_z1_mean);
+    }
+    return failed;
 }
 
 /* E_q[log d(x1|z1,s)]: (x1 - x1_mean)**2 */
@@ -808,7 +850,7 @@ INLINE void span1(const REAL *restrict in_x1, const REAL *restrict in_x1_mean, c
     }
 }
 
-INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums)
+INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t from, int64_t to, const REAL s0, double *sums, double *sum_x1, double *sum_x1_mean)
 {
     REAL copy_x1[CHUNK], last_x1[LANES] = {0};
     REAL copy_x1_mean[CHUNK], last_x1_mean[LANES] = {0};
@@ -841,30 +883,38 @@ INLINE void strip1(const int want, const Arguments *g, int64_t size, int64_t fro
             }
         }
         sums[0] += total(sum0);
-        if (want && g->d_x1 && adds_x1) add_window(g->d_x1, g->n_x1, at, n, d_x1);
-        if (want && g->d_x1_mean && adds_x1_mean) add_window(g->d_x1_mean, g->n_x1_mean, at, n, d_x1_mean);
+        if (sum_x1)
+            add_window(sum_x1, g->n_x1, at, n, d_x1);
+        else if (want && g->d_x1 && adds_x1)
+            for (int64_t i = 0; i < n; i++) g->d_x1[at + i] += d_x1[i];
+        if (sum_x1_mean)
+            add_window(sum_x1_mean, g->n_x1_mean, at, n, d_x1_mean);
+        else if (want && g->d_x1_mean && adds_x1_mean)
+            for (int64_t i = 0; i < n; i++) g->d_x1_mean[at + i] += d_x1_mean[i];
     }
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     int64_t size = 0;
     if (g->n_x1 > size) size = g->n_x1;
     if (g->n_x1_mean > size) size = g->n_x1_mean;
     const double rows = (double)size / (double)(g->size_D1);
-    int want = 0, serial = 0;
+    int want = 0, serial = 0, failed = 0;
+    double *sum_x1 = 0;
     if (g->d_x1) {
         if (want < 2) want = 2;
         if (g->n_x1 < size) {
             serial = 1;
-            memset(g->d_x1, 0, sizeof(REAL) * (size_t)g->n_x1);
+            if (!(sum_x1 = calloc((size_t)g->n_x1, sizeof(double)))) failed = 2;
         }
     }
+    double *sum_x1_mean = 0;
     if (g->d_x1_mean) {
         if (want < 1) want = 1;
         if (g->n_x1_mean < size) {
             serial = 1;
-            memset(g->d_x1_mean, 0, sizeof(REAL) * (size_t)g->n_x1_mean);
+            if (!(sum_x1_mean = calloc((size_t)g->n_x1_mean, sizeof(double)))) failed = 2;
         }
     }
     const REAL s0 = (REAL)((-0.5 * g->weight1) / rows);
@@ -873,15 +923,24 @@ static void loop1(const Arguments *g, double *means)
     PARALLEL(g->threads > 1 && size >= WORTHWHILE && !serial)
     for (int64_t s = 0; s < strips; s++) {
         const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK, to = end < size ? end : size;
-        if (want == 0) strip1(0, g, size, from, to, s0, parts[s]);
-        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s]);
-        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s]);
+        if (want == 0) strip1(0, g, size, from, to, s0, parts[s], sum_x1, sum_x1_mean);
+        else if (want == 1) strip1(1, g, size, from, to, s0, parts[s], sum_x1, sum_x1_mean);
+        else if (want == 2) strip1(2, g, size, from, to, s0, parts[s], sum_x1, sum_x1_mean);
     }
     for (int m = 0; m < 1; m++) {
         double sum = 0;
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    if (sum_x1) {
+        for (int64_t i = 0; i < g->n_x1; i++) g->d_x1[i] = (REAL)sum_x1[i];
+        free(sum_x1);
+    }
+    if (sum_x1_mean) {
+        for (int64_t i = 0; i < g->n_x1_mean; i++) g->d_x1_mean[i] = (REAL)sum_x1_mean[i];
+        free(sum_x1_mean);
+    }
+    return failed;
 }
 
 /* KL(q(z1|x1)||p(z1)), E_q[log d(x1|z1,s)] */
@@ -889,9 +948,15 @@ int fused(const REAL *in_z1_mean, const REAL *in_z1_logvar, const REAL *in_x1, c
 {
     const Arguments arguments = { in_z1_mean, in_z1_logvar, in_x1, in_x1_mean, d_z1_mean, d_z1_logvar, d_x1, d_x1_mean, n_z1_mean, n_z1_logvar, n_x1, n_x1_mean, size_L, size_D1, weight0, weight1, threads }, *g = &arguments;
     double m0[1];
-    loop0(g, m0);
+    {
+        const int status = loop0(g, m0);
+        if (status) return status;
+    }
     double m1[1];
-    loop1(g, m1);
+    {
+        const int status = loop1(g, m1);
+        if (status) return status;
+    }
     terms[0] = (REAL)(0.5 * m0[0]);
     terms[1] = (REAL)(-0.5 * m1[0] + -0.5 * g->size_D1 * 1.8378770664093456);
     *loss = (REAL)(g->weight0 * (0.5 * m0[0]) + g->weight1 * (-0.5 * m1[0] + -0.5 * g->size_D1 * 1.8378770664093456));
