@@ -135,7 +135,7 @@ def cases() -> list[Case]:
 def module_of(spec: object) -> tuple[ibsym.Spec, ModuleType]:
     """A spec and its emitted module."""
     found = ibsym.Spec(**spec) if isinstance(spec, dict) else ibsym.load(spec)
-    return found, load_module(emit(lower(ibsym.audit(ibsym.derive(found), worlds=1))), found.module_name)
+    return found, load_module(emit(lower(ibsym.audit(ibsym.derive(found), worlds=1)), "bundle"), found.module_name)
 
 
 def reference(name: str) -> ModuleType:

@@ -16,6 +16,7 @@ from ibsym.spec.model import Spec
 
 if TYPE_CHECKING:
     from ibsym.checking.answers import Answer
+    from ibsym.codegen.c.source import OnePass
     from ibsym.diagnosis.report import Report
 
 __all__ = ["audit", "compile", "derive", "diagnose", "generate", "load", "loads", "prove", "train", "zoo"]
@@ -142,7 +143,12 @@ def generate(derivation: Source) -> str:
 @takes('ibsym.compile("mine.toml")', derivation=_SOURCE)
 def compile(derivation: Source) -> type[Any]:
     """The emitted loss class, in memory. Needs PyTorch."""
-    return load_module(generate(derivation), load(derivation).module_name).Loss  # type: ignore[no-any-return]
+    from ibsym.codegen import emit
+    from ibsym.lowering import lower
+
+    certificate = derivation if isinstance(derivation, Certificate) else audit(derivation)
+    source = emit(lower(certificate), "bundle")
+    return load_module(source, load(certificate).module_name).Loss  # type: ignore[no-any-return]
 
 
 @takes(
@@ -176,8 +182,12 @@ def diagnose(
     return _diagnose(function, derivation, loss, inputs, output=output, parameters=parameters)
 
 
-def load_module(source: str, name: str) -> Any:
-    """An emitted module from its text; its source is kept for tracebacks and ``inspect``."""
+def load_module(source: str, name: str, beside: OnePass | None = None) -> Any:
+    """An emitted module from its text, which is kept for tracebacks and ``inspect``, and travels with what is pickled.
+
+    ``beside`` is the compiled pass that would lie in files beside it.
+    """
+    import copyreg
     import hashlib
     import linecache
     import sys
@@ -195,8 +205,22 @@ def load_module(source: str, name: str) -> Any:
         module.__file__ = file
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         exec(compile_text(source, file), module.__dict__)  # noqa: S102  our own emitted text: names in it are checked identifiers
+        copyreg.pickle(module.Loss, lambda loss: (_unpickled, (source, name), loss.__dict__.copy()))
+        for kind in (module.Input, module.Output):
+            copyreg.pickle(kind, lambda value: (_unpickled, (source, name, type(value).__name__, tuple(value))))
+        if beside is not None:
+            from ibsym.runtime import _ibsym_runtime as runtime
+
+            compiled = runtime.one_pass(beside.source, f"{name}.c", module.Loss.INPUTS, module.Output)
+            module._one_pass = lambda: compiled  # type: ignore[attr-defined]
         sys.modules[full] = module
     return sys.modules[full]
+
+
+def _unpickled(source: str, name: str, kind: str = "Loss", values: tuple[Any, ...] | None = None) -> Any:
+    """An object of a module that lives in memory, in whatever process: its state follows, or its fields are given."""
+    found = getattr(load_module(source, name), kind)
+    return found.__new__(found) if values is None else found(*values)
 
 
 def compile_text(source: str, file: str) -> Any:

@@ -79,10 +79,11 @@ def test_a_derivation_in_every_format(ibsym_, form):
 def test_what_is_generated_and_compared(ibsym_):
     status, out, _ = ibsym_("generate", "vib", "vae", "-o", "out")
     assert status == 0
-    assert sorted(p.name for p in Path("out").iterdir()) == ["vae.py", "vae.tex", "vib.py", "vib.tex"]
+    names = [f"{stem}{suffix}" for stem in ("vae", "vib") for suffix in (".c", ".py", ".tex")]
+    assert sorted(p.name for p in Path("out").iterdir()) == ["_ibsym_runtime.py", *names]
     assert Path("out/vib.py").read_text() == ibsym.generate(ibsym.derive("vib"))
-    assert "wrote out/vib.py, out/vib.tex" in out
-    assert ibsym_("generate", "vib", "-o", "out", "--check") == (0, "2 files are as they should be\n", "")
+    assert "wrote out/vib.py, out/vib.c, out/_ibsym_runtime.py, out/vib.tex" in out
+    assert ibsym_("generate", "vib", "-o", "out", "--check") == (0, "4 files are as they should be\n", "")
     Path("out/vib.py").write_text("drifted")
     Path("out/vae.tex").unlink()
     status, out, _ = ibsym_("generate", "vib", "vae", "-o", "out", "--check")
@@ -90,10 +91,21 @@ def test_what_is_generated_and_compared(ibsym_):
     assert Path("out/vib.py").read_text() == "drifted"
 
 
+def test_forms_of_one_file(ibsym_):
+    """All in one file, or no compiled pass; each is compared in its own form."""
+    for form in ("--bundle", "--plain"):
+        status, out, _ = ibsym_("generate", "vae", "-o", form[2:], form)
+        assert (status, out) == (0, f"wrote {form[2:]}/vae.py, {form[2:]}/vae.tex\n")
+        assert ibsym_("generate", "vae", "-o", form[2:], form, "--check")[0] == 0
+        assert ibsym_("generate", "vae", "-o", form[2:], "--check")[0] == 1
+        assert sorted(p.name for p in Path(form[2:]).iterdir()) == ["vae.py", "vae.tex"]
+    assert ibsym_("generate", "vae", "--bundle", "--plain")[0] == 2
+
+
 @pytest.mark.slow
 def test_the_whole_zoo_is_generated_and_strays_are_found(ibsym_):
     assert ibsym_("generate", "--all", "-o", "out")[0] == 0
-    assert len(list(Path("out").iterdir())) == 2 * len(zoo_names())
+    assert len(list(Path("out").glob("*.tex"))) == len(zoo_names()) == len(list(Path("out").glob("[!_]*.py")))
     assert ibsym_("generate", "--all", "-o", "out", "--check")[0] == 0
     Path("out/stray.py").write_text("")
     assert ibsym_("generate", "--all", "-o", "out", "--check")[:2] == (1, "out/stray.py: belongs to no spec\n")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import click
 
 from ibsym.cli.common import NO, Command, chosen
@@ -27,15 +24,25 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
       IBSYM_CACHE_DIR=build/cache ibsym build --all
     """
     import ibsym
+    from ibsym.codegen.c.source import one_pass
+    from ibsym.errors import MissingDependencyError
+    from ibsym.lowering import lower
 
+    try:
+        from ibsym.runtime import _ibsym_runtime as runtime
+    except ImportError:
+        raise MissingDependencyError("a compiled loss needs PyTorch\n  write: pip install 'ibsym[torch]'") from None
     for spec in chosen(specs, everything):
-        module = sys.modules[ibsym.compile(ibsym.derive(spec)).__module__]
-        if not hasattr(module, "_compiled"):
+        found = one_pass(lower(ibsym.audit(ibsym.derive(spec))))
+        if found is None:
             click.echo(f"{spec.name}: nothing to compile")
             continue
         for real in ("float", "double"):
             try:
-                click.echo(f"{spec.name}: {module._compiled(real)}")
-            except (OSError, subprocess.SubprocessError) as error:
+                path = runtime.library_path(found.source, spec.module_name, real)
+                if runtime.for_one_process(path):
+                    raise OSError("there is no folder to keep it in")
+                click.echo(f"{spec.name}: {path}")
+            except Exception as error:
                 click.echo(f"ibsym: {spec.name} cannot be compiled: {error}", err=True)
                 context.exit(NO)

@@ -26,12 +26,18 @@ if TYPE_CHECKING:
     help="The folder.",
 )
 @click.option("--all", "everything", is_flag=True, help="The whole zoo.")
+@click.option("--bundle", is_flag=True, help="One file for each loss, with all that its compiled pass needs.")
+@click.option("--plain", is_flag=True, help="No compiled pass: tensor operations only.")
 @click.option("--check", is_flag=True, help="Write nothing; say which files differ, are missing or (with --all) do not belong.")
 @click.pass_context
-def generate_command(context: click.Context, specs: tuple[str, ...], folder: Path, everything: bool, check: bool) -> None:
+def generate_command(
+    context: click.Context, specs: tuple[str, ...], folder: Path, everything: bool, bundle: bool, plain: bool, check: bool
+) -> None:
     r"""Write losses and their derivations, or compare.
 
-    For every SPEC, NAME.py is the loss, emitted from an audited derivation, and NAME.tex the derivation.
+    For every SPEC, NAME.py is the loss, emitted from an audited derivation, and NAME.tex the derivation. NAME.c is the loss and
+    its gradients in one pass, which _ibsym_runtime.py, the same for all, compiles and runs on the CPU; without either, NAME.py
+    does the same by tensor operations.
 
     \b
     Examples:
@@ -40,19 +46,26 @@ def generate_command(context: click.Context, specs: tuple[str, ...], folder: Pat
       ibsym generate --all --check
     """
     import ibsym
+    from ibsym.codegen.emit import PyTorch
+    from ibsym.lowering import lower
 
+    if bundle and plain:
+        raise click.UsageError("either --bundle, which holds the compiled pass, or --plain, which has none")
+    target = PyTorch("bundle" if bundle else "plain" if plain else "beside")
     files: dict[Path, str] = {}
     for spec in chosen(specs, everything):
         derivation = ibsym.derive(spec)
-        stem = folder / spec.module_name
-        if stem.with_suffix(".py") in files:
-            raise click.UsageError(f"two specs would be written to {stem}.py; give one of them another name")
-        files[stem.with_suffix(".py")] = ibsym.generate(derivation)
-        files[stem.with_suffix(".tex")] = rendered(derivation, "latex")
+        if folder / f"{spec.module_name}.py" in files:
+            raise click.UsageError(
+                f"two specs would be written to {folder / spec.module_name}.py; give one of them another name"
+            )
+        own = {folder / name: text for name, text in target.files(lower(ibsym.audit(derivation))).items()}
+        own[folder / f"{spec.module_name}.tex"] = rendered(derivation, "latex")
         if not check:
-            for suffix in (".py", ".tex"):
-                write(stem.with_suffix(suffix), files[stem.with_suffix(suffix)])
-            click.echo(f"wrote {stem}.py, {stem}.tex")
+            for path, text in own.items():
+                write(path, text)
+            click.echo(f"wrote {', '.join(map(str, own))}")
+        files |= own
     if not check:
         return
     drift = [f"{path}: {fault}" for path, text in files.items() if (fault := difference(path, text))]
@@ -60,7 +73,7 @@ def generate_command(context: click.Context, specs: tuple[str, ...], folder: Pat
         drift += [
             f"{path}: belongs to no spec"
             for path in sorted(folder.iterdir())
-            if path.suffix in (".py", ".tex") and path not in files
+            if path.suffix in (".py", ".c", ".tex") and path not in files
         ]
     for line in drift:
         click.echo(line)
@@ -116,6 +129,7 @@ def audited(derivation: Derivation) -> tuple[str, ...]:
 
     from ibsym import api
     from ibsym.codegen import emit
+    from ibsym.codegen.c.source import one_pass
     from ibsym.derivation.unused import sentence
     from ibsym.lowering import lower
 
@@ -131,6 +145,6 @@ def audited(derivation: Derivation) -> tuple[str, ...]:
         return proof, "code: emitted, not run: that needs PyTorch (pip install 'ibsym[torch]')", *idle
     from ibsym.training.oracles import agree
 
-    found = agree(derivation.spec, program, api.load_module(source, derivation.spec.module_name).Loss)
+    found = agree(derivation.spec, program, api.load_module(source, derivation.spec.module_name, one_pass(program)).Loss)
     values = f"{found.comparisons} values as interpreted, largest error {found.largest_error:.0e}"
     return proof, f"code: {values}; {found.gradients} gradients as by differences", *idle

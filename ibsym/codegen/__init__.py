@@ -1,5 +1,5 @@
-"""Loss program -> module text: contexts of plain strings, short templates."""
+"""Loss program -> files: contexts of plain strings, short templates, a folder for each target."""
 
-from ibsym.codegen.emit import emit
+from ibsym.codegen.emit import emit, files
 
-__all__ = ["emit"]
+__all__ = ["emit", "files"]

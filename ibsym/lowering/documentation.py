@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from ibsym.derivation.model import Derivation, GapTerm
 from ibsym.derivation.unused import sentence
 from ibsym.facts import Relation
 from ibsym.lowering.program import About
+from ibsym.spec.model import Spec
 from ibsym.terms.nodes import Entropy, Expression, RelativeEntropy, Slack
 
 SAYS = {
@@ -27,7 +31,13 @@ def about(derivation: Derivation) -> About:
         constants=tuple(str(Expression((w,))) for w in derivation.constants),
         cite=tuple(spec.cite),
         notes=" ".join(part for part in (spec.notes, sentence(derivation.unused)) if part),
+        digest=digest(spec),
     )
+
+
+def digest(spec: Spec) -> str:
+    """What tells the spec from any other: of its keys, whatever their order and whatever file they stood in."""
+    return hashlib.sha256(json.dumps(spec.keys, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def gap(part: GapTerm) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -113,7 +114,15 @@ def _program(derivation: Derivation) -> LossProgram:
         spec.name,
         spec.class_name,
         inputs,
-        tuple(Parameter(n, float(p.default)) for n, p in spec.parameters.items()),
+        tuple(
+            Parameter(
+                n,
+                float(p.default),
+                -math.inf if p.min is None else float(p.min),
+                math.inf if p.max is None else float(p.max),
+            )
+            for n, p in spec.parameters.items()
+        ),
         reduced(section.steps, terms, rows, {*spec.parameters, *(i.name for i in inputs)}),
         tuple(terms),
         rows,

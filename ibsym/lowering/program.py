@@ -5,6 +5,7 @@ What a step computes is a node (:mod:`ibsym.lowering.nodes`); all of them may be
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import sympy
@@ -96,10 +97,12 @@ class Input:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A run-time scalar."""
+    """A run-time scalar, and where it may lie."""
 
     name: str
     default: float
+    least: float = -math.inf
+    most: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ class LossProgram:
 
 @dataclass(frozen=True)
 class About:
-    """What the docstring says, as plain text."""
+    """What the docstring says, as plain text; ``digest`` tells the spec from any other."""
 
     title: str
     objective: str
@@ -187,3 +190,4 @@ class About:
     constants: tuple[str, ...]
     cite: tuple[str, ...]
     notes: str
+    digest: str = ""

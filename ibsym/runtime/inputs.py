@@ -12,10 +12,7 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward`: its name, what it belongs to, its role and shape, the joint that draws it.
-
-    The axis B is the batch; a leading S, a Monte-Carlo axis, may be left out.
-    """
+    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
 
     name: str
     of: str
@@ -34,58 +31,46 @@ class Output(NamedTuple):
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
-    result = []
     for entry, tensor in zip(declared, tensors, strict=True):
-        shape = entry.shape
+        shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
-        if entry.role == "value" and shape[-1].split("_")[0] == "B":
-            if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-                raise TypeError(f"{_expected(entry)}, integer class indices, not {tensor.dtype}")
-        elif not tensor.is_floating_point():
-            raise TypeError(f"{_expected(entry)}, floating point, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() == len(shape) - 1:
+        if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
+            kind = "integer class indices" if index else "floating point"
+            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+        if shape[0] == "S" and tensor.dim() < len(shape):
             shape = shape[1:]
-        if tensor.dim() != len(shape):
-            raise ValueError(f"{_expected(entry)}, got {tuple(tensor.shape)}")
-        for axis, size in zip(shape, tensor.shape, strict=True):
-            known = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
-            if size != known:
-                raise ValueError(f"{_expected(entry)}, got {tuple(tensor.shape)}, and {axis} is {known}")
-        result.append(tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor)
-    return result
+        got = tuple(tensor.shape)
+        known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
+        if len(shape) != len(got) or list(got) != known:
+            wrong = [f", and {a} is {sizes[a]}" for a, n in zip(shape, got, strict=False) if sizes.get(a, n) != n]
+            raise ValueError(f"{_expected(entry)}, got {got}{''.join(wrong)}")
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
 def _expected(entry: Input) -> str:
     """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
+    optional = " with S optional" if entry.shape[0] == "S" else ""
     return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"
 
 
-def _codes(declared: tuple[Input, ...]) -> tuple[Input, ...]:
-    """A critic's inputs without its logits."""
-    return tuple(entry for entry in declared if entry.role not in ("critic", "critic_reference"))
-
-
-def _by_name(declared: tuple[Input, ...], given: dict[str, Tensor], name: str) -> list[Tensor]:
-    """The keyword inputs of one critic, in the order in which they were declared; its logits have no part in a rate."""
-    names = [entry.name for entry in _codes(declared)]
-    beside = {entry.name for entry in declared} - set(names)
-    if sorted(set(given) - beside) != sorted(names):
+def _codes(declared: tuple[Input, ...], given: dict[str, Tensor], name: str) -> list[Tensor]:
+    """The inputs of one critic, checked, in the order in which they were declared; its logits have no part in a rate."""
+    own = tuple(entry for entry in declared if entry.role not in ("critic", "critic_reference"))
+    names = [entry.name for entry in own]
+    if not set(names) <= set(given) <= {entry.name for entry in declared}:
         raise TypeError(f"the critic of {name} takes {', '.join(names) or 'no inputs'}, not {', '.join(given) or 'nothing'}")
-    return [given[n] for n in names]
+    return _checked(own, [given[n] for n in names])
 
 
-def _logits(
-    declared: tuple[Input, ...], critic: Tensor | None, critic_reference: Tensor | None, inputs: dict[str, Tensor]
-) -> tuple[Tensor, Tensor]:
+def _logits(declared: tuple[Input, ...], inputs: dict[str, Tensor], *given: Tensor | None) -> list[Tensor]:
     """A critic's logits on both sides, given as such or, taken out of `inputs`, under their names in CRITIC_INPUTS."""
-    named = {entry.role: inputs.pop(entry.name, None) for entry in declared if entry.role in ("critic", "critic_reference")}
-    critic = named.get("critic") if critic is None else critic
-    critic_reference = named.get("critic_reference") if critic_reference is None else critic_reference
-    if critic is None or critic_reference is None:
+    roles = ("critic", "critic_reference")
+    named = {entry.role: inputs.pop(entry.name, None) for entry in declared if entry.role in roles}
+    found = [named.get(role) if logit is None else logit for role, logit in zip(roles, given, strict=True)]
+    if any(logit is None for logit in found):
         raise TypeError("critic_loss takes the logits critic and critic_reference")
-    return critic, critic_reference
+    return [logit for logit in found if logit is not None]
 
 
 def _ascended(multiplier: float | Tensor, value: float | Tensor, budget: float | Tensor, step: float) -> float | Tensor:

@@ -97,22 +97,3 @@ def _inverse(root: Tensor) -> Tensor:
     """C^-1, for lower triangular C."""
     identity = torch.eye(root.shape[-1], dtype=root.dtype, device=root.device)
     return torch.linalg.solve_triangular(root, identity, upper=False)
-
-
-def _reduction_rows(name: str) -> str:
-    """The reduction's name, if it is one."""
-    if name not in ("mean", "sum", "none"):
-        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {name!r}")
-    return name
-
-
-def _reduced_rows(per_row: Tensor, reduction: str) -> Tensor:
-    """The mean over rows, their sum, or every row."""
-    if reduction == "none":
-        return per_row
-    return per_row.mean() if reduction == "mean" else per_row.sum()
-
-
-def _reduced_mean(loss: Tensor, reduction: str, batch: int) -> Tensor:
-    """The loss, or the loss times the size of the first batch."""
-    return loss if reduction == "mean" else loss * batch

@@ -23,7 +23,7 @@ MODULE = """
 """
 # What the emitted class has of its own, and the arguments of its constructor.
 LOSS = """
-    BATCH_COUPLED CRITICS CRITIC_INPUTS INPUTS constraint_value critic_loss directions dual_step expression fused group mixed
+    BATCH_COUPLED CRITICS CRITIC_INPUTS PARAMETERS INPUTS constraint_value critic_loss directions dual_step expression fused group mixed
     permuted reduction terms loss per_row
 """
 # What the text of its methods means by a name.

@@ -98,7 +98,7 @@ def tensor(spec, entry, shape, known, generator, dtype):
 def emitted(spec):
     program = lower(Certificate(derive(spec), 0, 0.0))
     source = emit(program)
-    return Emitted(spec, program, source, load_module(source, spec.module_name))
+    return Emitted(spec, program, source, load_module(emit(program, "bundle"), spec.module_name))
 
 
 @cache

@@ -20,10 +20,11 @@ import sympy
 
 torch = pytest.importorskip("torch")
 
+from ibsym.codegen.torch.copying import definitions, header  # noqa: E402
+
 import ibsym  # noqa: E402
 from ibsym.codegen.c.elements import logistic  # noqa: E402
 from ibsym.codegen.c.printing import c_text  # noqa: E402
-from ibsym.codegen.torch.copying import definitions, header  # noqa: E402
 from ibsym.codegen.torch.expressions import Code, render  # noqa: E402
 from ibsym.errors import IbsymError  # noqa: E402
 from ibsym.families import functions as heads  # noqa: E402

@@ -18,7 +18,7 @@ _spec.loader.exec_module(worlds)
 from ibsym.lowering.interpreter import evaluate  # noqa: E402
 
 # Looser than loss 1e-6, gradients 2e-7: be sure that your formula is right before you add an entry.
-LOSS: dict[str, float] = {}
+LOSS: dict[str, float] = {"infovae": 1e-5, "wae-mmd": 1e-5}
 GRADIENT: dict[str, float] = {
     **dict.fromkeys(["beta-tcvae", "stratified-correlation", "contrastive-upper", "leave-one-out", "weighted-aggregate"], 1e-6),
     **dict.fromkeys(["hfvae", "club", "wae-mmd"], 1e-6),
@@ -44,7 +44,9 @@ def error(found, true):
 
 def fused(output, loss):
     """Whether the pass in C took part; a sum of it and of other terms counts."""
-    return "OnePass" in str(output.loss.grad_fn) or any("OnePass" in str(f) for f, _ in output.loss.grad_fn.next_functions)
+    return "Differentiable" in str(output.loss.grad_fn) or any(
+        "Differentiable" in str(f) for f, _ in output.loss.grad_fn.next_functions
+    )
 
 
 def settled(loss, given):
@@ -88,12 +90,12 @@ def compare(name, given, dtype=torch.float32, upstream=-1.7, reduction="mean"):
             continue
         assert dmine[argument].dtype is dtype
         assert dmine[argument].shape == given[argument].shape
-        bound = max(1.1 * error(dplain[argument], gradient), GRADIENT.get(name, 2e-7) * small)
+        bound = max(1.001 * error(dplain[argument], gradient), GRADIENT.get(name, 2e-7) * small)
         assert error(dmine[argument], gradient) <= bound, argument
     return mine
 
 
-FUSED = [n for n in worlds.SPECS if hasattr(worlds.module(n), "_library")]
+FUSED = [n for n in worlds.SPECS if hasattr(worlds.module(n), "_one_pass")]
 
 
 def test_most_modules_have_a_pass():
@@ -257,19 +259,34 @@ def test_a_parameter_that_learns_takes_the_expression():
     assert float(slope) == pytest.approx(float(output.terms["KL(q(z|x)||p(z))"]), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["bib-ae", "vib", "categorical-ib", "beta-tcvae", "discrepancy", "continuous-bits"])
-@pytest.mark.parametrize("real", ["float", "double"])
-def test_the_source_compiles_without_a_warning(name, real, tmp_path):
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", "-O1")
+WAYS = {
+    "plain": ("-std=c11",),
+    "double": ("-std=c11", "-DREAL=double", "-DDOUBLE"),
+    "as built": ("-std=gnu11", "-DREAL=float", "-DSIMD", "-fopenmp"),
+    "one thread": ("-std=gnu11", "-DREAL=double", "-DDOUBLE", "-DSIMD", "-fopenmp-simd"),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_the_source_is_c(name, tmp_path):
+    """It compiles without a warning, alone and as it is built, and is fit to be read."""
+    text = worlds.source(name)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 120
+    assert not any(line != line.rstrip() or "\t" in line or "{{" in line.replace("{{0}}", "") for line in lines)
+    assert "\n\n\n" not in text
     source = tmp_path / "source.c"
-    source.write_text(worlds.module(name)._SOURCE, encoding="utf-8")
-    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-fopenmp", "-fsyntax-only", f"-DREAL={real}"]
-    flags += ["-DDOUBLE"] if real == "double" else []
-    done = subprocess.run(["cc", *flags, str(source)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    source.write_text(text, encoding="utf-8")
+    for flags in WAYS.values():
+        done = subprocess.run(
+            ["cc", *STRICT, *flags, str(source), "-o", "/dev/null"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_equal_programs_give_equal_text_and_no_name_of_a_file():
-    text = (Path(worlds.module("vae").__file__)).read_text(encoding="utf-8")
+    text = worlds.source("vae")
     assert "int fused(" in text
-    assert sympy.__version__ not in text.split('_SOURCE = r"""')[1]
+    assert sympy.__version__ not in text
     assert "/work/" not in text

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import ibsym
-from ibsym.codegen.emit import emit
+from ibsym.codegen.emit import files
 from ibsym.lowering.lower import lower
 from ibsym.lowering.program import LossProgram
 
@@ -38,10 +38,12 @@ def module(name: str) -> ModuleType:
     folder = CACHE / "emitted"
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"emitted_{name.replace('-', '_')}"
-    text = emit(program(name))
+    written = files(program(name))
+    for file, text in written.items():
+        path = folder / (f"{stem}.py" if file == next(iter(written)) else file)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
     path = folder / f"{stem}.py"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -49,6 +51,17 @@ def module(name: str) -> ModuleType:
     sys.modules[stem] = found  # so that its classes can be pickled
     spec.loader.exec_module(found)
     return found
+
+
+def compiled(name: str, dtype: torch.dtype = torch.float32) -> object:
+    """The library of a module's pass, or None."""
+    run = module(name)._one_pass()
+    return None if run is None else run.library(dtype)
+
+
+def source(name: str) -> str:
+    """The C source of a module's pass."""
+    return module(name)._one_pass().source
 
 
 def arguments(

@@ -5,17 +5,18 @@ Parts of the formula that only know x_j are computed once a coordinate and colum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import sympy
 
 from ibsym.codegen.c.elements import shared
-from ibsym.codegen.c.printing import c_text
-from ibsym.codegen.templating import Context
+from ibsym.codegen.c.printing import c_text, symbols
+from ibsym.codegen.c.text import comment
+from ibsym.codegen.templating import render
 from ibsym.lowering.fusion.calculus import Stable, derivative, times
-from ibsym.lowering.fusion.pairing import ENTRY, Pairs, Table, size_of
+from ibsym.lowering.fusion.pairing import ENTRY, Pairs, Table
 from ibsym.lowering.program import Load
 
 WEIGHT = sympy.Symbol("weight", real=True)
@@ -67,13 +68,21 @@ def kernels(sums: Sequence[Pairs]) -> list[Kernel]:
     return [Kernel(g[0].table, tuple(g)) for g in groups]
 
 
-@dataclass(frozen=True)
-class Inner:
+class Body(NamedTuple):
+    """Statements of an inner loop, its results, and the names that both use."""
+
+    statements: tuple[str, ...]
+    results: tuple[str, ...]
+    used: set[str]
+
+
+class Inner(NamedTuple):
     """C text of the inner loops: columns' own parts, the value, the derivatives by row and by column."""
 
     hoisted: tuple[tuple[str, str], ...]
-    value: tuple[tuple[str, ...], str]
-    slopes: tuple[tuple[str, ...], tuple[str, ...]]
+    hoisted_used: set[str]
+    value: Body
+    slopes: Body
 
 
 def inner(table: Table) -> Inner:
@@ -88,12 +97,20 @@ def inner(table: Table) -> Inner:
     known: dict[sympy.Expr, sympy.Symbol] = {}
     columns = {s for s, _ in table.columns}
     value, *slopes = (hoisted(e, row, columns, known) for e in formulas)
-    of_value, (value,) = shared([value])
-    of_slopes, slopes = shared([ordered(e, columns | {row}) for e in slopes])
     return Inner(
         tuple((s.name, c_text(e)) for e, s in known.items()),
-        (tuple(f"const REAL {s} = {c_text(e)};" for s, e in of_value), c_text(value)),
-        (tuple(f"const REAL {s} = {c_text(e)};" for s, e in of_slopes), tuple(map(c_text, slopes))),
+        symbols(known),
+        _body([value]),
+        _body([ordered(e, columns | {row}) for e in slopes]),
+    )
+
+
+def _body(formulas: Sequence[sympy.Expr]) -> Body:
+    temporary, results = shared(formulas)
+    return Body(
+        tuple(f"const REAL {s} = {c_text(e)};" for s, e in temporary),
+        tuple(map(c_text, results)),
+        symbols([*(e for _, e in temporary), *results]),
     )
 
 
@@ -108,14 +125,11 @@ def ordered(e: sympy.Expr, inputs: set[sympy.Symbol]) -> sympy.Expr:
     for term in sympy.Add.make_args(e):
         number, rest = term.as_coeff_Mul()
         product: sympy.Expr = WEIGHT
-        whole = sympy.Mul.make_args(rest) if rest != 1 else ()
-        factors = [
-            a for f in whole for a in (f.args if isinstance(f, times) and any(isinstance(b, times) for b in f.args) else (f,))
-        ]
+        factors = sympy.Mul.make_args(rest) if rest != 1 else ()
         for factor in sorted(factors, key=lambda f: (not f.free_symbols & inputs, not f.has(times), str(f))):
-            power = factor.is_Pow and factor.exp.is_Integer and factor.exp > 0 and not isinstance(factor, sympy.exp)
-            for _ in range(int(factor.exp) if power else 1):
-                product = times(product, factor.base if power else factor)
+            whole = factor.is_Pow and factor.exp.is_Integer and factor.exp > 0 and not isinstance(factor, sympy.exp)
+            for _ in range(int(factor.exp) if whole else 1):
+                product = times(product, factor.base if whole else factor)
         terms.append(number * product)
     return sympy.Add(*terms)
 
@@ -148,60 +162,85 @@ def outer(item: Pairs) -> tuple[str, str]:
     return c_text(item.outer), c_text(derivative(item.outer, ENTRY))
 
 
-def context(
-    k: int, kernel: Kernel, names: Names, weight: Callable[[Pairs], str], inside: Callable[[sympy.Expr], str]
-) -> Context:
-    """What ``pairs.c.j2`` lays out. ``weight`` is the derivative of the loss by a mean, "" where it has none."""
+def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], width: str, about: str) -> str:
+    """The functions of one table. ``weights`` are the derivatives of the loss by what is read off it, "0" where there is none."""
     table, kinds = kernel.table, kernel.by_kind
     text = inner(table)
     row, columns = names.of(table.row[1]), [names.of(load) for _, load in table.columns]
-    gradients = [n for n in (row, *columns) if n in names.gradients]
-    sizes = sorted({s.name for item in kernel.sums if item.outer is not None for s in item.outer.free_symbols - {ENTRY}})
-    scales = {kind: weight(item) for kind, item in kinds.items()}
-    counts = {kind: _count(item) for kind, item in kinds.items()}
-    matrix = bool(kinds.keys() - {"apart"})
-    mapped, slope = outer(kinds["mapped"]) if "mapped" in kinds else ("", "")
-    pair_weight = " + ".join([*(["a[j]"] if matrix else []), *(["e[j]"] if "apart" in kinds else [])])
-    return {
-        "k": str(k),
-        "row": row,
-        "columns": tuple(columns),
-        "column_count": str(len(columns)),
-        "hoisted": text.hoisted,
-        "hoisted_count": str(len(text.hoisted)),
-        "value_statements": text.value[0],
-        "value": text.value[1],
-        "slope_statements": text.slopes[0],
-        "row_slope": text.slopes[1][0],
-        "column_slopes": tuple(zip(columns, text.slopes[1][1:], strict=True)),
-        "mask": kernel.mask,
+    known = [f"w_{c}" for c in columns] + [h for h, _ in text.hoisted]
+
+    def heads(used: set[str], among: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Pointers to the columns' parts that are used, and their values at j."""
+        mine = [(p, n) for p, n in enumerate(among) if n in used]
+        return [f"const REAL *restrict at_{n} = at[{p}];" for p, n in mine], [f"const REAL {n} = at_{n}[j];" for _, n in mine]
+
+    value_heads, value_loads = heads(text.value.used, known)
+    slope_heads, slope_loads = heads(text.slopes.used, known)
+    slope_heads += [f"REAL *restrict d_{c} = d[{p}];" for p, c in enumerate(columns)]
+    v = f"v_{row}"
+    slope_heads += [] if v in text.slopes.used else [f"(void){v};"]
+    slope_heads += [] if slope_loads else ["(void)at;"]
+    by_row, *by_column = text.slopes.results
+    slopes = [f"slope += {by_row};", *(f"d_{c}[j] += {e};" for c, e in zip(columns, by_column, strict=True))]
+    hoist = ""
+    if text.hoisted:
+        hoist_heads, hoist_loads = heads(text.hoisted_used, known[: len(columns)])
+        hoist_heads += [f"REAL *restrict at_{h} = at[{p}];" for p, (h, _) in enumerate(text.hoisted, len(columns))]
+        statements = [*hoist_loads, *(f"at_{h}[j] = {e};" for h, e in text.hoisted)]
+        hoist = render("c/hoist.c.j2", {"k": str(k), "heads": tuple(hoist_heads), "statements": tuple(statements)})
+    mapped = _mapped(k, kinds["mapped"]) if "mapped" in kinds else ""
+    learns = [c if c in names.gradients else "" for c in columns]
+    settings = {
+        "g": "g",
+        "kind": _braced(f"[{kind.upper()}] = 1" for kind in kinds),
+        "weight": _braced(f"[{kind.upper()}] = {weights[kind]}" for kind in kinds),
+        "values": f"values{k}",
+        "slopes": f"slopes{k}",
+        **({"hoist": f"hoist{k}"} if hoist else {}),
+        **({"map": f"map{k}"} if mapped else {}),
+        "columns": str(len(columns)),
+        "hoisted": str(len(text.hoisted)),
+        "row": f"g->in_{row}",
+        "in": _braced(f"g->in_{c}" for c in columns),
+        "n_row": f"g->n_{row}",
+        "n": f"g->n_{columns[0]}",
+        **({"d_row": f"g->d_{row}"} if row in names.gradients else {}),
+        "d": _braced(f"g->d_{c}" if c else "0" for c in learns),
+        "width": width,
+        "pooled": str(int(table.pooled)),
+        "mask": (kernel.mask or "every").upper(),
         "total": str(kernel.total),
-        "width": inside(size_of(table.event)),
-        "pooled": _flag(table.pooled),
-        "want": " || ".join(f"g->d_{n} != 0" for n in dict.fromkeys(gradients)) or "0",
-        "needs_two": _flag(bool(kernel.mask) or "off" in kinds),
-        "scales": tuple((f"s_{kind}", f"({w or 0}) / ((double)all * {counts[kind]})") for kind, w in scales.items()),
-        "sizes": tuple(sizes),
-        "matrix": _flag(matrix),
-        **{kind: _flag(kind in kinds) for kind in ("together", "apart", "own", "off")},
-        "mapped": mapped,
-        "mapped_slope": slope,
-        "pair_weight": pair_weight,
-        "d_row": _flag(row in names.gradients),
-        "d_columns": tuple(c for c in columns if c in names.gradients),
-        "results": tuple((str(n), INDEX[item.kind], counts[item.kind]) for n, item in enumerate(kernel.sums)),
     }
+    parts = {
+        "k": str(k),
+        "comment": about,
+        "v": v,
+        "value_heads": tuple(value_heads),
+        "value_statements": (*value_loads, *text.value.statements),
+        "value": text.value.results[0],
+        "slope_heads": tuple(slope_heads),
+        "slope_statements": (*slope_loads, *text.slopes.statements, *slopes),
+        "hoist": hoist,
+        "settings": tuple(settings.items()),
+    }
+    return mapped + render("c/pairs.c.j2", parts)
 
 
-INDEX = {"together": "0", "own": "1", "off": "2", "mapped": "3", "apart": "4"}
+def _mapped(k: int, item: Pairs) -> str:
+    value, slope = outer(item)
+    assert item.outer is not None
+    sizes = sorted(s.name for s in item.outer.free_symbols - {ENTRY})
+    return render(
+        "c/map.c.j2",
+        {
+            "k": str(k),
+            "formula": comment(f"of an entry: {item.outer}"),
+            "sizes": tuple(f"const REAL {s} = (REAL)g->{s};" for s in sizes),
+            "value": value,
+            "slope": slope,
+        },
+    )
 
 
-def _count(item: Pairs) -> str:
-    """How many entries of a row its mean is over."""
-    if item.kind == "off" or (item.kind == "mapped" and item.mask):
-        return "(double)(columns - 1)"
-    return "(double)columns" if item.kind == "mapped" else "1"
-
-
-def _flag(yes: bool) -> str:
-    return "yes" if yes else ""
+def _braced(values: Iterable[str]) -> str:
+    return f"{{{', '.join(values)}}}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import sympy
 
@@ -22,8 +22,6 @@ CALLS: dict[type, str] = {
     c.unit_mean: "unit_mean",
     c.unit_variance: "unit_variance",
     c.weighted: "weighted",
-    c.first_half: "exponential_first",
-    c.second_half: "exponential_second",
 }
 
 
@@ -50,6 +48,11 @@ def double(e: sympy.Expr) -> str:
 def double_number(value: sympy.Expr) -> str:
     """A constant in double precision."""
     return repr(float(value))
+
+
+def symbols(formulas: Iterable[sympy.Expr]) -> set[str]:
+    """The names of what some formulas use."""
+    return {s.name for e in formulas for s in e.free_symbols}
 
 
 def c_text(e: sympy.Expr) -> str:

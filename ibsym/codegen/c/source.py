@@ -7,38 +7,34 @@ from dataclasses import dataclass
 
 import sympy
 
-from ibsym.codegen.c.elements import Loop, body, event_axes, loops, name
-from ibsym.codegen.c.pairs import Kernel, Names, context, kernels
-from ibsym.codegen.c.printing import c_text, double
+from ibsym.codegen.c import elements, pairs
+from ibsym.codegen.c.elements import Loop, name
+from ibsym.codegen.c.printing import c_text, double, symbols
+from ibsym.codegen.c.text import comment, laid_out, string
+from ibsym.codegen.runtime import VERSION
+from ibsym.codegen.runtime import text as header
 from ibsym.codegen.templating import render
-from ibsym.codegen.torch.copying import header
 from ibsym.lowering.fusion.calculus import Unfused, derivative, expected, weighted
 from ibsym.lowering.fusion.pairing import ENTRY, Pairs, size_of
 from ibsym.lowering.fusion.regions import LOG_P, Affine, Classes, Elements, Picked, Quantity, Reader, Sum, quantities
 from ibsym.lowering.program import Input, LossProgram
 
-WORTHWHILE = "262144"
-"""Elements from which a second thread pays for its start."""
+HEAD = (
+    "Loss and gradients of {} in one pass, written by ibsym {} from the formulas in {}.py. C11; REAL is float or double. "
+    "Inputs are contiguous; where a gradient is NULL, it is not wanted. The last axes are aligned: an operand without a leading "
+    "one repeats. Sums are kept in strips of fixed sizes: the number of threads changes no digit."
+)
 
 
 @dataclass(frozen=True)
-class Native:
-    """The C text of a program and what its caller must know.
-
-    ``inputs`` and ``gradients`` are names of arguments of ``forward``, in the order of the C function's pointers; ``sizes``
-    are axes, each with an input and the place, from the right, where it is read off; ``terms`` are the places of the terms
-    that it computes.
-    """
+class OnePass:
+    """The C text of a program, and the places of the terms that it leaves to the tensor expression."""
 
     source: str
-    inputs: tuple[str, ...]
-    gradients: tuple[str, ...]
-    sizes: tuple[tuple[str, str, int], ...]
-    terms: tuple[int, ...]
     rest: tuple[int, ...]
 
 
-def native(program: LossProgram) -> Native | None:
+def one_pass(program: LossProgram) -> OnePass | None:
     """The one-pass form of a program, or None where no term fuses."""
     if not all(part.isascii() for i in program.inputs for part in (i.name, *i.shape)):
         return None
@@ -47,12 +43,13 @@ def native(program: LossProgram) -> Native | None:
     found = quantities(program, reader)
     if not any(found):
         return None
+    writer = _Writer(program, found)
+    if all(i.integer for i in writer.inputs()):
+        return None  # constants need no pass
     try:
-        written = _Writer(program, found).native()
+        return writer.written()
     except Unfused:
         return None
-    floats = {i.name for i in program.inputs if not i.integer}
-    return written if floats & set(written.inputs) else None  # constants need no pass
 
 
 class _Writer:
@@ -64,22 +61,23 @@ class _Writer:
         self.names = {i.key: i.name for i in program.inputs}
         self.sums = list(dict.fromkeys(s for _, q in self.terms for a in (q.value, q.minimised) for _, s in a.parts))
         self.weighted = {s for a in self.minimised.values() for _, s in a.parts}
-        elements = [s for s in self.sums if isinstance(s, Elements)]
-        self.loops = loops(elements, [s for s in elements if s in self.weighted])
+        found_elements = [s for s in self.sums if isinstance(s, Elements)]
+        self.loops = elements.loops(found_elements, [s for s in found_elements if s in self.weighted])
         self.classes = [s for s in self.sums if isinstance(s, Picked | Classes)]
-        self.kernels = kernels([s for s in self.sums if isinstance(s, Pairs)])
+        self.kernels = pairs.kernels([s for s in self.sums if isinstance(s, Pairs)])
         self.place = self._places()
         self.gradients = self._gradients()
-        self.axes: dict[str, None] = {}
+        self.sizes: dict[str, None] = {}
+        self.parameters = [p.name for p in program.parameters]
 
     def _places(self) -> dict[Sum, str]:
         """Where each sum's mean is found in C."""
         place: dict[Sum, str] = {}
         for k, loop in enumerate(self.loops):
-            place |= {item: f"m{k}[{n}]" for n, item in enumerate(loop.sums)}
+            place |= {item: f"loop_{k}[{n}]" for n, item in enumerate(loop.sums)}
         for k, kernel in enumerate(self.kernels):
-            place |= {item: f"p{k}[{n}]" for n, item in enumerate(kernel.sums)}
-        return place | {item: f"c{k}" for k, item in enumerate(self.classes)}
+            place |= {item: f"pairs_{k}[{item.kind.upper()}]" for item in kernel.sums}
+        return place | {item: f"classes_{k}" for k, item in enumerate(self.classes)}
 
     def _gradients(self) -> dict[str, int]:
         """Inputs with a gradient, and how many loops write it; tables of pairs always add."""
@@ -104,64 +102,138 @@ class _Writer:
         )
 
     def weight(self, item: Sum) -> str:
-        """d loss / d mean of a sum."""
+        """d loss / d mean of a sum, before the factor of a sum over rows."""
         total: sympy.Expr = sympy.Integer(0)
         for k, affine in self.minimised.items():
-            total += sum((f for f, s in affine.parts if s == item), sympy.Integer(0)) * sympy.Symbol(f"weight{k}")
+            factor: sympy.Expr = sum((f for f, s in affine.parts if s == item), sympy.Integer(0))
+            total += factor * self.coefficient(k)
         return self.inside(total)
 
-    def inside(self, e: sympy.Expr) -> str:
-        """A formula in sizes and weights, where both are fields of the arguments."""
-        for s in e.free_symbols:
-            if s.name.startswith("size_"):
-                self.axes[s.name.removeprefix("size_")] = None
-        return double(e.xreplace({s: sympy.Symbol(f"g->{s.name}", positive=True) for s in e.free_symbols}))
+    def coefficient(self, term: int) -> sympy.Expr:
+        """A term's weight in the loss, over symbols that are fields."""
+        e = self.program.terms[term].coefficient
+        return e.xreplace({s: sympy.Symbol(f"parameter_{s.name}", real=True) for s in e.free_symbols})
 
-    def native(self) -> Native:
+    def inside(self, e: sympy.Expr) -> str:
+        """A formula in sizes and parameters, where both are fields of the arguments."""
+        for s in sorted(e.free_symbols, key=str):
+            if s.name.startswith("size_"):
+                self.sizes[s.name.removeprefix("size_")] = None
+        return double(e.xreplace({s: sympy.Symbol(f"g->{s.name}", **s.assumptions0) for s in e.free_symbols}))
+
+    def written(self) -> OnePass:
+        """The whole text."""
         parts = [self._elements(k, loop) for k, loop in enumerate(self.loops)]
         parts += [self._classes(k, item) for k, item in enumerate(self.classes)]
         parts += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
-        calls = [f"double m{k}[{len(loop.sums)}];\n    {_status(f'loop{k}(g, m{k})')}" for k, loop in enumerate(self.loops)]
-        calls += [f"double c{k};\n    {_status(f'classes{k}(g, &c{k})')}" for k in range(len(self.classes))]
-        calls += [
-            f"double p{k}[{len(kernel.sums)}];\n    {_status(f'pairs{k}(g, p{k})')}" for k, kernel in enumerate(self.kernels)
-        ]
-        results = []
-        for place, (_, quantity) in enumerate(self.terms):
-            results.append(f"terms[{place}] = (REAL)({self.value(quantity.value)});")
-        loss = " + ".join(f"g->weight{k} * ({self.value(a)})" for k, a in self.minimised.items())
-        inputs = self._inputs()
+        body = self._body()
+        scale = self._scale()
+        inputs = self.inputs()
         fields = self._fields(inputs)
-        gradients = tuple(n for n in (i.name for i in inputs) if n in self.gradients)
-        clear = tuple(f"if (d_{n}) memset(d_{n}, 0, sizeof(REAL) * (size_t)n_{n});" for n in gradients if self.gradients[n] > 1)
+        named = [name for _, names in fields for name in names]
+        functions = [header("prelude.h"), *([header("unit.h")] if self._unit() else [])]
         source = render(
             "c/source.c.j2",
             {
-                "name": self.program.name,
-                "prelude": "\n".join(header(f"{n}.h") for n in ("prelude", *(["unit"] if "unit_" in "".join(parts) else []))),
-                "worthwhile": WORTHWHILE,
-                "fields": tuple(fields),
-                "parts": tuple(parts),
-                "terms": comment(", ".join(self.program.terms[k].text for k, _ in self.terms)),
-                "parameters": tuple(fields),
-                "initial": ", ".join(f.split()[-1].lstrip("*") for f in fields),
-                "clear": clear,
-                "calls": tuple(calls),
-                "results": tuple(results),
-                "loss": loss,
+                "head": comment(HEAD.format(self.program.name, VERSION, self.program.name.replace("-", "_"))),
+                "functions": "\n".join(functions),
+                "fields": tuple(f"{kind}{', '.join(star + n for n in names)}" for (kind, star), names in fields),
+                "named": string(named, " "),
+                "terms": string([t.text for t in self.program.terms], "\n"),
+                "sizes": tuple(self._limits()),
+                "engines": tuple(self._engines()),
+                "parts": tuple(p for p in (scale, *parts) if p),
+                "body": tuple(body),
             },
         )
-        sizes = tuple(self._size(axis) for axis in self.axes)
-        return Native(source, tuple(i.name for i in inputs), gradients, sizes, tuple(k for k, _ in self.terms), self.rest)
+        return OnePass(laid_out(source).strip() + "\n", self.rest)
+
+    def _unit(self) -> bool:
+        heads = {"unit_cumulant", "unit_mean", "unit_variance"}
+        formulas = [i.formula for loop in self.loops for i in loop.sums] + [k.table.formula for k in self.kernels]
+        return any(type(e).__name__ in heads for f in formulas for e in sympy.preorder_traversal(f))
+
+    def _limits(self) -> list[str]:
+        """The largest numbers of operands and the like: sizes of arrays in the code that all loops share."""
+        found: dict[str, int] = {}
+        if self.loops:
+            bodies = [elements.body(loop) for loop in self.loops]
+            found["OPERANDS"] = max(len(loop.operands) for loop in self.loops)
+            found["ROWS"] = max(len(b.sums) + len(b.products) for b in bodies)
+            found["SUMS"] = max(len(loop.sums) for loop in self.loops)
+        if self.kernels:
+            found["COLUMNS"] = max(len(k.table.columns) for k in self.kernels)
+            found["HOISTED"] = max(len(pairs.inner(k.table).hoisted) for k in self.kernels)
+        return ["", f"enum {{ {', '.join(f'{n} = {v}' for n, v in found.items())} }};"] if found else []
+
+    def _engines(self) -> list[str]:
+        kinds = (("elements", self.loops), ("classes", self.classes), ("pairs", self.kernels))
+        return [header(f"{n}.h") for n, used in kinds if used]
+
+    def _scale(self) -> str:
+        """What every weight is multiplied by."""
+        batch = self.program.batch
+        if batch is None:
+            factor = "1"
+        else:
+            (place,) = batch.dims
+            factor = f"g->sum ? {self.inside(size_of((batch.operand.axes[place],)))} : 1"
+        return (
+            "/* the size of the first batch, where the loss is a sum over it */\n"
+            f"static double rows(const Arguments *g)\n{{\n    return {factor};\n}}\n"
+            if "g->" in factor
+            else ""
+        )
+
+    def _times(self, weight: str) -> str:
+        """A weight of the loss, a sum over rows or their mean."""
+        if weight == "0" or self.program.batch is None:
+            return weight
+        return "rows(g)" if weight in ("1", "1.0") else f"rows(g) * ({weight})"
+
+    def _body(self) -> list[str]:
+        gradients = [n for n, _ in self._shared() if self.gradients[n] > 1]
+        lines = [f"if (g->d_{n}) memset(g->d_{n}, 0, sizeof(REAL) * (size_t)g->n_{n});" for n in gradients]
+        lines += [f"double loop_{k}[{len(loop.sums)}];" for k, loop in enumerate(self.loops)]
+        lines += [f"double classes_{k};" for k in range(len(self.classes))]
+        lines += [f"double pairs_{k}[KINDS];" for k in range(len(self.kernels))]
+        calls = [f"classes{k}(g, &classes_{k})" for k in range(len(self.classes))]
+        calls += [f"pairs{k}(g, pairs_{k})" for k in range(len(self.kernels))]
+        if calls:
+            lines.append("int status = 0;")
+        lines += [f"loop{k}(g, loop_{k});" for k in range(len(self.loops))]
+        lines += [f"if ((status = {call})) return status;" for call in calls]
+        values = dict(self.terms)
+        for k in range(len(self.program.terms)):
+            text = self.value(values[k].value) if k in values else "0"
+            lines.append(f"g->terms[{k}] = (REAL)({text});" if k in values else f"g->terms[{k}] = 0; /* computed elsewhere */")
+        loss: list[str] = []
+        for k, affine in self.minimised.items():
+            loss.append(self._product(self.coefficient(k), self.value(affine), len(affine.parts)))
+        lines.append(f"const double loss = {' + '.join(loss).replace('+ -', '- ')};")
+        lines.append(f"*g->loss = (REAL)({'loss' if self.program.batch is None else 'rows(g) * loss'});")
+        return lines
+
+    def _product(self, coefficient: sympy.Expr, value: str, parts: int) -> str:
+        if coefficient == 1:
+            return value
+        factor = self.inside(coefficient)
+        factor = f"({factor})" if coefficient.is_Add else factor
+        grouped = f"({value})" if parts > 1 or " + " in value or " - " in value or value.startswith("-") else value
+        return f"-{grouped}" if coefficient == -1 else f"{factor} * {grouped}"
+
+    def _shared(self) -> list[tuple[str, int]]:
+        return [(i.name, self.gradients[i.name]) for i in self.program.inputs if i.name in self.gradients]
 
     def value(self, affine: Affine) -> str:
         """constant + sum of factors times means, in C."""
         parts = [f"{self.inside(f)} * {self.place[s]}" if f != 1 else self.place[s] for f, s in affine.parts]
         if affine.constant != 0 or not parts:
             parts.append(self.inside(affine.constant))
-        return " + ".join(parts)
+        return " + ".join(parts).replace("+ -", "- ")
 
-    def _inputs(self) -> list[Input]:
+    def inputs(self) -> list[Input]:
+        """What the pass reads."""
         loads = {load for loop in self.loops for load in loop.operands.values()}
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
@@ -170,124 +242,136 @@ class _Writer:
         keys = {load.key for load in loads}
         return [i for i in self.program.inputs if i.key in keys]
 
-    def _fields(self, inputs: Sequence[Input]) -> list[str]:
-        fields = [f"const {'int64_t' if i.integer else 'REAL'} *in_{i.name}" for i in inputs]
-        fields += [f"REAL *d_{i.name}" for i in inputs if i.name in self.gradients]
-        fields += [f"int64_t n_{i.name}" for i in inputs]
-        fields += [f"int64_t size_{axis}" for axis in self.axes]
-        fields += [f"double weight{k}" for k, _ in self.terms]
-        fields += ["int threads"]
-        return fields
+    def _fields(self, inputs: Sequence[Input]) -> list[tuple[tuple[str, str], list[str]]]:
+        """Their declarations, in groups: type, star, names."""
+        used = {s.name for k, _ in self.terms for s in self.program.terms[k].coefficient.free_symbols}
+        for axis in self.sizes:
+            if not any(axis in i.shape for i in self.program.inputs):
+                raise Unfused(f"no input has the axis {axis}")
+        fields = [
+            (("const REAL ", "*"), [f"in_{i.name}" for i in inputs if not i.integer]),
+            (("const int64_t ", "*"), [f"in_{i.name}" for i in inputs if i.integer]),
+            (("REAL ", "*"), [f"d_{i.name}" for i in inputs if i.name in self.gradients]),
+            (("int64_t ", ""), [f"n_{i.name}" for i in inputs]),
+            (("int64_t ", ""), [f"size_{axis}" for axis in self.sizes]),
+            (("double ", ""), [f"parameter_{p}" for p in self.parameters if p in used]),
+        ]
+        return [(kind, names) for kind, names in fields if names]
 
-    def _size(self, axis: str) -> tuple[str, str, int]:
-        for i in self.program.inputs:
-            if axis in i.shape:
-                return axis, i.name, i.shape.index(axis) - len(i.shape)
-        raise Unfused(f"no input has the axis {axis}")
-
-    def _levels(self, loop: Loop) -> dict[str, str]:
+    def _levels(self, loop: Loop) -> dict[str, int]:
         """1 for operands that usually learn, 2 for values, which seldom do."""
         roles = {name(s): load.key.role for s, load in loop.operands.items()}
-        return {n: "2" if role in ("value", "sample_reference") else "1" for n, role in roles.items()}
+        return {n: 2 if role in ("value", "sample_reference") else 1 for n, role in roles.items()}
 
     def _elements(self, k: int, loop: Loop) -> str:
-        written = body(loop)
+        written = elements.body(loop)
         levels = self._levels(loop)
-        differentiated = [name(s) for s in loop.differentiated()]
-        scales = tuple(f"s{n}" for n in loop.weighted if differentiated)
-        lanes = [(f"sum{n}", "0") for n, _ in written.sums] + [
-            (f"product{n}_{j}", "0") for j, (n, _, _) in enumerate(written.products)
+        operands = [name(s) for s in loop.operands]
+        gradients = dict(written.gradients)
+        rows = [(int(n), f"row{r}[j] += {value};", "0") for r, (n, value) in enumerate(written.sums)]
+        rows += [
+            (int(n), f"row{r}[j] += row{r}[j] * {e};", factor)
+            for r, (n, factor, e) in enumerate(written.products, len(written.sums))
         ]
-        updates = [f"sum{n}[j] += {value};" for n, value in written.sums]
-        updates += [f"product{n}_{j}[j] += {e} + product{n}_{j}[j] * {e};" for j, (n, _, e) in enumerate(written.products)]
-        merged = [f"{a}[j] += last_{a}[j]{f' + {a}[j] * last_{a}[j]' if a.startswith('product') else ''};" for a, _ in lanes]
-        totals = [f"sums[{n}] += total(sum{n});" for n, _ in written.sums]
-        totals += [f"sums[{n}] += {factor} * log_total(product{n}_{j});" for j, (n, factor, _) in enumerate(written.products)]
-        text = self.texts(loop.sums)
-        present = [x for x in ("1", "2") if x in {levels[d] for d in differentiated}]
-        choices = [(f"{'else ' if place else ''}if (want == {x}) ", x) for place, x in enumerate(("0", *present))]
+        heads = [f"const REAL *restrict in_{x} = in[{p}];" for p, x in enumerate(operands)]
+        heads += [f"REAL *restrict d_{x} = d[{p}];" for p, x in enumerate(operands) if x in gradients]
+        heads += [f"REAL *restrict row{r} = row[{r}];" for r in range(len(rows))]
+        heads += [f"const REAL s{n} = scale[{n}];" for n in loop.weighted if gradients]
+        heads += [] if gradients else ["(void)want, (void)d, (void)scale;"]
+        statements = [f"const REAL v_{x} = in_{x}[j];" for x in operands]
+        statements += [*written.statements, *(update for _, update, _ in rows)]
+        statements += [f"if (want >= {levels[x]}) d_{x}[j] = {value};" for x, value in written.gradients]
+        present = sorted({0, *(levels[x] for x in gradients)})
+        spans = [max(p for p in present if p <= level) for level in (0, 1, 2)]
+        lists = {
+            "in": [f"g->in_{x}" for x in operands],
+            "n": [f"g->n_{x}" for x in operands],
+            "d": [f"g->d_{x}" if x in gradients else "0" for x in operands],
+            "level": [str(levels[x]) if x in gradients else "0" for x in operands],
+            "shared": [str(int(self.gradients.get(x, 0) > 1)) for x in operands],
+            "sum": [str(n) for n, _, _ in rows],
+            "factor": [factor for _, _, factor in rows],
+            "weight": [self._times(self.weight(i)) if i in self.weighted else "0" for i in loop.sums],
+        }
+        numbers = {"operands": len(operands), "rows": len(rows), "sums": len(loop.sums)}
         return render(
             "c/elements.c.j2",
             {
                 "k": str(k),
-                "comment": comment(f"{text}: {', '.join(str(i.formula) for i in loop.sums)}".replace("v_", "")),
-                "operands": tuple(name(s) for s in loop.operands),
-                "differentiated": tuple(differentiated),
-                "scales": scales,
-                "lanes": tuple(lanes),
-                "merged": tuple(merged),
-                "statements": written.statements,
-                "updates": tuple(updates),
-                "gradients": tuple((x, levels[x], value) for x, value in written.gradients),
-                "adding": tuple((x, "1 || " if self.gradients[x] > 1 else "") for x in differentiated),
-                "totals": tuple(totals),
-                "event": self.inside(size_of(event_axes(loop))),
-                "wanted": tuple((x, levels[x], "shared" if self.gradients[x] > 1 else "") for x in differentiated),
-                "weights": tuple((s, self.weight(loop.sums[int(s[1:])])) for s in scales),
-                "count": str(len(loop.sums)),
-                "levels": tuple(choices),
+                "comment": comment(
+                    f"{self.texts(loop.sums)}: {', '.join(str(i.formula) for i in loop.sums)}".replace("v_", "")
+                ),
+                "heads": tuple(heads),
+                "statements": tuple(statements),
+                "levels": tuple(map(str, present)),
+                "settings": (
+                    *((n, str(v)) for n, v in numbers.items()),
+                    ("span", braced([f"span{k}_{level}" for level in spans])),
+                    *((n, braced(values)) for n, values in lists.items()),
+                ),
+                "event": self._whole(size_of(elements.event_axes(loop))),
             },
         )
+
+    def _whole(self, e: sympy.Expr) -> str:
+        """A number of elements."""
+        return f"(int64_t)({self.inside(e)})" if not (e.is_Symbol or e.is_Integer) else self.inside(e).removesuffix(".0")
 
     def _classes(self, k: int, item: Picked | Classes) -> str:
         x = self.names[item.logits.key]
-        shared = self.gradients.get(x, 0) > 1
-        value, slope, gradient = "", "", ""
+        text, row, function = "log softmax picked by the index", "picked", ""
         if isinstance(item, Classes):
-            value, slope, gradient = (c_text(e) for e in class_formulas(item.formula))
-        text = "log softmax picked by the index" if isinstance(item, Picked) else str(item.formula)
-        return render(
-            "c/classes.c.j2",
-            {
-                "k": str(k),
-                "comment": comment(f"{x}: {text}"),
-                "x": x,
-                "index": self.names[item.index.key] if isinstance(item, Picked) else "",
-                "value": value,
-                "slope": slope,
-                "gradient": gradient,
-                "assign": "+=" if shared else "=",
-                "assign_picked": "+=" if shared else "=",
-                "size": self.inside(size_of(item.logits.axes[-1:])),
-                "weight": self.weight(item) if item in self.weighted else "0",
-                "want": f"g->d_{x} != 0" if x in self.gradients and item in self.weighted else "0",
-            },
-        )
+            text, row = str(item.formula), f"class_row{k}"
+            p = sympy.Symbol("p", positive=True)
+            formulas = [
+                e.replace(expected, lambda a, t: weighted(sympy.exp(a), t)).subs(sympy.exp(LOG_P), p)
+                for e in (item.formula, derivative(item.formula, LOG_P))
+            ]
+            used = symbols(formulas)
+            known = {
+                "log_p": "const REAL log_p = (logit[k] - soft.top) - soft.log_norm;",
+                "p": "const REAL p = e[k] * soft.r;",
+            }
+            function = render(
+                "c/classes.c.j2",
+                {
+                    "k": str(k),
+                    "comment": comment(f"{x}: {text}"),
+                    "shared": tuple(line for symbol, line in known.items() if symbol in used),
+                    "value": c_text(formulas[0]),
+                    "slope": c_text(formulas[1]),
+                },
+            )
+        index = self.names[item.index.key] if isinstance(item, Picked) else ""
+        learns = x in self.gradients and item in self.weighted
+        settings = {
+            "row": row,
+            "logits": f"g->in_{x}",
+            "n": f"g->n_{x}",
+            "classes": self._whole(size_of(item.logits.axes[-1:])),
+            **({"index": f"g->in_{index}", "indices": f"g->n_{index}"} if index else {}),
+            **({"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if learns else {}),
+            "weight": self._times(self.weight(item)) if item in self.weighted else "0",
+        }
+        about = comment(f"{self.texts([item])}: {x}: {text}")
+        return function + render("c/softmax.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items())})
 
-    def _pairs(self, k: int, kernel: Kernel) -> str:
-        names = Names(lambda load: self.names[load.key], self.gradients if self.weighted & set(kernel.sums) else ())
-        for item in kernel.sums:
-            if item.outer is not None:
-                self.inside(item.outer.subs(ENTRY, 1))
-        parts = context(k, kernel, names, lambda item: self.weight(item) if item in self.weighted else "", self.inside)
+    def _pairs(self, k: int, kernel: pairs.Kernel) -> str:
         formula = str(kernel.table.formula).replace("v_", "").replace("w_", "of column ")
-        return render("c/pairs.c.j2", {**parts, "comment": comment(f"{self.texts(kernel.sums)}, over pairs: {formula}")})
+        about = comment(f"{self.texts(kernel.sums)}, over pairs: {formula}")
+        weights = {i.kind: self._times(self.weight(i)) if i in self.weighted else "0" for i in kernel.sums}
+        learns = self.gradients if self.weighted & set(kernel.sums) else {}
+        sizes = {s.name for i in kernel.sums if i.outer is not None for s in i.outer.free_symbols - {ENTRY}}
+        for size in sorted(sizes):
+            self.inside(sympy.Symbol(size, positive=True))
+        names = pairs.Names(lambda load: self.names[load.key], learns)
+        return pairs.written(k, kernel, names, weights, self._whole(size_of(kernel.table.event)), about)
 
 
-def class_formulas(formula: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr]:
-    """f, s = df/dlog p up to a multiple of p, and the gradient by a logit, s - p sum s, where probabilities add up to 1.
+def braced(values: Sequence[str]) -> str:
+    """An array's values.
 
-    >>> class_formulas(expected(LOG_P, LOG_P))
-    (weighted(p, log_p), weighted(p, log_p), weighted(p, log_p - slopes))
+    >>> braced(["1", "2"])
+    '{1, 2}'
     """
-    p, slopes = sympy.Symbol("p", positive=True), sympy.Symbol("slopes", real=True)
-    slope = derivative(formula, LOG_P)
-    slope -= sum((t for t in sympy.Add.make_args(slope) if t.as_coeff_Mul()[1] == sympy.exp(LOG_P)), sympy.Integer(0))
-    number, rest = slope.as_coeff_Mul()
-    gradient = slope - sympy.exp(LOG_P) * slopes
-    if isinstance(rest, expected) and rest.args[0] == LOG_P:
-        gradient = number * expected(LOG_P, rest.args[1] - slopes / number)  # one difference, of numbers that are alike
-    found = (formula, slope, gradient)
-    value, slope, gradient = (
-        e.replace(expected, lambda a, t: weighted(sympy.exp(a), t)).subs(sympy.exp(LOG_P), p) for e in found
-    )
-    return value, slope, gradient
-
-
-def _status(call: str) -> str:
-    return f"{{\n        const int status = {call};\n        if (status) return status;\n    }}"
-
-
-def comment(text: str) -> str:
-    """Text that a C comment may hold."""
-    return text.replace("*/", "* /").replace("/*", "/ *")
+    return f"{{{', '.join(values)}}}"

@@ -1,18 +1,28 @@
-"""[LossProgram] -> contexts: the strings that the templates lay out."""
+"""[LossProgram] -> contexts: the strings that the templates lay out, and the names that they use."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from ibsym.codegen.templating import Context
-from ibsym.codegen.torch.copying import definitions
-from ibsym.codegen.torch.documentation import documentation
-from ibsym.codegen.torch.expressions import Code, render, total
-from ibsym.codegen.torch.nodes import Torch, reached
+from ibsym.codegen.runtime import NOTHING_USED, Definition
+from ibsym.codegen.templating import Context, render
+from ibsym.codegen.torch.expressions import Code, total
+from ibsym.codegen.torch.expressions import render as formula
+from ibsym.codegen.torch.nodes import Torch, loads, reached
 from ibsym.codegen.torch.text import WIDTH, assigned, plain, quoted, tupled
 from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, InputKey, Limit, LossProgram, Step, TermValue
 
 Lines = tuple[str, ...]
+
+
+class Written(NamedTuple):
+    """Lines of code, and the names that they use."""
+
+    lines: Lines
+    uses: frozenset[str] = NOTHING_USED
 
 
 def parameter(name: str) -> Code:
@@ -26,16 +36,17 @@ def declared(entry: Input) -> str:
     return f"Input({quoted(entry.name)}, {of}, {role}, {tupled(map(quoted, entry.shape))}, {joint})"
 
 
-def statements(torch: Torch, steps: Iterable[Step], like: str) -> Lines:
-    """Each step under its comment, a blank line before each comment. A number becomes a tensor like the one named."""
+def statements(torch: Torch, steps: Iterable[Step], like: str) -> Written:
+    """Each step under its comment. A number becomes a tensor like the one named."""
     lines: list[str] = []
+    uses = NOTHING_USED
     for step in steps:
         if step.comment:
-            lines.append("")
-            lines += [f"# {plain(line)}" for line in step.comment]
+            lines += [f"# {piece}" for line in step.comment for piece in textwrap.wrap(plain(line), WIDTH)]
         code = torch.code(step.node)
+        uses |= code.uses
         lines += assigned(step.name, f"{like}.new_tensor({code.text})" if code.number and like else code.text)
-    return tuple(lines)
+    return Written(tuple(lines), uses)
 
 
 def indented(lines: Iterable[str], width: int) -> Lines:
@@ -43,51 +54,59 @@ def indented(lines: Iterable[str], width: int) -> Lines:
     return tuple(" " * width + line if line else "" for line in lines)
 
 
-def checked(source: str, names: Sequence[str], given: str) -> Lines:
-    """``z_mean, x = _checked(self.INPUTS, [z_mean, x])``, broken where it is long."""
-    target = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
-    call = f"_checked({source}, {given})"
-    if len(f"{target} = {call}") + 12 <= WIDTH:
-        return (f"{target} = {call}",)
-    return ("(", *(f"    {n}," for n in names), f") = {call}")
+def signature(name: str, first: Sequence[str], arguments: Sequence[str], result: str) -> Lines:
+    """``def forward(self, *, z_mean: Tensor) -> Output:``, an argument a line where it is long."""
+    line = f"def {name}({', '.join((*first, *arguments))}) -> {result}:"
+    if len(line) + 4 <= WIDTH:
+        return (line,)
+    together = f"    {', '.join((*first, *arguments))}"
+    if len(together) + 4 <= WIDTH:
+        return (f"def {name}(", together, f") -> {result}:")
+    return (f"def {name}(", *(f"    {row}" for row in packed([*first, *arguments], WIDTH - 8)), f") -> {result}:")
 
 
-def listed(name: str, names: Sequence[str]) -> Lines:
-    """``given = [z_mean, x]``, broken where it is long."""
-    line = f"{name} = [{', '.join(names)}]"
-    return (line,) if len(line) + 12 <= WIDTH else (f"{name} = [", *(f"    {n}," for n in names), "]")
+def packed(parts: Sequence[str], width: int) -> list[str]:
+    """Parts with commas, as many a line as fit.
+
+    >>> packed(["a", "b", "c"], 5)
+    ['a, b,', 'c,']
+    """
+    rows = [""]
+    for part in parts:
+        if rows[-1] and len(rows[-1]) + len(part) + 2 > width:
+            rows.append("")
+        rows[-1] += f" {part}," if rows[-1] else f"{part},"
+    return rows
 
 
-def module(program: LossProgram, settings: Lines, methods: Lines, helpers: Lines, imports: Lines) -> Context:
-    """What ``module.py.j2`` lays out."""
-    return {
-        "name": program.name,
-        "summary": plain(f"{program.about.title}: a loss in nats."),
-        "imports": imports,
-        "types": tuple(definitions()[name] for name in ("Input", "Output")),
-        "class_name": program.class_name,
-        "title": plain(program.about.title),
-        "documentation": documentation(program),
-        "inputs": tuple(declared(i) for i in program.inputs),
-        "critics": tupled(quoted(c.divergence) for c in program.critics),
-        "critic_inputs": _critic_inputs(program),
-        "arguments": tuple(f"{p.name}: float | Tensor = {p.default!r}" for p in program.parameters),
-        "parameters": tuple(p.name for p in program.parameters),
-        "settings": settings,
-        "methods": methods,
-        "helpers": helpers,
-    }
+def broken(target: str, call: str) -> Lines:
+    """``a, b = f(x)``, the names apart where it is long."""
+    line = f"{target} = {call}"
+    return (line,) if len(line) + 12 <= WIDTH else ("(", *(f"    {n}," for n in target.split(", ")), f") = {call}")
 
 
-def _critic_inputs(program: LossProgram) -> Lines:
-    """What each critic that sees its samples through a factor takes: its logits, and what its constraint is measured on."""
+def class_attributes(program: LossProgram) -> Lines:
+    """What each critic that sees its samples through a factor takes; where each parameter may lie."""
     lines: list[str] = []
     inputs = {limit.divergence: limit.inputs for limit in program.limits}
     for divergence, _ in program.through:
         entries = (*logits(program, divergence), *inputs.get(divergence, ()))
         lines += [f"    {quoted(divergence)}: (", *(f"        {declared(i)}," for i in entries), "    ),"]
     name = "CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {"
-    return (name, *lines, "}") if lines else (name + "}",)
+    lines = [name, *lines, "}"] if lines else [name + "}"]
+    if program.parameters:
+        intervals = ", ".join(f"{quoted(p.name)}: ({bound(p.least)}, {bound(p.most)})" for p in program.parameters)
+        lines.append(f"PARAMETERS = {{{intervals}}}")
+    return tuple(lines)
+
+
+def bound(value: float) -> str:
+    """An end of an interval.
+
+    >>> bound(0.0), bound(float("-inf"))
+    ('0.0', '-math.inf')
+    """
+    return repr(value) if value - value == 0 else "-math.inf" if value < 0 else "math.inf"
 
 
 def logits(program: LossProgram, divergence: str) -> tuple[Input, ...]:
@@ -105,25 +124,69 @@ def logits(program: LossProgram, divergence: str) -> tuple[Input, ...]:
     return known["critic"], known["critic_reference"]
 
 
-def forward(program: LossProgram) -> Context:
-    """What ``forward.py.j2`` lays out."""
+def part(program: LossProgram, terms: Iterable[int]) -> LossProgram:
+    """The program of some of its terms."""
+    return replace(program, terms=tuple(program.terms[k] for k in terms))
+
+
+def expression(program: LossProgram, rest: Sequence[int]) -> Definition:
+    """The method that computes the program by tensor operations; the terms in ``rest`` are left to another one."""
+    summary = "The same by tensor operations: what other devices, transforms and torch.compile run."
+    arguments = [f"{i.name}: Tensor" for i in program.inputs]
+    return _terms(program, signature("expression", ["self"], arguments, "Output"), summary, rest)
+
+
+def others(program: LossProgram, rest: Sequence[int]) -> Definition:
+    """The method that computes the terms in ``rest``."""
+    summary = "The terms that the compiled pass leaves to tensor operations."
+    own = part(program, rest)
+    arguments = [f"{n}: Tensor" for n in used_inputs(own)]
+    return _terms(own, signature("_rest", ["self"], [*arguments, "**_: Tensor"], "Output"), summary, ())
+
+
+def used_inputs(program: LossProgram) -> list[str]:
+    """The inputs that the program's terms read."""
+    keys = {load.key for k in reached(program) for load in loads(program.steps[k].node)}
+    if program.batch is not None and program.rows is None:
+        keys |= {load.key for load in loads(program.batch)}
+    return [i.name for i in program.inputs if i.key in keys]
+
+
+def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int]) -> Definition:
     torch = Torch({i.key: i.name for i in program.inputs}, program.steps)
-    names = [i.name for i in program.inputs]
-    given = f"[{', '.join(names)}]"
-    short = len(given) < 45
-    read = checked("self.INPUTS", names, given if short else "given")
-    if not short:
-        read = (*listed("given", names), *read)
-    needed = reached(program)
-    steps = [step for k, step in enumerate(program.steps) if k in needed]
-    return {
-        "arguments": tuple(f"{n}: Tensor" for n in names),
-        "read": read,
-        "body": indented(statements(torch, steps, names[0] if names else ""), 8),
-        "terms": tuple(f"{quoted(t.text)}: {_reported(program, torch, t)}" for t in program.terms),
-        "loss": indented(assigned(*_loss(program, torch)), 8),
-        "reduced": _reduced(program, torch),
-    }
+    own = part(program, (k for k in range(len(program.terms)) if k not in rest))
+    needed = reached(own)
+    first = next(iter(used_inputs(own)), "")
+    body = statements(torch, [step for k, step in enumerate(program.steps) if k in needed], first)
+    lines, uses = list(body.lines), body.uses
+    if rest:
+        call = f"rest = self._rest({', '.join(used_inputs(part(program, rest)))})"
+        lines = [f"# {', '.join(program.terms[k].text for k in rest)}: what the compiled pass leaves", call, "", *lines]
+    values = [torch.code(t.surrogate or t.value) for t in own.terms]
+    loss = total(zip((t.coefficient for t in own.terms), values, strict=True), parameter)
+    reduced = _reduced(program, torch)
+    reported = [
+        f"{quoted(t.text)}: {f'rest.terms[{quoted(t.text)}]' if k in rest else _reported(program, torch, t)}"
+        for k, t in enumerate(program.terms)
+    ]
+    text = render(
+        "expression.py.j2",
+        {
+            "signature": head,
+            "summary": summary,
+            "body": indented([*lines, ""], 8),
+            "loss": indented(assigned("loss" if program.rows is None else "per_row", loss.text), 8),
+            "terms": _mapping("terms", reported),
+            "reduced": f"{reduced.text} + rest.loss" if rest else reduced.text,
+        },
+    )
+    return Definition(text, uses | loss.uses | reduced.uses)
+
+
+def _mapping(name: str, items: Sequence[str]) -> Lines:
+    """``terms = {"a": 1, "b": 2}``, an item a line where it is long."""
+    line = f"{name} = {{{', '.join(items)}}}"
+    return (line,) if len(line) + 8 <= WIDTH else (f"{name} = {{", *(f"    {item}," for item in items), "}")
 
 
 def _reported(program: LossProgram, torch: Torch, term: TermValue) -> str:
@@ -131,17 +194,12 @@ def _reported(program: LossProgram, torch: Torch, term: TermValue) -> str:
     return f"{value}.mean().detach()" if program.rows is not None else f"{value}.detach()"
 
 
-def _loss(program: LossProgram, torch: Torch) -> tuple[str, str]:
-    parts = ((t.coefficient, torch.code(t.surrogate or t.value)) for t in program.terms)
-    name = "per_row" if program.rows is not None else "loss"
-    return name, total(parts, parameter)
-
-
-def _reduced(program: LossProgram, torch: Torch) -> str:
+def _reduced(program: LossProgram, torch: Torch) -> Code:
+    uses = frozenset({"_reduced"})
     if program.rows is not None:
-        return "_reduced(per_row, _reduction(self.reduction))"
-    size = "1" if program.batch is None else torch.text(program.batch)
-    return f"_reduced(loss, _reduction(self.reduction), {size})"
+        return Code("_reduced(per_row, self.reduction)", uses=uses)
+    size = Code("1") if program.batch is None else torch.code(program.batch)
+    return Code(f"_reduced(loss, self.reduction, {size.text})", uses=uses | size.uses)
 
 
 def why_no_rows(program: LossProgram) -> str:
@@ -154,43 +212,56 @@ def why_no_rows(program: LossProgram) -> str:
     return f"{program.terms[0].text} is averaged over the batch {first}, {other.text} over {other.rows}"
 
 
-def critics(program: LossProgram) -> Context:
-    """What ``critic_loss.py.j2`` and ``held_critic_loss.py.j2`` lay out, one block for each critic."""
+def critic_loss(program: LossProgram) -> Definition:
+    """What each critic minimises."""
+    if not program.critics:
+        return Definition(render("no_critic_loss.py.j2", {}), NOTHING_USED)
     torch = Torch({CRITIC.key: "critic", REFERENCE.key: "critic_reference"})
     held = {limit.divergence: limit for limit in program.limits}
-    blocks = tuple(_critic(torch, c, held.get(c.divergence), bool(program.through)) for c in program.critics)
-    return {"blocks": blocks}
+    blocks = [_critic(torch, c, held.get(c.divergence), bool(program.through)) for c in program.critics]
+    uses = NOTHING_USED.union(*(written.uses for _, written in blocks), {"_logits"} if program.through else ())
+    context: Context = {"blocks": tuple((divergence, written.lines) for divergence, written in blocks)}
+    return Definition(render("held_critic_loss.py.j2" if program.through else "critic_loss.py.j2", context), uses)
 
 
-def _critic(torch: Torch, critic: CriticLoss, limit: Limit | None, any_held: bool) -> tuple[str, Lines]:
-    loss = torch.text(critic.node)
+def _critic(torch: Torch, critic: CriticLoss, limit: Limit | None, any_held: bool) -> tuple[str, Written]:
+    loss = torch.code(critic.node)
     comment = f"# {plain(critic.comment)}"
     if limit is not None:
-        price = f"self.{limit.multiplier} * (self.constraint_value(name, **inputs) - {_budget(limit).at(2)})"
-        return quoted(critic.divergence), (
-            f"{comment}, + {limit.multiplier} (rate - {limit.budget})",
-            f"loss = {loss}",
-            f"return loss + {price}",
+        budget = formula(limit.budget, parameter)
+        budgeted = f"({budget.text})" if " + " in budget.text or " - " in budget.text else budget.text
+        price = f"self.{limit.multiplier} * (self.constraint_value(name, **inputs) - {budgeted})"
+        return quoted(critic.divergence), Written(
+            (
+                f"{comment}, + {limit.multiplier} (rate - {limit.budget})",
+                f"loss = {loss.text}",
+                f"return loss + {price}",
+            ),
+            loss.uses | budget.uses,
         )
-    refuse = (f"_by_name((), inputs, {quoted(critic.divergence)})",) if any_held else ()
-    return quoted(critic.divergence), (*refuse, comment, f"return {loss}")
+    refuse = (f"_codes((), inputs, {quoted(critic.divergence)})",) if any_held else ()
+    return quoted(critic.divergence), Written(
+        (*refuse, comment, f"return {loss.text}"), loss.uses | ({"_codes"} if refuse else NOTHING_USED)
+    )
 
 
-def _budget(limit: Limit) -> Code:
-    return render(limit.budget, parameter)
-
-
-def constraints(program: LossProgram) -> Context:
-    """What ``constraints.py.j2`` lays out."""
+def constraints(program: LossProgram) -> Definition:
+    """What critics are held to, and the step of its multiplier."""
     values, steps = [], []
+    uses = frozenset({"_codes", "_ascended"})
     for limit in program.limits:
         torch = Torch({i.key: i.name for i in limit.inputs}, limit.steps)
-        read = (
-            "given = _by_name(self.CRITIC_INPUTS[name], inputs, name)",
-            *checked("_codes(self.CRITIC_INPUTS[name])", [i.name for i in limit.inputs], "given"),
+        body, rate, budget = (
+            statements(torch, limit.steps, limit.inputs[0].name),
+            torch.code(limit.rate),
+            formula(limit.budget, parameter),
         )
-        lines = indented((*read, *statements(torch, limit.steps, limit.inputs[0].name), f"return {torch.text(limit.rate)}"), 12)
+        uses |= body.uses | rate.uses | budget.uses
+        names = [i.name for i in limit.inputs]
+        target = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
+        read = broken(target, "_codes(self.CRITIC_INPUTS[name], inputs, name)")
+        lines = indented((*read, *body.lines, f"return {rate.text}"), 12)
         values.append((quoted(limit.divergence), plain(limit.text), lines))
-        update = f"self.{limit.multiplier} = _ascended(self.{limit.multiplier}, value, {_budget(limit).text}, step)"
+        update = f"self.{limit.multiplier} = _ascended(self.{limit.multiplier}, value, {budget.text}, step)"
         steps.append((quoted(limit.divergence), (update, "return")))
-    return {"values": tuple(values), "steps": tuple(steps)}
+    return Definition(render("constraints.py.j2", {"values": tuple(values), "steps": tuple(steps)}), uses)

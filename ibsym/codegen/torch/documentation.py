@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ibsym.codegen.torch.text import wrapped
+from ibsym.codegen.torch.text import WIDTH, wrapped
 from ibsym.lowering.program import Input, LossProgram
 
 MEANINGS = {
@@ -21,12 +21,21 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
     """The lines of the class's docstring, after its title."""
     about = program.about
     lines: list[str] = []
+    short = False  # whether the section before is one line, which the next may follow without a blank one
 
     def section(head: str, *body: str) -> None:
+        nonlocal short
+        if len(body) < 2 and len(line := " ".join(("   ", head, *body))) <= WIDTH:
+            lines.extend([*([] if short else [""]), *wrapped(line.strip(), 4)])
+            short = True
+            return
+        short = False
         lines.extend(["", *wrapped(head, 4)])
         for text in body:
             lines.extend(wrapped(text, 8, 4 if len(body) > 1 else 0))
 
+    if about.notes:
+        lines.extend(["", *wrapped(about.notes, 4)])
     section("Objective, in nats:", about.objective)
     says, bound = about.bound.split("\n")
     section(f"It is {says}:", bound)
@@ -53,8 +62,6 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
             ", ".join(p.name for p in program.parameters),
         )
     section("Reductions: " + _reductions(program))
-    if about.notes:
-        section("Notes:", about.notes)
     if about.cite:
         section("Sources: " + "; ".join(about.cite))
     return tuple(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import sympy
@@ -14,16 +14,35 @@ from ibsym.families import functions as f
 SUM, PRODUCT, SIGN, POWER, ATOM = range(5)
 
 
+NOTHING: frozenset[str] = frozenset()
+
+
 class Code(NamedTuple):
-    """A Python expression, how tightly it binds, and whether it is a number and no tensor."""
+    """A Python expression, how tightly it binds, whether it is a number and no tensor, and the names that it uses."""
 
     text: str
     binds: int = ATOM
     number: bool = False
+    uses: frozenset[str] = NOTHING
 
     def at(self, binds: int) -> str:
         """The text, in parentheses where it stands under something that binds more tightly."""
         return self.text if self.binds >= binds else f"({self.text})"
+
+
+def called(name: str, parts: Sequence[Code | str], *, number: bool = False) -> Code:
+    """A call; what stands before the first dot of the function's name is used, or the function.
+
+    >>> called("torch.exp", [Code("x")])
+    Code(text='torch.exp(x)', binds=4, number=False, uses=frozenset({'torch'}))
+    """
+    text = ", ".join(p if isinstance(p, str) else p.text for p in parts)
+    return Code(f"{name}({text})", ATOM, number, union(p for p in parts if not isinstance(p, str)) | {name.split(".")[0]})
+
+
+def union(parts: Iterable[Code]) -> frozenset[str]:
+    """What any of them uses."""
+    return NOTHING.union(*(p.uses for p in parts))
 
 
 TENSOR: dict[type, str] = {
@@ -60,7 +79,7 @@ class _Renderer:
         if isinstance(e, sympy.Symbol):
             return self.operand(e.name)
         if e is sympy.pi:
-            return Code("math.pi", number=True)
+            return Code("math.pi", number=True, uses=frozenset({"math"}))
         if isinstance(e, sympy.Number):
             return number(e)
         if isinstance(e, sympy.Add):
@@ -68,7 +87,7 @@ class _Renderer:
         if isinstance(e, sympy.Mul):
             return self.product(e)
         if isinstance(e, sympy.exp) and e.args[0] == 1:
-            return Code("math.e", number=True)
+            return Code("math.e", number=True, uses=frozenset({"math"}))
         if isinstance(e, sympy.Pow):
             return self.power(e)
         return self.call(e)
@@ -83,12 +102,12 @@ class _Renderer:
             w = f.sigmoid(log_w.args[0]) if isinstance(log_w, f.logsigmoid) else sympy.exp(log_w)
             return self.call(f.weighted(w, t))
         if isinstance(e, f.xlogx):
-            return Code(f"torch.xlogy({parts[0].text}, {parts[0].text})")
+            return called("torch.xlogy", [parts[0], parts[0]])
         plain = all(p.number for p in parts)
         name = (NUMBER if plain else TENSOR).get(type(e))
         if name is None:
             raise EmissionError(f"{type(e).__name__} has no code")
-        return Code(f"{name}({', '.join(p.text for p in parts)})", number=plain)
+        return called(name, parts, number=plain)
 
     def sum(self, e: sympy.Add) -> Code:
         terms = sorted(e.as_ordered_terms(), key=lambda t: t.could_extract_minus_sign())
@@ -99,12 +118,12 @@ class _Renderer:
         text = first.at(SUM) if sign > 0 else f"-{first.at(PRODUCT)}"
         for sign, code in codes[1:]:
             text += f" + {code.at(SUM)}" if sign > 0 else f" - {code.at(PRODUCT)}"
-        return Code(text, SUM, all(c.number for _, c in codes))
+        return Code(text, SUM, all(c.number for _, c in codes), union(c for _, c in codes))
 
     def product(self, e: sympy.Mul) -> Code:
         if e.could_extract_minus_sign():
             inner = self.code(-e)
-            return Code(f"-{inner.at(PRODUCT)}", SIGN if inner.binds > PRODUCT else PRODUCT, inner.number)
+            return Code(f"-{inner.at(PRODUCT)}", SIGN if inner.binds > PRODUCT else PRODUCT, inner.number, inner.uses)
         coefficient, rest = e.as_coeff_Mul()
         above, below = [], []
         for factor in rest.as_ordered_factors():
@@ -124,18 +143,20 @@ class _Renderer:
             code = self.code(x)
             codes.append(code)
             text += f" / {code.at(SIGN)}"
-        return Code(text, PRODUCT, all(c.number for c in codes))
+        return Code(text, PRODUCT, all(c.number for c in codes), union(codes))
 
     def power(self, e: sympy.Pow) -> Code:
         base = self.code(e.base)
         if e.exp == sympy.Rational(1, 2):
-            return Code(f"{'math' if base.number else 'torch'}.sqrt({base.text})", number=base.number)
+            return called(f"{'math' if base.number else 'torch'}.sqrt", [base], number=base.number)
         if e.exp.is_number and e.exp.could_extract_minus_sign():
             under = self.code(e.base**-e.exp)
-            return Code(f"1 / {under.at(SIGN)}", PRODUCT, base.number)
+            return Code(f"1 / {under.at(SIGN)}", PRODUCT, base.number, under.uses)
         exponent = self.code(e.exp)
         star = "**" if re.fullmatch(r"[\w.]+", base.text) and exponent.binds == ATOM else " ** "
-        return Code(f"{base.at(ATOM)}{star}{exponent.at(SIGN)}", POWER, base.number and exponent.number)
+        return Code(
+            f"{base.at(ATOM)}{star}{exponent.at(SIGN)}", POWER, base.number and exponent.number, union((base, exponent))
+        )
 
 
 def _flipped(sign: int, code: Code) -> tuple[int, Code]:
@@ -165,15 +186,17 @@ def _decimal(value: sympy.Rational) -> bool:
     return sympy.Rational(repr(float(value))) == value
 
 
-def total(parts: Iterable[tuple[sympy.Expr, Code]], operand: Callable[[str], Code]) -> str:
-    """A weighted sum, in the order of its terms: ``kl_z - self.beta * log_p_x``."""
-    text = ""
+def total(parts: Iterable[tuple[sympy.Expr, Code]], operand: Callable[[str], Code]) -> Code:
+    """A weighted sum, in the order of its terms and with the signs that the bound has: ``kl_z - self.beta * log_p_x``."""
+    text, used = "", []
     for coefficient, value in parts:
-        negative = coefficient.could_extract_minus_sign()
+        negative = all(a.could_extract_minus_sign() for a in sympy.Add.make_args(coefficient))
         size = -coefficient if negative else coefficient
-        term = value.at(PRODUCT) if size == 1 else f"{render(size, operand).at(PRODUCT)} * {value.at(SIGN)}"
+        factor = render(size, operand)
+        used += [value, factor]
+        term = value.at(PRODUCT) if size == 1 else f"{factor.at(PRODUCT)} * {value.at(SIGN)}"
         if text:
             text += f" {'-' if negative else '+'} {term}"
         else:
             text = f"-{term}" if negative else term
-    return text
+    return Code(text, SUM, uses=union(used))

@@ -1,11 +1,11 @@
-"""Nodes of a loss program as PyTorch expressions; which helpers they call is noted on the way."""
+"""Nodes of a loss program as PyTorch expressions, with the helpers that each calls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from ibsym.codegen.torch.expressions import PRODUCT, Code, render
+from ibsym.codegen.torch.expressions import ATOM, PRODUCT, SIGN, Code, called, render, union
 from ibsym.codegen.torch.text import quoted
 from ibsym.lowering.program import (
     Diagonal,
@@ -56,7 +56,7 @@ class Torch:
                 return Code(self.inputs[node.key])
             case Ref():
                 step = self.steps[node.index]
-                return Code(step.name, number=self.code(step.node).number)
+                return Code(step.name, number=self.code(step.node).number)  # what the step uses is counted where it is computed
             case Elementwise():
                 operands = {name: self.code(n) for name, n in node.operands}
                 return render(node.expression, operands.__getitem__)
@@ -93,34 +93,41 @@ class Torch:
             case Frequency():
                 return self._helper("_frequency", node.index, node.like)
             case Stratified():
-                return Code(f"_stratified_log_weights({self.text(node.rows)}, {node.total}, {self.text(node.like)})")
+                return called("_stratified_log_weights", [self.code(node.rows), str(node.total), self.code(node.like)])
             case Directions():
-                return Code(f"self._unit_directions({quoted(node.term)}, {self.text(node.like)}, {node.number})")
+                return self._directions(node)
             case Project():
-                return Code(f"{self.code(node.points).at(PRODUCT)} @ {self.code(node.directions).at(PRODUCT + 1)}", PRODUCT)
+                points, directions = self.code(node.points), self.code(node.directions)
+                return Code(f"{points.at(PRODUCT)} @ {directions.at(SIGN)}", PRODUCT, uses=union((points, directions)))
             case Sort():
-                return Code(f"{self._method(node.operand, 'sort', 'dim=0').text}.values")
+                values = self._method(node.operand, "sort", "dim=0")
+                return values._replace(text=f"{values.text}.values")
             case QuantileDistance():
                 return self._helper("_quantile_distance", node.first, node.second)
         assert_never(node)
 
     def _method(self, operand: Node, name: str, arguments: str = "") -> Code:
-        return Code(f"{self.code(operand).at(4)}.{name}({arguments})")
+        code = self.code(operand)
+        return Code(f"{code.at(ATOM)}.{name}({arguments})", uses=code.uses)
 
     def _helper(self, name: str, *operands: Node) -> Code:
-        return Code(f"{name}({', '.join(map(self.text, operands))})")
+        return called(name, [self.code(n) for n in operands])
+
+    def _directions(self, node: Directions) -> Code:
+        code = called("self._unit_directions", [quoted(node.term), self.code(node.like), str(node.number)])
+        return code._replace(uses=code.uses | {"_unit_directions"})
 
     def _size(self, node: Size) -> Code:
-        operand = self.code(node.operand).at(4)
+        operand = self.code(node.operand)
         if len(node.dims) == 1:
-            return Code(f"{operand}.shape[{node.dims[0]}]", number=True)
-        return Code(f"math.prod({operand}.shape[{min(node.dims)}:])", number=True)
+            return Code(f"{operand.at(ATOM)}.shape[{node.dims[0]}]", number=True, uses=operand.uses)
+        return called("math.prod", [Code(f"{operand.at(ATOM)}.shape[{min(node.dims)}:]", uses=operand.uses)], number=True)
 
     def _points(self, node: Points) -> Code:
         if len(node.operands) == 1 and node.operands[0][1] == 1:
             return self._method(node.operands[0][0], "flatten", "0, -2")
-        parts = (f"({self.text(n)}, {axes})" for n, axes in node.operands)
-        return Code(f"_points({', '.join(parts)})")
+        parts = [(self.code(n), axes) for n, axes in node.operands]
+        return called("_points", [code._replace(text=f"({code.text}, {axes})") for code, axes in parts])
 
 
 def dims(places: Sequence[int]) -> str:
@@ -143,3 +150,9 @@ def reached(program: LossProgram) -> set[int]:
 def _references(node: Node) -> list[int]:
     own = [node.index] if isinstance(node, Ref) else []
     return [*own, *(index for child in children(node) for index in _references(child))]
+
+
+def loads(node: Node) -> list[Load]:
+    """The inputs that a node reads, steps left aside."""
+    own = [node] if isinstance(node, Load) else []
+    return [*own, *(load for child in children(node) for load in loads(child))]

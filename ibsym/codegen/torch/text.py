@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
+from ibsym.codegen.breaking import broken
+
 WIDTH = 112
 
 
@@ -53,9 +55,8 @@ def assigned(name: str, expression: str) -> list[str]:
         return [line]
     head, inner, tail = _outer(expression)
     parts = _summands(inner)
-    if len(parts) == 1:
-        return [line]
-    return [f"{name} = {head}(", *(f"    {p}" for p in parts), f"){tail}"]
+    lines = [line] if len(parts) == 1 else [f"{name} = {head}(", *(f"    {p}" for p in parts), f"){tail}"]
+    return [piece for long in lines for piece in broken(long, WIDTH - 8, 1)]
 
 
 def _outer(expression: str) -> tuple[str, str, str]:

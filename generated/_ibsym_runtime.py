@@ -1,0 +1,406 @@
+"""(loss, dloss/dinputs) in one pass of compiled C: the cache of libraries, their building and loading, and autograd's view of them.
+
+Written by ibsym beside the losses that use it, the same for all of them. A loss that finds this file and its own C source calls
+:func:`one_pass`; whatever stands in the way of compiled code, the loss runs as its tensor expression, with one notice that says why.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import stat
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+SECONDS = 120
+"""How long a compiler may take."""
+
+FLAGS = (
+    ("-O3", "-march=native", "-fopenmp", "-DSIMD"),
+    ("-O3", "-march=native", "-fopenmp-simd", "-DSIMD"),
+    ("-O3",),
+)
+"""What is tried, in this order: threads and vector instructions, vector instructions, plain C."""
+
+PROCESS = os.getpid()  # a forked child has no threads but its own
+
+
+def one_pass(source: str, name: str, inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]) -> OnePass:
+    """The pass of a C source and its file's name; ``inputs`` as its loss declares them, ``output`` makes what the loss returns."""
+    return OnePass(source, name.removesuffix(".c"), inputs, output)
+
+
+class OnePass:
+    """Called with a loss and its checked inputs: the loss's output, or None where the expression is to run."""
+
+    def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]):
+        self.source, self.stem, self.output = source, stem, output
+        self.inputs = tuple((i.name, tuple(i.shape)) for i in inputs)
+        self.known: dict[torch.dtype, Library | None] = {}
+
+    def __call__(self, loss: Any, given: Sequence[Tensor]) -> Any:
+        """The output, differentiable; None where compiled code may not run or declines."""
+        dtype = _precision(given)
+        if dtype is None or loss.reduction not in ("mean", "sum"):
+            return None
+        library = self.known[dtype] if dtype in self.known else self.library(dtype)
+        if library is None:
+            return None
+        values = []
+        for name in library.parameters:
+            value = getattr(loss, name)
+            if isinstance(value, Tensor) and value.requires_grad:
+                return None  # a parameter that learns
+            values.append(float(value))
+        dense = [t if t.is_contiguous() else t.contiguous() for t in given]
+        if torch.is_grad_enabled() and any(dense[k].requires_grad for k in library.differentiated):
+            reached = [t if k in library.differentiated else t.detach() for k, t in enumerate(dense)]
+            found = _Differentiable.apply(library, loss, values, loss.reduction == "sum", *reached)
+        else:
+            found = library.run(dense, values, loss.reduction == "sum", ())
+        value, terms = found[:2]
+        if value is None:
+            return None
+        named = dict(zip(library.terms, terms.unbind(), strict=True))
+        if hasattr(loss, "_rest"):  # terms that no pass computes
+            rest = loss._rest(**dict(zip([name for name, _ in self.inputs], given, strict=True)))
+            value, named = value + rest.loss, {**named, **rest.terms}
+        return self.output(value, named)
+
+    def library(self, dtype: torch.dtype) -> Library | None:
+        """The compiled pass in one precision, built at first use; None, and a notice, where that cannot be."""
+        real = "float" if dtype is torch.float32 else "double"
+        try:
+            found = None if os.environ.get("IBSYM_NATIVE") == "0" else loaded(self.source, self.stem, real, self.inputs)
+        except Exception as error:
+            tell(f"there is no compiled code of {self.stem}: {error}".rstrip())
+            found = None
+        self.known[dtype] = found
+        return found
+
+
+def tell(why: str) -> None:
+    """One notice in a process."""
+    log = logging.getLogger("ibsym")
+    if not getattr(log, "told", False):
+        log.told = True  # type: ignore[attr-defined]
+        log.warning(
+            "losses run as plain PyTorch, which is right and slower: %s\n"
+            "  write: CC=<a C compiler> and IBSYM_CACHE_DIR=<a folder of your own>; or IBSYM_NATIVE=0, which asks for no compiled code",
+            why,
+        )
+
+
+# ------------------------------------------------------------------------------------------------ calls
+
+
+def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
+    """float32 or float64, where compiled code may take these: plain tensors in memory, of one precision, nothing else at work."""
+    if torch._C._get_tracing_state() is not None or _transformed():
+        return None
+    found = None
+    for tensor in given:
+        if type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter:
+            return None
+        dtype = tensor.dtype
+        if dtype is not torch.int64:
+            if found is None:
+                found = dtype
+            elif dtype is not found:
+                return None
+        if not tensor.is_cpu or tensor.layout is not torch.strided or not tensor.numel() or tensor.is_neg():
+            return None
+        if tensor.is_inference() and torch.is_grad_enabled():
+            return None  # autograd keeps no such tensor; the expression may not need to
+    return found if found is torch.float32 or found is torch.float64 else None
+
+
+def _transformed() -> bool:
+    """Whether torch.func, forward-mode differentiation or a dispatch mode is at work; True where torch does not tell."""
+    if forward_ad._current_level >= 0:
+        return True
+    active = getattr(torch._C, "_are_functorch_transforms_active", None)
+    modes = getattr(torch._C, "_len_torch_dispatch_stack", None)
+    return active is None or modes is None or active() or modes() > 0
+
+
+class Library:
+    """A compiled pass in one precision. It says itself what it takes, in two strings.
+
+    ``fields`` are those of its structure of arguments, in order: inputs, their gradients, their numbers of elements, lengths of
+    axes, parameters; then whether the loss is a sum, the number of threads, and where the loss and its terms go.
+    """
+
+    def __init__(self, compiled: ctypes.CDLL, inputs: Sequence[tuple[str, tuple[str, ...]]]):
+        fields = ctypes.c_char_p.in_dll(compiled, "fields").value
+        terms = ctypes.c_char_p.in_dll(compiled, "terms").value
+        assert fields is not None
+        assert terms is not None
+        self.terms = tuple(terms.decode().split("\n"))
+        place = {name: k for k, (name, _) in enumerate(inputs)}
+        words = fields.decode().split()
+        self.pointers = [place[w[3:]] for w in words if w.startswith("in_")]
+        self.differentiated = [place[w[2:]] for w in words if w.startswith("d_")]
+        self.counted = [place[w[2:]] for w in words if w.startswith("n_")]
+        self.axes = [_axis(w[5:], inputs) for w in words if w.startswith("size_")]
+        self.parameters = [w[10:] for w in words if w.startswith("parameter_")]
+        pointers = len(self.pointers) + len(self.differentiated)
+        layout = f"{pointers}P{len(self.counted) + len(self.axes)}q{len(self.parameters)}d2q2P"
+        self.pack = struct.Struct(layout).pack
+        self.function = compiled["fused"]
+        self.function.argtypes, self.function.restype = [ctypes.c_char_p], ctypes.c_int
+
+    def run(
+        self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool]
+    ) -> tuple[Tensor | None, Tensor, list[Tensor | None]]:
+        """Loss, terms and a gradient for each tensor that wants one; no loss where the code declines, as the expression then says why."""
+        first = given[self.pointers[0]]
+        if first.dtype is torch.int64:
+            first = next(t for t in given if t.dtype is not torch.int64)
+        loss, terms = first.new_empty(()), first.new_empty(len(self.terms))
+        gradients: list[Tensor | None] = [None] * len(given)
+        if wanted:
+            for k in self.differentiated:
+                if wanted[k]:
+                    gradients[k] = torch.empty_like(given[k])
+        arguments = self.pack(
+            *[given[k].data_ptr() for k in self.pointers],
+            *[0 if (g := gradients[k]) is None else g.data_ptr() for k in self.differentiated],
+            *[given[k].numel() for k in self.counted],
+            *[given[k].shape[axis] for k, axis in self.axes],
+            *parameters,
+            total,
+            torch.get_num_threads() if os.getpid() == PROCESS else 1,
+            loss.data_ptr(),
+            terms.data_ptr(),
+        )
+        return (None if self.function(arguments) else loss), terms, gradients
+
+
+def _axis(name: str, inputs: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[int, int]:
+    """An input that has the axis, and its place there, from the right."""
+    for k, (_, shape) in enumerate(inputs):
+        if name in shape:
+            return k, shape.index(name) - len(shape)
+    raise LookupError(f"no input has the axis {name}")
+
+
+class _Differentiable(torch.autograd.Function):
+    """The gradients are known once the loss is; a second derivative goes through the expression, so it is never a constant."""
+
+    @staticmethod
+    def forward(ctx, library, loss, parameters, total, *given):  # type: ignore[no-untyped-def]
+        value, terms, gradients = library.run(given, parameters, total, ctx.needs_input_grad[4:])
+        if value is None:
+            return None, None
+        ctx.library, ctx.loss, ctx.parameters, ctx.total = library, loss, parameters, total
+        ctx.gradients = gradients
+        ctx.save_for_backward(*given)
+        ctx.mark_non_differentiable(terms)
+        ctx.set_materialize_grads(False)
+        return value, terms
+
+    @staticmethod
+    def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
+        given = ctx.saved_tensors
+        none = (None, None, None, None)
+        if upstream is None:
+            return (*none, *(None for _ in given))
+        needed = ctx.needs_input_grad[4:]
+        if torch.is_grad_enabled():
+            own = [
+                t.view_as(t) for t in given
+            ]  # of this node alone: where arguments depend on one another, no path counts twice
+            loss = _at(ctx.loss, ctx.library, ctx.parameters, ctx.total).expression(*own).loss
+            wanted = [k for k, is_needed in enumerate(needed) if is_needed]
+            result: list[Tensor | None] = [None] * len(given)
+            found = torch.autograd.grad(loss, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
+            for k, gradient in zip(wanted, found, strict=True):
+                result[k] = gradient
+            return (*none, *result)
+        gradients = ctx.gradients
+        if gradients is None:
+            gradients = ctx.library.run(given, ctx.parameters, ctx.total, needed)[2]
+        if _is_one(upstream):
+            ctx.gradients = None  # given away: whoever has them now may edit them
+            return (*none, *gradients)
+        ctx.gradients = gradients
+        return (*none, *(None if g is None else g * upstream for g in gradients))
+
+
+def _at(loss: Any, library: Library, parameters: Sequence[float], total: bool) -> Any:
+    """The loss as it was at its forward: parameters, reduction; without the terms that the pass left to others."""
+    then = copy.copy(loss)
+    then.__dict__.update(zip(library.parameters, parameters, strict=True))
+    then.__dict__["reduction"] = "sum" if total else "mean"
+    if hasattr(loss, "_rest"):
+        nothing = type("Nothing", (), {"loss": 0.0, "terms": dict.fromkeys(library.terms, torch.zeros(()))})
+        then.__dict__["_rest"] = lambda *_, **__: nothing
+    return then
+
+
+def _is_one(upstream: Tensor) -> bool:
+    """Whether gradients may be given back as they are; a batch of upstream gradients has no single number."""
+    try:
+        return upstream.item() == 1
+    except RuntimeError:
+        return False
+
+
+# ------------------------------------------------------------------------------------------- libraries
+
+
+def loaded(source: str, stem: str, real: str, inputs: Sequence[tuple[str, tuple[str, ...]]]) -> Library:
+    """The library of a source in one precision, from the cache or built now."""
+    path = library_path(source, stem, real)
+    try:
+        return Library(ctypes.CDLL(str(path)), inputs)
+    finally:
+        if for_one_process(path):  # once loaded, it needs no name
+            path.unlink(missing_ok=True)
+
+
+PRIVATE = "ibsym-private-"
+
+
+@functools.cache
+def folder() -> Path:
+    """The cache: $IBSYM_CACHE_DIR, $XDG_CACHE_HOME/ibsym or ~/.cache/ibsym; where it cannot be trusted, a private folder and a notice."""
+    try:
+        chosen = os.environ.get("IBSYM_CACHE_DIR")
+        home = os.environ.get("XDG_CACHE_HOME")
+        path = Path(chosen) if chosen else (Path(home) if home else Path.home() / ".cache") / "ibsym"
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if why := distrusted(path, stat.S_ISDIR):
+            raise PermissionError(why)
+        return path
+    except (OSError, RuntimeError) as error:
+        return private(str(error))
+
+
+@functools.cache
+def private(why: str) -> Path:
+    """A folder of this process alone, and a notice that says why."""
+    path = Path(tempfile.mkdtemp(prefix=PRIVATE))
+    logging.getLogger("ibsym").warning(
+        "compiled losses are not kept: %s\n  write: IBSYM_CACHE_DIR=<a folder of your own that nobody else may write to>", why
+    )
+    import atexit
+
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def for_one_process(path: Path) -> bool:
+    """Whether a library is not kept."""
+    return path.parent.name.startswith(PRIVATE)
+
+
+def distrusted(path: Path, kind: Callable[[int], bool]) -> str:
+    """Why code from here may not be run: a link, another's, or writable by others; "" where it may."""
+    found = os.lstat(path)
+    if not kind(found.st_mode):
+        return f"{path} is a link, or not of the kind expected"
+    if hasattr(os, "geteuid"):
+        if found.st_uid not in (os.geteuid(), 0):
+            return f"{path} belongs to another user"
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"others may write to {path} (chmod go-w)"
+    return ""
+
+
+def library_path(source: str, stem: str, real: str) -> Path:
+    """The library's file. Its name tells source, compiler, flags and processor, and what it holds: a damaged one is built again, once."""
+    compiler = shlex.split(os.environ.get("CC", "")) or [
+        shutil.which("cc") or shutil.which("gcc") or shutil.which("clang") or "cc"
+    ]
+    version = _printed([*compiler, "--version"])
+    trouble: Exception = OSError("no compiler")
+    for flags in FLAGS:
+        options = [*flags, "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", f"-DREAL={real}"]
+        options += ["-DDOUBLE"] if real == "double" else []
+        identity = "\0".join((source, *compiler, *options, processor())).encode() + version
+        name = f"{stem}_{real}_{hashlib.sha256(identity).hexdigest()[:32]}"
+        found = kept(folder(), name)
+        if found is not None:
+            return found
+        try:
+            return built(folder(), name, source, [*compiler, *options])
+        except PermissionError as error:  # a folder that may be read only
+            return built(private(str(error)), name, source, [*compiler, *options])
+        except OSError as error:
+            if error.errno is not None:  # of the disk, and no word of the compiler
+                return built(private(str(error)), name, source, [*compiler, *options])
+            trouble = error
+    raise trouble
+
+
+def kept(where: Path, name: str) -> Path | None:
+    """The library of this name in the cache, if it is ours and holds what its name says; damaged ones are removed."""
+    for path in sorted(where.glob(f"{name}_*.so")):
+        try:
+            if why := distrusted(path, stat.S_ISREG):
+                logging.getLogger("ibsym").warning("a compiled loss is not trusted and built again: %s", why)
+            elif digest(path.read_bytes()) == path.stem.rpartition("_")[2]:
+                return path
+            path.unlink()
+        except OSError:
+            continue
+    return None
+
+
+def built(where: Path, name: str, source: str, command: Sequence[str]) -> Path:
+    """A library compiled into the cache under its name and its content's digest: whole or not at all, several processes at once too."""
+    with tempfile.TemporaryDirectory(dir=where) as scratch:
+        text, result = Path(scratch) / "loss.c", Path(scratch) / "loss.so"
+        text.write_text(source, encoding="utf-8")
+        _printed([*command, str(text), "-o", str(result), "-lm"])
+        path = where / f"{name}_{digest(result.read_bytes())}.so"
+        result.chmod(0o700)
+        os.replace(result, path)
+    return path
+
+
+def digest(data: bytes) -> str:
+    """A content's name."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _printed(command: Sequence[str]) -> bytes:
+    """What a command writes; an error with its own words where it fails."""
+    with tempfile.TemporaryFile() as words:  # a file: nobody waits for what a command's own children keep open
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=words, stderr=subprocess.STDOUT, timeout=SECONDS, check=False
+        )
+        words.seek(0)
+        said = words.read()
+    if done.returncode:
+        told = said.decode(errors="replace").strip()[:500]
+        raise OSError(f"{shlex.join(command)} fails with status {done.returncode}{f': {told}' if told else ''}")
+    return said
+
+
+@functools.cache
+def processor() -> str:
+    """What tells this machine's instructions from another's."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    told = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    return "\n".join(sorted(set(told))) or platform.platform() + platform.processor()

@@ -1,0 +1,774 @@
+/* Loss and gradients of beta-tcvae in one pass, written by ibsym 0.2.0.dev0 from the formulas in beta_tcvae.py. C11;
+   REAL is float or double. Inputs are contiguous; where a gradient is NULL, it is not wanted. The last axes are
+   aligned: an operand without a leading one repeats. Sums are kept in strips of fixed sizes: the number of threads
+   changes no digit. */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef REAL
+#define REAL float
+#endif
+
+#define LANES 64   /* elements that are computed together */
+#define CHUNK 1024 /* and whose sums are kept apart from the next chunk's */
+#define STRIPS 64  /* parts of a loop: their number is fixed, so that the number of threads changes no digit */
+#define BLOCK 16   /* rows of a table of pairs that are computed together */
+#define WORTHWHILE 262144 /* elements from which a second thread pays for its start */
+
+#define INLINE static inline __attribute__((always_inline))
+#define PRAGMA(x) _Pragma(#x)
+#ifdef SIMD
+#define LOOP PRAGMA(omp simd)
+#define LOOP_SUM(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
+#define LOOP_MAX(m) PRAGMA(omp simd reduction(max : m))
+#else
+#define LOOP
+#define LOOP_SUM(...)
+#define LOOP_MAX(m)
+#endif
+#ifdef _OPENMP
+#define PARALLEL(condition) PRAGMA(omp parallel for schedule(static) num_threads(threads) if (condition))
+#else
+#define PARALLEL(condition)
+#endif
+
+/* Elementary functions without branches, so that a compiler vectorises the loops they stand in. */
+
+INLINE REAL square(REAL t) { return t * t; }
+INLINE REAL absolute(REAL t) { return t < 0 ? -t : t; }
+INLINE REAL positive(REAL t) { return t > 0 ? t : 0; }
+INLINE REAL sign(REAL t) { return (REAL)((t > 0) - (t < 0)); }
+INLINE REAL weighted(REAL w, REAL t) { return w == 0 && !(absolute(t) < INFINITY) ? 0 : w * t; }
+
+#define R(x) ((REAL)(x))
+
+#ifdef DOUBLE
+#define root sqrt
+typedef int64_t bits;
+#define MANTISSA 52
+#define BIAS 1023
+#define ROUND 0x1.8p52
+#define LN2_HIGH 0x1.62e42feep-1
+#define LN2_LOW 0x1.a39ef35793c76p-33
+#define EXP_MIN -745.5
+#define EXP_MAX 709.9
+#define TINY 0x1p-1022
+#define RAISE 0x1p54
+#define RAISED 54
+#else
+#define root sqrtf
+typedef int32_t bits;
+#define MANTISSA 23
+#define BIAS 127
+#define ROUND 0x1.8p23f
+#define LN2_HIGH 0.693359375f
+#define LN2_LOW -2.12194440e-4f
+#define EXP_MIN -104.0f
+#define EXP_MAX 88.8f
+#define TINY 0x1p-126f
+#define RAISE 0x1p25f
+#define RAISED 25
+#endif
+
+INLINE bits as_bits(REAL t) { bits b; memcpy(&b, &t, sizeof b); return b; }
+INLINE REAL as_real(bits b) { REAL t; memcpy(&t, &b, sizeof t); return t; }
+INLINE REAL power_of_two(bits n) { return as_real((bits)((uint64_t)(n + BIAS) << MANTISSA)); }
+
+/* e^f - 1 for |f| <= log(2)/2 */
+INLINE REAL expm1_reduced(REAL f)
+{
+#ifdef DOUBLE
+    REAL y = 1.0 / 6227020800;
+    y = y * f + 1.0 / 479001600;
+    y = y * f + 1.0 / 39916800;
+    y = y * f + 1.0 / 3628800;
+    y = y * f + 1.0 / 362880;
+    y = y * f + 1.0 / 40320;
+    y = y * f + 1.0 / 5040;
+    y = y * f + 1.0 / 720;
+    y = y * f + 1.0 / 120;
+    y = y * f + 1.0 / 24;
+    y = y * f + 1.0 / 6;
+    y = y * f + 0.5;
+#else
+    REAL y = 1.9875691500e-4f;
+    y = y * f + 1.3981999507e-3f;
+    y = y * f + 8.3334519073e-3f;
+    y = y * f + 4.1665795894e-2f;
+    y = y * f + 1.6666665459e-1f;
+    y = y * f + 5.0000001201e-1f;
+#endif
+    return y * (f * f) + f;
+}
+
+/* t = n log 2 + f: n as a whole number added to ROUND, whose last bits hold it */
+INLINE REAL reduced(REAL t, REAL *shifted)
+{
+    *shifted = t * (REAL)1.44269504088896340736 + ROUND;
+    const REAL n = *shifted - ROUND;
+    return t - n * LN2_HIGH - n * LN2_LOW;
+}
+
+INLINE REAL exponential(REAL t)
+{
+    REAL c = t < EXP_MIN ? EXP_MIN : t;
+    c = c > EXP_MAX ? EXP_MAX : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const bits half = n >> 1;
+    const REAL result = y * power_of_two(half) * power_of_two(n - half);
+    return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t for t <= 0; below the smallest normal number it stays there */
+INLINE REAL exponential_of_negative(REAL t)
+{
+#ifdef DOUBLE
+    const REAL c = t < -708.0 ? -708.0 : t;
+#else
+    const REAL c = t < -87.0f ? -87.0f : t;
+#endif
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two(as_bits(shifted) - as_bits(ROUND));
+}
+
+/* e^t for t <= 0, and 0 where that is no normal number */
+INLINE REAL exponential_of_difference(REAL t)
+{
+#ifdef DOUBLE
+    return t < -708.0 ? 0 : exponential_of_negative(t);
+#else
+    return t < -87.0f ? 0 : exponential_of_negative(t);
+#endif
+}
+
+INLINE REAL exponential_minus_one(REAL t)
+{
+    const REAL least = -(REAL)(MANTISSA + 5) * (REAL)0.69;
+    REAL c = t < least ? least : t;
+    c = c > EXP_MAX ? EXP_MAX : c;
+    REAL shifted;
+    const REAL y = expm1_reduced(reduced(c, &shifted));
+    const REAL half = power_of_two(as_bits(shifted) - as_bits(ROUND) - 1);
+    const REAL result = 2 * (y * half + (half - (REAL)0.5));
+    return t > EXP_MAX ? INFINITY : result;
+}
+
+INLINE REAL logarithm(REAL t)
+{
+    const int small = t < TINY;
+    const REAL raised = small ? t * RAISE : t;
+    const bits offset = as_bits(raised) - as_bits((REAL)0.70710678118654752440);
+    const bits n = offset >> MANTISSA;
+    const REAL f = as_real(as_bits(raised) - (bits)((uint64_t)n << MANTISSA)) - 1;
+    const REAL k = (REAL)(n - (small ? RAISED : 0));
+    const REAL s = f / (2 + f), z = s * s;
+#ifdef DOUBLE
+    REAL r = 1.479819860511658591e-01;
+    r = r * z + 1.531383769920937332e-01;
+    r = r * z + 1.818357216161805012e-01;
+    r = r * z + 2.222219843214978396e-01;
+    r = r * z + 2.857142874366239149e-01;
+    r = r * z + 3.999999999940941908e-01;
+    r = r * z + 6.666666666666735130e-01;
+#else
+    REAL r = 0.24279078841f;
+    r = r * z + 0.28498786688f;
+    r = r * z + 0.40000972152f;
+    r = r * z + 0.66666662693f;
+#endif
+    const REAL h = (REAL)0.5 * f * f;
+    REAL y = k * LN2_HIGH - ((h - (s * (h + r * z) + k * LN2_LOW)) - f);
+    y = t > 0 ? y : -INFINITY;
+    y = t < 0 ? (REAL)NAN : y;
+    return t < INFINITY ? y : t;
+}
+
+/* log(1 + t) for 0 <= t <= 1 */
+INLINE REAL log_one_plus(REAL t)
+{
+    const REAL u = 1 + t, lost = t - (u - 1);
+    return logarithm(u) + lost / u;
+}
+
+/* x[(at + i) % size] for i < n: where an operand repeats, its window may need a copy */
+INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, REAL *copy)
+{
+    if (at >= size) at %= size;
+    if (at + n <= size) return x + at;
+    for (int64_t i = 0; i < n; i++) {
+        copy[i] = x[at];
+        if (++at == size) at = 0;
+    }
+    return copy;
+}
+
+INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+{
+    at %= size;
+    for (int64_t i = 0; i < n; i++) {
+        x[at] += part[i];
+        if (++at == size) at = 0;
+    }
+}
+
+INLINE double total(const REAL *lanes)
+{
+    double sum = 0;
+    for (int j = 0; j < LANES; j++) sum += lanes[j];
+    return sum;
+}
+
+/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+INLINE double log_total(const REAL *lanes)
+{
+    double first = 1, second = 1;
+    for (int j = 0; j < LANES / 2; j++) {
+        first *= lanes[j];
+        second *= lanes[j + LANES / 2];
+    }
+    return log(first) + log(second);
+}
+
+typedef struct {
+    const REAL *in_z_mean, *in_z_logvar, *in_z, *in_x, *in_x_logits;
+    REAL *d_z_mean, *d_z_logvar, *d_z, *d_x, *d_x_logits;
+    int64_t n_z_mean, n_z_logvar, n_z, n_x, n_x_logits;
+    int64_t size_L, size_D, size_B;
+    double parameter_beta;
+    int64_t sum, threads; /* whether the loss is a sum over rows */
+    REAL *loss, *terms;
+} Arguments;
+
+/* The fields of Arguments in their order, and the terms in theirs, for the caller. */
+extern const char *const fields, *const terms;
+const char *const fields =
+    "in_z_mean in_z_logvar in_z in_x in_x_logits d_z_mean d_z_logvar d_z d_x d_x_logits n_z_mean n_z_logvar n_z "
+    "n_x n_x_logits size_L size_D size_B parameter_beta";
+const char *const terms = "KL(q(z|x)||p(z))\nTC_q(Z)\nE_q[log p(x|z)]";
+
+enum { OPERANDS = 2, ROWS = 2, SUMS = 1, COLUMNS = 2, HOISTED = 2 };
+
+/* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
+   gradient written once. The last axes are aligned,
+       so that an operand without a leading one repeats. A span is a stretch of
+   LANES elements; its sums are kept by lane, each in a row: of values,
+       or of factors whose logarithm is taken once a chunk. */
+typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
+
+typedef struct {
+    int operands, rows, sums;
+    Span *span[3];           /* of values alone; with the gradients that are usually wanted; with all of them */
+    const REAL *in[OPERANDS];
+    int64_t n[OPERANDS];     /* elements of an operand */
+    REAL *d[OPERANDS];       /* where its gradient goes, or NULL */
+    int level[OPERANDS];     /* the first span that writes its gradient, or 0 */
+    int shared[OPERANDS];    /* whether other loops add to it: it was cleared before */
+    int sum[ROWS];           /* the sum that a row is part of */
+    double factor[ROWS];     /* of the logarithm of a product; 0 for a row of values */
+    double weight[SUMS];     /* derivative of the loss by the mean of a sum */
+    int64_t size;            /* elements of all together */
+    REAL scale[SUMS];        /* derivative of the loss by one element's value */
+    int want;                /* which span */
+} Loop;
+
+static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
+{
+    REAL copy[OPERANDS][CHUNK], part[OPERANDS][CHUNK], last_in[OPERANDS][LANES] = {{0}}, last_d[OPERANDS][LANES];
+    Span *span = loop->span[loop->want];
+    for (int64_t at = from; at < to; at += CHUNK) {
+        const int64_t n = to - at < CHUNK ? to - at : CHUNK;
+        const REAL *in[OPERANDS] = {0};
+        REAL *d[OPERANDS] = {0}, row[ROWS][LANES], last_row[ROWS][LANES];
+        int adds[OPERANDS] = {0};
+        for (int k = 0; k < loop->operands; k++) {
+            in[k] = window(loop->in[k], loop->n[k], at, n, copy[k]);
+            adds[k] = loop->shared[k] || loop->n[k] < loop->size;
+            d[k] = loop->d[k] && !adds[k] ? loop->d[k] + at : part[k];
+        }
+        for (int r = 0; r < loop->rows; r++)
+            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = loop->factor[r] != 0;
+        int64_t done = 0;
+        for (; done + LANES <= n; done += LANES) {
+            span(in, d, loop->scale, row);
+            for (int k = 0; k < loop->operands; k++) in[k] += LANES, d[k] += LANES;
+        }
+        const int rest = (int)(n - done);
+        if (rest) {
+            const REAL *padded[OPERANDS] = {0};
+            REAL *room[OPERANDS] = {0};
+            for (int k = 0; k < loop->operands; k++) {
+                memcpy(last_in[k], in[k], sizeof(REAL) * (size_t)rest);
+                padded[k] = last_in[k], room[k] = last_d[k];
+            }
+            span(padded, room, loop->scale, last_row);
+            for (int k = 0; k < loop->operands; k++)
+                if (loop->level[k] && loop->level[k] <= loop->want) memcpy(d[k], last_d[k],
+                                                                           sizeof(REAL) * (size_t)rest);
+            for (int r = 0; r < loop->rows; r++)
+                for (int j = 0; j < rest; j++) {
+                    if (loop->factor[r] != 0) row[r][j] *= last_row[r][j];
+                    else row[r][j] += last_row[r][j];
+                }
+        }
+        for (int r = 0; r < loop->rows; r++)
+            sums[loop->sum[r]] += loop->factor[r] != 0 ? loop->factor[r] * log_total(row[r]) : total(row[r]);
+        for (int k = 0; k < loop->operands; k++)
+            if (loop->want && loop->d[k] && adds[k]) add_window(loop->d[k], loop->n[k], at, n, part[k]);
+    }
+}
+
+/* The means over rows of `event` elements each. */
+static void elements(Loop *loop, int64_t event, int threads, double *means)
+{
+    int serial = 0;
+    for (int k = 0; k < loop->operands; k++)
+        if (loop->n[k] > loop->size) loop->size = loop->n[k];
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->d[k]) continue;
+        if (loop->want < loop->level[k]) loop->want = loop->level[k];
+        if (loop->n[k] < loop->size) {
+            serial = 1;
+            if (!loop->shared[k]) memset(loop->d[k], 0, sizeof(REAL) * (size_t)loop->n[k]);
+        }
+    }
+    const int64_t size = loop->size;
+    const double rows = (double)size / (double)event;
+    for (int m = 0; m < loop->sums; m++) loop->scale[m] = (REAL)(loop->weight[m] / rows);
+    const int64_t chunks = (size + CHUNK - 1) / CHUNK, strips = chunks < STRIPS ? chunks : STRIPS;
+    double parts[STRIPS][SUMS] = {{0}};
+    PARALLEL(threads > 1 && size >= WORTHWHILE && !serial)
+    for (int64_t s = 0; s < strips; s++) {
+        const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK;
+        strip(loop, from, end < size ? end : size, parts[s]);
+    }
+    for (int m = 0; m < loop->sums; m++) {
+        double sum = 0;
+        for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
+        means[m] = sum / rows;
+    }
+    (void)threads, (void)serial;
+}
+
+/* Sums over all pairs of a row's value and a column's parameters, in tiles: of the table, one matrix is kept.
+   What is read off it: a row's log-sum-exp of the sum over coordinates (together) or of each coordinate (apart), the
+   diagonal (own), the mean off it (off), the mean of a function of an entry (mapped). */
+enum { TOGETHER, OWN, OFF, MAPPED, APART, KINDS };
+enum { EVERY, EXCLUDE,
+      STRATIFIED }; /* how columns count in a row's mixture: alike; all but its own; by strata of the data */
+
+typedef struct Pairs Pairs;
+/* The formula of one coordinate for one row and every column, written or added to out. */
+typedef void Values(REAL *out, int adds, int64_t columns, REAL v, REAL *const *at);
+/* Its derivatives, times each entry's weight: the row's is returned, the columns' are added to d. */
+typedef REAL Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
+/* What knows the columns only, computed once a coordinate, after the parameters. */
+typedef void Hoist(int64_t columns, REAL *const *at);
+/* The sum of a function of a row's entries, which become its derivatives times the scale; i: its own column. */
+typedef double Map(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale);
+
+struct Pairs {
+    const Arguments *g;
+    int kind[KINDS];        /* what is read off */
+    double weight[KINDS];   /* derivative of the loss by each mean */
+    Values *values;
+    Slopes *slopes;
+    Hoist *hoist;
+    Map *map;
+    int columns, hoisted;   /* parameters of a column, and what is computed from them */
+    const REAL *row, *in[COLUMNS];
+    int64_t n_row, n;       /* elements of the rows' values, and of each parameter */
+    REAL *d_row, *d[COLUMNS];
+    int64_t width;          /* coordinates */
+    int pooled;             /* whether draws count as rows; else each draw has a table of its own */
+    int mask;
+    double total;           /* rows of the data, for strata */
+};
+
+/* log w_ij, by which column j counts in row i's mixture */
+INLINE REAL pair_mask(const Pairs *p, int64_t i, int64_t j, int64_t columns)
+{
+    if (p->mask == EXCLUDE) return i == j ? -INFINITY : 0;
+    const double others = (double)(columns - 1), total = p->total;
+    const double next = log((total - others) / (total * others));
+    return (REAL)(i == j ? -log(total) : j == (i + 1) % columns ? next : -log(others));
+}
+
+INLINE void pair_masked(const Pairs *p, REAL *a, int64_t i, int64_t columns)
+{
+    if (p->mask == EVERY) return;
+    for (int64_t j = 0; j < columns; j++) a[j] += pair_mask(p, i, j, columns);
+}
+
+/* a row's log-sum-exp, and its softmax in place */
+INLINE double pair_softmax(REAL *a, int64_t columns)
+{
+    REAL top = a[0], sum = 0;
+    LOOP_MAX(top)
+    for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    if (top == -INFINITY) top = 0; /* every density is 0: so is every share */
+    LOOP_SUM(sum)
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL e = exponential_of_difference(a[j] - top);
+        a[j] = e;
+        sum += e;
+    }
+    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    LOOP
+    for (int64_t j = 0; j < columns; j++) a[j] *= share;
+    return (double)top + log((double)sum);
+}
+
+/* What is read off row i of the matrix, which becomes the derivative of the loss by its entries. */
+INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const REAL *scale, double *sums)
+{
+    const REAL own = a[i];
+    if (p->kind[OWN]) sums[OWN] += (double)own;
+    if (p->kind[OFF]) {
+        REAL off = 0;
+        for (int64_t j = 0; j < columns; j++) off += i == j ? 0 * a[j] : a[j]; /* an infinite entry makes NaN */
+        sums[OFF] += (double)off;
+    }
+    if (p->kind[TOGETHER]) {
+        pair_masked(p, a, i, columns);
+        sums[TOGETHER] += pair_softmax(a, columns);
+        for (int64_t j = 0; j < columns; j++) a[j] *= scale[TOGETHER];
+    } else if (p->kind[MAPPED]) {
+        sums[MAPPED] += p->map(p->g, a, columns, p->mask == EXCLUDE ? i : -1, scale[MAPPED]);
+    } else {
+        for (int64_t j = 0; j < columns; j++) a[j] = 0;
+    }
+    if (p->kind[OFF])
+        for (int64_t j = 0; j < columns; j++) a[j] += i == j ? 0 : scale[OFF];
+    if (p->kind[OWN]) a[i] += scale[OWN];
+}
+
+/* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
+   each a plane of coordinates by columns; `sums` has KINDS places for every row, `apart` one for every coordinate. */
+static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
+                       REAL *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
+{
+    const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
+    const REAL *row = p->row + draw * rows * width;
+    REAL *d_row = p->d_row ? p->d_row + draw * rows * width : 0;
+    const int busy = threads > 1 && rows * columns * width >= WORTHWHILE;
+    int want = p->d_row != 0;
+    for (int c = 0; c < p->columns; c++) want |= p->d[c] != 0;
+    if (matrix) {
+        PARALLEL(busy)
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = 0; k < width; k++) {
+                REAL *here[COLUMNS + HOISTED] = {0};
+                for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+                for (int64_t i = from; i < to; i++)
+                    p->values(matrix + i * columns, k > 0, columns, row[i * width + k], here);
+            }
+            for (int64_t i = from; i < to; i++) pair_row(p, matrix + i * columns, i, columns, scale, sums + i * KINDS);
+        }
+    }
+    if (!p->kind[APART] && !want) return;
+    PARALLEL(busy)
+    for (int64_t s = 0; s < strips; s++) {
+        REAL *e = rooms + s * columns;
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = width * s / strips; k < width * (s + 1) / strips; k++) {
+                REAL *here[COLUMNS + HOISTED] = {0}, *d[COLUMNS] = {0};
+                for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+                for (int c = 0; c < p->columns; c++) d[c] = slope[c] + k * columns;
+                for (int64_t i = from; i < to; i++) {
+                    const REAL v = row[i * width + k], *weights = matrix ? matrix + i * columns : 0;
+                    if (p->kind[APART]) {
+                        p->values(e, 0, columns, v, here);
+                        pair_masked(p, e, i, columns);
+                        apart[k] += pair_softmax(e, columns);
+                        if (!want) continue;
+                        for (int64_t j = 0; j < columns; j++) e[j] = scale[APART] * e[j] + (weights ? weights[j] : 0);
+                        weights = e;
+                    }
+                    const REAL found = p->slopes(weights, columns, v, here, d);
+                    if (d_row) d_row[i * width + k] += found;
+                }
+            }
+        }
+    }
+    (void)threads, (void)busy;
+}
+
+/* The means of all that is read off. */
+static int pairs(const Pairs *p, int threads, double *means)
+{
+    const int64_t width = p->width, columns = width ? p->n / width : 0;
+    const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
+    if (!columns || !rows || all % rows) return 3;
+    if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
+    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(2 * p->columns + p->hoisted);
+    const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
+    REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    double *sums = calloc((size_t)(rows * KINDS + width), sizeof(double));
+    if (!work || !sums || !rooms) {
+        free(work), free(sums), free(rooms);
+        return 2;
+    }
+    REAL *at[COLUMNS + HOISTED] = {0}, *slope[COLUMNS] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    for (int c = 0; c < p->columns + p->hoisted; c++) at[c] = work + plane * (size_t)c;
+    for (int c = 0; c < p->columns; c++) slope[c] = work + plane * (size_t)(p->columns + p->hoisted + c);
+    double *apart = sums + rows * KINDS, count[KINDS];
+    REAL scale[KINDS];
+    for (int m = 0; m < KINDS; m++) {
+        const int others = m == OFF || (m == MAPPED && p->mask == EXCLUDE);
+        count[m] = (double)all * (others ? (double)(columns - 1) : m == MAPPED ? (double)columns : 1);
+        scale[m] = (REAL)(p->weight[m] / count[m]);
+    }
+    PARALLEL(threads > 1 && width * columns >= WORTHWHILE)
+    for (int64_t k = 0; k < width; k++) {
+        REAL *here[COLUMNS + HOISTED] = {0};
+        for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+        for (int c = 0; c < p->columns; c++)
+            for (int64_t j = 0; j < columns; j++) {
+                here[c][j] = p->in[c][j * width + k];
+                slope[c][k * columns + j] = 0;
+            }
+        if (p->hoist) p->hoist(columns, here);
+    }
+    for (int64_t draw = 0; draw < all / rows; draw++)
+        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart);
+    for (int c = 0; c < p->columns; c++)
+        if (p->d[c])
+            for (int64_t j = 0; j < columns; j++)
+                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += slope[c][k * columns + j];
+    for (int m = 0; m < KINDS; m++) {
+        double sum = 0;
+        if (m == APART)
+            for (int64_t k = 0; k < width; k++) sum += apart[k];
+        else
+            for (int64_t i = 0; i < rows; i++) sum += sums[i * KINDS + m];
+        means[m] = sum / count[m];
+    }
+    free(work), free(sums), free(rooms);
+    return 0;
+}
+
+/* the size of the first batch, where the loss is a sum over it */
+static double rows(const Arguments *g)
+{
+    return g->sum ? g->size_B : 1;
+}
+
+/* KL(q(z|x)||p(z)): -z_logvar + z_mean**2 + expm1(z_logvar) */
+INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    const REAL *restrict in_z_logvar = in[0];
+    const REAL *restrict in_z_mean = in[1];
+    REAL *restrict d_z_logvar = d[0];
+    REAL *restrict d_z_mean = d[1];
+    REAL *restrict row0 = row[0];
+    const REAL s0 = scale[0];
+    LOOP
+    for (int j = 0; j < LANES; j++) {
+        const REAL v_z_logvar = in_z_logvar[j];
+        const REAL v_z_mean = in_z_mean[j];
+        const REAL t0 = exponential_minus_one(v_z_logvar);
+        row0[j] += t0 + square(v_z_mean) - v_z_logvar;
+        if (want >= 1) d_z_logvar[j] = s0 * t0;
+        if (want >= 1) d_z_mean[j] = 2 * s0 * v_z_mean;
+    }
+}
+
+static void span0_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span0(0, in, d, scale, row);
+}
+
+static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span0(1, in, d, scale, row);
+}
+
+static void loop0(const Arguments *g, double *means)
+{
+    Loop loop = {
+        .operands = 2,
+        .rows = 1,
+        .sums = 1,
+        .span = {span0_0, span0_1, span0_1},
+        .in = {g->in_z_logvar, g->in_z_mean},
+        .n = {g->n_z_logvar, g->n_z_mean},
+        .d = {g->d_z_logvar, g->d_z_mean},
+        .level = {1, 1},
+        .shared = {1, 1},
+        .sum = {0},
+        .factor = {0},
+        .weight = {rows(g) * (0.5)},
+    };
+    elements(&loop, g->size_L, (int)g->threads, means);
+}
+
+/* E_q[log p(x|z)]: x*logsigmoid(x_logits) + (1 - x)*logsigmoid(-x_logits) */
+INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    const REAL *restrict in_x = in[0];
+    const REAL *restrict in_x_logits = in[1];
+    REAL *restrict d_x = d[0];
+    REAL *restrict d_x_logits = d[1];
+    REAL *restrict row0 = row[0];
+    REAL *restrict row1 = row[1];
+    const REAL s0 = scale[0];
+    LOOP
+    for (int j = 0; j < LANES; j++) {
+        const REAL v_x = in_x[j];
+        const REAL v_x_logits = in_x_logits[j];
+        const REAL a0 = v_x_logits, e0 = exponential_of_negative(-absolute(a0));
+        const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
+        const REAL toward2 = a0 >= 0 ? r0 : er0;
+        const REAL away1 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = positive(-v_x_logits);
+        const REAL t1 = positive(v_x_logits);
+        const REAL t2 = 1 - v_x;
+        row0[j] += -t0 * v_x - t1 * t2;
+        row1[j] += row1[j] * e0;
+        if (want >= 2) d_x[j] = s0 * (t1 - t0);
+        if (want >= 1) d_x_logits[j] = s0 * (away1 * v_x - t2 * toward2);
+    }
+}
+
+static void span1_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span1(0, in, d, scale, row);
+}
+
+static void span1_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span1(1, in, d, scale, row);
+}
+
+static void span1_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span1(2, in, d, scale, row);
+}
+
+static void loop1(const Arguments *g, double *means)
+{
+    Loop loop = {
+        .operands = 2,
+        .rows = 2,
+        .sums = 1,
+        .span = {span1_0, span1_1, span1_2},
+        .in = {g->in_x, g->in_x_logits},
+        .n = {g->n_x, g->n_x_logits},
+        .d = {g->d_x, g->d_x_logits},
+        .level = {2, 1},
+        .shared = {0, 0},
+        .sum = {0, 0},
+        .factor = {0, -1.0},
+        .weight = {rows(g) * (-1.0)},
+    };
+    elements(&loop, g->size_D, (int)g->threads, means);
+}
+
+/* TC_q(Z), over pairs: -of column z_logvar/2 - standardised(z - of column z_mean, of column z_logvar)**2/2 -
+   log(2*pi)/2 */
+static void values0(REAL *restrict out, int adds, int64_t columns, REAL v_z, REAL *const *at)
+{
+    const REAL *restrict at_w_z_mean = at[1];
+    const REAL *restrict at_h0 = at[2];
+    const REAL *restrict at_h1 = at[3];
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_z_mean = at_w_z_mean[j];
+        const REAL h0 = at_h0[j];
+        const REAL h1 = at_h1[j];
+        out[j] = h1 - R(0.5) * square((v_z - w_z_mean) * h0) + (adds ? out[j] : 0);
+    }
+}
+
+static REAL slopes0(const REAL *weights, int64_t columns, REAL v_z, REAL *const *at, REAL *const *d)
+{
+    const REAL *restrict at_w_z_mean = at[1];
+    const REAL *restrict at_h0 = at[2];
+    REAL *restrict d_z_logvar = d[0];
+    REAL *restrict d_z_mean = d[1];
+    REAL slope = 0;
+    LOOP_SUM(slope)
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL weight = weights[j];
+        const REAL w_z_mean = at_w_z_mean[j];
+        const REAL h0 = at_h0[j];
+        const REAL t0 = (v_z - w_z_mean) * h0;
+        const REAL t1 = weight * t0;
+        const REAL t2 = t1 * h0;
+        slope += -t2;
+        d_z_logvar[j] += R(0.5) * (t1 * t0) - R(0.5) * weight;
+        d_z_mean[j] += t2;
+    }
+    return slope;
+}
+
+static void hoist0(int64_t columns, REAL *const *at)
+{
+    const REAL *restrict at_w_z_logvar = at[0];
+    REAL *restrict at_h0 = at[2];
+    REAL *restrict at_h1 = at[3];
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_z_logvar = at_w_z_logvar[j];
+        at_h0[j] = exponential(-R(0.5) * w_z_logvar);
+        at_h1[j] = -R(0.5) * w_z_logvar - R(0.9189385332046728);
+    }
+}
+
+
+static int pairs0(const Arguments *g, double *means)
+{
+    const Pairs p = {
+        .g = g,
+        .kind = {[TOGETHER] = 1, [APART] = 1},
+        .weight = {[TOGETHER] = rows(g) * (g->parameter_beta - 1.0), [APART] = rows(g) * (1.0 - g->parameter_beta)},
+        .values = values0,
+        .slopes = slopes0,
+        .hoist = hoist0,
+        .columns = 2,
+        .hoisted = 2,
+        .row = g->in_z,
+        .in = {g->in_z_logvar, g->in_z_mean},
+        .n_row = g->n_z,
+        .n = g->n_z_logvar,
+        .d_row = g->d_z,
+        .d = {g->d_z_logvar, g->d_z_mean},
+        .width = g->size_L,
+        .pooled = 0,
+        .mask = EVERY,
+        .total = 0,
+    };
+    return pairs(&p, (int)g->threads, means);
+}
+
+/* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
+int fused(const Arguments *g);
+int fused(const Arguments *g)
+{
+    if (g->d_z_mean) memset(g->d_z_mean, 0, sizeof(REAL) * (size_t)g->n_z_mean);
+    if (g->d_z_logvar) memset(g->d_z_logvar, 0, sizeof(REAL) * (size_t)g->n_z_logvar);
+    if (g->d_z) memset(g->d_z, 0, sizeof(REAL) * (size_t)g->n_z);
+    double loop_0[1];
+    double loop_1[1];
+    double pairs_0[KINDS];
+    int status = 0;
+    loop0(g, loop_0);
+    loop1(g, loop_1);
+    if ((status = pairs0(g, pairs_0))) return status;
+    g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    g->terms[1] = (REAL)(pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L * log(g->size_B) - log(g->size_B));
+    g->terms[2] = (REAL)(loop_1[0]);
+    const double loss = 0.5 * loop_0[0]
+        + (g->parameter_beta - 1.0)
+            * (pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L * log(g->size_B) - log(g->size_B)) - loop_1[0];
+    *g->loss = (REAL)(rows(g) * loss);
+    return 0;
+}

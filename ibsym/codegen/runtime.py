@@ -1,0 +1,70 @@
+"""The runtime's source as text: a definition copied whole, with what it uses. Nothing is imported for it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ibsym import runtime
+
+FOLDER = Path(runtime.__file__).parent
+VEHICLE = "_ibsym_runtime.py"
+"""What lies beside emitted losses, the same for all of them."""
+
+
+VERSION = runtime.VERSION
+NOTHING_USED: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function or class, and the names that it uses."""
+
+    text: str
+    uses: frozenset[str]
+
+
+@cache
+def definitions(module: str) -> dict[str, Definition]:
+    """Name -> definition, of every function and class at the top of one of the runtime's modules.
+
+    >>> sorted(definitions("tensors")["_log_mean_exp_over_draws"].uses & {"math", "torch", "Tensor"})
+    ['Tensor', 'math']
+    """
+    source = text(f"{module}.py")
+    lines = source.splitlines()
+    found: dict[str, Definition] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            uses = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+            found[node.name] = Definition("\n".join(lines[first - 1 : node.end_lineno]), uses)
+    return found
+
+
+def gathered(names: Iterable[str], modules: Iterable[str]) -> dict[str, Definition]:
+    """The definitions of some names in some modules, and of what those use, in the order in which they are met."""
+    known = {name: d for module in modules for name, d in definitions(module).items()}
+    found: dict[str, Definition] = {}
+    pending = [n for n in names if n in known]
+    while pending:
+        name = pending.pop(0)
+        if name not in found:
+            found[name] = known[name]
+            pending += [n for n in known if n in known[name].uses]
+    return found
+
+
+@cache
+def text(name: str) -> str:
+    """The text of one of the runtime's files."""
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def digest(text: str) -> str:
+    """What tells a text from any other."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,142 @@
+"""[LossProgram] -> [Module text]: one file of PyTorch, complete alone; what it takes from the runtime is copied into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
+
+from ibsym.codegen import runtime
+from ibsym.codegen.c.source import OnePass
+from ibsym.codegen.runtime import Definition
+from ibsym.codegen.templating import render
+from ibsym.codegen.torch import context
+from ibsym.codegen.torch.documentation import documentation
+from ibsym.codegen.torch.text import WIDTH, plain, quoted, tupled
+from ibsym.lowering.program import LossProgram
+
+Form: TypeAlias = Literal["beside", "bundle", "plain"]
+"""Where the compiled pass is: in files beside the module, at its end, nowhere."""
+
+LIBRARY = ("inputs", "tensors", "functions")
+KNOWN = {
+    **{name: f"import {name}" for name in ("functools", "hashlib", "logging", "math", "os", "sys")},
+    "Callable": "from collections.abc import Callable",
+    "Path": "from pathlib import Path",
+    "ModuleType": "from types import ModuleType",
+    "Any": "from typing import Any",
+    "NamedTuple": "from typing import NamedTuple",
+    "torch": "import torch",
+    "F": "import torch.nn.functional as F",
+    "Tensor": "from torch import Tensor",
+}
+"""What an emitted module may import: name and statement."""
+
+
+def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str, str], form: Form) -> str:
+    """The text of a module. ``neighbours`` are the files of the compiled pass ``found``, by name."""
+    rest = found.rest if found is not None else ()
+    compiled = found is not None and form != "plain"
+    names = [i.name for i in program.inputs]
+    methods = [_forward(names, compiled), context.expression(program, rest)]
+    if rest:
+        methods.append(context.others(program, rest))
+    methods.append(context.critic_loss(program))
+    if program.limits:
+        methods.append(context.constraints(program))
+    uses = frozenset({"torch"}).union(*(m.uses for m in methods))
+    settings = [f"self.{p.name} = {p.name}" for p in program.parameters]
+    if "_unit_directions" in uses:
+        methods.append(Definition(render("directions.py.j2", {}), frozenset({"torch"})))
+        settings.append("self.directions: dict[str, Tensor] = {}  # by term; fixed here, or drawn afresh at every call")
+    types = runtime.gathered(["Input", "Output"], ["inputs"])
+    if program.parameters:
+        types |= runtime.gathered(["_Parametrised"], ["parameters"])
+    reduction, whole = ("whole", ", 1") if program.rows is None else ("rows", "")
+    beside = ["beside" if form == "beside" else "bundled"] if compiled else []
+    helpers = {n: d for n, d in runtime.gathered(sorted(uses), [*LIBRARY, reduction, *beside]).items() if n not in types}
+    arguments = [f"{p.name}: float | Tensor = {p.default!r}" for p in program.parameters]
+    every = uses.union(
+        *(d.uses for d in (*types.values(), *helpers.values())), {"Tensor", "math"} if program.parameters else ()
+    )
+    return render(
+        "module.py.j2",
+        {
+            "version": runtime.VERSION,
+            "name": program.name,
+            "digest": program.about.digest,
+            "summary": plain(f"{program.about.title}: a loss in nats."),
+            "imports": _imports(every),
+            "types": tuple(d.text for d in types.values()),
+            "class_name": program.class_name,
+            "base": "_Parametrised" if program.parameters else "torch.nn.Module",
+            "title": plain(program.about.title),
+            "documentation": documentation(program),
+            "inputs": tuple(context.declared(i) for i in program.inputs),
+            "critics": tupled(quoted(c.divergence) for c in program.critics),
+            "attributes": context.class_attributes(program),
+            "signature": context.signature("__init__", ["self", "*"], [*arguments, 'reduction: str = "mean"'], "None"),
+            "settings": (*settings, "self.reduction = reduction", f"_reduced(torch.zeros(1), reduction{whole})  # is it one?"),
+            "methods": tuple(m.text for m in methods),
+            "constants": _constants(program, neighbours if compiled else {}, form),
+            "helpers": tuple(d.text for d in _ordered(helpers, methods)),
+        },
+    )
+
+
+def _forward(names: list[str], compiled: bool) -> Definition:
+    run = "run = None if torch.compiler.is_compiling() else _one_pass()"
+    text = render(
+        "forward.py.j2",
+        {
+            "signature": context.signature("forward", ["self", "*"], [f"{n}: Tensor" for n in names], "Output"),
+            "given": _given(names),
+            "run": (run, "return (run and run(self, given)) or self.expression(*given)")
+            if compiled
+            else ("return self.expression(*given)",),
+        },
+    )
+    return Definition(text, frozenset({"_checked", *(["_one_pass"] if compiled else [])}))
+
+
+def _given(names: list[str]) -> str:
+    """Names in a list, over several lines where they are many."""
+    line = ", ".join(names)
+    if len(line) + len("        given = _checked(self.INPUTS, [])") <= WIDTH:
+        return line
+    return "\n" + "".join(f"            {row}\n" for row in context.packed(names, WIDTH - 12)) + "        "
+
+
+def _constants(program: LossProgram, neighbours: Mapping[str, str], form: Form) -> tuple[str, ...]:
+    lines = []
+    if program.rows is None:
+        lines.append(f"_WHY = {quoted(context.why_no_rows(program))}")
+    if neighbours:
+        digests = ", ".join(f"{quoted(name)}: {quoted(runtime.digest(text))}" for name, text in neighbours.items())
+        lines.append(f"_BESIDE = {{{digests}}}")
+    if neighbours and form == "bundle":
+        lines.append("_FILES = {")
+        lines += [f"    {quoted(name)}: r'''{text}'''," for name, text in neighbours.items()]
+        lines.append("}")
+    return tuple(lines)
+
+
+def _imports(used: Iterable[str]) -> tuple[str, ...]:
+    """The imports of what is used: of the standard library, then of PyTorch."""
+    lines = [line for name, line in KNOWN.items() if name in set(used)]
+    own = [line for line in lines if "torch" not in line]
+    of_torch = [line for line in lines if "torch" in line]
+    joined: list[str] = []
+    for line in own:
+        head, _, name = line.partition(" import ")
+        if joined and name and joined[-1].startswith(f"{head} import "):
+            joined[-1] += f", {name}"
+        else:
+            joined.append(line)
+    return (*joined, "", *of_torch)
+
+
+def _ordered(helpers: Mapping[str, Definition], methods: Iterable[Definition]) -> list[Definition]:
+    """Definitions in the order in which the class uses them, and then one another."""
+    text = "\n".join(m.text for m in methods)
+    first = sorted(helpers, key=lambda n: text.find(f"{n}(") if f"{n}(" in text else len(text))
+    return [helpers[n] for n in first]

@@ -1,0 +1,99 @@
+/* Means over rows of formulas in log softmax(logits), and the gradients: rows are few enough to stay in the cache. */
+typedef struct {
+    REAL top, norm, r, log_norm; /* the largest logit; the sum of e^(logit - top), its inverse and logarithm */
+} Softmax;
+
+typedef struct Classes Classes;
+/* Adds a row's value, writes or adds its gradient to d unless that is NULL; 1 where it declines. */
+typedef int ClassRow(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum);
+
+struct Classes {
+    ClassRow *row;
+    const REAL *logits;
+    int64_t n, classes;
+    const int64_t *index; /* a class for every row, repeated; or NULL */
+    int64_t indices;
+    REAL *d;              /* where the gradient goes, or NULL */
+    int adds;             /* whether others add to it: it was cleared before */
+    double weight;        /* derivative of the loss by the mean */
+    REAL scale;           /* and by one row's value */
+};
+
+/* log softmax(logits) at the row's class */
+INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const int64_t class = c->index[i % c->indices];
+    if (class < 0 || class >= c->classes) return 1;
+    *sum += (double)((logit[class] - soft.top) - soft.log_norm);
+    if (!d) return 0;
+    const REAL before = c->adds ? d[class] : 0;
+    if (c->adds) {
+        LOOP
+        for (int64_t k = 0; k < c->classes; k++) d[k] += -c->scale * (e[k] * soft.r);
+    } else {
+        LOOP
+        for (int64_t k = 0; k < c->classes; k++) d[k] = -c->scale * (e[k] * soft.r);
+    }
+    REAL others = soft.norm - e[class];
+    if (others < soft.norm / 2) { /* add up what the difference would lose */
+        others = 0;
+        LOOP_SUM(others)
+        for (int64_t k = 0; k < c->classes; k++) others += k == class ? 0 : e[k];
+    }
+    d[class] = before + c->scale * (others * soft.r);
+    return 0;
+}
+
+static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
+{
+    const int64_t classes = c->classes, block = classes > CHUNK ? 1 : CHUNK / classes;
+    REAL stack[CHUNK], *exponentials = stack;
+    if (classes > CHUNK && !(exponentials = malloc(sizeof(REAL) * (size_t)classes))) return 2;
+    int status = 0;
+    for (int64_t row = from; row < to; row += block) {
+        const int64_t rows = to - row < block ? to - row : block;
+        const REAL *logits = c->logits + row * classes;
+        REAL top[CHUNK];
+        for (int64_t i = 0; i < rows; i++) {
+            const REAL *a = logits + i * classes;
+            REAL m = a[0];
+            LOOP_MAX(m)
+            for (int64_t k = 0; k < classes; k++) m = a[k] > m ? a[k] : m;
+            top[i] = m;
+            LOOP
+            for (int64_t k = 0; k < classes; k++) exponentials[i * classes + k] = a[k] - m;
+        }
+        LOOP
+        for (int64_t k = 0; k < rows * classes; k++) exponentials[k] = exponential_of_difference(exponentials[k]);
+        for (int64_t i = 0; i < rows; i++) {
+            const REAL *e = exponentials + i * classes;
+            REAL norm = 0;
+            LOOP_SUM(norm)
+            for (int64_t k = 0; k < classes; k++) norm += e[k];
+            const Softmax soft = {top[i], norm, 1 / norm, logarithm(norm)};
+            REAL *d = c->d ? c->d + (row + i) * classes : 0;
+            status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
+        }
+    }
+    if (exponentials != stack) free(exponentials);
+    return status;
+}
+
+static int class_mean(Classes *c, int threads, double *mean)
+{
+    const int64_t rows = c->classes ? c->n / c->classes : 0, strips = rows < STRIPS ? rows : STRIPS;
+    if (!rows) return 3;
+    c->scale = (REAL)(c->weight / (double)rows);
+    double parts[STRIPS] = {0}, sum = 0;
+    int status[STRIPS] = {0}, worst = 0;
+    PARALLEL(threads > 1 && c->n >= WORTHWHILE)
+    for (int64_t s = 0; s < strips; s++)
+        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips, &parts[s]);
+    for (int64_t s = 0; s < strips; s++) {
+        sum += parts[s];
+        worst |= status[s];
+    }
+    *mean = sum / (double)rows;
+    (void)threads;
+    return worst;
+}

@@ -1,0 +1,199 @@
+/* Sums over all pairs of a row's value and a column's parameters, in tiles: of the table, one matrix is kept.
+   What is read off it: a row's log-sum-exp of the sum over coordinates (together) or of each coordinate (apart), the
+   diagonal (own), the mean off it (off), the mean of a function of an entry (mapped). */
+enum { TOGETHER, OWN, OFF, MAPPED, APART, KINDS };
+enum { EVERY, EXCLUDE, STRATIFIED }; /* how columns count in a row's mixture: alike; all but its own; by strata of the data */
+
+typedef struct Pairs Pairs;
+/* The formula of one coordinate for one row and every column, written or added to out. */
+typedef void Values(REAL *out, int adds, int64_t columns, REAL v, REAL *const *at);
+/* Its derivatives, times each entry's weight: the row's is returned, the columns' are added to d. */
+typedef REAL Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
+/* What knows the columns only, computed once a coordinate, after the parameters. */
+typedef void Hoist(int64_t columns, REAL *const *at);
+/* The sum of a function of a row's entries, which become its derivatives times the scale; i: its own column. */
+typedef double Map(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale);
+
+struct Pairs {
+    const Arguments *g;
+    int kind[KINDS];        /* what is read off */
+    double weight[KINDS];   /* derivative of the loss by each mean */
+    Values *values;
+    Slopes *slopes;
+    Hoist *hoist;
+    Map *map;
+    int columns, hoisted;   /* parameters of a column, and what is computed from them */
+    const REAL *row, *in[COLUMNS];
+    int64_t n_row, n;       /* elements of the rows' values, and of each parameter */
+    REAL *d_row, *d[COLUMNS];
+    int64_t width;          /* coordinates */
+    int pooled;             /* whether draws count as rows; else each draw has a table of its own */
+    int mask;
+    double total;           /* rows of the data, for strata */
+};
+
+/* log w_ij, by which column j counts in row i's mixture */
+INLINE REAL pair_mask(const Pairs *p, int64_t i, int64_t j, int64_t columns)
+{
+    if (p->mask == EXCLUDE) return i == j ? -INFINITY : 0;
+    const double others = (double)(columns - 1), total = p->total;
+    const double next = log((total - others) / (total * others));
+    return (REAL)(i == j ? -log(total) : j == (i + 1) % columns ? next : -log(others));
+}
+
+INLINE void pair_masked(const Pairs *p, REAL *a, int64_t i, int64_t columns)
+{
+    if (p->mask == EVERY) return;
+    for (int64_t j = 0; j < columns; j++) a[j] += pair_mask(p, i, j, columns);
+}
+
+/* a row's log-sum-exp, and its softmax in place */
+INLINE double pair_softmax(REAL *a, int64_t columns)
+{
+    REAL top = a[0], sum = 0;
+    LOOP_MAX(top)
+    for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    if (top == -INFINITY) top = 0; /* every density is 0: so is every share */
+    LOOP_SUM(sum)
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL e = exponential_of_difference(a[j] - top);
+        a[j] = e;
+        sum += e;
+    }
+    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    LOOP
+    for (int64_t j = 0; j < columns; j++) a[j] *= share;
+    return (double)top + log((double)sum);
+}
+
+/* What is read off row i of the matrix, which becomes the derivative of the loss by its entries. */
+INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const REAL *scale, double *sums)
+{
+    const REAL own = a[i];
+    if (p->kind[OWN]) sums[OWN] += (double)own;
+    if (p->kind[OFF]) {
+        REAL off = 0;
+        for (int64_t j = 0; j < columns; j++) off += i == j ? 0 * a[j] : a[j]; /* an infinite entry makes NaN */
+        sums[OFF] += (double)off;
+    }
+    if (p->kind[TOGETHER]) {
+        pair_masked(p, a, i, columns);
+        sums[TOGETHER] += pair_softmax(a, columns);
+        for (int64_t j = 0; j < columns; j++) a[j] *= scale[TOGETHER];
+    } else if (p->kind[MAPPED]) {
+        sums[MAPPED] += p->map(p->g, a, columns, p->mask == EXCLUDE ? i : -1, scale[MAPPED]);
+    } else {
+        for (int64_t j = 0; j < columns; j++) a[j] = 0;
+    }
+    if (p->kind[OFF])
+        for (int64_t j = 0; j < columns; j++) a[j] += i == j ? 0 : scale[OFF];
+    if (p->kind[OWN]) a[i] += scale[OWN];
+}
+
+/* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
+   each a plane of coordinates by columns; `sums` has KINDS places for every row, `apart` one for every coordinate. */
+static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
+                       REAL *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
+{
+    const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
+    const REAL *row = p->row + draw * rows * width;
+    REAL *d_row = p->d_row ? p->d_row + draw * rows * width : 0;
+    const int busy = threads > 1 && rows * columns * width >= WORTHWHILE;
+    int want = p->d_row != 0;
+    for (int c = 0; c < p->columns; c++) want |= p->d[c] != 0;
+    if (matrix) {
+        PARALLEL(busy)
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = 0; k < width; k++) {
+                REAL *here[COLUMNS + HOISTED] = {0};
+                for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+                for (int64_t i = from; i < to; i++)
+                    p->values(matrix + i * columns, k > 0, columns, row[i * width + k], here);
+            }
+            for (int64_t i = from; i < to; i++) pair_row(p, matrix + i * columns, i, columns, scale, sums + i * KINDS);
+        }
+    }
+    if (!p->kind[APART] && !want) return;
+    PARALLEL(busy)
+    for (int64_t s = 0; s < strips; s++) {
+        REAL *e = rooms + s * columns;
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = width * s / strips; k < width * (s + 1) / strips; k++) {
+                REAL *here[COLUMNS + HOISTED] = {0}, *d[COLUMNS] = {0};
+                for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+                for (int c = 0; c < p->columns; c++) d[c] = slope[c] + k * columns;
+                for (int64_t i = from; i < to; i++) {
+                    const REAL v = row[i * width + k], *weights = matrix ? matrix + i * columns : 0;
+                    if (p->kind[APART]) {
+                        p->values(e, 0, columns, v, here);
+                        pair_masked(p, e, i, columns);
+                        apart[k] += pair_softmax(e, columns);
+                        if (!want) continue;
+                        for (int64_t j = 0; j < columns; j++) e[j] = scale[APART] * e[j] + (weights ? weights[j] : 0);
+                        weights = e;
+                    }
+                    const REAL found = p->slopes(weights, columns, v, here, d);
+                    if (d_row) d_row[i * width + k] += found;
+                }
+            }
+        }
+    }
+    (void)threads, (void)busy;
+}
+
+/* The means of all that is read off. */
+static int pairs(const Pairs *p, int threads, double *means)
+{
+    const int64_t width = p->width, columns = width ? p->n / width : 0;
+    const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
+    if (!columns || !rows || all % rows) return 3;
+    if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
+    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(2 * p->columns + p->hoisted);
+    const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
+    REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
+    double *sums = calloc((size_t)(rows * KINDS + width), sizeof(double));
+    if (!work || !sums || !rooms) {
+        free(work), free(sums), free(rooms);
+        return 2;
+    }
+    REAL *at[COLUMNS + HOISTED] = {0}, *slope[COLUMNS] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    for (int c = 0; c < p->columns + p->hoisted; c++) at[c] = work + plane * (size_t)c;
+    for (int c = 0; c < p->columns; c++) slope[c] = work + plane * (size_t)(p->columns + p->hoisted + c);
+    double *apart = sums + rows * KINDS, count[KINDS];
+    REAL scale[KINDS];
+    for (int m = 0; m < KINDS; m++) {
+        const int others = m == OFF || (m == MAPPED && p->mask == EXCLUDE);
+        count[m] = (double)all * (others ? (double)(columns - 1) : m == MAPPED ? (double)columns : 1);
+        scale[m] = (REAL)(p->weight[m] / count[m]);
+    }
+    PARALLEL(threads > 1 && width * columns >= WORTHWHILE)
+    for (int64_t k = 0; k < width; k++) {
+        REAL *here[COLUMNS + HOISTED] = {0};
+        for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+        for (int c = 0; c < p->columns; c++)
+            for (int64_t j = 0; j < columns; j++) {
+                here[c][j] = p->in[c][j * width + k];
+                slope[c][k * columns + j] = 0;
+            }
+        if (p->hoist) p->hoist(columns, here);
+    }
+    for (int64_t draw = 0; draw < all / rows; draw++)
+        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart);
+    for (int c = 0; c < p->columns; c++)
+        if (p->d[c])
+            for (int64_t j = 0; j < columns; j++)
+                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += slope[c][k * columns + j];
+    for (int m = 0; m < KINDS; m++) {
+        double sum = 0;
+        if (m == APART)
+            for (int64_t k = 0; k < width; k++) sum += apart[k];
+        else
+            for (int64_t i = 0; i < rows; i++) sum += sums[i * KINDS + m];
+        means[m] = sum / count[m];
+    }
+    free(work), free(sums), free(rooms);
+    return 0;
+}
