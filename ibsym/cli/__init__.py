@@ -17,6 +17,7 @@ from ibsym.cli.building import build_command
 from ibsym.cli.code import check_command, generate_command
 from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands
 from ibsym.cli.diagnosing import diagnose_command
+from ibsym.cli.listing import list_command, schema_command
 from ibsym.cli.proving import prove_command
 from ibsym.cli.specs import derive_command, new_command, zoo_command
 from ibsym.cli.training import train_command
@@ -42,6 +43,8 @@ def cli() -> None:
 
 for command in (
     zoo_command,
+    list_command,
+    schema_command,
     new_command,
     derive_command,
     generate_command,

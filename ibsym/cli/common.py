@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +59,26 @@ def chosen(names: tuple[str, ...], everything: bool) -> Iterator[Spec]:
         raise click.UsageError("name some specs, or --all for the whole zoo" if not names else "either some specs or --all")
     for name in zoo_names() if everything else dict.fromkeys(names):
         yield load(name)
+
+
+def columns(default: int = 100) -> int:
+    """How wide lines may be: COLUMNS, in a pipe as well, else the terminal's width, at most ``default``."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return min(default, shutil.get_terminal_size((default, 24)).columns) if sys.stdout.isatty() else default
+
+
+def folded(start: str, words: str) -> str:
+    """An entry: on one line in a pipe; on a terminal folded beside its start, or below it where there is no room."""
+    if not sys.stdout.isatty():
+        return (start + words).rstrip()
+    width, beside = columns(shutil.get_terminal_size().columns), len(start)
+    if width - beside < 24:
+        return "\n".join(
+            [start.rstrip(), *textwrap.wrap(words, max(width, 40), initial_indent="    ", subsequent_indent="    ")]
+        )
+    return textwrap.fill(words, width, initial_indent=start, subsequent_indent=" " * beside, break_on_hyphens=False)
 
 
 def terminal() -> Console | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ibsym.cli.common import Command, terminal, write
+from ibsym.cli.common import Command, columns, terminal, write
 
 FORMATS = ("text", "latex", "json", "html")
 
@@ -17,6 +20,9 @@ FORMATS = ("text", "latex", "json", "html")
 @click.argument("name", required=False)
 def zoo_command(name: str | None) -> None:
     r"""List the specs that travel with ibsym, or print one.
+
+    On a terminal they stand in classes, by what their losses need, with objective and bound; in a pipe each is one line, its
+    name first.
 
     \b
     Examples:
@@ -28,20 +34,40 @@ def zoo_command(name: str | None) -> None:
     if name is not None:
         click.echo(zoo_text(name), nl=False)
         return
-    rows = [(entry, spec.title, spec.objective_text) for entry in zoo_names() for spec in (load(entry),)]
-    console = terminal()
-    if console is None:
-        widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
-        for row in rows:
-            click.echo(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}")
+    if sys.stdout.isatty():
+        click.echo(classified(zoo_names()))
         return
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("name", "title", "objective", box=None, header_style="bold", pad_edge=False)
+    rows = [(entry, spec.title, spec.objective_text) for entry in zoo_names() for spec in (load(entry),)]
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     for row in rows:
-        table.add_row(f"[cyan]{escape(row[0])}[/]", escape(row[1]), escape(row[2]))
-    console.print(table)
+        click.echo(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}")
+
+
+CLASSES = {
+    "densities": "Bounds by densities alone",
+    "batch": "Bounds and estimates from the rows of a batch",
+    "critic": "With a critic, which is trained beside the model",
+}
+
+
+def classified(names: Sequence[str]) -> str:
+    """The zoo by what its losses need, each entry with its objective and its bound."""
+    import ibsym
+    from ibsym.spec.schema import CRITIC_ESTIMATORS
+
+    found: dict[str, list[str]] = {kind: [] for kind in CLASSES}
+    for name in names:
+        derivation = ibsym.derive(name)
+        spec, estimators = derivation.spec, {use.estimator for use in derivation.spec.estimators}
+        kind = "critic" if estimators & set(CRITIC_ESTIMATORS) else "batch" if estimators else "densities"
+        width = columns()
+        lines = textwrap.wrap(f"{name}  {spec.title}", width, initial_indent="  ", subsequent_indent="    ")
+        lines[0] = lines[0].replace(name, click.style(name, fg="cyan"), 1)
+        for line in (spec.objective_text, f"{derivation.relation} {derivation.final}"):
+            lines += textwrap.wrap(line, width, initial_indent="      ", subsequent_indent="        ", break_on_hyphens=False)
+        found[kind] += lines
+    blocks = [[click.style(CLASSES[kind], bold=True), *lines] for kind, lines in found.items() if lines]
+    return "\n\n".join("\n".join(block) for block in blocks)
 
 
 @click.command("new", cls=Command)
@@ -115,7 +141,7 @@ def rendered(derivation: Any, form: str) -> str:
             return page(derivation)
     from ibsym.rendering.text import text
 
-    return text(derivation)
+    return text(derivation, columns())
 
 
 def coloured(text: str) -> Any:

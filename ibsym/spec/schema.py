@@ -132,3 +132,32 @@ def validate(keys: dict[str, Any]) -> SpecFile:
         return SpecFile.model_validate(keys)
     except ValidationError as error:
         raise explained(error, SpecFile) from None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a spec, with the names of families, spaces and estimators that exist.
+
+    >>> sorted(json_schema()["required"])
+    ['name', 'objective', 'variables']
+    """
+    from ibsym.spec.families import FAMILIES
+    from ibsym.spec.spaces import KINDS
+
+    schema = SpecFile.model_json_schema()
+    keys = schema["properties"]
+    keys["variables"]["additionalProperties"]["pattern"] = rf"^\s*({'|'.join(KINDS)})\s*\[.*\]\s*$"
+    keys["objective"]["pattern"] = r"^\s*(minimize|maximize)\b"
+    keys["families"]["additionalProperties"] = {
+        "anyOf": [
+            {"enum": list(FAMILIES)},
+            {"type": "object", "required": ["family"], "properties": {"family": {"enum": list(FAMILIES)}}},
+        ]
+    }
+    keys["estimators"]["additionalProperties"]["anyOf"][0] = {"enum": list(ESTIMATORS)}
+    schema["$defs"]["EstimatorEntry"]["properties"]["estimator"] = {"enum": list(ESTIMATORS)}
+    about = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A term spec of ibsym",
+        "description": "An objective over the joints of a few variables.",
+    }
+    return {**schema, **about}

@@ -11,6 +11,14 @@ from ibsym.facts import Fact
 
 SpaceKind: TypeAlias = Literal["real", "unit", "sphere", "binary", "categorical"]
 KINDS: dict[SpaceKind, bool] = {"real": False, "unit": False, "sphere": False, "binary": True, "categorical": True}
+SETS = {
+    "real": "R^D",
+    "unit": "[0, 1]^D",
+    "sphere": "{x in R^D: |x| = 1}",
+    "binary": "{0, 1}^D",
+    "categorical": "{0, ..., K - 1}",
+}
+"""The values of each kind, for `ibsym list spaces`."""
 RESERVED_AXES = ("B", "S")
 _SPACE = re.compile(r"\s*([A-Za-z]\w*)\s*\[\s*([^\[\]]*?)\s*\]\s*", re.ASCII)
 _DIMENSION = re.compile(r"[A-Za-z]\w*|[1-9]\d{0,8}", re.ASCII)
