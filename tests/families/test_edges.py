@@ -20,11 +20,11 @@ import sympy
 
 torch = pytest.importorskip("torch")
 
-from ibsym.codegen.torch.copying import definitions, header  # noqa: E402
-
 import ibsym  # noqa: E402
 from ibsym.codegen.c.elements import logistic  # noqa: E402
 from ibsym.codegen.c.printing import c_text  # noqa: E402
+from ibsym.codegen.runtime import definitions  # noqa: E402
+from ibsym.codegen.runtime import text as header  # noqa: E402
 from ibsym.codegen.torch.expressions import Code, render  # noqa: E402
 from ibsym.errors import IbsymError  # noqa: E402
 from ibsym.families import functions as heads  # noqa: E402
@@ -81,7 +81,7 @@ def test_the_table_has_every_function():
 @cache
 def runtime():
     names = {"torch": torch, "math": math, "F": torch.nn.functional, "Tensor": torch.Tensor}
-    for text in (t for n, t in definitions().items() if n.startswith("_")):
+    for text in (d.text for module in ("functions", "tensors") for n, d in definitions(module).items() if n.startswith("_")):
         exec("from __future__ import annotations\n" + text, names)  # noqa: S102  our own text
     return names
 
