@@ -98,4 +98,27 @@ PAPERS = {
     "vampprior-vae": ("<=", {A: "beta", R: "-1"}),
     "wae-gan": ("~", {SHIFT: "lam", R: "-1"}),
     "wae-mmd": ("~", {"KL(q(z)||p(z))": "lam", R: "-1"}),
+    "cgan": ("~", {"JS(data(x,c)||p(x,c))": "1"}),
+    "gm-vae": (
+        "~",
+        {
+            "E_q[log q(z|x)]": "1",
+            "KL(q(w|x)||p(w))": "1",
+            "KL(q(y|z,w)||p(y))": "1",
+            "E_q[log p(z|w,y)]": "-1",
+            R: "-1",
+        },
+    ),
+    "hidden-markov-vae": (
+        "~",
+        {
+            "KL(q(z1|x1,x2,x3)||p(z1))": "1",
+            "KL(q(z2|z1,x2,x3)||p(z2|z1))": "1",
+            "KL(q(z3|z2,x3)||p(z3|z2))": "1",
+            "E_q[log p(x1|z1)]": "-1",
+            "E_q[log p(x2|z2)]": "-1",
+            "E_q[log p(x3|z3)]": "-1",
+        },
+    ),
+    "vade": ("~", {"KL(q(z|x)||p(z|c))": "1", "KL(q(c|x)||p(c))": "1", R: "-1"}),
 }
