@@ -179,7 +179,7 @@ def _one_pass() -> Any:
 def _off_diagonal_mean(pairs: Tensor) -> Tensor:
     """The mean over pairs of different rows."""
     rows = pairs.shape[-1]
-    if rows < 2:
+    if rows == 1:
         raise ValueError("every row is compared with the others: give at least two")
     off = pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)
     return (off / (rows * (rows - 1))).mean()

@@ -124,7 +124,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 
 def _log_mean_exp_over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): log of the mean exponential over the Monte-Carlo axis, where there is one."""
-    return values.logsumexp(0) - math.log(values.shape[0]) if values.dim() == 2 else values
+    return values.logsumexp(0) - _log(values.shape[0]) if values.dim() == 2 else values
 
 
 def _reduced(per_row: Tensor, reduction: str) -> Tensor:
@@ -138,3 +138,8 @@ def _expected(entry: Input) -> str:
     """What an error says first: the input's name and shape."""
     optional = " with S optional" if entry.shape[0] == "S" else ""
     return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"
+
+
+def _log(size: float) -> float:
+    """log of a size; NaN of nothing, as the mean over nothing is."""
+    return math.log(size) if size > 0 else math.nan

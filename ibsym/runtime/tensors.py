@@ -19,18 +19,23 @@ def _over_draws(values: Tensor) -> Tensor:
 
 def _log_mean_exp(values: Tensor) -> Tensor:
     """log of the mean exponential over everything."""
-    return values.flatten().logsumexp(0) - math.log(values.numel())
+    return values.flatten().logsumexp(0) - _log(values.numel())
+
+
+def _log(size: float) -> float:
+    """log of a size; NaN of nothing, as the mean over nothing is."""
+    return math.log(size) if size > 0 else math.nan
 
 
 def _log_mean_exp_over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): log of the mean exponential over the Monte-Carlo axis, where there is one."""
-    return values.logsumexp(0) - math.log(values.shape[0]) if values.dim() == 2 else values
+    return values.logsumexp(0) - _log(values.shape[0]) if values.dim() == 2 else values
 
 
 def _off_diagonal_mean(pairs: Tensor) -> Tensor:
     """The mean over pairs of different rows."""
     rows = pairs.shape[-1]
-    if rows < 2:
+    if rows == 1:
         raise ValueError("every row is compared with the others: give at least two")
     off = pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)
     return (off / (rows * (rows - 1))).mean()
@@ -38,7 +43,7 @@ def _off_diagonal_mean(pairs: Tensor) -> Tensor:
 
 def _exclude_diagonal(pairs: Tensor) -> Tensor:
     """-infinity on the diagonal, so that a log-sum-exp over j leaves out j = i."""
-    if pairs.shape[-1] < 2:
+    if pairs.shape[-1] == 1:
         raise ValueError("every row is compared with the others: give at least two")
     return pairs.masked_fill(torch.eye(pairs.shape[-1], dtype=torch.bool, device=pairs.device), -math.inf)
 
@@ -46,7 +51,7 @@ def _exclude_diagonal(pairs: Tensor) -> Tensor:
 def _stratified_log_weights(rows: int, total: int, like: Tensor) -> Tensor:
     """log w_ij of component j for row i, M + 1 rows of N = `total`: w_ii = 1/N, a neighbour (N - M)/(N M), others 1/M."""
     others = rows - 1
-    if not 1 <= others < total:
+    if rows == 1 or rows > total:
         raise ValueError(f"stratified weights need 2 to {total} rows, not {rows}")
     own = torch.eye(rows, dtype=torch.bool, device=like.device)
     weights = torch.full((rows, rows), 1 / others, dtype=like.dtype, device=like.device)
@@ -78,6 +83,8 @@ def _quantile_distance(first: Tensor, second: Tensor) -> Tensor:
     Quantile functions of samples are constant between the jumps of either, at multiples of 1/n and 1/m.
     """
     n, m = first.shape[0], second.shape[0]
+    if not n * m:
+        return (first.sum() + second.sum()) * math.nan
     jumps = torch.cat([torch.arange(n + 1) * m, torch.arange(1, m) * n]).unique().to(first.device)
     left, width = jumps[:-1], jumps.diff().to(first.dtype) / (n * m)
     return (width.unsqueeze(-1) * (first[left // m] - second[left // n]) ** 2).sum(0).mean()

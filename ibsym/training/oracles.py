@@ -21,6 +21,7 @@ need("torch", purpose="checking emitted code", extra="torch")
 
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
+from torch.autograd.gradcheck import GradcheckError  # noqa: E402
 
 TOLERANCE = 1e-10
 BATCHES = (5, 4, 6, 7)
@@ -150,7 +151,7 @@ def differences(
     tensors = [inputs[name].clone().requires_grad_(True) for name in moving]
     try:
         torch.autograd.gradcheck(at, tensors, eps=1e-6, atol=1e-5, rtol=1e-4)
-    except torch.autograd.gradcheck.GradcheckError as error:  # type: ignore[attr-defined]
+    except GradcheckError as error:
         raise AuditError(
             f"{spec.name}: a gradient of the emitted code is not what differences say: {str(error)[:300]}"
         ) from None

@@ -28,6 +28,7 @@ from ibsym.codegen.runtime import text as header  # noqa: E402
 from ibsym.codegen.torch.expressions import Code, render  # noqa: E402
 from ibsym.errors import IbsymError  # noqa: E402
 from ibsym.families import functions as heads  # noqa: E402
+from ibsym.families.base import POSITIVE_ROLES  # noqa: E402
 from ibsym.lowering import lower  # noqa: E402
 from ibsym.lowering.fusion.calculus import Stable, Unfused, own, weighted  # noqa: E402
 from ibsym.lowering.interpreter import evaluate  # noqa: E402
@@ -276,6 +277,7 @@ def walk(label):
 def test_edges(label):
     if built(label) is None:
         pytest.skip("refused")
+    roles = {i.name: i.role for i in built(label)[2].INPUTS}
     for program, loss, directions, argument, edge, given in walk(label):
         where = f"{argument} = {edge}"
         with np.errstate(all="ignore"):
@@ -285,6 +287,8 @@ def test_edges(label):
         plain, slopes = run(loss, "expression", given, torch.float64)
         assert kind_of(plain) == kind_of(true), where
         assert not math.isnan(edge) or math.isnan(true), where
+        if roles[argument] in (*POSITIVE_ROLES, "cholesky") and edge < 0:
+            assert math.isnan(true), where  # outside of the parameter's domain
         for dtype in (torch.float64, torch.float32):
             fix(loss, {k: t.to(dtype) for k, t in directions.items()})
             for way in ("pass", "expression"):

@@ -120,6 +120,16 @@ def test_one_row(name):
     compare(name, worlds.arguments(name, sizes={"B": 1}))
 
 
+@pytest.mark.parametrize("name", worlds.SPECS)
+def test_an_empty_batch_gives_nan(name):
+    """The mean of nothing, and no error of a logarithm."""
+    given, loss = worlds.arguments(name, draws=False), worlds.module(name).Loss()
+    for entry in loss.INPUTS:
+        axes = entry.shape[entry.shape[0] == "S" :]
+        given[entry.name] = given[entry.name][tuple(slice(0 if a.split("_")[0] == "B" else None) for a in axes)]
+    assert torch.isnan(loss(**given).loss)
+
+
 WIDE = ("beta-vae", "vib", "ceb", "laplace-scale-vae", "binary-code-vae", "continuous-bits", "beta-tcvae", "discrepancy")
 
 

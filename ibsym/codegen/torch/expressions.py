@@ -96,6 +96,9 @@ class _Renderer:
         parts = [self.code(a) for a in e.args]
         if isinstance(e, f.standardised):
             d, logvar = e.args
+            if logvar.is_number:
+                text = f"{self.code(d).at(PRODUCT)} / {self.code(sympy.exp(logvar / 2)).at(SIGN)}"
+                return Code(text, PRODUCT)
             return self.code(sympy.Mul(d, sympy.exp(-logvar / 2), evaluate=False) if d.is_Add else d * sympy.exp(-logvar / 2))
         if isinstance(e, f.expected):
             log_w, t = e.args
@@ -104,6 +107,8 @@ class _Renderer:
         if isinstance(e, f.xlogx):
             return called("torch.xlogy", [parts[0], parts[0]])
         plain = all(p.number for p in parts)
+        if plain and isinstance(e, sympy.log) and e.free_symbols:
+            return Code(f"_log({parts[0].text})", number=True)  # of a size, which may be 0
         name = (NUMBER if plain else TENSOR).get(type(e))
         if name is None:
             raise EmissionError(f"{type(e).__name__} has no code")
@@ -132,7 +137,7 @@ class _Renderer:
                 below.append(base**-exponent)
             else:
                 above.append(factor)
-        if coefficient.q > 1 and not _decimal(coefficient):
+        if _quotient(coefficient):
             below.insert(0, sympy.Integer(coefficient.q))
             coefficient = sympy.Integer(coefficient.p)
         if coefficient != 1 or not above:
@@ -167,23 +172,30 @@ def _flipped(sign: int, code: Code) -> tuple[int, Code]:
 
 
 def number(value: sympy.Number) -> Code:
-    """A number as Python writes it: whole, decimal, or a quotient.
+    """A number as Python writes it: whole, decimal, or a quotient of small numbers. Tensors take no whole numbers of 64 bits.
 
     >>> [number(sympy.Rational(p, q)).text for p, q in ((3, 1), (1, 2), (1, 3), (-1, 4))]
     ['3', '0.5', '1 / 3', '-0.25']
+    >>> number(sympy.Rational("0.1234567890123456789")).text, number(sympy.Integer(10) ** 30).text
+    ('0.12345678901234568', '1e+30')
     """
-    if value.is_Integer:
+    if value.is_Integer and abs(value) <= LARGEST:
         text = str(int(value))
-    elif value.is_Rational and not _decimal(value):
+    elif value.is_Rational and _quotient(value):
         return Code(f"{value.p} / {value.q}", PRODUCT, True)
     else:
         text = repr(float(value))
     return Code(text, SIGN if text.startswith("-") else ATOM, True)
 
 
-def _decimal(value: sympy.Rational) -> bool:
-    """Whether the float's shortest text is the number itself."""
-    return sympy.Rational(repr(float(value))) == value
+LARGEST = 10**6
+"""The largest number that is written whole, or in a quotient."""
+
+
+def _quotient(value: sympy.Rational) -> bool:
+    """Whether the number is read best as a quotient: of small numbers, where the float's shortest text is not the number itself."""
+    small = max(abs(value.p), value.q) <= LARGEST
+    return bool(small and value.q > 1 and sympy.Rational(repr(float(value))) != value)
 
 
 def total(parts: Iterable[tuple[sympy.Expr, Code]], operand: Callable[[str], Code]) -> Code:
