@@ -125,9 +125,9 @@ class BetaTcvaeLoss(_Parametrised):
         # summed over coordinates
         log_z_pairs = log_z_elements.sum(-1)
         # log of 1/B sum_j over the batch's components
-        log_z = log_z_pairs.logsumexp(-1) - math.log(log_z_pairs.shape[-1])
+        log_z = log_z_pairs.logsumexp(-1) - _log(log_z_pairs.shape[-1])
         # log of 1/B sum_j over the batch's components
-        log_z_apart = log_z_elements.logsumexp(-2) - math.log(log_z_elements.shape[-2])
+        log_z_apart = log_z_elements.logsumexp(-2) - _log(log_z_elements.shape[-2])
         # TC_q(Z) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture in place of the aggregated
         # density
         tc_z = (log_z - log_z_apart.sum(-1)).mean()

@@ -105,7 +105,7 @@ class GmVaeLoss(torch.nn.Module):
         # KL(q(y|z,w)||p(y)) in closed form: log K + sum r log r, r = softmax(a)
         kl_y = _over_draws(
             _weighted(torch.exp(y_logits.log_softmax(-1)), y_logits.log_softmax(-1)).sum(-1)
-            + math.log(y_logits.shape[-1])
+            + _log(y_logits.shape[-1])
         )
         # E_q[log q(z|x)] in closed form: -(1/2 sum [log var + log 2 pi + 1])
         log_q_z = -0.5 * (q_z_logvar + 1 + math.log(2 * math.pi)).sum(-1)

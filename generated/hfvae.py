@@ -150,9 +150,9 @@ class HfvaeLoss(_Parametrised):
         # summed over coordinates
         log_z1_pairs_2 = log_z1_elements.sum(-1)
         # log of 1/B sum_j over the batch's components
-        log_z1_2 = log_z1_pairs_2.logsumexp(-1) - math.log(log_z1_pairs_2.shape[-1])
+        log_z1_2 = log_z1_pairs_2.logsumexp(-1) - _log(log_z1_pairs_2.shape[-1])
         # log of 1/B sum_j over the batch's components
-        log_z1_apart = log_z1_elements.logsumexp(-2) - math.log(log_z1_elements.shape[-2])
+        log_z1_apart = log_z1_elements.logsumexp(-2) - _log(log_z1_elements.shape[-2])
         # TC_q(Z1) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture in place of the aggregated
         # density
         tc_z1 = (log_z1_2 - log_z1_apart.sum(-1)).mean()
@@ -165,9 +165,9 @@ class HfvaeLoss(_Parametrised):
         # summed over coordinates
         log_z2_pairs_2 = log_z2_elements.sum(-1)
         # log of 1/B sum_j over the batch's components
-        log_z2_2 = log_z2_pairs_2.logsumexp(-1) - math.log(log_z2_pairs_2.shape[-1])
+        log_z2_2 = log_z2_pairs_2.logsumexp(-1) - _log(log_z2_pairs_2.shape[-1])
         # log of 1/B sum_j over the batch's components
-        log_z2_apart = log_z2_elements.logsumexp(-2) - math.log(log_z2_elements.shape[-2])
+        log_z2_apart = log_z2_elements.logsumexp(-2) - _log(log_z2_elements.shape[-2])
         # TC_q(Z2) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture in place of the aggregated
         # density
         tc_z2 = (log_z2_2 - log_z2_apart.sum(-1)).mean()
@@ -205,11 +205,11 @@ class HfvaeLoss(_Parametrised):
         # their sum: factors of one another and of what is observed
         log_z1_z2_pairs = log_z1_pairs + log_z2_pairs
         # log of 1/B sum_j over the batch's components
-        log_z1_z2 = log_z1_z2_pairs.logsumexp(-1) - math.log(log_z1_z2_pairs.shape[-1])
+        log_z1_z2 = log_z1_z2_pairs.logsumexp(-1) - _log(log_z1_z2_pairs.shape[-1])
         # log of 1/B sum_j over the batch's components
-        log_z1 = log_z1_pairs.logsumexp(-1) - math.log(log_z1_pairs.shape[-1])
+        log_z1 = log_z1_pairs.logsumexp(-1) - _log(log_z1_pairs.shape[-1])
         # log of 1/B sum_j over the batch's components
-        log_z2 = log_z2_pairs.logsumexp(-1) - math.log(log_z2_pairs.shape[-1])
+        log_z2 = log_z2_pairs.logsumexp(-1) - _log(log_z2_pairs.shape[-1])
         # TC_q(Z1;Z2) by minibatch-weighted: E[log of the joint - sum log of the marginals], the batch's mixture in place
         # of the aggregated density
         tc_z1_z2 = (log_z1_z2 - log_z1 - log_z2).mean()

@@ -171,13 +171,13 @@ class MvibLoss(_Parametrised):
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x2 = (
             z_x2_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z_x2_scores.shape[-1])
+            + _log(z_x2_scores.shape[-1])
             - z_x2_scores.logsumexp(-1)
         ).mean()
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x1 = (
             z_x1_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z_x1_scores.shape[-1])
+            + _log(z_x1_scores.shape[-1])
             - z_x1_scores.logsumexp(-1)
         ).mean()
 

@@ -145,7 +145,7 @@ class PrivateRetrievalLoss(_Parametrised):
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
             z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            + math.log(z1_z2_scores.shape[-1])
+            + _log(z1_z2_scores.shape[-1])
             - z1_z2_scores.logsumexp(-1)
         ).mean()
 

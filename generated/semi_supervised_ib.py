@@ -177,7 +177,7 @@ class SemiSupervisedIbLoss(_Parametrised):
         # log p(c|z) of each row and draw
         log_u_c_rows = u_c_logits.log_softmax(-1).flatten(0, -2)
         # log of the mean of p(c|z) over the batch
-        log_u_c = log_u_c_rows.logsumexp(-2) - math.log(log_u_c_rows.shape[-2])
+        log_u_c = log_u_c_rows.logsumexp(-2) - _log(log_u_c_rows.shape[-2])
         # share of each class in the batch of q(c)
         c_share = _frequency(c, log_u_c)
         # KL(q(c)||u(c)) by batch-marginal: sum_c r_c [log r_c - log m_c], r and m the classes' shares in the batches

@@ -129,7 +129,7 @@ class WaeGanLoss(_Parametrised):
         js_z_model = -0.5 * F.logsigmoid(z_critic_reference).mean()
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = (-0.5
-                   * ((50000000 / 35355339 * (x - x_mean)) ** 2 + 2 * math.log(0.70710678)
+                   * (((x - x_mean) / 0.70710678) ** 2 + 2 * math.log(0.70710678)
                       + math.log(2 * math.pi)).sum(-1)).mean()
 
         loss = self.lam * js_z_model - log_p_x
