@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -91,7 +92,7 @@ class Formula:
         called = {id(n.func) for n in ast.walk(self.tree) if isinstance(n, ast.Call)}
         inputs = {n.id for n in ast.walk(self.tree) if isinstance(n, ast.Name) and id(n) not in called}
         laid = {n.func.id for n in ast.walk(self.tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-        return frozenset(inputs | laid - set(FUNCTIONS) - set(LAWS) - {"one_hot"})
+        return frozenset(inputs | laid - set(FUNCTIONS) - set(LAWS) - {"one_hot", "namespace", "dict"})
 
     def asks_for_draws(self) -> bool:
         """Whether an input is asked for with its Monte-Carlo axis, as in ``x_logits(S,B,D)``."""
@@ -223,7 +224,8 @@ class Evaluator:
     def _name(self, name: str) -> Any:
         world = self.world
         if name in world.inputs:
-            return world.inputs[name]
+            value = world.inputs[name].clone()  # so that what the user's code does in place stays its own
+            return self._split(name, value, set())[0] if world.layout.images else value
         if name in world.parameters:
             return world.parameters[name]
         if name in world.sizes:
@@ -246,6 +248,10 @@ class Evaluator:
             classes = length(str(self.subject.spec.variables[entry.of].dims[0]), self.world.sizes)
             return _one_hot(self._value(arguments[0]), self.world, classes)
         values = [self._value(a) for a in arguments]
+        if name == "namespace" and not values:
+            return SimpleNamespace(**options)
+        if name == "dict" and not values:
+            return options
         if name in LAWS:
             return getattr(distributions, name)(*values, **options, validate_args=False)
         if name in FUNCTIONS and not options:
@@ -255,17 +261,21 @@ class Evaluator:
                 pass
         raise self._refuse(f"{name}(...)")
 
-    def _laid_out(self, name: str, asked: list[str | None]) -> Tensor:
-        """An input with its axes in another order, split or with further axes of size one."""
+    def _split(self, name: str, value: Tensor, asked: set[str | None]) -> tuple[Tensor, list[str]]:
+        """An input with the axes that its layout splits split, but for those that are asked for whole; its axes then."""
         entry = next(i for i in self.subject.inputs if i.name == name)
         own = list(axes(entry.shape, self.world.layout))
-        value = self.world.inputs[name]
         for axis, parts in dict(self.world.layout.splits).items():
             if axis in own and axis not in asked:
                 place = own.index(axis)
                 sizes = [length(p, self.world.sizes) for p in parts]
                 value = value.reshape(*value.shape[:place], *sizes, *value.shape[place + 1 :])
                 own[place : place + 1] = list(parts)
+        return value, own
+
+    def _laid_out(self, name: str, asked: list[str | None]) -> Tensor:
+        """An input with its axes in another order, split or with further axes of size one."""
+        value, own = self._split(name, self.world.inputs[name].clone(), set(asked))
         wanted = [a for a in asked if a is not None]
         left = list(enumerate(own))
         order: list[int | None] = []

@@ -67,16 +67,18 @@ class Called:
     constants: tuple[tuple[str, Any], ...] = ()
     output: str | None = None
 
-    def value(self, world: World, *, noise: bool = True) -> Tensor:
+    def value(self, world: World, *, noise: bool = True, shake: int = 0) -> Tensor:
         """The scalar that the function returns, or the mean of what it returns a row."""
         arguments = {f.argument: Evaluator(self.subject, world, f).value() for f in self.formulas}
+        star = arguments.pop("args", None) if self.starred else None
         arguments |= dict(self.constants)
         for leaf in world.leaves.values():
             leaf.grad = None
-        torch.default_generator.manual_seed(world.seed + 1)
+        torch.default_generator.manual_seed(world.seed + 1 + shake)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            positional = [arguments.pop(n) for n in self._positional() if n in arguments]
+            positional = [arguments.pop(n) for n in self._positional(star is not None) if n in arguments]
+            positional += list(star) if isinstance(star, tuple | list) else [] if star is None else [star]
             if noise:
                 with Noise(world):
                     returned = self.function(*positional, **arguments)
@@ -84,10 +86,15 @@ class Called:
                 returned = self.function(*positional, **arguments)
         return scalar(returned, self.output)
 
-    def _positional(self) -> list[str]:
+    @property
+    def starred(self) -> bool:
+        """Whether the function takes ``*args``, given as a tuple under the name ``args``."""
+        return takes_more(self.function)
+
+    def _positional(self, everything: bool) -> list[str]:
         names = []
         for p in signature(self.function):
-            if p.kind is not inspect.Parameter.POSITIONAL_ONLY:
+            if p.kind is inspect.Parameter.KEYWORD_ONLY or not (everything or p.kind is inspect.Parameter.POSITIONAL_ONLY):
                 break
             names.append(p.name)
         return names
@@ -113,6 +120,12 @@ def signature(function: Callable[..., Any]) -> list[inspect.Parameter]:
             "the function has no signature that Python can read\n  write: a def or a lambda that calls it, with named arguments"
         ) from None
     return [p for p in found if p.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)]
+
+
+def takes_more(function: Callable[..., Any]) -> bool:
+    """Whether the function takes ``*args``."""
+    target = function.forward if isinstance(function, torch.nn.Module) else function
+    return any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in inspect.signature(target).parameters.values())
 
 
 def takes_any(function: Callable[..., Any]) -> bool:
@@ -171,7 +184,7 @@ def readings(
     parameters = signature(function)
     names = [p.name for p in parameters]
     for name in inputs:
-        if name not in names and not takes_any(function):
+        if name not in names and not takes_any(function) and not (name == "args" and takes_more(function)):
             raise DiagnosisError(f"the function takes no argument {name!r}\n  write: one of {', '.join(names) or 'none'}")
     choices: list[dict[str, Formula]] = [{}]
     constants: dict[str, Any] = {}
@@ -184,7 +197,7 @@ def readings(
             constants[name] = given
             continue
         texts = [given] if given is not None else guesses(subject, name)
-        if given is None and default and not _worth(texts, subject):
+        if given is None and default and not _worth(parameter, texts, subject):
             continue
         if given is None and name in OPTIMISERS:
             constants[name] = Stub()
@@ -212,6 +225,8 @@ def readings(
     return [Called(function, subject, tuple(c.values()), tuple(constants.items()), output) for c in choices[:16]]
 
 
-def _worth(texts: list[str], subject: Subject) -> bool:
-    """Whether a guess for an argument with a default is one to act on: a parameter of the same name, or an input."""
-    return len(texts) == 1
+def _worth(parameter: inspect.Parameter | None, texts: list[str], subject: Subject) -> bool:
+    """Whether a guess for an argument with a default is one to act on: a parameter of that name, or an input in place of None."""
+    assert parameter is not None
+    named = parameter.name in subject.spec.parameters or parameter.name == "N"
+    return len(texts) == 1 and (named or parameter.default is None)

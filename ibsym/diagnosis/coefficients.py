@@ -152,6 +152,19 @@ def exact(
     return Coefficient(sympy.nsimplify(constant) * product if constant.is_Rational else constant * product, sure)
 
 
+def joined(found: Coefficient, splits: Sequence[tuple[str, tuple[str, ...]]]) -> Coefficient:
+    """1/(C*H*W) as 1/D where D is read as C,H,W."""
+    value = found.value
+    for name, parts in splits:
+        letters = [symbol(p) for p in parts if not p.isdigit()]
+        number = math.prod(int(p) for p in parts if p.isdigit())
+        powers = value.as_powers_dict()
+        if letters and all(powers.get(a, 0) == powers.get(letters[0], 0) != 0 for a in letters):
+            k = powers[letters[0]]
+            value = value / sympy.Mul(*(a**k for a in letters)) * (symbol(name) / number) ** k
+    return Coefficient(value, found.exact) if value is not found.value else found
+
+
 def _number(expression: sympy.Expr, at: Observation) -> float:
     return float(expression.subs({**dict(at.sizes), **dict(at.parameters)}))
 

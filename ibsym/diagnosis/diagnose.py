@@ -18,7 +18,7 @@ import torch
 
 from ibsym.diagnosis import extremes, gradients
 from ibsym.diagnosis.calling import Called, readings
-from ibsym.diagnosis.coefficients import TOLERANCE, Coefficient, Observation, ascii_text, constant, exact, symbol
+from ibsym.diagnosis.coefficients import TOLERANCE, Coefficient, Observation, ascii_text, constant, exact, joined, symbol
 from ibsym.diagnosis.failures import DiagnosisError
 from ibsym.diagnosis.features import Feature, deformations, plain_features
 from ibsym.diagnosis.fitting import EXACT, NEAR, Fit, search, solve
@@ -27,7 +27,7 @@ from ibsym.diagnosis.report import NOTE, WRONG, Finding, Report
 from ibsym.diagnosis.sampling import Sampler
 from ibsym.diagnosis.subject import Subject
 from ibsym.diagnosis.subject import gradients as derivatives
-from ibsym.diagnosis.worlds import Layout, Setting, base, draw, is_batch, variations
+from ibsym.diagnosis.worlds import Layout, Setting, World, base, draw, is_batch, variations
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
@@ -125,7 +125,7 @@ def layouts(subject: Subject, called: Called) -> Iterator[Layout]:
                 ("3", "32", "32"),
                 ("1", "8", "8"),
             ):
-                yield Layout(draws, False, ((d, axes),), ())
+                yield Layout(draws, False, ((d, axes),), (), True)
 
 
 def event_dimensions(subject: Subject) -> list[str]:
@@ -241,7 +241,7 @@ class Diagnosis:
             if name == "N" and not any("N" in f.names() for f in self.called.formulas):
                 continue
             for value in [] if name in self.pinned else values:
-                setting = self.start.varied(name, value)
+                setting = self.start.varied(name, value, self.layout)
                 try:
                     one = self.sampler.fit(chosen, setting, 70 + 13 * len(settings))
                 except (RuntimeError, ValueError, IndexError, AssertionError, TypeError):
@@ -249,9 +249,10 @@ class Diagnosis:
                 if one.residual > max(NEAR, 30 * first.residual):
                     failures.append(f"{name} = {value:g}")
                 settings.setdefault(name, []).append((setting, one))
+        split = [d for d, _ in self.layout.splits]
         fixed = {
             **dict(self.layout.fixed),
-            **{n: self.start.sizes[n] for n in event_dimensions(self.subject) if n not in settings},
+            **{n: self.start.sizes[n] for n in event_dimensions(self.subject) if n not in settings and n not in split},
         }
         known = [t.coefficient for t in self.subject.terms]
         coefficients = []
@@ -260,7 +261,7 @@ class Diagnosis:
             varied = {
                 n: [Observation(s.sizes, s.parameters, f.coefficients[k]) for s, f in found] for n, found in settings.items()
             }
-            coefficients.append(exact(start, varied, known, fixed, loose))
+            coefficients.append(joined(exact(start, varied, known, fixed, loose), self.layout.splits))
         settled = [(self.start, first), *(pair for found in settings.values() for pair in found)]
         constants = [Observation(s.sizes, s.parameters, f.constant) for s, f in settled]
         varied_sizes = [n for n in self.start.sizes if n in settings]
@@ -338,8 +339,14 @@ class Diagnosis:
         coefficients = {
             f.term: Coefficient(sympy.Float(c, 6), False) for f, c in zip(self.plain, fit.coefficients, strict=True)
         }
-        findings = [Finding("unexplained", words), *self._inputs_that_differ()]
+        findings = [Finding("unexplained", words), *self._random(worlds[0]), *self._inputs_that_differ()]
         return self._report(False, coefficients, findings, Coefficient(sympy.Integer(0)), fit.residual, None)
+
+    def _random(self, world: World) -> Iterator[Finding]:
+        """Whether the function draws numbers that are not its arguments'."""
+        if float(self.called.value(world)) != float(self.called.value(world, shake=1)):
+            words = "the function draws random numbers of its own: its value differs from call to call on the same inputs"
+            yield Finding("random", words, remedy="what it draws as an argument, such as noise")
 
     def _inputs_that_differ(self) -> Iterator[Finding]:
         """The inputs whose gradients are the spec's, and those whose are not."""
@@ -401,6 +408,6 @@ def _signed(coefficient: Coefficient, term: str, first: bool) -> str:
     negative = coefficient.value.could_extract_minus_sign()
     value = -coefficient.value if negative else coefficient.value
     text = ascii_text(value)
-    text = f"({text})" if value.is_Add and term else text
+    text = f"({text})" if value.is_Add and (term or negative) else text
     sign = ("-" if negative else "") if first else ("- " if negative else "+ ")
     return f"{sign}{text} {term}".rstrip()

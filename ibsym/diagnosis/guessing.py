@@ -41,8 +41,9 @@ def guesses(subject: Subject, argument: str) -> list[str]:
     observed = {i.of for i in subject.inputs if i.role == "value"}
     found = _of_factors(subject, plain, words, observed)
     found += _of_values(subject, plain)
-    if plain in WEIGHT and len(subject.spec.parameters) == 1:
-        found.append(next(iter(subject.spec.parameters)))
+    if plain in WEIGHT and len(subject.spec.parameters) == 1 and not found:
+        name = next(iter(subject.spec.parameters))
+        found += [name, f"1/{name}"]
     found += [i.name for i in subject.inputs if i.role == "scores" and plain in SIMILARITY]
     found += [i.name for i in subject.inputs if i.role == "critic_reference" and plain in FAKE]
     found += [i.name for i in subject.inputs if i.role == "critic" and plain in REAL]

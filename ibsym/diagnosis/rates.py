@@ -51,7 +51,7 @@ def rate_features(subject: Subject, text: str, first: str, second: str) -> Itera
     if a.family in normals and b.family in normals:
         yield from _normal_pieces(text, a, b, lead)
         yield from _conventions(text, a, b, lead)
-        yield from _sampled(subject, text, a, b, lead)
+    yield from _sampled(subject, text, a, b, lead)
     closed = _closed(a, b)
     if closed is not None:
         name = f"KL({second}||{first})"
@@ -216,25 +216,25 @@ def draws(subject: Subject, a: Parameters, world: World) -> list[tuple[str, Tens
     """Draws of a normal factor at a world: an input of role ``sample``, and mean + sigma * noise."""
     found = [(i.name, world.inputs[i.name]) for i in subject.inputs if i.of in a.of and i.role == "sample"]
     law = a.law(world)
-    assert isinstance(law, Normal)
-    shape = tuple(law.loc.shape)
-    return [*found, ("noise", law.loc + law.scale * world.noise(shape))]
+    if not isinstance(law, Normal):
+        return found
+    return [*found, ("noise", law.loc + law.scale * world.noise(tuple(law.loc.shape)))]
 
 
 def _sampled(subject: Subject, text: str, a: Parameters, b: Parameters, lead: Callable[[World], int]) -> Iterator[Feature]:
     """log q(z|x) and log p(z) at the draw."""
-    names = [i.name for i in subject.inputs if i.of in a.of and i.role == "sample"]
+    entries = [i for i in subject.inputs if i.of in a.of and i.role == "sample"]
+    names = [i.name for i in entries]
 
     def part(place: int, of: Parameters, still: bool = False, cut: bool = False) -> Part:
         def value(world: World) -> Tensor:
-            law = of.law(world)
-            assert isinstance(law, Normal)
-            if still:
-                law = Normal(law.loc.detach(), law.scale.detach(), validate_args=False)
+            changed = {role: of.get(world, role).detach() for role in of.entries} if still else {}
+            law = of.law(world, **changed)
+            if law is None:
+                raise ValueError(f"{of.factor} has no law here")
             draw = draws(subject, a, world)[place][1]
             draw = draw.detach() if cut else draw
-            element = law.log_prob(draw)
-            return rows_mean(element, lead(world) + element.dim() - law.loc.dim() if law.loc.dim() else lead(world))
+            return rows_mean(law.log_prob(draw), leading(entries[place], world) if place < len(entries) else lead(world))
 
         return value
 

@@ -29,6 +29,7 @@ class Layout:
     tied: bool = False
     splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
     fixed: tuple[tuple[str, int], ...] = ()
+    images: bool = False  # split axes are split in every input, asked for or not
 
     def __str__(self) -> str:
         said = [*(["a Monte-Carlo axis S"] if self.draws else []), *(["batches of one size"] if self.tied else [])]
@@ -43,10 +44,10 @@ class Setting:
     sizes: Mapping[str, int]
     parameters: Mapping[str, float]
 
-    def varied(self, name: str, value: float) -> Setting:
-        """The same but for one size or parameter."""
+    def varied(self, name: str, value: float, layout: Layout | None = None) -> Setting:
+        """The same but for one size or parameter; where D is read as C,H,W, it follows them."""
         if name in self.sizes:
-            return replace(self, sizes={**self.sizes, name: int(value)})
+            return replace(self, sizes=_split({**self.sizes, name: int(value)}, layout or Layout()))
         return replace(self, parameters={**self.parameters, name: value})
 
 
@@ -153,7 +154,7 @@ def variations(subject: Subject, start: Setting, layout: Layout) -> Iterator[tup
     fixed = dict(layout.fixed)
     free = iter(OTHERS)
     for name, size in start.sizes.items():
-        if name in fixed or any(name in names for names in parts.values()):
+        if name in fixed:
             continue
         if layout.tied and is_batch(name) and name != "B":
             continue
