@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ibsym.runtime import VERSION
 
 if TYPE_CHECKING:
-    from ibsym.api import audit, compile, derive, diagnose, generate, load, loads, prove, train, zoo
+    from ibsym.api import audit, compare, compile, derive, diagnose, generate, identify, load, loads, prove, train, zoo
     from ibsym.derivation.model import Derivation
     from ibsym.errors import (
         ArgumentError,
@@ -34,7 +34,8 @@ __version__ = VERSION
 
 _PLACES = {
     **dict.fromkeys(
-        ("audit", "compile", "derive", "diagnose", "generate", "load", "loads", "prove", "train", "zoo"), "ibsym.api"
+        ("audit", "compare", "compile", "derive", "diagnose", "generate", "identify", "load", "loads", "prove", "train", "zoo"),
+        "ibsym.api",
     ),
     **dict.fromkeys(("ArgumentError", "AuditError", "DerivationError", "EmissionError", "IbsymError"), "ibsym.errors"),
     **dict.fromkeys(("MissingDependencyError", "SolverError", "SpecError"), "ibsym.errors"),
@@ -54,10 +55,12 @@ __all__ = [
     "Spec",
     "SpecError",
     "audit",
+    "compare",
     "compile",
     "derive",
     "diagnose",
     "generate",
+    "identify",
     "load",
     "loads",
     "prove",

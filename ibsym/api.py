@@ -17,14 +17,33 @@ from ibsym.spec.model import Spec
 if TYPE_CHECKING:
     from ibsym.checking.answers import Answer
     from ibsym.codegen.c.source import OnePass
+    from ibsym.diagnosis.identifying import Identification
     from ibsym.diagnosis.report import Report
+    from ibsym.diagnosis.tables import Comparison
 
-__all__ = ["audit", "compile", "derive", "diagnose", "generate", "load", "loads", "prove", "train", "zoo"]
+__all__ = [
+    "audit",
+    "compare",
+    "compile",
+    "derive",
+    "diagnose",
+    "generate",
+    "identify",
+    "load",
+    "loads",
+    "prove",
+    "train",
+    "zoo",
+]
 
 Source: TypeAlias = Spec | str | Path | Derivation | Certificate
 """What stands for a system: its spec, a file or a name of the zoo, or what was made of it."""
 
 _SOURCE = FILE | Kind("a Spec or a derivation", lambda value: isinstance(value, Spec | Derivation | Certificate))
+_SOURCES = Kind(
+    "a list of at least two specs",
+    lambda value: isinstance(value, list | tuple) and len(value) > 1 and all(_SOURCE.fits(one) for one in value),
+)
 
 
 @takes("ibsym.zoo()")
@@ -180,6 +199,28 @@ def diagnose(
     from ibsym.diagnosis.diagnose import diagnose as _diagnose
 
     return _diagnose(function, derivation, loss, inputs, output=output, parameters=parameters)
+
+
+@takes('ibsym.identify("mine.toml")', spec=_SOURCE)
+def identify(spec: Source) -> Identification:
+    """sum c t = s sum c' t': which system of the zoo a spec is, up to names, or the nearest ones and what separates them.
+
+    Decided by the vectors of what is minimised, not by names. ``str()`` is the answer as text; it has ``.known`` and ``.to_json()``.
+    """
+    from ibsym.diagnosis.identifying import identify as _identify
+
+    return _identify(derive(spec))
+
+
+@takes('ibsym.compare(["mine.toml", "theirs.toml"])', specs=_SOURCES)
+def compare(specs: Sequence[Source]) -> Comparison:
+    """Rows of systems, columns of terms: what each keeps, drops, estimates and weighs, in the first one's names.
+
+    ``str()`` is the table and what separates the systems as text; ``.to_latex()`` and ``.to_json()`` likewise.
+    """
+    from ibsym.diagnosis.tables import compared
+
+    return compared([derive(s) for s in specs])
 
 
 def load_module(source: str, name: str, beside: OnePass | None = None) -> Any:

@@ -16,7 +16,7 @@ import click
 from ibsym.cli.building import build_command
 from ibsym.cli.code import check_command, generate_command
 from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands
-from ibsym.cli.diagnosing import diagnose_command
+from ibsym.cli.diagnosing import compare_command, diagnose_command, identify_command
 from ibsym.cli.listing import list_command, schema_command
 from ibsym.cli.proving import prove_command
 from ibsym.cli.specs import derive_command, new_command, zoo_command
@@ -53,6 +53,8 @@ for command in (
     prove_command,
     train_command,
     diagnose_command,
+    compare_command,
+    identify_command,
 ):
     cli.add_command(command)
 

@@ -1,12 +1,13 @@
-"""ibsym diagnose: a loss that exists against a spec."""
+"""ibsym diagnose, compare, identify: a loss that exists against a spec; systems against each other."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
-from ibsym.cli.common import DONE, NO, Command
+from ibsym.cli.common import DONE, NO, Command, write
 
 
 @click.command("diagnose", cls=Command)
@@ -55,6 +56,55 @@ def diagnose_command(
     answer = run(place, spec, dict(_pair(text, "--input") for text in inputs), options, time_limit)
     click.echo(json.dumps(answer["record"], indent=2) if form == "json" else answer["text"])
     return DONE if answer["status"] == 0 else NO
+
+
+@click.command("compare", cls=Command)
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC SPEC...")
+@click.option(
+    "--format", "form", type=click.Choice(("text", "latex", "json")), default="text", show_default=True, help="What to write."
+)
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="A file to write to, instead of the terminal.")
+def compare_command(specs: tuple[str, ...], form: str, target: Path | None) -> None:
+    r"""Say what objectives share and where they differ, term by term, with what separates them.
+
+    Terms are one where their vectors are, whatever they are called; the names are the first one's.
+
+    \b
+    Examples:
+      ibsym compare {name} {other}
+      ibsym compare {name} mine.toml --format latex -o table.tex
+    """
+    import ibsym
+
+    if len(specs) < 2:
+        raise click.UsageError("a comparison takes two specs or more\n  write: ibsym compare A B")
+    found = ibsym.compare(specs)
+    _written(found.to_json() + "\n" if form == "json" else found.to_latex() if form == "latex" else found.to_text(), target)
+
+
+@click.command("identify", cls=Command)
+@click.argument("spec")
+@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="What to write.")
+def identify_command(spec: str, form: str) -> None:
+    r"""Say which known system a spec is, up to names, or the nearest ones and the difference.
+
+    \b
+    Examples:
+      ibsym identify mine.toml
+      ibsym identify {name} --format json
+    """
+    import ibsym
+
+    found = ibsym.identify(spec)
+    click.echo(found.to_json() if form == "json" else str(found))
+
+
+def _written(text: str, target: Path | None) -> None:
+    if target is None:
+        click.echo(text, nl=False)
+    else:
+        write(target, text)
+        click.echo(f"wrote {target}")
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

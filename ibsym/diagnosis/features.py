@@ -89,9 +89,9 @@ def draw_features(subject: Subject) -> Iterator[Feature]:
 
 def deformations(subject: Subject) -> Iterator[Feature]:
     """The deformed terms, those of the cheapest kind first."""
-    from ibsym.diagnosis.comparing import critic_features, pair_features, sample_features
     from ibsym.diagnosis.likelihoods import likelihood_features
     from ibsym.diagnosis.rates import rate_features
+    from ibsym.diagnosis.samples import critic_features, pair_features, sample_features
 
     yield from draw_features(subject)
     for term in subject.terms:

@@ -56,9 +56,9 @@ def _uses(derivation: Derivation) -> Iterator[tuple[int, Term, Cell]]:
         yield 2, w.term, Cell(w.coefficient, CONSTANT)
 
 
-def decomposition(derivations: Iterable[Derivation], width: int = WIDTH) -> str:
+def decomposition(derivations: Table | Iterable[Derivation], width: int = WIDTH) -> str:
     """The table as text: weight above treatment, a dot where a term does not occur, in as many blocks of columns as fit the width."""
-    table = compare(derivations)
+    table = derivations if isinstance(derivations, Table) else compare(derivations)
     first = max((len(s) for s in table.systems), default=0)
     columns = [_column(table, j) for j in range(len(table.terms))]
     blocks: list[list[list[str]]] = []
@@ -91,9 +91,9 @@ def _block(systems: Sequence[str], first: int, columns: Sequence[Sequence[str]])
             yield "─" * (first + sum(max(map(len, column)) + 2 for column in columns)) + "\n"
 
 
-def decomposition_latex(derivations: Iterable[Derivation]) -> str:
+def decomposition_latex(derivations: Table | Iterable[Derivation]) -> str:
     r"""The table as a ``tabular`` with one letter a column, and under it what the letters stand for."""
-    table = compare(derivations)
+    table = derivations if isinstance(derivations, Table) else compare(derivations)
     letters = [f"T_{{{j}}}" for j in range(1, len(table.terms) + 1)]
     lines = [
         r"{\footnotesize\setlength{\tabcolsep}{3pt}\noindent",
