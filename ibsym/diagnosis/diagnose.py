@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import itertools
 import math
-import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import sympy
 import torch
 
-from ibsym.diagnosis import extremes, gradients
+from ibsym.diagnosis import extremes, gradients, objectives
 from ibsym.diagnosis.calling import Called, readings
 from ibsym.diagnosis.coefficients import TOLERANCE, Coefficient, Observation, ascii_text, constant, exact, joined, symbol
 from ibsym.diagnosis.failures import DiagnosisError
@@ -344,25 +343,30 @@ class Diagnosis:
 
     def _random(self, world: World) -> Iterator[Finding]:
         """Whether the function draws numbers that are not its arguments'."""
-        if float(self.called.value(world)) != float(self.called.value(world, shake=1)):
+        if float(self.called.value(world).detach()) != float(self.called.value(world, shake=1).detach()):
             words = "the function draws random numbers of its own: its value differs from call to call on the same inputs"
             yield Finding("random", words, remedy="what it draws as an argument, such as noise")
 
     def _inputs_that_differ(self) -> Iterator[Finding]:
-        """The inputs whose gradients are the spec's, and those whose are not."""
+        """The inputs whose gradients are the spec's, those whose are not, and the entry where they differ most."""
         world = draw(self.subject, self.start, self.layout, 77)
         names = list(world.leaves)
         user = self.called.gradients(world, self.called.value(world))
         world = draw(self.subject, self.start, self.layout, 77)
         spec = derivatives(self.subject.loss(world), list(world.leaves.values()))
+        gaps = {n: (a - b).abs() for n, a, b in zip(names, user, spec, strict=True)}
         off = [n for n, a, b in zip(names, user, spec, strict=True) if not torch.allclose(a, b, rtol=1e-5, atol=1e-9)]
-        if off and len(off) < len(names):
-            yield Finding(
-                "gradient",
-                f"it differs in {', '.join(off)}; the gradients in the other inputs are the spec's",
-                ", ".join(off),
-                NOTE,
-            )
+        if not off:
+            return
+        worst = max(off, key=lambda n: float(gaps[n].nan_to_num(nan=math.inf).max()))
+        flat = int(gaps[worst].nan_to_num(nan=math.inf).argmax())
+        index = [int(k) for k in np.unravel_index(flat, tuple(gaps[worst].shape))]
+        mine, theirs = (float(g[names.index(worst)].flatten()[flat]) for g in (user, spec))
+        value = float(world.leaves[worst].detach().flatten()[flat])
+        place = f"{worst}[{','.join(map(str, index))}] = {value:.4g}"
+        others = "; the gradients in the other inputs are the spec's" if len(off) < len(names) else ""
+        words = f"its gradient differs in {', '.join(off)}, most at {place}: {mine:.4g} in place of {theirs:.4g}{others}"
+        yield Finding("gradient", words, ", ".join(off), NOTE)
 
     def _report(
         self,
@@ -373,14 +377,18 @@ class Diagnosis:
         residual: float,
         scale: Any,
     ) -> Report:
-        shown = " ".join(_signed(c, t, k == 0) for k, (t, c) in enumerate(coefficients.items()) if c.value != 0) or "a constant"
-        shift = "" if offset.value == 0 or offset.value is sympy.nan else " " + _signed(offset, "", False)
+        shown = (
+            " ".join(objectives.signed(c, t, k == 0) for k, (t, c) in enumerate(coefficients.items()) if c.value != 0)
+            or "a constant"
+        )
+        shift = "" if offset.value == 0 or offset.value is sympy.nan else " " + objectives.signed(offset, "", False)
         return Report(
             spec=self.subject.spec.name,
             equal=equal,
             coefficients=coefficients,
             findings=sorted(findings, key=lambda f: f.severity == NOTE),
             objective=self._objective(coefficients),
+            identified="" if equal else objectives.identified(self.subject, coefficients),
             sentence=f"your loss is {shown}{shift}",
             constant=offset,
             residual=float(residual),
@@ -390,6 +398,7 @@ class Diagnosis:
         )
 
     def _objective(self, coefficients: Mapping[str, Coefficient]) -> str:
+        """What the loss does bound: the spec's information terms at the weights that were found, else the computed terms."""
         terms = [
             t.text for t in self.subject.terms if t.text in coefficients and coefficients[t.text].value not in (0, sympy.nan)
         ]
@@ -399,15 +408,4 @@ class Diagnosis:
             or any(not coefficients[t].exact for t in terms)
         ):
             return ""
-        said = " ".join(_signed(coefficients[t], f"*{t}", k == 0) for k, t in enumerate(terms))
-        return "minimize " + re.sub(r"(?<![\w./])1 \*", "", said).replace(" *", "*")
-
-
-def _signed(coefficient: Coefficient, term: str, first: bool) -> str:
-    """``+ 1/L KL(...)``, ``- E[...]``."""
-    negative = coefficient.value.could_extract_minus_sign()
-    value = -coefficient.value if negative else coefficient.value
-    text = ascii_text(value)
-    text = f"({text})" if value.is_Add and (term or negative) else text
-    sign = ("-" if negative else "") if first else ("- " if negative else "+ ")
-    return f"{sign}{text} {term}".rstrip()
+        return objectives.bounded(self.subject, coefficients) or objectives.spelled([(coefficients[t].value, t) for t in terms])

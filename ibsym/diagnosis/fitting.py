@@ -100,10 +100,45 @@ def search(columns: Array, values: Array, costs: list[float], start: tuple[int, 
         beam = sorted(((r, s) for s, r in grown.items()), key=lambda t: t[0])[:BEAM]
         if not beam:
             break
+    if not any(f.residual < EXACT for f in found):
+        found += eliminated(columns, values, costs)
     good = [f for f in found if f.residual < GUARDED and len(f.support) <= len(values) // 2]
     best = min((f.residual for f in good), default=1.0)
     exact = [f for f in good if f.residual < max(EXACT, 10 * best)]
     return min(exact, key=lambda f: (round(f.cost, 6), f.residual)) if exact else None
+
+
+def eliminated(columns: Array, values: Array, costs: list[float]) -> list[Fit]:
+    """From all independent columns, the cheapest first, backwards: what contributes least is left out while nothing is lost."""
+    order = sorted(range(columns.shape[1]), key=lambda k: costs[k])
+    kept: list[int] = []
+    basis = np.zeros((len(values), 0))
+    for k in order:
+        column = columns[:, k] - columns[:, k].mean()
+        size = float(np.linalg.norm(column))
+        if size == 0:
+            continue
+        rest = column / size
+        rest = rest - basis @ (basis.T @ rest)
+        rest = rest - basis @ (basis.T @ rest)
+        norm = float(np.linalg.norm(rest))
+        if norm > 1e-7 and len(kept) < len(values) - 5:
+            basis = np.column_stack([basis, rest / norm])
+            kept.append(k)
+    fit = solve(columns, values, tuple(kept))
+    if fit.residual > EXACT:
+        return []
+    while fit.support:
+        shares = [abs(c) * float(np.std(columns[:, k])) for k, c in zip(fit.support, fit.coefficients, strict=True)]
+        for place in np.argsort(shares):
+            fewer = tuple(k for j, k in enumerate(fit.support) if j != place)
+            trial = solve(columns, values, fewer)
+            if trial.residual <= EXACT:
+                fit = trial
+                break
+        else:
+            break
+    return [pruned(columns, values, fit, costs)] if len(fit.support) <= len(values) // 3 else []
 
 
 def _projected(scaled: Array, y: Array, state: tuple[int, ...]) -> tuple[Array, Array]:

@@ -19,6 +19,7 @@ from ibsym.spec.loading import load, zoo_names
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
+    from ibsym.spec.model import Spec
 
 LOOKED_AT = 12
 NEAREST = 3
@@ -111,18 +112,27 @@ def known(name: str) -> Derivation | None:
         return None
 
 
+def candidates(spec: Spec, names: Iterable[str] | None = None) -> list[tuple[float, str, list[Naming]]]:
+    """The systems of the zoo by how alike their graphs are, each with its best namings."""
+    ours = Shape.of(spec)
+    found = []
+    for name in zoo_names() if names is None else names:
+        namings = correspondences(ours, shape(name))
+        if namings:
+            found.append((namings[0][0], name, [naming for _, naming in namings]))
+    return sorted(found, key=lambda c: (-c[0], c[1]))
+
+
+@cache
+def shape(name: str) -> Shape:
+    """The graph of a zoo entry."""
+    return Shape.of(load(name))
+
+
 def identify(derivation: Derivation, names: Iterable[str] | None = None) -> Identification:
     """The systems of the zoo that a derivation's loss is, or the nearest."""
-    ours = Shape.of(derivation.spec)
-    candidates = []
-    for name in zoo_names() if names is None else names:
-        spec = load(name)
-        found = correspondences(ours, Shape.of(spec))
-        if found:
-            candidates.append((found[0][0], name, [naming for _, naming in found]))
-    candidates.sort(key=lambda c: (-c[0], c[1]))
     matches = []
-    for _, name, namings in candidates[:LOOKED_AT]:
+    for _, name, namings in candidates(derivation.spec, names)[:LOOKED_AT]:
         other = known(name)
         if other is not None:
             matches.append(best(derivation, other, namings))

@@ -283,7 +283,15 @@ def _factor_words(subject: Subject, ratio: sympy.Expr, what: str, dims: Sequence
         words.insert(0, "its sign is turned round")
         remedies.append("the other sign")
         number = -number
-    if number != 1:
+    if (
+        number != 1
+        and kinds[:1] == ["batch"]
+        and (1 / number).is_integer
+        and "summed over the batch instead of averaged" in words
+    ):
+        place = words.index("summed over the batch instead of averaged")
+        words[place] = f"summed and divided by {1 / number} whatever the size of the batch: off for a last short one"
+    elif number != 1:
         kinds.append("bits" if number in (1 / sympy.log(2), sympy.log(2)) else "weight")
         words.append(_number_words(number))
     return kinds[0] if kinds else "weight", f"{what}: " + ", ".join(words), "; ".join(remedies)

@@ -169,58 +169,85 @@ def _tables(subject: Subject) -> Iterator[Feature]:
             yield Feature(f"{name} of {factor}", text, kind, words, _table(roles, draw, form), 2.2)
 
 
-def _table(roles: dict[str, str], draw: str, form: Callable[[Tensor], Tensor]) -> Callable[[World], Tensor]:
+def _table(roles: dict[str, str], draw: str, form: Callable[[Tensor, int], Tensor]) -> Callable[[World], Tensor]:
     def value(world: World) -> Tensor:
         z, mean, logvar = (world.inputs[n] for n in (draw, roles["mean"], roles["logvar"]))
         rows: Any = z if z.dim() > mean.dim() else z[None]
         pairs = -0.5 * ((rows.unsqueeze(-2) - mean) ** 2 / logvar.exp() + logvar + math.log(2 * math.pi))
-        return torch.stack([form(p) for p in pairs]).mean()
+        return torch.stack([form(p, world.sizes["N"]) for p in pairs]).mean()
 
     return value
 
 
-def _stratified(size: int, data: int) -> Tensor:
-    """log of the stratified weights of a batch among ``data`` rows (Chen et al. 2018)."""
+def _stratified(table: Tensor, data: int, columns: bool) -> Tensor:
+    """log of the stratified weights of a batch among ``data`` rows (Chen et al. 2018), the own row on the diagonal or in a column."""
+    size = table.shape[0]
     last = size - 1
-    weight = torch.full((size, size), 1 / last, dtype=torch.float64)
-    flat = weight.view(-1)
-    flat[:: last + 1] = 1 / data
-    flat[1 :: last + 1] = (data - last) / (data * last)
-    weight[last - 1, 0] = (data - last) / (data * last)
-    return weight.log()
+    own = torch.zeros(size, size, dtype=torch.bool)
+    own[:, 0] = True
+    if not columns:
+        own = torch.eye(size, dtype=torch.bool)
+    next_one = own.roll(1, 1)
+    weight = torch.full((size, size), 1 / last, dtype=table.dtype)
+    weight = torch.where(own, torch.full_like(weight, 1 / data), weight)
+    return torch.where(next_one, torch.full_like(weight, (data - last) / (data * last)), weight).log()
 
 
-TABLE_FORMS: tuple[tuple[str, str, str, Callable[[Tensor], Tensor]], ...] = (
-    ("log sum_j q(z_i|x_j)", "aggregate", "the aggregated density in the batch", lambda p: p.sum(-1).logsumexp(1).mean()),
+TABLE_FORMS: tuple[tuple[str, str, str, Callable[[Tensor, int], Tensor]], ...] = (
+    ("log sum_j q(z_i|x_j)", "aggregate", "the aggregated density in the batch", lambda p, n: p.sum(-1).logsumexp(1).mean()),
     (
         "sum_l log sum_j q(z_il|x_j)",
         "aggregate",
         "the product of aggregated marginals",
-        lambda p: p.logsumexp(1).sum(-1).mean(),
+        lambda p, n: p.logsumexp(1).sum(-1).mean(),
     ),
     (
         "own row left out",
         "diagonal",
         "the aggregated density without the own row",
-        lambda p: _off(p.sum(-1)).logsumexp(1).mean(),
+        lambda p, n: _off(p.sum(-1)).logsumexp(1).mean(),
     ),
     (
         "transposed table",
         "transposed",
         "the table of densities read along the wrong axis",
-        lambda p: p.sum(-1).logsumexp(0).mean(),
+        lambda p, n: p.sum(-1).logsumexp(0).mean(),
     ),
     (
         "transposed marginals",
         "transposed",
         "the marginals' table read along the wrong axis",
-        lambda p: p.logsumexp(0).sum(-1).mean(),
+        lambda p, n: p.logsumexp(0).sum(-1).mean(),
     ),
-    ("mean of log q(z_i|x_j)", "log of mean", "a mean of logs where the log of a mean belongs", lambda p: p.sum(-1).mean()),
+    ("mean of log q(z_i|x_j)", "log of mean", "a mean of logs where the log of a mean belongs", lambda p, n: p.sum(-1).mean()),
     (
         "log of mean over all",
         "log of mean",
         "the log of the mean over the whole table",
-        lambda p: p.sum(-1).flatten().logsumexp(0),
+        lambda p, n: p.sum(-1).flatten().logsumexp(0),
+    ),
+    (
+        "stratified",
+        "stratified",
+        "stratified weights in place of equal ones in the aggregated density",
+        lambda p, n: (p.sum(-1) + _stratified(p, n, False)).logsumexp(1).mean(),
+    ),
+    (
+        "stratified marginals",
+        "stratified",
+        "stratified weights in place of equal ones in the marginals",
+        lambda p, n: (p + _stratified(p, n, False)[:, :, None]).logsumexp(1).sum(-1).mean(),
+    ),
+    (
+        "stratified by column",
+        "stratified",
+        "stratified weights, those of the own row in a column in place of the diagonal, in the aggregated density",
+        lambda p, n: (p.sum(-1) + _stratified(p, n, True)).logsumexp(1).mean(),
+    ),
+    (
+        "stratified marginals by column",
+        "stratified",
+        "stratified weights, those of the own row in a column in place of the diagonal, in the marginals",
+        lambda p, n: (p + _stratified(p, n, True)[:, :, None]).logsumexp(1).sum(-1).mean(),
     ),
 )

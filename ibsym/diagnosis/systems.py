@@ -108,6 +108,14 @@ def matched(ours: Derivation, theirs: Derivation, naming: Naming) -> Match:
     )
 
 
+def solved(mine: Sequence[Item], theirs: Derivation, naming: Naming) -> Match | None:
+    """The match of given items with another system, where there is an exact one."""
+    other = items(theirs, naming, PREFIX)
+    names = [p for p in theirs.spec.parameters if any(i.weight.has(sympy.Symbol(PREFIX + p)) for i in other)]
+    found = _solved(mine, other, names, theirs)
+    return None if found is None else Match(theirs.spec.name, True, naming, found[1], found[0], (), (), 0.0)
+
+
 def _dearness(values: Mapping[str, sympy.Expr]) -> float:
     return sum(0.2 if v.is_Symbol else 0.5 if v.is_number else 0.4 for v in values.values())
 

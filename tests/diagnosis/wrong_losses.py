@@ -444,3 +444,15 @@ def scale_not_normalised(x, m, b, mu, scale, prior):
 @wrong("vae", "unexplained")
 def rate_times_distortion(x, logits, mu, logvar):
     return (bce(logits, x).sum(1) * kl(mu, logvar).sum(1)).mean()
+
+
+@wrong("beta-tcvae", "stratified", inputs={"n": "N"}, R="1", D="-1")
+def weights_stratified_by_column(x, logits, mu, logvar, z, beta, n):
+    last = len(z) - 1
+    weight = torch.full((len(z), len(z)), 1 / last, dtype=z.dtype)
+    weight.view(-1)[:: last + 1] = 1 / n
+    weight.view(-1)[1 :: last + 1] = (n - last) / (n * last)
+    pairs = D.Normal(mu[None], (logvar[None] / 2).exp()).log_prob(z[:, None])
+    joint = (pairs.sum(2) + weight.log()).logsumexp(1)
+    product = (pairs + weight.log()[:, :, None]).logsumexp(1).sum(1)
+    return (bce(logits, x).sum(1) + kl(mu, logvar).sum(1) + (beta - 1) * (joint - product)).mean()
