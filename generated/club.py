@@ -155,8 +155,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
-            wrong = [f", and {a} is {sizes[a]}" for a, n in zip(shape, got, strict=False) if sizes.get(a, n) != n]
-            raise ValueError(f"{_expected(entry)}, got {got}{''.join(wrong)}")
+            unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
+            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
