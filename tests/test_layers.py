@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (
     *("zoo", "runtime"),  # no code, and code that is copied: neither imports, so that all may name them
-    *("errors", "files", "facts", "spec", "terms", "rules", "proving", "derivation", "checking"),
+    *("errors", "files", "facts", "estimators", "spec", "terms", "rules", "proving", "derivation", "checking"),
     *("families", "lowering", "codegen", "rendering", "training", "diagnosis", "arguments", "api", "testing", "cli"),
 )
 ALIASES = {"__init__": "api", "__main__": "cli"}

@@ -19,11 +19,11 @@ from ibsym.checking.losses import check_losses
 from ibsym.checking.premises import check_premises, check_rule
 from ibsym.derivation.model import BoundTerm, Derivation, Step
 from ibsym.errors import AuditError
+from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import closable
-from ibsym.rules.catalogue import ESTIMATOR_RULES, RELAXATION, RULES
+from ibsym.rules.catalogue import RELAXATION, RULES
 from ibsym.terms.nodes import Estimate, Expression, Term
-from ibsym.terms.vectors import ONE_SIDED
 
 TOLERANCE = 1e-9
 
@@ -55,7 +55,7 @@ def label(number: int, step: Step) -> str:
 
 def stated(term: BoundTerm) -> Term:
     """A term of the bound as an expression has it: the estimate, where an estimator stands for it."""
-    if isinstance(term.term, Estimate) or term.estimator not in ESTIMATOR_RULES:
+    if isinstance(term.term, Estimate) or term.estimator not in ESTIMATORS:
         return term.term
     return Estimate(term.term, term.estimator)
 
@@ -88,7 +88,7 @@ def replay(derivation: Derivation, side: Side) -> None:
 
 def _check_rule(where: str, step: Step) -> None:
     """The step's relation is one that its rule can have; what it changes is what the rule changes."""
-    if step.rule == RELAXATION.name or step.rule in ESTIMATOR_RULES:
+    if step.rule == RELAXATION.name or step.rule in ESTIMATORS:
         if step.relation is Relation.EQ:
             raise AuditError(f"{where} is an estimate or a surrogate, and claims equality")
         if not step.before.same(standing(step.after, introduced(step))):
@@ -97,7 +97,7 @@ def _check_rule(where: str, step: Step) -> None:
             raise AuditError(f"{where} puts in another estimate than its own")
         if step.relation is Relation.APPROX and step.rule in ONE_SIDED:
             raise AuditError(f"{where} is used on the side that it does not bound")
-        rule = ESTIMATOR_RULES.get(step.rule)
+        rule = ESTIMATORS.get(step.rule)
         if step.relation is not Relation.APPROX and (rule is None or rule.side is None):
             raise AuditError(f"{where} has no proved direction, and claims {step.relation}")
     elif step.rule not in RULES:

@@ -1,5 +1,8 @@
 """What an estimator's value is in a finite world, by exact sums: expectations over all draws, critics as fixed random tables.
 
+A second copy, on purpose: which terms an estimator is one of and from which side it bounds them is written here apart from
+:mod:`ibsym.estimators`, so that a mistake there is noticed. One that is unknown here claims no side and stands for its term.
+
 An estimate that has no direction, and a surrogate, stands for its term. The duals take the world's critic, Donsker and
 Varadhan's too, which is a lower bound with exact expectations and no more. The multi-sample estimates are expectations over
 every outcome of K draws.
@@ -15,6 +18,7 @@ import numpy as np
 
 from ibsym.checking import divergences
 from ibsym.errors import IbsymError
+from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Side
 from ibsym.terms.nodes import (
     CrossEntropy,
@@ -51,6 +55,8 @@ def admits(estimate: Estimate) -> bool:
             return True
         case "iwae", ExpectedLog(second=(_,)) | CrossEntropy(second=(_,)):
             return True
+        case name, RelativeEntropy() | JensenShannon() | FDivergence() | MutualInformation(groups=(_, _)) | TotalCorrelation():
+            return name not in KNOWN and name in ESTIMATORS
     return False
 
 
@@ -61,6 +67,12 @@ def side(estimate: Estimate) -> Side | None:
     return SIDES.get(estimate.estimator)
 
 
+KNOWN = frozenset(
+    (
+        *("density-ratio", "dv", "nwj", "logistic", "dual", "mmd", "sliced-wasserstein", "minibatch-weighted"),
+        *("minibatch-stratified", "batch-marginal", "infonce", "iwae", "leave-one-out", "club"),
+    )
+)
 SIDES = {
     **dict.fromkeys(("nwj", "logistic", "dual", "infonce", "iwae"), Side.LOWER),
     **dict.fromkeys(("leave-one-out", "club"), Side.UPPER),

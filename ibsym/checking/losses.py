@@ -15,8 +15,8 @@ from ibsym.checking.exact import Facts
 from ibsym.checking.finite import FiniteWorld, Table
 from ibsym.derivation.model import BoundTerm, Derivation
 from ibsym.errors import AuditError
+from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation, Side, Sign
-from ibsym.rules.catalogue import ESTIMATOR_RULES
 from ibsym.spec.graphs import Factor
 from ibsym.terms.nodes import Estimate, FDivergence, JensenShannon, Term
 
@@ -113,7 +113,7 @@ def _check_words(derivation: Derivation, item: BoundTerm, side: Side, facts: Fac
         )
     for step in derivation.steps:
         fresh = {w.term for w in step.after} - {w.term for w in step.before}
-        if item.term in fresh and step.rule in ESTIMATOR_RULES and item.model_side.bounds is (step.relation is Relation.APPROX):
+        if item.term in fresh and step.rule in ESTIMATORS and item.model_side.bounds is (step.relation is Relation.APPROX):
             claim = "a bound" if item.model_side.bounds else "no bound"
             raise AuditError(f"the step of {item.term} claims {step.relation}, and its loss is called {claim}")
 

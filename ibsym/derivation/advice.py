@@ -10,6 +10,7 @@ import sympy
 from ibsym.derivation.model import Computable, Plan
 from ibsym.derivation.planning import Planner, estimates, samplers_of
 from ibsym.errors import DerivationError, IbsymError, SolverError, SpecError
+from ibsym.estimators import ONE_SIDED
 from ibsym.facts import Side
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
 from ibsym.spec.graphs import Factor
@@ -28,7 +29,7 @@ from ibsym.terms.nodes import (
 )
 from ibsym.terms.reading import density
 from ibsym.terms.signs import REALS
-from ibsym.terms.vectors import ONE_SIDED, Coordinates, Vector, combine
+from ibsym.terms.vectors import Coordinates, Vector, combine
 
 WHENCE = {Side.UPPER: "above", Side.LOWER: "below"}
 TRIED = 40

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ibsym.derivation.model import ModelSide
+from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Sign
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
-from ibsym.spec.schema import CRITIC_ESTIMATORS
 from ibsym.terms.nodes import (
     Density,
     FDivergence,
@@ -79,40 +79,43 @@ def model_side(coordinates: Coordinates, use: EstimatorUse, term: Term, weight: 
 
     ``dv`` has its value always: its critic is log P/Q up to a constant, which every other form would see.
     """
-    if use.estimator not in CRITIC_ESTIMATORS:
+    critic = ESTIMATORS[use.estimator].critic
+    if critic is None:
         return None
     spec = coordinates.spec
     first, second = sides(spec, term)
     own = of_own_marginals(coordinates, term)
     a, b = learns(spec, (first,)), learns(spec, second)
     form = use.model or "value"
-    if use.estimator == "dv":
+    if not critic.normalised:
         form = "value"
     elif use.model is None and b and not own:
         if weight is Sign.NONNEGATIVE:
             form = "non-saturating"
-        elif use.estimator == "density-ratio":
+        elif critic.first_only:
             form = "nwj"
-    one_sided = use.estimator == "density-ratio" and b and not own
-    exact = form == "nwj" or (form in ("value", "saturating") and not one_sided)
+    one_sided = critic.first_only and b and not own
+    exact = form == "nwj" or (form in ("value", "saturating") and critic.exact and not one_sided)
     return ModelSide(form, a, b, weight, exact, bounds and form in ("value", "saturating"))
 
 
 def said(side: ModelSide, use: EstimatorUse) -> str:
     """In words, what the loss has for a critic's term, and whose gradient that is."""
     verb = VERBS.get(side.weight, "takes")
+    critic = ESTIMATORS[use.estimator].critic
+    assert critic is not None
     exact = ", exact at the best critic" if side.exact else ""
     if side.form in ("value", "saturating"):
-        reach = "the first argument" if use.estimator == "density-ratio" else "both arguments"
+        reach = "the first argument" if critic.first_only else "both arguments"
         text = f"the model {verb} the value, whose gradient reaches the samples of {reach}{exact}"
-        if use.estimator == "density-ratio" and not side.first:
+        if critic.first_only and not side.first:
             text += "; nothing that is learned draws these"
-        if use.estimator == "dv" and use.model not in (None, "value"):
+        if not critic.normalised and use.model not in (None, "value"):
             text += "; its critic is known up to a constant, which every other form would see"
         return text
     if side.form == "nwj":
         surrogate = f"-exp(f) on samples of the second argument, whose gradient is{exact.removeprefix(',')}"
-    elif use.estimator in ("density-ratio", "nwj", "logistic"):
+    elif use.estimator != "dual":
         surrogate = "softplus(-f) on samples of the second argument, the surrogate whose gradient reaches what draws them"
     else:
         surrogate = "the dual's part on samples of the second argument, whose gradient reaches what draws them"

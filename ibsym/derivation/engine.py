@@ -14,18 +14,17 @@ from ibsym.derivation.sampling import estimator_of, relaxations
 from ibsym.derivation.steps import ProofSteps, step
 from ibsym.derivation.unused import unused
 from ibsym.errors import SpecError
+from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import closable
 from ibsym.rules import catalogue
-from ibsym.rules.catalogue import ESTIMATOR_RULES, RELAXATION
+from ibsym.rules.catalogue import RELAXATION
 from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
 from ibsym.spec.model import CriticUse, EstimatorUse, Spec
-from ibsym.spec.schema import CRITIC_ESTIMATORS
 from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Estimate, Expression, RelativeEntropy, Slack, Term, Weighted
 from ibsym.terms.premises import Discrete
 from ibsym.terms.reading import Reader, read_objective
 from ibsym.terms.signs import sign
-from ibsym.terms.vectors import ONE_SIDED
 
 
 def derive(spec: Spec) -> Derivation:
@@ -199,7 +198,7 @@ class _Engine:
             if coefficient == 0:
                 continue
             self.used.add(wanted)
-            rule = ESTIMATOR_RULES[use.estimator]
+            rule = ESTIMATORS[use.estimator]
             estimate = Estimate(wanted, use.estimator)
             after = Expression.of(*((w.coefficient, estimate if w.term == wanted else w.term) for w in state))
             direction = self.sign(coefficient)
@@ -243,7 +242,7 @@ class _Engine:
         key = f'critics."{critic.key}"'
         reader = Reader(self.spec, key)
         wanted = reader.term(critic.term)
-        if wanted not in [t for u, t in self.planner.requested if u.estimator in CRITIC_ESTIMATORS]:
+        if wanted not in [t for u, t in self.planner.requested if ESTIMATORS[u.estimator].critic is not None]:
             raise SpecError(
                 f"{wanted} has no estimator with a critic",
                 key=key,

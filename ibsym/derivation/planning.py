@@ -15,6 +15,7 @@ import sympy
 
 from ibsym.derivation.model import Computable, Plan
 from ibsym.errors import SolverError, SpecError
+from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Side
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, estimator_row, subsets
 from ibsym.proving.program import Column, solve
@@ -34,7 +35,7 @@ from ibsym.terms.nodes import (
     TotalCorrelation,
 )
 from ibsym.terms.reading import Reader
-from ibsym.terms.vectors import ONE_SIDED, Coordinate, Coordinates, Equation, Span, Vector, combine
+from ibsym.terms.vectors import Coordinate, Coordinates, Equation, Span, Vector, combine
 
 TIER_1, TIER_2, TIER_3, TIER_4, RANK, EQUATION = 1e6, 1e4, 1e2, 1.0, 1e-3, 1e-4
 DOMINANCE, CAP = 1e8, 100
@@ -66,17 +67,15 @@ def samplers_of(term: Term) -> tuple[str, ...]:
     raise AssertionError(term)
 
 
-ESTIMATED: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("density-ratio", "dv", "nwj"), ((RelativeEntropy, MutualInformation), "KL(q(z)||p(z))")),
-    **dict.fromkeys(("mmd", "sliced-wasserstein"), ((RelativeEntropy,), "KL(q(z)||p(z))")),
-    **dict.fromkeys(("minibatch-weighted", "minibatch-stratified"), ((RelativeEntropy, TotalCorrelation), "TC_q(Z)")),
-    **dict.fromkeys(("infonce", "leave-one-out", "club"), ((MutualInformation,), "I_q(X;Z)")),
-    "logistic": ((JensenShannon,), "JS(data(x)||p(x))"),
-    "dual": ((FDivergence,), "F[pearson](data(x)||p(x))"),
-    "batch-marginal": ((RelativeEntropy,), "KL(q(c)||u(c))"),
-    "iwae": ((ExpectedLog,), "E_q[log p(x)]"),
+KINDS: dict[str, type] = {
+    "KL": RelativeEntropy,
+    "I": MutualInformation,
+    "TC": TotalCorrelation,
+    "JS": JensenShannon,
+    "F": FDivergence,
+    "E": ExpectedLog,
 }
-"""Which terms an estimator is an estimator of, with an example."""
+"""Kinds of terms that have estimators, as specs write them."""
 
 
 def estimates(estimator: str, term: Term) -> bool:
@@ -90,7 +89,7 @@ def estimates(estimator: str, term: Term) -> bool:
             plain = len(second) == 1
         case _:
             plain = True
-    return plain and isinstance(term, ESTIMATED[estimator][0])
+    return plain and isinstance(term, tuple(KINDS[k] for k in ESTIMATORS[estimator].estimates))
 
 
 def requested_term(spec: Spec, use: EstimatorUse) -> Term:
@@ -98,7 +97,7 @@ def requested_term(spec: Spec, use: EstimatorUse) -> Term:
     key = f'estimators."{use.key}"'
     term = Reader(spec, key).term(use.term)
     if not estimates(use.estimator, term):
-        example = ESTIMATED[use.estimator][1]
+        example = ESTIMATORS[use.estimator].example
         raise SpecError(f"{use.estimator} does not estimate {term}", key=key, remedy=f"it estimates terms such as {example}")
     if use.model == "nwj" and (isinstance(term, JensenShannon) or (isinstance(term, FDivergence) and term.generator != "kl")):
         what = f"the model side 'nwj' is -E_Q[e^f], the dual of a relative entropy, and {term} is none"

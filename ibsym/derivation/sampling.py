@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from ibsym.derivation.critics import factors, sides
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import AuditError, SpecError
+from ibsym.estimators import ESTIMATORS
 from ibsym.spec.families import closed_entropy, closed_relative_entropy
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
@@ -114,6 +115,7 @@ def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Fac
         if item.model_side is not None and item.model_side.surrogate:
             first_too = item.model_side.first
         else:
-            first_too, second = True, () if item.estimator == "density-ratio" else second
+            critic = ESTIMATORS[item.estimator].critic
+            first_too, second = True, () if critic is not None and critic.first_only else second
         for d in (first, *second) if first_too else second:
             yield from factors(spec, d)

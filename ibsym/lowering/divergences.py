@@ -6,12 +6,14 @@ g(e^f), written here in forms that do not overflow early (Nguyen, Wainwright & J
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sympy
 
 from ibsym.derivation.critics import VERBS
 from ibsym.derivation.model import BoundTerm, ModelSide
+from ibsym.estimators.base import Critic, Estimator
 from ibsym.families.functions import expm1, logsigmoid, softplus
 from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, LogMeanExp, Node
 from ibsym.lowering.section import Section
@@ -119,42 +121,38 @@ def _product(joint: str, groups: tuple[tuple[str, ...], ...]) -> tuple[Density, 
     return Density(joint, tuple(v for g in groups for v in g)), tuple(Density(joint, g) for g in groups)
 
 
-def dual_of(estimator: str, term: Term) -> Dual | None:
-    """The dual that an estimator takes for a term, or None where it is no estimator of it."""
+def dual_of(term: Term) -> Dual:
+    """The dual of a divergence."""
     match term:
         case JensenShannon():
-            return LOGISTIC if estimator in ("logistic", "dual") else None
-        case FDivergence(generator="jensen-shannon"):
-            return LOGISTIC if estimator in ("logistic", "dual") else None
-        case FDivergence():
-            return DUALS[term.generator] if estimator == "dual" else None
-        case RelativeEntropy() | MutualInformation() | TotalCorrelation():
-            return RELATIVE if estimator in ("density-ratio", "dv", "nwj", "dual") else None
-    return None
+            return LOGISTIC
+        case FDivergence(generator):
+            return DUALS[generator]
+    return RELATIVE
 
 
-def with_critic(section: Section, item: BoundTerm) -> tuple[Estimated, CriticLoss]:
+def with_critic(section: Section, item: BoundTerm, estimator: Estimator) -> tuple[Estimated, CriticLoss]:
     """A term that a critic estimates, and that critic's loss."""
     term, sampling = plain(item), section.sampling
-    sides, dual, side = arguments(term), dual_of(item.estimator, term), item.model_side
-    if sides is None or dual is None or side is None:
+    sides, dual, side, critic = arguments(term), dual_of(term), item.model_side, estimator.critic
+    if sides is None or side is None or critic is None:
         raise refuse(item)
     first, second = sides
     f = sampling.critic(item.text, first)
     g = sampling.critic(item.text, reference_of(first, second), "critic_reference")
-    value, formula = {
-        "density-ratio": lambda: (f, "E_P[f]"),
-        "dv": lambda: (donsker_varadhan(f, g), "E_P[f] - log E_Q[e^f]"),
-    }.get(item.estimator, lambda: (value_of(dual, f, g), dual.text))()
+    given = {o.name: o.default for o in estimator.options} | dict(item.options)
+    loss = critic_loss(item, critic, dual, given)
+    value = estimate(critic, dual, given, f, g)
+    formula = critic.text or dual.text
     comment = (f"{item.text} by {item.estimator}: {formula}" + (", s = softplus" if "s(" in formula else ""),)
     if not side.surrogate:
-        rows = f.axes[-1] if item.estimator == "density-ratio" else None
-        return Estimated(value, comment, rows=rows, why="" if rows else TWO_BATCHES), critic_loss(item, dual)
+        rows = f.axes[-1] if critic.first_only else None
+        return Estimated(value, comment, rows=rows, why="" if rows else TWO_BATCHES), loss
     if side.form == "nwj" and dual is not RELATIVE:
         raise refuse(item)
     surrogate, text = surrogate_of(dual, side, f, g)
     note = f"the model {VERBS.get(side.weight, 'takes')} {text}" + (", s = softplus" if "s(" in text else "")
-    return Estimated(mean(value), comment, surrogate, note, why=TWO_BATCHES, note=note), critic_loss(item, dual)
+    return Estimated(mean(value), comment, surrogate, note, why=TWO_BATCHES, note=note), loss
 
 
 def reference_of(first: Density, second: tuple[Density, ...]) -> Density:
@@ -196,16 +194,65 @@ def value_of(dual: Dual, f: Node, g: Node) -> Node:
     return elementwise(total, **means)
 
 
-def donsker_varadhan(f: Node, g: Node) -> Node:
-    """E_P[f] - log E_Q[e^f]."""
-    return elementwise(A - B, a=mean(f), b=LogMeanExp(g))
+class _P(sympy.Function):
+    """E_P of a function of the logit."""
+
+    nargs = 1
+    is_real = True
 
 
-def critic_loss(item: BoundTerm, dual: Dual) -> CriticLoss:
-    """What the critic minimises: the logistic loss of telling P from Q, or minus the dual's value."""
-    if item.estimator in ("density-ratio", "logistic"):
+class _Q(sympy.Function):
+    """E_Q of a function of the logit."""
+
+    nargs = 1
+    is_real = True
+
+
+class _Words:
+    """The words of a critic's value as SymPy's."""
+
+    f = F
+    P, Q, exp, log, abs = _P, _Q, sympy.exp, sympy.log, sympy.Abs
+
+    def __init__(self, given: Mapping[str, object]):
+        self.given = given
+
+    def option(self, name: str) -> sympy.Rational:
+        """The decimal that was written."""
+        return sympy.Rational(str(self.given[name]))
+
+
+def estimate(critic: Critic, dual: Dual, given: Mapping[str, object], f: Node, g: Node) -> Node:
+    """A critic's value: its own formula, each mean a node, or the divergence's dual."""
+    if critic.value is None:
+        return value_of(dual, f, g)
+    formula: sympy.Expr = critic.value(_Words(given))
+    means: dict[str, Node] = {}
+
+    def named(node: Node) -> sympy.Symbol:
+        name = "abcd"[len(means)]
+        means[name] = node
+        return sympy.Symbol(name, real=True)
+
+    def of(body: sympy.Expr, logit: Node) -> Node:
+        return logit if body == F else elementwise(body, f=logit)
+
+    if isinstance(formula, _P):
+        return of(formula.args[0], f)
+    places = {part: named(mean(of(part.args[0], f))) for part in sorted(formula.atoms(_P), key=str)}
+    for part in sorted(formula.atoms(_Q), key=str):
+        (body,) = part.args
+        if isinstance(body, sympy.exp) and formula.has(sympy.log(part)):
+            places[sympy.log(part)] = named(LogMeanExp(of(body.args[0], g)))
+        else:
+            places[part] = named(mean(of(body, g)))
+    return elementwise(formula.xreplace(places), **means)
+
+
+def critic_loss(item: BoundTerm, critic: Critic, dual: Dual, given: Mapping[str, object]) -> CriticLoss:
+    """What the critic minimises: the logistic loss of telling P from Q, or minus the estimate."""
+    if critic.loss == "logistic":
         sides = {"a": mean(elementwise(logsigmoid(F), f=CRITIC)), "b": mean(elementwise(logsigmoid(-F), f=REFERENCE))}
         return CriticLoss(item.text, elementwise(-A - B, **sides), "E_P[s(-f)] + E_Q[s(f)], s = softplus")
-    if item.estimator == "dv":
-        return CriticLoss(item.text, elementwise(-A, a=donsker_varadhan(CRITIC, REFERENCE)), "-(E_P[f] - log E_Q[e^f])")
-    return CriticLoss(item.text, elementwise(-A, a=value_of(dual, CRITIC, REFERENCE)), f"-({dual.text})")
+    value = estimate(critic, dual, given, CRITIC, REFERENCE)
+    return CriticLoss(item.text, elementwise(-A, a=value), f"-({critic.text or dual.text})")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from importlib import import_module
 
 import sympy
 
 from ibsym.checking.certificate import Certificate
 from ibsym.derivation.model import BoundTerm, Constraint, Derivation
 from ibsym.errors import EmissionError
-from ibsym.lowering import distances, draws, pairs
+from ibsym.estimators import ESTIMATORS
+from ibsym.estimators.base import Estimator
 from ibsym.lowering.divergences import with_critic
 from ibsym.lowering.documentation import about
 from ibsym.lowering.naming import TAKEN, check_parameters, input_names, unused
@@ -32,7 +34,6 @@ from ibsym.lowering.sampling import ROWS, Sampling
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, direct, mean, plain
 from ibsym.lowering.translation import elementwise
-from ibsym.spec.schema import CRITIC_ESTIMATORS
 from ibsym.terms.nodes import (
     CrossEntropy,
     Entropy,
@@ -44,18 +45,6 @@ from ibsym.terms.nodes import (
     Term,
     TotalCorrelation,
 )
-
-ESTIMATORS: dict[str, Callable[[Section, BoundTerm], Estimated]] = {
-    "mmd": distances.mmd,
-    "sliced-wasserstein": distances.sliced_wasserstein,
-    "minibatch-weighted": pairs.minibatch,
-    "minibatch-stratified": pairs.minibatch,
-    "leave-one-out": pairs.leave_one_out,
-    "club": pairs.club,
-    "infonce": pairs.infonce,
-    "iwae": draws.iwae,
-    "batch-marginal": draws.batch_marginal,
-}
 
 
 def lower(certificate: Certificate) -> LossProgram:
@@ -153,10 +142,18 @@ def merged(bound: Iterable[BoundTerm]) -> list[BoundTerm]:
 def _estimate(section: Section, item: BoundTerm, critics: dict[str, CriticLoss]) -> Estimated:
     if item.estimator in ("closed-form", "sampled"):
         return direct(section, item.term, item.estimator)
-    if item.estimator in CRITIC_ESTIMATORS:
-        estimated, critics[item.text] = with_critic(section, item)
+    estimator = ESTIMATORS[item.estimator]
+    if estimator.critic is not None:
+        estimated, critics[item.text] = with_critic(section, item, estimator)
         return estimated
-    return ESTIMATORS[item.estimator](section, item)
+    return lowering_function(estimator)(section, item)
+
+
+def lowering_function(estimator: Estimator) -> Callable[[Section, BoundTerm], Estimated]:
+    """The function that an estimator names, in a module beside this one."""
+    module, name = estimator.lowering.split(".")
+    function: Callable[[Section, BoundTerm], Estimated] = getattr(import_module(f"ibsym.lowering.{module}"), name)
+    return function
 
 
 def step_names(items: Iterable[BoundTerm]) -> list[str]:
@@ -232,7 +229,7 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
     items = merged(derivation.bound)
     for k, (item, name) in enumerate(zip(items, step_names(items), strict=True)):
         estimated = _estimate(section, item, {})
-        if item.estimator in CRITIC_ESTIMATORS:
+        if item.model_side is not None:
             raise EmissionError(
                 f"the constraint {information} has a term that needs a critic of its own: {item.text}\n  write: no estimator for it"
             )

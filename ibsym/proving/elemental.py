@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
 
+from ibsym.estimators import ONE_SIDED
 from ibsym.spec.graphs import Joint
 from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Estimate, MutualInformation, RelativeEntropy, Slack, Term
 from ibsym.terms.reading import density
-from ibsym.terms.vectors import ONE_SIDED, Coordinates, Vector, combine
+from ibsym.terms.vectors import Coordinates, Vector, combine
 
 
 class RowKind(Enum):

@@ -13,9 +13,9 @@ import sympy
 from ibsym.derivation.critics import VERBS
 from ibsym.derivation.model import BoundTerm, Derivation, GapTerm, Plan, Step
 from ibsym.derivation.unused import sentence
+from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation
 from ibsym.rendering.boxes import Box, width
-from ibsym.rules.catalogue import ESTIMATOR_RULES
 from ibsym.spec.families import FamilyUse
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.terms.nodes import Expression, Weighted
@@ -114,9 +114,9 @@ def treatment(item: BoundTerm) -> str:
 
 def remark(item: BoundTerm) -> str:
     """What is known of the estimator, and what the loss has for the term."""
-    if item.estimator not in ESTIMATOR_RULES:
+    if item.estimator not in ESTIMATORS:
         return ""
-    rule, side = ESTIMATOR_RULES[item.estimator], item.model_side
+    rule, side = ESTIMATORS[item.estimator], item.model_side
     if side is None:
         return rule.known
     bound = "; no bound of the objective" if rule.side is not None and not side.bounds else ""

@@ -299,116 +299,18 @@ expansion_of_entropy = _rule(
 
 
 @dataclass(frozen=True, slots=True)
-class EstimatorRule:
-    """An estimator as a step: ``~`` unless it is a one-sided bound used on its ``side``. ``known``: what is known of its value."""
+class Surrogate:
+    """A step that changes what carries the gradient, and no term. ``known``: what is known of it."""
 
     name: str
     statement: str
     sources: tuple[str, ...]
     known: str
-    side: Side | None = None
 
 
-RELAXATION = EstimatorRule(
+RELAXATION = Surrogate(
     "relaxation",
     r"E_{j(a|b)}[f(a)] \approx E[f(\tilde a)]",
     ("Bengio et al. 2013", "Jang et al. 2017; Maddison et al. 2017"),
     "surrogate: discrete draws carry no gradient, relaxed ones do",
 )
-
-ESTIMATOR_RULES: dict[str, EstimatorRule] = {
-    r.name: r
-    for r in (
-        EstimatorRule(
-            "density-ratio",
-            r"D(P\|Q) \approx E_P[f],\; f \to \log P/Q",
-            ("Sugiyama et al. 2012", "Mescheder et al. 2017"),
-            "estimate, exact at the optimal critic",
-        ),
-        EstimatorRule(
-            "dv",
-            r"D(P\|Q) \approx E_P[f] - \log E_Q[e^f]",
-            ("Donsker & Varadhan 1983", "Belghazi et al. 2018"),
-            "estimate, biased upwards on minibatches: a lower bound with exact expectations only",
-        ),
-        EstimatorRule(
-            "nwj",
-            r"D(P\|Q) \ge 1 + E_P[f] - E_Q[e^f]",
-            ("Nguyen, Wainwright & Jordan 2010",),
-            "lower bound, exact at the optimal critic",
-            side=Side.LOWER,
-        ),
-        EstimatorRule(
-            "logistic",
-            r"JS(P,Q) \ge \log 2 + \tfrac12 E_P[\log\sigma(f)] + \tfrac12 E_Q[\log\sigma(-f)]",
-            ("Goodfellow et al. 2014", "Nowozin et al. 2016"),
-            "lower bound, exact at the optimal critic",
-            side=Side.LOWER,
-        ),
-        EstimatorRule(
-            "dual",
-            r"D_g(P\|Q) \ge E_P[g'(e^f)] - E_Q[e^f g'(e^f) - g(e^f)]",
-            ("Nguyen, Wainwright & Jordan 2010", "Nowozin et al. 2016"),
-            "lower bound, exact at the optimal critic",
-            side=Side.LOWER,
-        ),
-        EstimatorRule(
-            "mmd",
-            r"D(P\|Q) \approx \mathrm{MMD}^2(P,Q)",
-            ("Gretton et al. 2012", "Zhao et al. 2019"),
-            "surrogate, zero iff equal",
-        ),
-        EstimatorRule(
-            "sliced-wasserstein",
-            r"D(P\|Q) \approx SW_2^2(P,Q)",
-            ("Bonneel et al. 2015", "Kolouri et al. 2019"),
-            "surrogate, zero iff equal",
-        ),
-        EstimatorRule(
-            "minibatch-weighted",
-            r"\log q(z_i) \approx \log \tfrac{1}{NM}\sum_j q(z_i|x_j)",
-            ("Chen et al. 2018",),
-            "biased estimate",
-        ),
-        EstimatorRule(
-            "minibatch-stratified",
-            r"\log q(z_i) \approx \log \sum_j w_{ij}\, q(z_i|x_j)",
-            ("Chen et al. 2018",),
-            "biased estimate",
-        ),
-        EstimatorRule(
-            "batch-marginal",
-            r"D(q(c)\|u(c)) \approx D(\hat q(c)\|\tfrac1B\sum_b u(c|z_b))",
-            ("Springenberg 2016", "Voloshynovskiy et al. 2020"),
-            "biased estimate, consistent in the batch size",
-        ),
-        EstimatorRule(
-            "leave-one-out",
-            r"I(A;B) \le E \log \frac{j(b_i|a_i)}{\frac{1}{K-1}\sum_{k\ne i} j(b_i|a_k)}",
-            ("Poole et al. 2019",),
-            "upper bound in expectation",
-            side=Side.UPPER,
-        ),
-        EstimatorRule(
-            "club",
-            r"I(A;B) \le E\log j(b_i|a_i) - E \log j(b_k|a_i),\; k \ne i",
-            ("Cheng et al. 2020",),
-            "upper bound for the true conditional",
-            side=Side.UPPER,
-        ),
-        EstimatorRule(
-            "infonce",
-            r"I(A;B) \ge E \log \frac{e^{f(a_i,b_i)}}{\frac1K\sum_k e^{f(a_i,b_k)}}",
-            ("van den Oord et al. 2018",),
-            "lower bound, at most log K",
-            side=Side.LOWER,
-        ),
-        EstimatorRule(
-            "iwae",
-            r"E[\log p(x)] \ge E\log \tfrac1K \sum_k p(x,z_k)/q(z_k|x)",
-            ("Burda et al. 2016",),
-            "lower bound, tighter as K grows",
-            side=Side.LOWER,
-        ),
-    )
-}

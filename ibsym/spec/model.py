@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ibsym.errors import SpecError, unknown
+from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Fact
 from ibsym.spec.grammar import DensitySyntax, ObjectiveSyntax, QuantitySyntax, RelationSyntax, parse, quantities
 from ibsym.spec.graphs import Factor, Joint
@@ -18,9 +19,8 @@ from ibsym.spec.locations import located
 from ibsym.spec.names import check_spec_name
 from ibsym.spec.reserved import check_parameters
 from ibsym.spec.schema import (
-    CRITIC_ESTIMATORS,
-    ESTIMATORS,
     EstimatorEntry,
+    EstimatorTable,
     ParameterEntry,
     check_name,
     validate,
@@ -155,14 +155,15 @@ class Spec:
         key = f'estimators."{text}"'
         term: QuantitySyntax = parse(text, "quantity", key)  # type: ignore[assignment]
         if isinstance(entry, str):
-            entry = EstimatorEntry(estimator=entry)
+            entry = EstimatorTable(estimator=entry)
         if entry.estimator not in ESTIMATORS:
             raise unknown("estimator", entry.estimator, ESTIMATORS, key=key)
         options = {k: v for k, v in entry.model_dump(exclude_none=True).items() if k not in ("estimator", "model")}
+        known = [o.name for o in ESTIMATORS[entry.estimator].options]
         for option in options:
-            if option not in ESTIMATORS[entry.estimator]:
-                raise unknown(f"option of {entry.estimator}", option, ESTIMATORS[entry.estimator], key=key)
-        if entry.model is not None and entry.estimator not in CRITIC_ESTIMATORS:
+            if option not in known:
+                raise unknown(f"option of {entry.estimator}", option, known, key=key)
+        if entry.model is not None and ESTIMATORS[entry.estimator].critic is None:
             raise SpecError(f"{entry.estimator} has no critic, so no model side", key=key, remedy="leave out `model`")
         return EstimatorUse(text, term, entry.estimator, entry.model, tuple(sorted(options.items())))
 

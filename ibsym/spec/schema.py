@@ -5,11 +5,13 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
 from ibsym.errors import SpecError
+from ibsym.estimators import ESTIMATORS
+from ibsym.estimators.base import Option
 from ibsym.spec.names import identifier
 from ibsym.spec.wording import explained
 
@@ -31,23 +33,6 @@ def example(text: str) -> Any:
     return Field(examples=[text])
 
 
-ESTIMATORS: dict[str, tuple[str, ...]] = {
-    "density-ratio": (),
-    "dv": (),
-    "nwj": (),
-    "logistic": (),
-    "dual": (),
-    "mmd": ("kernel", "bandwidth", "scales"),
-    "sliced-wasserstein": ("projections",),
-    "minibatch-weighted": ("dataset_size",),
-    "minibatch-stratified": ("dataset_size",),
-    "leave-one-out": (),
-    "club": (),
-    "infonce": (),
-    "iwae": (),
-    "batch-marginal": (),
-}
-CRITIC_ESTIMATORS = ("density-ratio", "dv", "nwj", "logistic", "dual")
 MODELS = ("value", "saturating", "non-saturating", "nwj")
 
 
@@ -71,15 +56,34 @@ class ParameterEntry(Strict):
 
 
 class EstimatorEntry(Strict):
-    """An estimator with what its model minimises and its options."""
+    """An estimator with what its model minimises; its options are keys of the table that is made of all of them."""
 
     estimator: Text
     model: Literal["value", "saturating", "non-saturating", "nwj"] | None = None
-    kernel: Literal["rbf", "inverse-multiquadratic"] | None = None
-    bandwidth: Annotated[Number, Field(gt=0)] | None = None
-    scales: tuple[Annotated[Number, Field(gt=0)], ...] | None = Field(default=None, min_length=1, max_length=64)
-    projections: Annotated[Whole, Field(gt=0, le=100_000)] | None = None
-    dataset_size: Annotated[Whole, Field(gt=1)] | None = None
+
+
+def _annotation(option: Option) -> Any:
+    """What an option's value may be."""
+    number = Annotated[Number, Field(gt=option.above)]
+    match option.kind:
+        case "choice":
+            return Literal[option.choices]
+        case "whole":
+            return Annotated[Whole, Field(gt=option.above, le=option.most)]
+        case "numbers":
+            return Annotated[tuple[number, ...], Field(min_length=1, max_length=64)]
+        case "number":
+            return number
+    raise TypeError(f"{option.name} is an option of the unknown kind {option.kind!r}")
+
+
+OPTIONS = {option.name: option for estimator in ESTIMATORS.values() for option in estimator.options}
+
+if TYPE_CHECKING:
+    EstimatorTable = EstimatorEntry
+else:
+    _fields = {name: (_annotation(option) | None, None) for name, option in OPTIONS.items()}
+    EstimatorTable = create_model("EstimatorEntry", __base__=EstimatorEntry, __doc__=EstimatorEntry.__doc__, **_fields)
 
 
 class CriticEntry(Strict):
@@ -108,7 +112,7 @@ class SpecFile(Strict):
     joints: Annotated[dict[str, Annotated[Text, example("data(x) q(z|x)")]], Field(max_length=64)] = {}
     families: Annotated[dict[str, Annotated[Text | dict[str, Any], example("diagonal-normal")]], Field(max_length=512)] = {}
     parameters: Annotated[dict[str, ParameterEntry], Field(max_length=64)] = {}
-    estimators: Annotated[dict[str, Annotated[Text | EstimatorEntry, example("density-ratio")]], Field(max_length=64)] = {}
+    estimators: Annotated[dict[str, Annotated[Text | EstimatorTable, example("density-ratio")]], Field(max_length=64)] = {}
     derivation: DerivationEntry = DerivationEntry()
     critics: Annotated[dict[str, CriticEntry], Field(max_length=16)] = {}
 

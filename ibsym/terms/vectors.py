@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias, assert_never
 
 from ibsym.errors import SpecError
-from ibsym.facts import Side
+from ibsym.estimators import ONE_SIDED
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
 from ibsym.terms.nodes import (
@@ -92,8 +92,6 @@ Vector: TypeAlias = dict[Coordinate, Rational]
 _Conditional: TypeAlias = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 MAX_PARTS = 16
-ONE_SIDED = {"infonce": Side.LOWER, "iwae": Side.LOWER, "leave-one-out": Side.UPPER, "club": Side.UPPER}
-"""Estimators that bound what they estimate, whatever their critic, and from which side."""
 
 
 def combine(*pairs: tuple[Rational, Mapping[Coordinate, Rational]]) -> Vector:

@@ -27,6 +27,7 @@ from ibsym.codegen.runtime import definitions  # noqa: E402
 from ibsym.codegen.runtime import text as header  # noqa: E402
 from ibsym.codegen.torch.expressions import Code, render  # noqa: E402
 from ibsym.errors import IbsymError  # noqa: E402
+from ibsym.estimators import ESTIMATORS  # noqa: E402
 from ibsym.families import functions as heads  # noqa: E402
 from ibsym.families.base import POSITIVE_ROLES  # noqa: E402
 from ibsym.lowering import lower  # noqa: E402
@@ -34,7 +35,6 @@ from ibsym.lowering.fusion.calculus import Stable, Unfused, own, weighted  # noq
 from ibsym.lowering.interpreter import evaluate  # noqa: E402
 from ibsym.lowering.numeric import value  # noqa: E402
 from ibsym.spec.families import FAMILIES  # noqa: E402
-from ibsym.spec.schema import ESTIMATORS  # noqa: E402
 from ibsym.training.oracles import Sizes, fix, projections, sample  # noqa: E402
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "numerics.md"
@@ -195,7 +195,7 @@ def family_cases():
 
 def estimator_cases():
     choices = {"kernel": ("rbf", "inverse-multiquadratic"), "dataset_size": (60,)}
-    for name, options in ESTIMATORS.items():
+    for name, options in ((n, [o.name for o in e.options]) for n, e in ESTIMATORS.items()):
         entries = [{}, *({o: c} for o in options for c in choices.get(o, ()))]
         for term in TERMS:
             for entry in entries:

@@ -11,11 +11,11 @@ from ibsym.checking import estimates
 from ibsym.checking.exact import Facts
 from ibsym.checking.finite import STYLES, FiniteWorld
 from ibsym.checking.gaussian import GaussianWorld
+from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation, Side
-from ibsym.rules.catalogue import ESTIMATOR_RULES, EXAMPLE, RULES, Rule
+from ibsym.rules.catalogue import EXAMPLE, RULES, Rule
 from ibsym.spec.grammar import RelationSyntax, parse
 from ibsym.spec.model import Spec
-from ibsym.spec.schema import ESTIMATORS
 from ibsym.terms.nodes import (
     CrossEntropy,
     Density,
@@ -101,7 +101,8 @@ def test_every_rule_is_sourced_and_printed() -> None:
         assert rule.sources
         assert rule.statement
         assert rule.example in str(rule)
-    assert set(ESTIMATOR_RULES) == set(ESTIMATORS)
+    for name, estimator in ESTIMATORS.items():
+        assert (estimator.name, bool(estimator.sources), bool(estimator.known)) == (name, True, True)
 
 
 Q, P = Density("q", ("z",)), Density("p", ("z",))
@@ -135,9 +136,9 @@ EXAMPLES: dict[str, list[Term]] = {
 }
 
 
-@pytest.mark.parametrize("name", [n for n, r in ESTIMATOR_RULES.items() if r.side is not None])
+@pytest.mark.parametrize("name", [n for n, r in ESTIMATORS.items() if r.side is not None])
 def test_one_sided_estimators_keep_their_side(name: str) -> None:
-    rule = ESTIMATOR_RULES[name]
+    rule = ESTIMATORS[name]
     assert rule.side is not None
     strict = 0
     for term in EXAMPLES[name]:
@@ -154,7 +155,7 @@ def test_one_sided_estimators_keep_their_side(name: str) -> None:
     assert strict > 20
 
 
-@pytest.mark.parametrize("name", [n for n, r in ESTIMATOR_RULES.items() if r.side is None])
+@pytest.mark.parametrize("name", [n for n, r in ESTIMATORS.items() if r.side is None])
 def test_the_others_claim_no_side(name: str) -> None:
     estimate = Estimate(DIVERGENCE, name)
     assert estimates.side(estimate) is None
