@@ -25,6 +25,8 @@ FINITE = "tests/checking/test_finite.py"
 GAUSSIAN = "tests/checking/test_gaussian.py"
 OPINION = "tests/checking/test_second_opinion.py"
 ATTACK = "tests/attack/test_attack.py"
+SMILE = "tests/estimators/test_smile.py"
+ACCEPTED = "tests/codegen/test_accepted.py"
 UNUSED = "tests/derivation/test_unused.py"
 MINIMISED = "tests/checking/test_losses.py"
 FAMILIES = "tests/families/test_families.py"
@@ -94,12 +96,6 @@ COORDINATES = mutants(
     ("(-1, self.log_factor(sampler, factor))", "(1, self.log_factor(sampler, factor))"),
     ("component.weight * weight", "Fraction(1)"),
     ("joint.ancestral_factors(scope)", "joint.factors"),
-) + mutants(
-    "ibsym/terms/vectors.py",
-    (RULES, ENGINE, ATTACK),
-    ('"club": Side.UPPER', '"club": Side.LOWER'),
-    ('"infonce": Side.LOWER', '"infonce": Side.UPPER'),
-    ('"leave-one-out": Side.UPPER', '"leave-one-out": Side.LOWER'),
 )
 
 NUMBERS = mutants(
@@ -377,19 +373,24 @@ CATALOGUE = [
         ("isinstance(gap, RelativeEntropy) and bool(gap.first.given)", "True"),
         ("and self.fit(changed)", ""),
     ),
-    *mutants(
-        "ibsym/rules/catalogue.py",
-        (RULES, ENGINE, ATTACK),
-        ('"upper bound for the true conditional", side=Side.UPPER', '"upper bound for the true conditional", side=Side.LOWER'),
-        ('"upper bound in expectation", side=Side.UPPER', '"upper bound in expectation"'),
-        ('"lower bound, at most log K", side=Side.LOWER', '"lower bound, at most log K", side=Side.UPPER'),
-        (
-            '"estimate, biased upwards on minibatches: a lower bound with exact expectations only"',
-            '"estimate, biased upwards on minibatches: a lower bound with exact expectations only", side=Side.LOWER',
-        ),
-        ('"lower bound, tighter as K grows", side=Side.LOWER', '"lower bound, tighter as K grows"'),
-        ('"surrogate, zero iff equal"', '"surrogate, zero iff equal", side=Side.LOWER', 1),
-    ),
+]
+
+ESTIMATOR_FACTS = [
+    mutant
+    for name, old, new in (
+        ("club", "side=Side.UPPER", "side=Side.LOWER"),
+        ("leave_one_out", "side=Side.UPPER,", ""),
+        ("infonce", "side=Side.LOWER", "side=Side.UPPER"),
+        ("iwae", "side=Side.LOWER,", ""),
+        ("nwj", "side=Side.LOWER,", ""),
+        ("dv", "normalised=False", "normalised=True"),
+        ("density_ratio", "first_only=True", "first_only=False"),
+        ("density_ratio", 'loss="logistic"', 'loss="value"'),
+        ("logistic", 'Critic(loss="logistic")', "Critic()"),
+        ("smile", "exact=False", "exact=True"),
+        ("smile", "m.abs(m.f + t) - m.abs(m.f - t)", "m.abs(m.f + t) + m.abs(m.f - t)"),
+    )
+    for mutant in mutants(f"ibsym/estimators/{name}.py", (SMILE, RULES, ENGINE, ESTIMATORS, MINIMISED, ATTACK), (old, new))
 ]
 
 PLANS = mutants(
@@ -519,10 +520,11 @@ CRITICS = mutants(
     (MINIMISED, ATTACK),
     ("if weight is Sign.NONNEGATIVE", "if True"),
     ("elif use.model is None and b and not own", "elif use.model is None and b"),
-    ('if use.estimator == "dv":', "if False:"),
+    ("if not critic.normalised: form", "if False: form"),
     ('form = "nwj"', 'form = "value"'),
     ('bounds and form in ("value", "saturating")', "bounds"),
-    ('(form in ("value", "saturating") and not one_sided)', 'form in ("value", "saturating")'),
+    ("critic.exact and not one_sided", "critic.exact"),
+    ("critic.exact and not one_sided", "not one_sided"),
     ("a, b = learns(spec, (first,)), learns(spec, second)", "a, b = True, learns(spec, second)"),
     ("coordinates.equal(coordinates.vector(term), coordinates.vector(own))", "True"),
     ("yield from factors(spec, Density(component.joint, component.of))", "pass"),
@@ -884,11 +886,13 @@ LOSSES = [
     ),
     *mutants(
         "ibsym/lowering/draws.py",
-        (ESTIMATORS, REFERENCES),
+        (ESTIMATORS, ACCEPTED, REFERENCES),
         (
-            "elementwise(A - B, a=a, b=b) if isinstance(term, RelativeEntropy)",
-            "elementwise(A + B, a=a, b=b) if isinstance(term, RelativeEntropy)",
+            "elementwise(A - B, a=entropy, b=cross) if isinstance(term, RelativeEntropy)",
+            "elementwise(A + B, a=entropy, b=cross) if isinstance(term, RelativeEntropy)",
         ),
+        ('_all_equal(other), Reduce("mean", other, (-1,))', '_all_equal(other), Reduce("sum", other, (-1,))'),
+        ("elementwise(-sympy.log(N), n=Size(classes, (-1,)))", "elementwise(sympy.log(N), n=Size(classes, (-1,)))"),
         ('OverDraws("logmeanexp", weights)', 'OverDraws("mean", weights)'),
         ('A - sympy.log(N), a=Reduce("logsumexp", table, (-2,))', 'A, a=Reduce("logsumexp", table, (-2,))'),
     ),
@@ -919,6 +923,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *ENGINE_MUTANTS,
     *SAMPLING,
     *CRITICS,
+    *ESTIMATOR_FACTS,
     *UNUSED_MUTANTS,
     *EXACT,
     *VALUES,
