@@ -16,10 +16,11 @@ import pytest
 
 import ibsym
 from ibsym.cli import main
+from ibsym.estimators import ESTIMATORS
 from ibsym.rendering.plain import plain
-from ibsym.rules.catalogue import ESTIMATOR_RULES, RULES
+from ibsym.rules.catalogue import RULES
 from ibsym.spec.families import FAMILIES
-from ibsym.spec.schema import ESTIMATORS, json_schema
+from ibsym.spec.schema import json_schema
 from ibsym.spec.spaces import KINDS
 from ibsym.terms.reading import GENERATORS
 
@@ -63,7 +64,7 @@ def test_an_unknown_list_is_refused(ibsym_):
     assert "families" in err
 
 
-@pytest.mark.parametrize("rule", [*RULES.values(), *ESTIMATOR_RULES.values()], ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", [*RULES.values(), *ESTIMATORS.values()], ids=lambda r: r.name)
 def test_a_statement_is_one_line_of_text(rule):
     text = plain(rule.statement)
     assert not re.search(r"[\\{}\n]|  ", text)

@@ -50,12 +50,11 @@ def families() -> Iterator[Row]:
 
 def estimators() -> Iterator[Row]:
     """Name, a term that it estimates, the estimate and what is known of it."""
-    from ibsym.derivation.planning import ESTIMATED
+    from ibsym.estimators import ESTIMATORS
     from ibsym.rendering.plain import plain
-    from ibsym.rules.catalogue import ESTIMATOR_RULES
 
-    for name, rule in ESTIMATOR_RULES.items():
-        yield name, ESTIMATED[name][1], f"{plain(rule.statement)}; {rule.known}"
+    for estimator in ESTIMATORS.values():
+        yield estimator.name, estimator.example, f"{plain(estimator.statement)}; {estimator.known}"
 
 
 def divergences() -> Iterator[Row]:

@@ -53,13 +53,13 @@ CLASSES = {
 def classified(names: Sequence[str]) -> str:
     """The zoo by what its losses need, each entry with its objective and its bound."""
     import ibsym
-    from ibsym.spec.schema import CRITIC_ESTIMATORS
+    from ibsym.estimators import ESTIMATORS
 
     found: dict[str, list[str]] = {kind: [] for kind in CLASSES}
     for name in names:
         derivation = ibsym.derive(name)
-        spec, estimators = derivation.spec, {use.estimator for use in derivation.spec.estimators}
-        kind = "critic" if estimators & set(CRITIC_ESTIMATORS) else "batch" if estimators else "densities"
+        spec, estimators = derivation.spec, [ESTIMATORS[use.estimator] for use in derivation.spec.estimators]
+        kind = "critic" if any(e.critic for e in estimators) else "batch" if estimators else "densities"
         width = columns()
         lines = textwrap.wrap(f"{name}  {spec.title}", width, initial_indent="  ", subsequent_indent="    ")
         lines[0] = lines[0].replace(name, click.style(name, fg="cyan"), 1)

@@ -15,7 +15,7 @@ def value(m: Words) -> Any:
 
 ESTIMATOR = Estimator(
     name="smile",
-    statement=r"D(P\|Q) \approx E_P[f] - \log E_Q[\mathrm{clip}(e^f, e^{-\tau}, e^{\tau})]",
+    statement=r"D(P\|Q) \approx E_P[f] - \log E_Q[\mathrm{clip}(e^f, e^{-t}, e^{t})]",
     estimates=("KL", "I"),
     example="I_q(X;Z)",
     sources=("Song & Ermon 2020",),
