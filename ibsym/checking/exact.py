@@ -43,11 +43,11 @@ def separated(joint: Joint, a: Iterable[str], b: Iterable[str], given: Iterable[
     left, right, blocked = set(a), set(b), set(given)
     left, right = left - blocked, right - blocked
     factors = joint.ancestral_factors(left | right | blocked)
+    cliques = [{*f.of, *f.given} for f in factors] + [set(joint.external)]
     reached, pending = set(left), list(left)
     while pending:
         variable = pending.pop()
-        for factor in factors:
-            clique = {*factor.of, *factor.given}
+        for clique in cliques:
             if variable in clique:
                 pending += clique - reached - blocked
                 reached |= clique - blocked
@@ -74,13 +74,14 @@ class Facts:
 
     def _legal(self, sampler: str) -> Iterator[Equation]:
         scope = set(self.spec.joints[sampler].variables)
-        log = self.coordinates.log
-        for model in (j for j in self.spec.joints.values() if j.rooted):
-            shared = [v for v in model.variables if v in scope]
+        log = self.coordinates.by_law
+        for model in (j for j in self.spec.joints.values() if j.external <= scope):
+            outside = tuple(model.external)
+            shared = [v for v in model.variables if v in scope and v not in outside]
             for a, b in combinations(shared, 2):
                 rest = [v for v in shared if v not in (a, b)]
                 for size in range(len(rest) + 1):
-                    for given in combinations(rest, size):
+                    for given in ((*some, *outside) for some in combinations(rest, size)):
                         if separated(model, (a,), (b,), given):
                             vector = combine(
                                 (1, log(sampler, model.name, (a,), (b, *given))), (-1, log(sampler, model.name, (a,), given))
@@ -155,7 +156,7 @@ class Facts:
     def _normalised(self, first: Density, second: tuple[Density, ...]) -> bool:
         """Whether the second argument is a distribution of the first's variables, for every value of its conditioners."""
         covered = [v for d in second for v in d.of]
-        if sorted(covered) != sorted(first.of):
+        if sorted(covered) != sorted(first.of) or not all(map(self.exists, second)):
             return False
         extra = {v for d in second for v in d.given} - first.scope
         if not extra <= set(self.spec.joints[first.head].variables) or not separated(
@@ -170,6 +171,13 @@ class Facts:
             seen |= set(ready.of)
             pending.remove(ready)
         return True
+
+    def exists(self, density: Density) -> bool:
+        """Whether a joint that conditions on E has the density: a declared factor, or of what E does not tell beyond the given."""
+        joint = self.spec.joints[density.head]
+        outside = joint.external - set(density.given)
+        declared = any({*f.of} == {*density.of} and {*f.given} == {*density.given} for f in joint.factors)
+        return declared or (not joint.external & set(density.of) and separated(joint, density.of, outside, density.given))
 
     def sign(self, coefficient: sympy.Expr) -> Sign:
         """The sign of a coefficient over its parameters' intervals."""

@@ -88,7 +88,7 @@ class FiniteWorld:
         if style in ("sparse", "deterministic") and sampled:
             sharp = set(spec.joints[sampled[int(rng.integers(len(sampled)))]].factors)
         tables: dict[str, Table] = {}
-        for factor in {f.text: f for j in spec.joints.values() for f in j.factors if not f.components}.values():
+        for factor in own_factors(spec):
             given = math.prod(math.prod(shapes[v]) for v in factor.given)
             of = math.prod(math.prod(shapes[v]) for v in factor.of)
             rows = _rows(rng, given, of, style if factor in sharp or style == "near-singular" else "dense")
@@ -104,18 +104,26 @@ class FiniteWorld:
         """A factor's table: its own, or the weighted marginals of a mixture's components."""
         if factor.components:
             return sum((float(c.weight) * self.marginal(c.joint, c.of) for c in factor.components), np.zeros(1))
+        if factor.text not in self.tables:
+            return self.without(self.tables[self.spec.sources[factor.head].text], factor.of)
         return self.tables[factor.text]
 
     def joint(self, name: str) -> Table:
         """The joint's probabilities, over the axes of its variables."""
+        joint = self.spec.joints[name]
+        if not joint.rooted:
+            outside = ", ".join(self.spec.ordered(joint.external))
+            raise IbsymError(f"{name} conditions on {outside}, no expectation can be taken under it")
+        return self._product(name)
+
+    def _product(self, name: str) -> Table:
+        """The product of a joint's factors, and of a uniform law of what it conditions on: any law gives the same conditionals."""
         if name not in self._joints:
             joint = self.spec.joints[name]
-            if not joint.rooted:
-                raise IbsymError(f"{name} has only conditionals, no expectation can be taken under it")
             product: Table = np.ones([1] * len(self.axes))
             for factor in joint.factors:
                 product = product * self.table(factor)
-            self._joints[name] = product
+            self._joints[name] = product / math.prod(math.prod(self.shapes[v]) for v in joint.external)
         return self._joints[name]
 
     def without(self, table: Table, scope: Iterable[str]) -> Table:
@@ -133,11 +141,12 @@ class FiniteWorld:
         factor = self.spec.joints[density.head].factor_of(density.of, density.given)
         if factor is not None:
             return self.table(factor)
-        both = self.marginal(density.head, density.scope)
+        whole = self._product(density.head)
+        both = self.without(whole, density.scope)
         if not density.given:
             return both
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio: Table = both / self.marginal(density.head, density.given)
+            ratio: Table = both / self.without(whole, density.given)
         return ratio
 
     def expected_log(self, joint: str, parts: Iterable[tuple[int, Density]]) -> float:
@@ -255,6 +264,12 @@ class FiniteWorld:
         """Coefficients and values, term by term; a term of coefficient zero is left out."""
         weighted = [(self.coefficient(w.coefficient), w.term) for w in expression]
         return [(c, self.value(t)) for c, t in weighted if c]
+
+
+def own_factors(spec: Spec) -> list[Factor]:
+    """The factors whose tables are drawn: neither mixtures nor marginals of a source, which follow from others."""
+    every = {f.text: f for j in spec.joints.values() for f in j.factors if not f.components}
+    return [f for f in every.values() if not f.empirical or f == spec.sources[f.head]]
 
 
 def sampled_joints(spec: Spec) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from ibsym.checking.finite import parameter_value
+from ibsym.checking.finite import own_factors, parameter_value
 from ibsym.errors import IbsymError
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
@@ -72,7 +72,7 @@ class GaussianWorld:
         dims = {v: int(rng.integers(1, 3)) for v in spec.variables}
         unit = np.exp(rng.uniform(-3, 1))  # small units make differential entropies negative
         factors: dict[str, Conditional] = {}
-        for factor in {f.text: f for j in spec.joints.values() for f in j.factors if not f.components}.values():
+        for factor in own_factors(spec):
             n, m = (sum(dims[v] for v in names) for names in (factor.of, factor.given))
             root = rng.normal(size=(n, n))
             noise = unit**2 * np.exp(rng.uniform(-2, 1)) * (root @ root.T + np.diag(rng.uniform(0.1, 1.0, n)))
@@ -113,25 +113,39 @@ class GaussianWorld:
         return all(GaussianWorld.evaluates(spec, w.term) for e in (before, after, gap) for w in e)
 
     def moments(self, name: str) -> Moments:
-        """Mean and covariance of a joint; those of a mixture are exact too, though it is not Gaussian."""
+        """Mean and covariance of a joint; those of a mixture are exact too, though it is not Gaussian.
+
+        What a joint conditions on is standard normal there, which its conditionals do not depend on.
+        """
         if name not in self._moments:
             joint = self.spec.joints[name]
-            if not joint.rooted:
-                raise IbsymError(f"{name} has only conditionals, no expectation can be taken under it")
             places: dict[str, slice] = {}
             mean, covariance = np.zeros(0), np.zeros((0, 0))
+            for v in self.spec.ordered(joint.external):  # any law of them gives the same conditionals
+                places[v] = slice(len(mean), len(mean) + self.dims[v])
+                mean = np.concatenate([mean, np.zeros(self.dims[v])])
+            covariance = np.eye(len(mean))
             pending = list(joint.factors)
             while pending:
                 factor = next(f for f in pending if set(f.given) <= set(places))
                 pending.remove(factor)
                 known = Moments(places, mean, covariance)
-                conditional = self._mixture(factor) if factor.components else self.factors[factor.text]
+                conditional = self._mixture(factor) if factor.components else self._factor(factor)
                 mean, covariance = _extended(known, conditional)
                 for v in factor.of:
                     start = max((s.stop for s in places.values()), default=0)
                     places[v] = slice(start, start + self.dims[v])
             self._moments[name] = Moments(places, mean, covariance)
         return self._moments[name]
+
+    def _factor(self, factor: Factor) -> Conditional:
+        """A factor's own conditional; of a source's marginal, the source's part."""
+        if factor.text in self.factors:
+            return self.factors[factor.text]
+        index, source = self.moments(factor.head).index(factor.of), self.moments(factor.head)
+        return Conditional(
+            factor.of, (), np.zeros((len(index), 0)), source.mean[index], source.covariance[np.ix_(index, index)]
+        )
 
     def _mixture(self, factor: Factor) -> Conditional:
         """The moments of a mixture, as a Gaussian's."""
@@ -148,7 +162,7 @@ class GaussianWorld:
         """r(a|b): a declared factor as it is, else the regression of a on b under the joint."""
         own = self.spec.joints[density.head].factor_of(density.of, density.given)
         if own is not None and not own.components:
-            return self.factors[own.text]
+            return self._factor(own)
         if any(f.components for f in self.spec.joints[density.head].ancestral_factors(density.scope)):
             raise IbsymError(f"{density} is a mixture's, and no Gaussian")
         moments = self.moments(density.head)
@@ -162,6 +176,8 @@ class GaussianWorld:
     def log(self, joint: str, density: Density) -> float:
         """E_J log r(a|b)."""
         law = self.conditional(density)
+        if not self.spec.joints[joint].rooted:
+            raise IbsymError(f"{joint} conditions on what it does not generate, no expectation can be taken under it")
         moments = self.moments(joint)
         index = moments.index((*law.of, *law.given))
         residual = np.hstack([np.eye(len(law.offset)), -law.weights])

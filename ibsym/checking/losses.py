@@ -12,7 +12,7 @@ import numpy as np
 
 from ibsym.checking import divergences
 from ibsym.checking.exact import Facts
-from ibsym.checking.finite import FiniteWorld, Table
+from ibsym.checking.finite import FiniteWorld, Table, own_factors
 from ibsym.derivation.model import BoundTerm, Derivation
 from ibsym.errors import AuditError
 from ibsym.estimators import ESTIMATORS
@@ -45,10 +45,9 @@ def check_losses(derivation: Derivation, side: Side, facts: Facts, worlds: int, 
 def smooth(world: FiniteWorld) -> FiniteWorld:
     """The world with every table mixed with the uniform one, so that log P/Q is bounded."""
     tables = {}
-    for factor in world.spec.factors.values():
-        if not factor.components:
-            table = world.tables[factor.text]
-            tables[factor.text] = (1 - FLOOR) * table + FLOOR / np.prod([table.shape[world.axes[v]] for v in factor.of])
+    for factor in own_factors(world.spec):
+        table = world.tables[factor.text]
+        tables[factor.text] = (1 - FLOOR) * table + FLOOR / np.prod([table.shape[world.axes[v]] for v in factor.of])
     return FiniteWorld(world.spec, world.shapes, tables, world.parameters, seed=world.seed, draws=world.draws)
 
 

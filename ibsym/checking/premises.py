@@ -46,7 +46,7 @@ def holds(facts: Facts, step: Step, premise: Premise) -> bool:
 def _apart(facts: Facts, name: str, a: Iterable[str], b: Iterable[str], given: Iterable[str]) -> bool:
     joint = facts.spec.joints.get(name)
     known = joint is not None and {*a, *b, *given} <= set(joint.variables)
-    return known and joint is not None and separated(joint, a, b, given)
+    return known and joint is not None and not joint.external & {*a, *b} and separated(joint, a, b, given)
 
 
 def check_rule(facts: Facts, step: Step, where: str, plans: Iterable[Plan]) -> None:
@@ -77,7 +77,7 @@ def follows(facts: Facts, expression: Expression, premises: Iterable[Premise]) -
 
 def _equations(facts: Facts, premise: Premise) -> Iterator[Vector]:
     """<J|R(a|b,c)> = <J|R(a|b)>, or <J|R(a|b)> = <J|f(a|b)>, under every joint J that has the variables."""
-    log = facts.coordinates.log
+    log = facts.coordinates.by_law
     match premise:
         case Independent(a, b, given, name):
             wide, narrow = (name, a, (*b, *given)), (name, a, given)
@@ -85,7 +85,7 @@ def _equations(facts: Facts, premise: Premise) -> Iterator[Vector]:
             wide, narrow = (density.head, density.of, (*density.given, *further)), (density.head, density.of, density.given)
         case SharedFactor(density, name):
             factor = facts.spec.factors[str(density)]
-            for sampler in _having(facts, density.scope):
+            for sampler in _having(facts, name, density.scope):
                 own = log(sampler, name, factor.of, factor.given)
                 yield combine((1, own), (-1, facts.coordinates.log_factor(sampler, factor)))
             return
@@ -93,12 +93,13 @@ def _equations(facts: Facts, premise: Premise) -> Iterator[Vector]:
             return
         case _:
             assert_never(premise)
-    for sampler in _having(facts, {*wide[1], *wide[2]}):
+    for sampler in _having(facts, wide[0], {*wide[1], *wide[2]}):
         yield combine((1, log(sampler, *wide)), (-1, log(sampler, *narrow)))
 
 
-def _having(facts: Facts, scope: Collection[str]) -> list[str]:
-    return [s for s in facts.samplers if set(scope) <= set(facts.spec.joints[s].variables)]
+def _having(facts: Facts, model: str, scope: Collection[str]) -> list[str]:
+    needed = {*scope, *facts.spec.joints[model].conditioned(scope)}
+    return [s for s in facts.samplers if needed <= set(facts.spec.joints[s].variables)]
 
 
 def _terms(step: Step) -> list[Term]:

@@ -144,9 +144,7 @@ class _Engine:
         coefficient = state.coefficient(entropy)
         if coefficient == 0:
             left = ", ".join(str(w.term) for w in state if isinstance(w.term, Entropy)) or "none"
-            raise SpecError(
-                f"the bound leaves {entropy} nowhere as a constant", key=key, remedy=f"one of its constants: {left}"
-            )
+            raise SpecError(f"{entropy} is not a constant of the bound", key=key, remedy=f"one of its constants: {left}")
         first = reader.density(DensitySyntax(entropy.joint, entropy.of))
         cross, relative = CrossEntropy(first, (model,)), RelativeEntropy(first, (model,))
         vector = self.planner.coordinates.vector(relative)

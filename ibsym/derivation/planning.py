@@ -46,7 +46,7 @@ MAX_JOINTS, MAX_SIZE = 16, 2000
 
 def refuse_large(spec: Spec) -> None:
     """Programs grow with sum n 2^n over the joints of n variables: about a second at five joints of six variables."""
-    sizes = [len(j.variables) for j in spec.joints.values() if j.rooted]
+    sizes = [len(j.variables) for j in spec.joints.values() if j.rooted or len(j.factors) > 1]
     if len(spec.joints) > MAX_JOINTS or sum(n << n for n in sizes) > MAX_SIZE:
         raise SpecError(
             f"{len(spec.joints)} joints of up to {max(sizes, default=0)} variables are too much for a derivation",

@@ -296,7 +296,7 @@ def _joined(spec: Spec, inner: Gap, outer: Gap) -> Gap | None:
     if not isinstance(a, RelativeEntropy) or not isinstance(b, RelativeEntropy) or inner.multiplier != outer.multiplier:
         return None
     (r,), (s,) = a.second, b.second
-    if a.first.head != b.first.head or r.head != s.head or not spec.joints[r.head].rooted:
+    if a.first.head != b.first.head or r.head != s.head or not spec.joints[r.head].external <= set(r.given):
         return None
     if frozenset(s.given) != frozenset(r.given) | frozenset(r.of) or frozenset(b.first.given) != frozenset(
         a.first.given

@@ -39,8 +39,8 @@ class Sampling:
         return parts[0][1]
 
     def source(self, joint: Joint) -> str | None:
-        """The source that a joint draws from; None where it observes nothing."""
-        return next((s for s, f in self.spec.sources.items() if f in joint.factors), None)
+        """The source that a joint draws from, or from its marginal; None where it observes nothing."""
+        return next((s for s in self.spec.sources if any(f.empirical and f.head == s for f in joint.factors)), None)
 
     def rows(self, joint: Joint) -> str:
         """The batch axis: B for the first source, B_<source> for another, B_<joint> where nothing is observed."""

@@ -98,15 +98,18 @@ def _relative_entropies(coordinates: Coordinates, joint: Joint) -> Iterator[Row]
 
 
 def _conditionals(coordinates: Coordinates, joint: Joint, model: Joint) -> Iterator[Density]:
+    """Densities of one variable under the model; where it conditions on E, its declared factors and those given E."""
     if not model.rooted:
         for factor in model.factors:
             if {*factor.of, *factor.given} <= set(joint.variables):
                 yield density(coordinates.spec, model.name, factor.of, factor.given)
-        return
+        if not model.external <= set(joint.variables):
+            return
     common = [v for v in joint.variables if v in model.variables]
-    for a in common:
+    for a in (v for v in common if v not in model.external):
         for context in subsets(v for v in common if v != a):
-            yield density(coordinates.spec, model.name, (a,), context)
+            if model.external <= set(context):
+                yield density(coordinates.spec, model.name, (a,), context)
 
 
 def estimator_row(coordinates: Coordinates, estimate: Estimate) -> Row:

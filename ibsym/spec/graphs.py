@@ -72,7 +72,7 @@ class Factor:
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """A named product of factors. ``rooted`` tells a distribution from a set of conditionals."""
+    """A named product of factors: a distribution if it is ``rooted``, else one for each value of its external variables."""
 
     name: str
     factors: tuple[Factor, ...]
@@ -82,7 +82,10 @@ class Joint:
 
     @cached_property
     def graph(self) -> nx.DiGraph:
-        """Variables and, as extra roots ``("factor", text)``, the factors; variables of one factor are fully connected."""
+        """Variables and, as extra roots ``("factor", text)``, the factors; variables of one factor are fully connected.
+
+        External variables have a common root, since nothing says that they are independent.
+        """
         import networkx as nx  # here and below: a tenth of a second that `import ibsym` need not pay
 
         graph: nx.DiGraph = nx.DiGraph()
@@ -91,7 +94,28 @@ class Joint:
             for i, child in enumerate(factor.of):
                 graph.add_edges_from((parent, child) for parent in (*factor.given, *factor.of[:i]))
                 graph.add_edge(("factor", factor.text), child)
+        graph.add_edges_from((("law",), v) for v in self.external)
         return graph
+
+    @cached_property
+    def external(self) -> frozenset[str]:
+        """The variables that no factor generates: the joint conditions on them."""
+        return frozenset(self.variables) - frozenset(self.by_variable)
+
+    def conditioned(self, scope: Iterable[str]) -> frozenset[str]:
+        """Where the density of some variables lives: those that are generated, and the external ones that they descend from.
+
+        Of a rooted joint it is the scope itself.
+        """
+        generated = frozenset(scope) - self.external
+        return generated | {v for f in self.ancestral_factors(generated) for v in f.given if v in self.external}
+
+    def exists(self, of: Iterable[str], given: Iterable[str] = ()) -> bool:
+        """Whether r(a|b) is a density: always for a distribution; else for declared factors, and where b separates a from E."""
+        a, b = frozenset(of), frozenset(given)
+        if self.rooted or self.factor_of(a, b) is not None:
+            return True
+        return not a & self.external and self.independent(a, self.external - b, b)
 
     @cached_property
     def by_variable(self) -> dict[str, Factor]:
@@ -141,7 +165,7 @@ class Joint:
             declared = self.factor_of(a, b)
             if declared is not None:
                 self._memory[key] = frozenset((declared,))
-            elif not b or not self.rooted:
+            elif not b or not self.external <= b:
                 self._memory[key] = candidates
             else:
                 import networkx as nx
@@ -153,11 +177,13 @@ class Joint:
         return self._memory[key]  # type: ignore[return-value]
 
     def independences(self) -> Iterable[tuple[str, str, tuple[str, ...]]]:
-        """Elemental conditional independences a, b | C of the graph; all others follow by the chain rule."""
-        for a, b in combinations(self.variables, 2):
-            rest = [v for v in self.variables if v not in (a, b)]
+        """Elemental conditional independences a, b | C of the graph, external variables given; the chain rule gives all others."""
+        generated = [v for v in self.variables if v not in self.external]
+        for a, b in combinations(generated, 2):
+            rest = [v for v in generated if v not in (a, b)]
             for size in range(len(rest) + 1):
-                for given in combinations(rest, size):
+                for some in combinations(rest, size):
+                    given = tuple(v for v in self.variables if v in some or v in self.external)
                     if self.independent((a,), (b,), given):
                         yield a, b, given
 

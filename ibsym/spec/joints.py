@@ -74,6 +74,15 @@ class JointReader:
             self.joints[name] = self.joint(name)
         for name, source in self.sources.items():
             self.joints[name] = Joint(name, (source,), self.ordered(source.of), True)
+        for joint in self.joints.values():
+            for name in (c.joint for f in joint.factors for c in f.components):
+                if not self.joints[name].rooted:
+                    outside = ",".join(self.ordered(self.joints[name].external))
+                    raise SpecError(
+                        f"{name} conditions on {outside} and has no law of it, so it cannot be a component of {joint.name}",
+                        key=f"joints.{joint.name}",
+                        remedy=f"a factor for {outside} in joints.{name}, or another component",
+                    )
         for text in self.families:
             if text not in self.factors and str(parse(text, "density")).split("(")[0] not in self.sources:
                 close = nearest(text, self.factors)
@@ -121,6 +130,12 @@ class JointReader:
         for head, variables in found.items():
             self.sources[head] = Factor(head, tuple(self.ordered(variables)), (), EMPIRICAL)
 
+    def source(self, part: DensitySyntax, key: str) -> Factor:
+        """A source, or its marginal: sampled with it, a constant law."""
+        whole = self.sources[part.head]
+        of = self.ordered({self.resolve(v, key, part.column) for v in part.of})
+        return whole if set(of) == set(whole.of) else Factor(part.head, of, (), EMPIRICAL)
+
     def factor(self, part: DensitySyntax, key: str) -> Factor:
         """A factor of the joint itself, with its family on its variable's space."""
         of = tuple(self.resolve(v, key, part.column) for v in part.of)
@@ -155,7 +170,7 @@ class JointReader:
             if isinstance(part, MixtureSyntax):
                 factors.append(self.mixture(name, part, key))
             elif part.head in self.sources:
-                factors.append(self.sources[part.head])
+                factors.append(self.source(part, key))
             else:
                 if part.head != name and str(part) not in {str(p) for p in self.syntax[part.head]}:
                     raise SpecError(

@@ -226,9 +226,7 @@ class Reader:
         if name not in self.spec.joints:
             raise unknown("joint", name, rooted, key=self.key, column=column)
         if name not in rooted:
-            raise self.fail(
-                f"{name} has only conditionals, no expectation can be taken under it", "one of " + ", ".join(rooted), column
-            )
+            raise self._without_law(self.spec.joints[name], column)
         missing = scope - set(rooted[name].variables)
         if missing:
             raise self.fail(
@@ -237,7 +235,11 @@ class Reader:
         return rooted[name]
 
     def density(self, syntax: DensitySyntax) -> Density:
-        """A density that its joint has: any marginal or conditional of a rooted one, a declared factor of a rootless one."""
+        """A density that its joint has.
+
+        Of a distribution it is any marginal or conditional; of a joint that conditions on E those given E, those that do not
+        depend on E, and its declared factors.
+        """
         of = tuple(self.spec.resolve(v, self.key, syntax.column, capital=False) for v in syntax.of)
         given = tuple(self.spec.resolve(v, self.key, syntax.column, capital=False) for v in syntax.given)
         if len({*of, *given}) < len(of) + len(given):
@@ -253,17 +255,42 @@ class Reader:
                 f"a factor for it in joints.{joint.name}",
                 syntax.column,
             )
-        if not joint.rooted and str(found) not in {f.text for f in joint.factors}:
-            raise self.fail(
-                f"{joint.name} has no root, so only its declared conditionals exist",
-                ", ".join(map(str, joint.factors)),
-                syntax.column,
+        if not joint.exists(of, given):
+            outside = ",".join(self.spec.ordered(joint.external))
+            inside = [v for v in found.of if v not in joint.external]
+            conditions = self.spec.ordered({*found.given, *joint.external})
+            remedy = (
+                f"{joint.name}({','.join(inside)}|{','.join(conditions)})" if inside else ", ".join(map(str, joint.factors))
             )
+            raise self.fail(f"{joint.name} conditions on {outside} and has no law of it, so no {found}", remedy, syntax.column)
         return found
+
+    def _without_law(self, joint: Joint, column: int) -> SpecError:
+        """The error where an expectation is asked for under a joint that conditions on what it does not generate."""
+        outside = self.spec.ordered(joint.external)
+        source = next((s for s in self.spec.sources.values() if set(outside) <= set(s.of)), None)
+        root = f"{source.head}({','.join(outside)})" if source is not None else f"{joint.name}({','.join(outside)})"
+        rooted = ", ".join(n for n, j in self.spec.joints.items() if j.rooted)
+        return self.fail(
+            f"{joint.name} conditions on {','.join(outside)} and has no law of it: no expectation can be taken under it",
+            f'one of {rooted}, or a factor for it: joints.{joint.name} = "{root} {" ".join(map(str, joint.factors))}"',
+            column,
+        )
+
+    def _reachable(self, d: Density, joint: Joint, column: int) -> None:
+        """A density that is no factor, of a joint that conditions on E, is evaluated where E is."""
+        model = self.spec.joints[d.head]
+        missing = model.conditioned(d.scope) - set(joint.variables)
+        if missing and model.factor_of(d.of, d.given) is None:
+            outside = ", ".join(self.spec.ordered(missing))
+            message = f"{d} is made of factors that see {outside}, and the joint {joint.name} has no {outside}"
+            raise self.fail(message, "a declared factor", column)
 
     def _expectation(self, syntax: QuantitySyntax) -> ExpectedLog:
         second = tuple(self.density(d) for d in syntax.second)
         joint = self._joint(syntax.joint, {v for d in second for v in d.scope}, syntax.column)
+        for d in second:
+            self._reachable(d, joint, syntax.column)
         return ExpectedLog(joint.name, second)
 
     def _divergence(self, syntax: QuantitySyntax) -> Term:
@@ -271,11 +298,7 @@ class Reader:
         first, second = self.density(syntax.first), tuple(self.density(d) for d in syntax.second)
         joint = self.spec.joints[first.head]
         if not joint.rooted:
-            raise self.fail(
-                f"{first.head} has only conditionals, no expectation can be taken under it",
-                "a joint with a root",
-                syntax.column,
-            )
+            raise self._without_law(joint, syntax.column)
         covered = [v for d in second for v in d.of]
         if sorted(covered) != sorted(first.of):
             raise self.fail(
@@ -284,6 +307,7 @@ class Reader:
                 syntax.column,
             )
         for d in second:
+            self._reachable(d, joint, syntax.column)
             extra = frozenset(d.given) - first.scope
             if not extra <= set(joint.variables):
                 raise self.fail(

@@ -10,7 +10,7 @@ Jensen-Shannon and f-divergences, a total correlation over coordinates and one-s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -144,12 +144,15 @@ class Coordinates:
         self.spec = spec
         self._samplers: dict[str, tuple[tuple[Rational, Joint], ...]] = {}
         owners: dict[Factor, int] = {}
+        self._named: set[Factor] = set()
         for joint in spec.joints.values():
-            if joint.name not in spec.sources:
-                for factor in joint.factors:
-                    owners[factor] = owners.get(factor, 0) + (1 if joint.rooted else 2)
-        rooted = {f for j in spec.joints.values() if j.rooted for f in j.factors}
-        self._named = {f for f, n in owners.items() if n > 1 and (f.given or f not in rooted)}
+            for factor in joint.factors if joint.name not in spec.sources else ():
+                owners[factor] = owners.get(factor, 0) + 1
+                shared = owners[factor] > 1 and bool(factor.given)
+                scope = {*factor.of, *factor.given}
+                if shared or not joint.conditioned(scope) <= scope:
+                    self._named.add(factor)
+        self._marginals = {f for f in spec.factors.values() if f.empirical and f != spec.sources[f.head]}
 
     def samplers(self, name: str) -> tuple[tuple[Rational, Joint], ...]:
         """The joint as a mixture of products: one part of weight 1 unless a factor is a mixture."""
@@ -187,9 +190,19 @@ class Coordinates:
         names = {v for f in (*below, *others) for v in f.of}
         return Joint(inner.name, (*below, *others), self.spec.ordered(names), True)
 
-    @staticmethod
-    def _law(joint: Joint, scope: Iterable[str]) -> Law:
-        return tuple(sorted(f.text for f in joint.ancestral_factors(scope)))
+    def _law(self, joint: Joint, scope: Iterable[str]) -> Law:
+        """The factors that a marginal is made of; of a source no more than what is used of it, where a joint has that marginal."""
+        factors = joint.ancestral_factors(scope)
+        if not self._marginals:
+            return tuple(sorted(f.text for f in factors))
+        used = {*scope, *(v for f in factors for v in f.given)}
+        return tuple(sorted(self._least(f, used) for f in factors))
+
+    def _least(self, factor: Factor, used: set[str]) -> str:
+        if not factor.empirical:
+            return factor.text
+        enough = [m for m in self._marginals if m.head == factor.head and used & {*factor.of} <= {*m.of} <= {*factor.of}]
+        return min(enough, key=lambda m: (len(m.of), m.text), default=factor).text
 
     def _atom(self, sampler: str, model: Law | Part, scope: frozenset[str]) -> Vector:
         where = tuple(sorted(scope))
@@ -203,25 +216,29 @@ class Coordinates:
         """<J|R(of|given)>: the expected log-density of the model under the sampler."""
         a, b = frozenset(of), frozenset(given)
         joint = self.spec.joints[model]
-        if not joint.rooted:
-            factor = joint.factor_of(a, b)
-            if factor is None:
-                raise SpecError(
-                    f"{model} is a set of conditionals and has no density of {', '.join(sorted(a))} given {', '.join(sorted(b))}",
-                    key=f"joints.{model}",
-                    remedy="one of " + ", ".join(map(str, joint.factors)),
-                )
-            return self.log_factor(sampler, factor)
-        both = self._atom(sampler, self._law(joint, a | b), a | b)
-        return combine((1, both), (-1, self._atom(sampler, self._law(joint, b), b))) if b else both
+        factor = None if joint.rooted else joint.factor_of(a, b)
+        return self.by_law(sampler, model, a, b) if factor is None else self.log_factor(sampler, factor)
+
+    def by_law(self, sampler: str, model: str, of: Iterable[str], given: Iterable[str] = ()) -> Vector:
+        """<J|R(of|given)> from the factors of R alone, be it a declared factor or not.
+
+        Of a joint that conditions on E it is <J|R(of|given,E)>: the same where the density exists.
+        """
+        a, b = frozenset(of), frozenset(given)
+        joint = self.spec.joints[model]
+        both, below = (joint.conditioned(s) for s in (a | b, b))
+        parts = [(1, self._atom(sampler, self._law(joint, both), both))]
+        if below:
+            parts.append((-1, self._atom(sampler, self._law(joint, below), below)))
+        return combine(*parts)
 
     def log_factor(self, sampler: str, factor: Factor, of: Iterable[str] | None = None) -> Vector:
         """<J|f(a|b)> for a factor, or for a part ``of`` of its variables."""
         part = frozenset(factor.of if of is None else of)
         if factor in self._named:
             return self._atom(sampler, Part(factor.text, tuple(sorted(part))), part | frozenset(factor.given))
-        owner = next(j for j in self.spec.joints.values() if j.rooted and factor in j.factors)
-        return self.log(sampler, owner.name, part, factor.given)
+        owner = next(j for j in self.spec.joints.values() if factor in j.factors)
+        return self.by_law(sampler, owner.name, part, factor.given)
 
     def log_density(self, sampler: str, density: Density) -> Vector:
         """<J|R(A|B)> of a density."""
@@ -298,19 +315,19 @@ class Coordinates:
         for sampler in samplers:
             scope = set(self.spec.joints[sampler].variables)
             for model in self.spec.joints.values():
-                if not model.rooted:
-                    continue
                 for a, b, given in model.independences():
                     if {a, b, *given} <= scope:
                         vector = combine(
-                            (1, self.log(sampler, model.name, (a,), (b, *given))),
-                            (-1, self.log(sampler, model.name, (a,), given)),
+                            (1, self.by_law(sampler, model.name, (a,), (b, *given))),
+                            (-1, self.by_law(sampler, model.name, (a,), given)),
                         )
                         record(vector, Independent((a,), (b,), given, model.name))
                 for factor in model.factors:
-                    if factor in self._named and {*factor.of, *factor.given} <= scope:
+                    whole = {*factor.of, *factor.given}
+                    if factor in self._named and whole | model.conditioned(whole) <= scope:
                         vector = combine(
-                            (1, self.log(sampler, model.name, factor.of, factor.given)), (-1, self.log_factor(sampler, factor))
+                            (1, self.by_law(sampler, model.name, factor.of, factor.given)),
+                            (-1, self.log_factor(sampler, factor)),
                         )
                         record(vector, SharedFactor(Density.factor(factor), model.name))
         return list(found.values())
@@ -326,11 +343,9 @@ class Coordinates:
                 )
             case SharedFactor(density, joint):
                 factor = self.spec.factors[str(density)]
-                scope = density.scope
                 return [
-                    combine((1, self.log(j.name, joint, factor.of, factor.given)), (-1, self.log_factor(j.name, factor)))
-                    for j in self.spec.joints.values()
-                    if j.rooted and scope <= set(j.variables)
+                    combine((1, self.by_law(s, joint, factor.of, factor.given)), (-1, self.log_factor(s, factor)))
+                    for s in self._reaching(joint, density.scope)
                 ]
             case Nonnegative() | Discrete():
                 return []
@@ -338,14 +353,18 @@ class Coordinates:
 
     def _under_each(self, left: _Conditional, right: _Conditional) -> list[Vector]:
         """log left - log right under every joint that has the variables."""
-        scope = {*left[1], *left[2]}
-        samplers = [j.name for j in self.spec.joints.values() if j.rooted and scope <= set(j.variables)]
-        return [combine((1, self.log(s, *left)), (-1, self.log(s, *right))) for s in samplers]
+        samplers = self._reaching(left[0], {*left[1], *left[2]})
+        return [combine((1, self.by_law(s, *left)), (-1, self.by_law(s, *right))) for s in samplers]
+
+    def _reaching(self, model: str, scope: Collection[str]) -> list[str]:
+        """The joints that have the variables, and what the model conditions on there."""
+        needed = {*scope} | self.spec.joints[model].conditioned(scope)
+        return [j.name for j in self.spec.joints.values() if j.rooted and needed <= set(j.variables)]
 
     def shared_factors(self) -> list[Premise]:
         """Which joints have which of the factors that several joints use."""
-        rooted = [j for j in self.spec.joints.values() if j.rooted]
-        return [SharedFactor(Density.factor(f), j.name) for j in rooted for f in j.factors if f in self._named]
+        joints = self.spec.joints.values()
+        return [SharedFactor(Density.factor(f), j.name) for j in joints for f in j.factors if f in self._named]
 
     @cached_property
     def _span(self) -> Span:

@@ -170,7 +170,7 @@ class FiniteBatch(Batch):
         everywhere = style == "near-singular" or (style == "sparse" and seed % 5 == 0)
         self.tables: dict[str, Array] = {}
         for factor in spec.factors.values():
-            if not factor.components:
+            if not factor.components and not partial(spec, factor):
                 own = style if factor in sharp or everywhere or style == "peaked" else "dense"
                 if factor.family is not None and factor.family.name == "deterministic":
                     own = "deterministic"
@@ -213,6 +213,8 @@ class FiniteBatch(Batch):
     def table(self, factor: Factor) -> Array:
         if factor.components:
             return sum((float(c.weight) * self.margin(self.joint(c.joint), c.of) for c in factor.components), np.zeros(1))
+        if partial(self.spec, factor):
+            return self.margin(self.tables[self.spec.sources[factor.head].text], factor.of)
         return self.tables[factor.text]
 
     def margin(self, table: Array, names: Iterable[str]) -> Array:
@@ -341,6 +343,11 @@ class FiniteBatch(Batch):
         return np.where(weight > 0, weight * mean, 0.0).sum(axis=(1, 2, 3))
 
 
+def partial(spec: Spec, factor: Factor) -> bool:
+    """Whether a factor is a marginal of a source."""
+    return factor.head in spec.sources and spec.sources[factor.head] != factor
+
+
 def _split_variables(spec: Spec) -> set[str]:
     """Variables over whose coordinates a total correlation is asked for."""
     from ibsym.spec.grammar import quantities
@@ -359,7 +366,7 @@ class GaussianBatch(Batch):
         self.laws: dict[str, tuple[Array, Array, Array]] = {}
         unit = np.exp(rng.uniform(-3, 1.5, size))
         for factor in spec.factors.values():
-            if factor.components:
+            if factor.components or partial(spec, factor):
                 continue
             n, m = (sum(self.dims[v] for v in names) for names in (factor.of, factor.given))
             root = rng.normal(size=(size, n, n))
@@ -405,11 +412,16 @@ class GaussianBatch(Batch):
         if key not in self.memory:
             places: dict[str, slice] = {}
             mean, cov = np.zeros((self.size, 0)), np.zeros((self.size, 0, 0))
+            for v in self.spec.ordered(self.spec.joints[name].external):  # any law: only conditionals are read off
+                start = mean.shape[1]
+                places[v] = slice(start, start + self.dims[v])
+                mean = np.concatenate([mean, np.zeros((self.size, self.dims[v]))], axis=1)
+            cov = np.broadcast_to(np.eye(mean.shape[1]), (self.size, mean.shape[1], mean.shape[1]))
             pending = list(self.spec.joints[name].factors)
             while pending:
                 factor = next(f for f in pending if {*f.given} <= set(places))
                 pending.remove(factor)
-                weights, offset, noise = self.mixture(factor) if factor.components else self.laws[factor.text]
+                weights, offset, noise = self.mixture(factor) if factor.components else self.law(factor)
                 index = _index(places, factor.given)
                 cross = weights @ cov[:, index, :]
                 own = weights @ cov[:, index][:, :, index] @ weights.transpose(0, 2, 1) + noise
@@ -423,6 +435,13 @@ class GaussianBatch(Batch):
                     places[v] = slice(start, start + self.dims[v])
             self.memory[key] = (places, mean, cov)  # type: ignore[assignment]
         return self.memory[key]  # type: ignore[return-value]
+
+    def law(self, factor: Factor) -> tuple[Array, Array, Array]:
+        if not partial(self.spec, factor):
+            return self.laws[factor.text]
+        places, mean, cov = self.moments(factor.head)
+        index = _index(places, factor.of)
+        return np.zeros((self.size, len(index), 0)), mean[:, index], cov[:, index][:, :, index]
 
     def mixture(self, factor: Factor) -> tuple[Array, Array, Array]:
         parts = []
@@ -446,7 +465,7 @@ class GaussianBatch(Batch):
         places, mean, cov = self.moments(joint)
         own = [f for f in self.spec.joints[density.head].factors if {*f.of} == {*density.of} and {*f.given} == {*density.given}]
         if own:
-            weights, offset, noise = self.laws[own[0].text]
+            weights, offset, noise = self.law(own[0])
             index = _index(places, (*own[0].of, *own[0].given))
             n = offset.shape[1]
             combine = np.concatenate([np.broadcast_to(np.eye(n), (self.size, n, n)), -weights], axis=2)

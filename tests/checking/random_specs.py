@@ -57,7 +57,23 @@ def random_keys(seed: int, *, most: int = 4, spaces: tuple[str, ...] = tuple(SPA
     if rng.random() < 0.3:
         m = rng.choice([v for v in names if v in order])
         joints["m"] = f"(0.25*q({m}) + 0.75*p({m}))"
+    _vary_roots(random.Random(seed + 10**6), joints, families, roots)
     return {"name": f"random-{seed}", "variables": variables, "joints": joints, "families": families}
+
+
+def _vary_roots(rng: random.Random, joints: dict[str, str], families: dict[str, object], roots: list[str]) -> None:
+    """In some specs p conditions on what was its root, or takes it from the source."""
+    own = [t for t in joints["p"].split() if "|" not in t]
+    used = {v for t in joints["p"].split() if "|" in t for v in t[:-1].split("|")[1].split(",")}
+    chosen = [t for t in own if t[2:-1] in used]
+    if not chosen or rng.random() < 0.6:
+        return
+    text = rng.choice(chosen)
+    root = f"data({text[2:-1]})" if text[2:-1] in roots and rng.random() < 0.5 else ""
+    joints["p"] = " ".join(filter(None, [root, *(t for t in joints["p"].split() if t != text)]))
+    del families[text]
+    if not root:
+        joints.pop("m", None)
 
 
 def random_spec(seed: int, **options: object) -> Spec:
@@ -75,15 +91,16 @@ def random_density(spec: Spec, rng: random.Random, inside: list[str]) -> Density
     """A marginal, conditional or factor of some joint, over the variables that are given."""
     while True:
         joint = rng.choice(list(spec.joints.values()))
-        if not joint.rooted:
+        if not joint.rooted and (rng.random() < 0.5 or not joint.external <= set(inside)):
             factor = rng.choice(joint.factors)
             if {*factor.of, *factor.given} <= set(inside):
                 return Density(joint.name, factor.of, factor.given)
             continue
-        common = [v for v in joint.variables if v in inside]
+        common = [v for v in joint.variables if v in inside and v not in joint.external]
         if common:
             of = random_subset(rng, common, 1)
-            return density(spec, joint.name, of, random_subset(rng, [v for v in common if v not in of]))
+            given = random_subset(rng, [v for v in common if v not in of])
+            return density(spec, joint.name, of, spec.ordered({*given, *joint.external}))
 
 
 def random_term(spec: Spec, rng: random.Random, *, linear: bool = True) -> Term:

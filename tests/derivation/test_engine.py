@@ -243,7 +243,7 @@ def test_a_term_has_one_entry() -> None:
     [
         ("minimize I_q(X;Z)", {"estimators": {D: "dv"}}, "does not occur in the bound"),
         ("minimize I_q(X;Z)", {"estimators": {"I_q(X;Z)": "mmd"}}, "mmd does not estimate"),
-        ("minimize I_q(X;Z)", {"derivation": {"expand": ["H_q(X) with p(x)"]}}, "no constant of the bound"),
+        ("minimize I_q(X;Z)", {"derivation": {"expand": ["H_q(X) with p(x)"]}}, "not a constant of the bound"),
         ("minimize b*I_q(X;Z)", {"parameters": {"b": {"default": 1.0}}}, "positive or negative"),
         ("minimize I_q(X;Z) + 3", {}, "constant 3"),
         ("minimize I_q(X;Z)*I_q(X;Z)", {}, "not linear"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutation import Mutant
 
 VECTORS = "tests/terms/test_vectors_in_worlds.py"
+CONDITIONAL = "tests/terms/test_conditional_joints.py"
 SPECS = "tests/spec/test_spec.py"
 SIGNS = "tests/terms/test_signs.py"
 RULES = "tests/rules/test_catalogue.py"
@@ -61,8 +62,7 @@ COORDINATES = mutants(
     ("*((-value, self.rows[key])", "*((value, self.rows[key])"),
     ("rest[pivot] if unit else Fraction(1) / rest[pivot]", "Fraction(1)"),
     ("(-other[pivot], row)", "(other[pivot], row)"),
-    ("combine((1, both), (-1, self._atom(sampler, self._law(joint, b), b))) if b else both", "both"),
-    ("self._law(joint, a | b), a | b", "self._law(joint, a), a | b"),
+    ("self._law(joint, both), both", "self._law(joint, a), both"),
     ("part | frozenset(factor.given)", "part"),
     ("combine((-1, self.log(joint, joint, of, given)))", "combine((1, self.log(joint, joint, of, given)))"),
     ("rest[0], (*first, *given)", "rest[0], (*first,)"),
@@ -92,7 +92,7 @@ COORDINATES = mutants(
         "(self._law(self.spec.joints[d.head], d.scope), tuple(sorted(d.of)), tuple(sorted(d.given)))",
         "((), tuple(sorted(d.of)), tuple(sorted(d.given)))",
     ),
-    ("self.log(sampler, model.name, (a,), (b, *given))", "self.log(sampler, model.name, (a,), (b,))"),
+    ("self.by_law(sampler, model.name, (a,), (b, *given))", "self.by_law(sampler, model.name, (a,), (b,))"),
     ("(-1, self.log_factor(sampler, factor))", "(1, self.log_factor(sampler, factor))"),
     ("component.weight * weight", "Fraction(1)"),
     ("joint.ancestral_factors(scope)", "joint.factors"),
@@ -541,8 +541,8 @@ EXACT = mutants(
     ("combine((1, total), (plan.side.sign * multiplier, vector))", "combine((1, total), (multiplier, vector))"),
     ("pending += clique - reached - blocked", "pending += clique - reached"),
     ("joint.ancestral_factors(left | right | blocked)", "joint.factors"),
-    ("clique = {*factor.of, *factor.given}", "clique = {*factor.given}"),
-    ("if sorted(covered) != sorted(first.of): return False", ""),
+    ("[{*f.of, *f.given} for f in factors]", "[{*f.given} for f in factors]"),
+    ("if sorted(covered) != sorted(first.of) or", "if"),
     (
         "if not extra <= set(self.spec.joints[first.head].variables) or not separated("
         " self.spec.joints[first.head], first.of, extra, first.given )",
@@ -582,6 +582,59 @@ VALUES = (
         (SPECS,),
         ('if getattr(self, "_whole", False)', "if False"),
         ("return spec if origin is None else spec.read_from(*origin)", "return spec"),
+    )
+)
+
+CONDITIONING = (
+    mutants(
+        "ibsym/spec/graphs.py",
+        (CONDITIONAL,),
+        ("generated | {v for f in self.ancestral_factors(generated) for v in f.given if v in self.external}", "generated"),
+        ("generated = frozenset(scope) - self.external", "generated = frozenset(scope)"),
+        ("return not a & self.external and self.independent(a, self.external - b, b)", "return True"),
+        ("return not a & self.external and self.independent(a, self.external - b, b)", "return self.external <= b"),
+        ('graph.add_edges_from((("law",), v) for v in self.external)', "pass"),
+        ("if v in some or v in self.external", "if v in some"),
+    )
+    + mutants(
+        "ibsym/terms/vectors.py",
+        (CONDITIONAL, VECTORS),
+        ("(joint.conditioned(s) for s in (a | b, b))", "(s for s in (a | b, b))"),
+        ("parts.append((-1, self._atom(sampler, self._law(joint, below), below)))", "pass"),
+        ("if shared or not joint.conditioned(scope) <= scope", "if shared"),
+        ("if not self._marginals", "if True"),
+        ("used & {*factor.of} <= {*m.of} <= {*factor.of}", "{*m.of} <= {*factor.of}"),
+    )
+    + mutants(
+        "ibsym/terms/reading.py",
+        (CONDITIONAL,),
+        ("if not joint.exists(of, given)", "if False"),
+        ("if not joint.rooted: raise self._without_law(joint, syntax.column)", "if False: pass"),
+    )
+    + mutants(
+        "ibsym/spec/joints.py",
+        (CONDITIONAL,),
+        ("if not self.joints[name].rooted", "if False"),
+        ("whole if set(of) == set(whole.of) else Factor(part.head, of, (), EMPIRICAL)", "whole"),
+    )
+    + mutants(
+        "ibsym/checking/exact.py",
+        (CONDITIONAL,),
+        ("or not all(map(self.exists, second))", ""),
+        ("+ [set(joint.external)]", ""),
+        ("outside = joint.external - set(density.given)", "outside = joint.external"),
+    )
+    + mutants(
+        "ibsym/checking/finite.py",
+        (CONDITIONAL,),
+        ("if factor.text not in self.tables: return", "if factor.text not in self.tables and False: return"),
+        ("both = self.without(whole, density.scope)", "both = self.without(whole, density.of)"),
+    )
+    + mutants(
+        "ibsym/proving/elemental.py",
+        (CONDITIONAL, VECTORS),
+        ("if model.external <= set(context)", "if True"),
+        ("if v not in model.external", "if True"),
     )
 )
 
@@ -653,7 +706,7 @@ WORLDS = [
             "return -self.expected_log(joint, [(1, Density(joint, of, given))]) if of else 0.0",
             "return self.expected_log(joint, [(1, Density(joint, of, given))]) if of else 0.0",
         ),
-        ("both / self.marginal(density.head, density.given)", "both / self.marginal(density.head, density.of)"),
+        ("both / self.without(whole, density.given)", "both / self.without(whole, density.of)"),
         ("if not density.given: return both", "if density.given: return both"),
         ("float(c.weight) * self.marginal(c.joint, c.of)", "self.marginal(c.joint, c.of)"),
         ("(1 if chosen.bit_count() % 2 else -1)", "(1 if chosen.bit_count() == 1 else -1)"),
@@ -927,6 +980,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *UNUSED_MUTANTS,
     *EXACT,
     *VALUES,
+    *CONDITIONING,
     *AUDITS,
     *WORLDS,
     *LAWS,

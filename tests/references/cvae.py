@@ -8,8 +8,8 @@
 #     bound = KL(q(z|x,c)||p(z|c)) - E_q[log p(x|z,c)],      left out: the constant -H_q(X|C)
 #     gap   = KL(q(z|c)||p(z|c)) + KL(q(x|z,c)||p(x|z,c)),   both closable,
 #
-# the negative conditional evidence bound.  (KL(q(x|c)||p(x|c)) has the same bound, but p(x|c) is not a declared
-# conditional of the rootless p.)  c is a conditioner only: the loss does not take it.
+# the negative conditional evidence bound.  (KL(q(x|c)||p(x|c)) has the same bound, with another gap.)
+# c is a conditioner only: the loss does not take it.
 #
 # Inputs: (q(z|x,c), mean | logvar, q) (B,L); (p(z|c), mean | logvar, q) (B,L); (p(x|z,c), logits, q) (S,B,D);
 # (x, value, q) (B,D).
