@@ -130,11 +130,12 @@ class JointReader:
         for head, variables in found.items():
             self.sources[head] = Factor(head, tuple(self.ordered(variables)), (), EMPIRICAL)
 
-    def source(self, part: DensitySyntax, key: str) -> Factor:
-        """A source, or its marginal: sampled with it, a constant law."""
+    def source(self, part: DensitySyntax, name: str, key: str) -> Factor:
+        """A source; where the joint gives some of its variables in another way, the marginal that is written, sampled with it."""
         whole = self.sources[part.head]
         of = self.ordered({self.resolve(v, key, part.column) for v in part.of})
-        return whole if set(of) == set(whole.of) else Factor(part.head, of, (), EMPIRICAL)
+        others = {v for p in self.syntax[name] if isinstance(p, DensitySyntax) and p != part for v in p.of}
+        return Factor(part.head, of, (), EMPIRICAL) if (set(whole.of) - set(of)) & others else whole
 
     def factor(self, part: DensitySyntax, key: str) -> Factor:
         """A factor of the joint itself, with its family on its variable's space."""
@@ -170,7 +171,7 @@ class JointReader:
             if isinstance(part, MixtureSyntax):
                 factors.append(self.mixture(name, part, key))
             elif part.head in self.sources:
-                factors.append(self.source(part, key))
+                factors.append(self.source(part, name, key))
             else:
                 if part.head != name and str(part) not in {str(p) for p in self.syntax[part.head]}:
                     raise SpecError(

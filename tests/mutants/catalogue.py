@@ -615,7 +615,7 @@ CONDITIONING = (
         "ibsym/spec/joints.py",
         (CONDITIONAL,),
         ("if not self.joints[name].rooted", "if False"),
-        ("whole if set(of) == set(whole.of) else Factor(part.head, of, (), EMPIRICAL)", "whole"),
+        ("if (set(whole.of) - set(of)) & others else whole", "if False else whole"),
     )
     + mutants(
         "ibsym/checking/exact.py",
