@@ -1,181 +1,186 @@
-"""Time of one decision: claims of two to six variables, a Markov chain of ten; beside psitip's prover where it is installed.
+"""Time of one decision by number of variables, and the share that is decided; beside psitip's prover where it is installed.
 
-python benchmarks/prove.py [--repeat 15]
+python benchmarks/prove.py [--repeat 7] [--psitip /path/to/python]
 
-psitip (``pip install --no-deps psitip pulp``) decides the same statements in the same process, with SciPy's solver as ibsym does
-or with another of its own. Its verdict is compared with ibsym's before anything is timed; repetitions are interleaved. ibsym's
-time includes the proof in rationals, psitip's is a yes or no in floating point.
+psitip runs in a process of its own, with the interpreter that is named (``python -m venv V; V/bin/pip install psitip``). It
+decides the same statements, with SciPy's solver as ibsym does or with another of its own. ibsym's time includes parsing and the
+proof in rationals, psitip's is building its objects and a yes or no in floating point.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import platform
 import statistics
+import subprocess
 import time
-import warnings
-from collections.abc import Callable, Iterable
-from fractions import Fraction
-from functools import reduce
-from types import ModuleType
+from itertools import combinations
+from math import comb
+from pathlib import Path
 from typing import Any
 
 from ibsym.facts import Fact
-from ibsym.proving.claims import Chain, Statement, linear
+from ibsym.proving.claims import Linear
 from ibsym.proving.problem import Problem
 from ibsym.proving.prover import decide
-from ibsym.spec.grammar import ExpressionSyntax, QuantitySyntax
+from ibsym.spec.grammar import QuantitySyntax
 
-CHAIN = [" -> ".join(f"X{i}" for i in range(10))]
+PEER = Path(__file__).with_name("prove_peer.py")
+
+
+def names(n: int) -> list[str]:
+    """X0, X1, ..."""
+    return [f"X{i}" for i in range(n)]
+
+
+def han(n: int) -> str:
+    """(n-1) H(all) <= sum H(all but one)."""
+    v = names(n)
+    return f"{n - 1} H({','.join(v)}) <= " + " + ".join(f"H({','.join(x for x in v if x != w)})" for w in v)
+
+
+def subsets(n: int, k: int) -> str:
+    """C(n-1, k-1) H(all) <= sum of H over all sets of k."""
+    v = names(n)
+    return f"{comb(n - 1, k - 1)} H({','.join(v)}) <= " + " + ".join(f"H({','.join(s)})" for s in combinations(v, k))
+
+
+def path(n: int) -> list[str]:
+    """X0 -> X1 -> ..."""
+    return [" -> ".join(names(n))]
+
+
+def growing(n: int) -> list[str]:
+    """H(X_{i+1}|X_i) >= H(X_i)."""
+    return [f"H(X{i + 1}|X{i}) >= H(X{i})" for i in range(n - 1)]
+
+
+FOUR = ["I(A;B|C,D) = 0", "I(C;D|A) = 0", "I(C;D|B) = 0", "I(A;B) = 0"]
+PSITIP: list[tuple[str, list[str]]] = [
+    *((f"I({pair}) = 0", FOUR) for pair in ("C;D|A,B", "A;B|C", "A;B|D", "C;D")),
+    ("I(X0;X8|X4) = 0", path(9)),
+    ("I(X0;X8) <= H(X4)", path(9)),
+    *((f"H(X{n - 1}) >= H(X0)", growing(n)) for n in (3, 6, 8)),
+    *((f"H(X0) >= H(X{n - 1})", growing(n)) for n in (3, 6)),
+    ("I(X;U|Z) = 0", ["I(X;Y|Z) = 0", "I(U;X,Z|Y) = 0"]),
+    ("I(X;W|Z) = 0", ["I(X;Y) = 0", "I(X,Y;W|Z) = 0"]),
+    ("I(U;X,Y) >= I(X;Y)", ["X -> U -> Y"]),
+    ("H(U) <= I(X;Y)", ["H(U|X) = 0", "H(U|Y) = 0"]),
+    ("I(U;X,Y,Z,W) >= I(U;X,Y) + I(U;Z,W|X,Y)", ["I(X,Y;Z,W) = 0"]),
+    ("H(X,Y,Z) - H(X|Y,Z) - H(Y|X,Z) - H(Z|X,Y) <= 2*TC(X;Y;Z)", []),
+]
+"""What psitip's own tests decide."""
 STATEMENTS: list[tuple[str, list[str]]] = [
     ("H(X) <= H(X,Y)", []),
-    ("H(X,Y) = H(X) + H(Y|X)", []),
     ("I(X;Z) <= I(X;Y)", ["X -> Y -> Z"]),
     ("2 H(X,Y,Z) <= H(X,Y) + H(Y,Z) + H(X,Z)", []),
     ("I(X;Y|Z) <= I(X;Y)", []),
-    ("3 H(A,B,C,D) <= H(A,B,C) + H(A,B,D) + H(A,C,D) + H(B,C,D)", []),
     ("I(A;D) <= I(B;C)", ["A -> B -> C -> D"]),
     ("I(A;B) <= I(A;B|C) + I(A;B|D) + I(C;D)", []),
     ("H(A,B,C,D,E) <= H(A) + H(B) + H(C) + H(D) + H(E)", []),
-    ("I(A;E) <= I(B;C)", ["A -> B -> C -> D -> E"]),
-    (
-        "5 H(A,B,C,D,E,F) <= H(A,B,C,D,E) + H(A,B,C,D,F) + H(A,B,C,E,F) + H(A,B,D,E,F) + H(A,C,D,E,F) + H(B,C,D,E,F)",
-        [],
-    ),
-    ("I(A;F) <= I(C;D)", ["A -> B -> C -> D -> E -> F"]),
     ("TC(A;B;C;D;E;F) >= I(A,B,C;D,E,F)", []),
-    ("2 H(A,B,C,D,E,F) <= H(A,B) + H(B,C) + H(C,D) + H(D,E) + H(E,F) + H(F,A)", []),
-    ("I(A,B;C,D|E,F) <= I(A;C|E,F) + H(B|E) + H(D|F)", []),
     ("I(A,E;B,F) <= I(A;B|C) + I(A;B|D) + I(C;D) + H(E)", []),
-    ("I(X0;X9) <= I(X4;X5)", CHAIN),
-    ("I(X0,X3;X7,X9|X5) = 0", CHAIN),
-    ("H(X0,X1,X2,X3,X4,X5,X6,X7,X8,X9) = H(X0) + " + " + ".join(f"H(X{i + 1}|X{i})" for i in range(9)), CHAIN),
-    ("I(X0;X9) <= I(X4;X5|X6)", CHAIN),
+    *((han(n), []) for n in (4, 6, 8, 10, 12, 16)),
+    *((subsets(n, 2), []) for n in (6, 8, 10, 12, 16)),
+    (subsets(8, 3), []),
+    ("I(X0;X9) <= I(X4;X5)", path(10)),
+    ("I(X0,X3;X7,X9|X5) = 0", path(10)),
+    ("I(X0;X9) <= I(X4;X5|X6)", path(10)),
+    ("I(X0;X15) <= I(X7;X8)", path(16)),
+    *PSITIP,
 ]
+LARGEST = 8
+"""Up to how many variables psitip is asked: beyond, without a chain, one decision takes minutes."""
 
 
-def ours(claim: str, given: list[str]) -> bool:
-    """ibsym's verdict, with a proof where there is one."""
-    return decide(Problem.read(claim, given)).provable is Fact.TRUE
+def plain(form: Linear) -> list[Any]:
+    """A form as JSON."""
+    return [[float(x), q.kind, q.groups, q.given] for x, q in form if isinstance(q, QuantitySyntax) and x]
 
 
-class Psitip:
-    """The statements in psitip's own objects, new ones for every decision."""
-
-    def __init__(self, module: ModuleType):
-        self.module: Any = module
-
-    def __call__(self, claim: str, given: list[str]) -> bool:
-        problem = Problem.read(claim, given)
-        variables = {n: self.module.rv(n) for n in problem.variables}
-        premises = [self.relation(s, variables) for s in problem.premises]
-        premises += [self.chain(c, variables) for c in problem.chains]
-        wanted = self.relation(problem.claim, variables)
-        return bool(reduce(lambda a, b: a & b, premises) >> wanted if premises else wanted)
-
-    @staticmethod
-    def group(names: Iterable[str], variables: dict[str, Any]) -> Any:
-        return reduce(lambda a, b: a + b, (variables[n] for n in names))
-
-    def chain(self, chain: Chain, variables: dict[str, Any]) -> Any:
-        return self.module.markov(*(self.group(g, variables) for g in chain.groups))
-
-    def relation(self, statement: Statement, variables: dict[str, Any]) -> Any:
-        left, right = (self.sum(side, variables) for side in (statement.syntax.left, statement.syntax.right))
-        match statement.syntax.relation:
-            case "<=":
-                return left <= right
-            case ">=":
-                return left >= right
-        return left == right
-
-    def sum(self, side: ExpressionSyntax, variables: dict[str, Any]) -> Any:
-        total: Any = self.module.zero()
-        for x, quantity in linear(side):
-            total = total + self.quantity(quantity, variables) * (int(x) if x.denominator == 1 else float(Fraction(x)))
-        return total
-
-    def quantity(self, q: QuantitySyntax, variables: dict[str, Any]) -> Any:
-        groups = [self.group(g, variables) for g in q.groups]
-        given = self.group(q.given, variables) if q.given else None
-
-        def conditional(term: Any) -> Any:
-            return term if given is None else term | given
-
-        match q.kind:
-            case "H":
-                return self.module.H(conditional(groups[0]))
-            case "I":
-                return self.module.I(conditional(reduce(lambda a, b: a & b, groups)))
-            case "TC":
-                every = self.module.H(conditional(reduce(lambda a, b: a + b, groups)))
-                return reduce(lambda a, b: a + b, (self.module.H(conditional(g)) for g in groups)) - every
-        raise ValueError(q.kind)
+def record(problem: Problem) -> dict[str, Any]:
+    """A problem as the peer reads it."""
+    functions = [([[1.0, "H", [f.of], f.by]], True) for f in problem.functions]
+    apart = [c for c in problem.chains if len(c.groups) == 3 and not c.groups[1]]
+    return {
+        "variables": problem.variables,
+        "forms": [plain(f) for f in problem.differences()],
+        "premises": [(plain(p.form), p.zero) for p in problem.premises]
+        + functions
+        + [([[1.0, "I", [c.groups[0], c.groups[2]], []]], True) for c in apart],
+        "chains": [c.groups for c in problem.chains if c not in apart],
+    }
 
 
-def timed(decision: Callable[[str, list[str]], bool], claim: str, given: list[str]) -> float:
-    """Milliseconds of one decision."""
+class Peer:
+    """The other prover, behind a pipe."""
+
+    def __init__(self, python: str, solver: str):
+        self.process = subprocess.Popen([python, str(PEER), solver], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self, claim: str, given: list[str]) -> tuple[Any, float]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(record(Problem.read(claim, given))) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        return answer["verdict"], answer["ms"]
+
+
+def ours(claim: str, given: list[str]) -> tuple[Any, float]:
+    """ibsym's verdict, with a proof where there is one, and milliseconds, parsing included."""
     begin = time.perf_counter()
-    decision(claim, given)
-    return 1e3 * (time.perf_counter() - begin)
+    verdict = decide(Problem.read(claim, given))
+    return verdict.provable, 1e3 * (time.perf_counter() - begin)
 
 
 def main() -> None:
-    """Verdicts compared, then times, then the table."""
+    """Verdicts compared, then times, then the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--psitip", help="an interpreter that has psitip")
     parser.add_argument("--solver", default="scipy", help="psitip's solver: scipy, pulp.cbc, ortools.GLOP, ...")
     options = parser.parse_args()
-    provers: dict[str, Callable[[str, list[str]], bool]] = {"ibsym": ours}
-    try:
-        import psitip  # type: ignore[import-not-found]
-
-        warnings.filterwarnings("ignore", module="psitip")  # that SciPy's solver is slow above size 50
-        psitip.PsiOpts.setting(solver=options.solver)
-        provers["psitip"] = Psitip(psitip)
-    except ImportError:
-        print("psitip is not installed; ibsym alone")
+    peer = Peer(options.psitip, options.solver) if options.psitip else None
+    ours("H(X) >= 0", [])
     print(
         f"# {platform.processor() or platform.machine()}, Python {platform.python_version()}, medians of {options.repeat}, ms"
     )
-    verdicts = {}
+    print(f"{'variables':>9} {'verdict':>8} {'ibsym':>9}" + (f" {'psitip':>9} {'ratio':>7}" if peer else ""))
+    mine: dict[int, list[float]] = {}
+    ratios, decided, disagreed = [], 0, []
     for claim, given in STATEMENTS:
-        found = {name: prover(claim, given) for name, prover in provers.items()}
-        verdicts[claim] = found["ibsym"]
-        if len(set(found.values())) > 1:
-            raise SystemExit(f"the provers disagree: {claim} {given}: {found}")
-    times: dict[tuple[str, str], list[float]] = {}
-    for _ in range(options.repeat):
-        for claim, given in STATEMENTS:
-            for name, prover in provers.items():
-                times.setdefault((name, claim), []).append(timed(prover, claim, given))
-    ratios = []
-    print(
-        f"{'variables':>9} {'verdict':>8}"
-        + "".join(f"{name:>9}" for name in provers)
-        + ("   ratio" if len(provers) > 1 else "")
-    )
-    for claim, given in STATEMENTS:
-        medians = [statistics.median(times[name, claim]) for name in provers]
         n = len(Problem.read(claim, given).variables)
-        line = f"{n:>9} {'proved' if verdicts[claim] else 'not':>8}" + "".join(f"{m:9.2f}" for m in medians)
-        if len(medians) > 1:
-            ratios.append(medians[1] / medians[0])
-            line += f"{ratios[-1]:8.2f}"
-        text = f"{claim}  given {len(given)} chain" if given else claim
-        print(line, "", text if len(text) < 90 else text[:87] + "...")
-    six = [statistics.median(times["ibsym", c]) for c, g in STATEMENTS if len(Problem.read(c, g).variables) == 6]
-    ten = [statistics.median(times["ibsym", c]) for c, g in STATEMENTS if len(Problem.read(c, g).variables) == 10]
-    print(f"six variables: median {statistics.median(six):.1f} ms, slowest {max(six):.1f} ms (goal: median 10 ms)")
-    print(f"chain of ten: slowest {max(ten):.1f} ms (goal: 1000 ms)")
+        runs = [ours(claim, given) for _ in range(options.repeat)]
+        verdict, median = runs[0][0], statistics.median(ms for _, ms in runs)
+        decided += verdict is not Fact.UNKNOWN
+        mine.setdefault(n, []).append(median)
+        line = f"{n:>9} {'proved' if verdict is Fact.TRUE else 'not' if verdict is Fact.FALSE else 'limit':>8} {median:9.2f}"
+        if peer and (n <= LARGEST or given):
+            theirs = [peer(claim, given) for _ in range(options.repeat if n <= LARGEST else 1)]
+            other = statistics.median(ms for _, ms in theirs)
+            if isinstance(theirs[0][0], bool):
+                ratios.append(other / median)
+                line += f" {other:9.2f} {ratios[-1]:7.2f}"
+                if theirs[0][0] is not (verdict is Fact.TRUE):
+                    disagreed.append(claim)
+                    line += "  DISAGREES"
+            else:
+                line += f"  {theirs[0][0]}"
+        text = f"{claim}  given {len(given)}" if given else claim
+        print(line, "", text if len(text) < 80 else text[:77] + "...", flush=True)
+    print("\nby number of variables: " + ", ".join(f"{n}: {statistics.median(t):.1f} ms" for n, t in sorted(mine.items())))
+    print(f"decided: {decided} of {len(STATEMENTS)}")
     if ratios:
         print(
-            f"psitip's time / ibsym's: geometric mean {statistics.geometric_mean(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}"
+            f"psitip's time / ibsym's: geometric mean {statistics.geometric_mean(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
         )
+        print(f"verdicts that differ: {disagreed or 'none'}")
 
 
 if __name__ == "__main__":

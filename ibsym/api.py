@@ -120,28 +120,50 @@ def computable(derivation: Derivation) -> Derivation:
     continuous=FLAG,
     axioms=TEXTS,
     time_limit=above(0),
+    unit=TEXT,
+    copies=TEXTS,
+    sufficient=FLAG,
 )
 def prove(
-    claim: str, given: Sequence[str] = (), *, continuous: bool = False, axioms: Sequence[str] = (), time_limit: float = 60.0
+    claim: str,
+    given: Sequence[str] = (),
+    *,
+    continuous: bool = False,
+    axioms: Sequence[str] = (),
+    time_limit: float = 60.0,
+    unit: str = "nats",
+    copies: Sequence[str] = (),
+    sufficient: bool = False,
 ) -> Answer:
-    """0 <= right - left, for a linear relation of entropies, informations and relative entropies, under premises.
+    """0 <= right - left, for a linear relation of entropies, informations, relative entropies and constants, under premises.
 
-    ``given``: Markov chains ``"X -> Y -> Z"`` and relations such as ``"H(Y|X) = 0"``. Entropies are those of discrete variables, or
-    differential with ``continuous``. ``axioms=["zhang-yeung"]`` adds a non-Shannon inequality. The answer has ``.proved``,
-    ``.certificate`` (exact multipliers) and ``.counterexample``; its ``bool()`` raises, since not proved is not false.
+    ``claim``: a relation (``min``, ``max``, ``abs`` and ``log 2`` may occur), a chain ``"X -> Y -> Z"``, an independence
+    ``"X _|_ Y | Z"``, a function ``"Y = f(X)"``; ``given``: any of these. Entropies are those of discrete variables, or differential
+    with ``continuous``: then all variables together have a density. Numbers are in ``unit``. ``axioms=["zhang-yeung"]`` adds a
+    non-Shannon inequality, ``copies=["R = C | A,B"]`` an auxiliary variable by the copy lemma. The answer has ``.proved``,
+    ``.certificate`` (exact multipliers), ``.counterexample`` and, with ``sufficient``, the smallest sets of independences under which
+    the claim holds; ``str()`` is the proof, and ``bool()`` raises, since not proved is not false.
 
     >>> prove("I(X;Z) <= I(X;Y)", given=["X -> Y -> Z"]).proved
     True
     >>> prove("I(X;Y|Z) <= I(X;Y)").status
     'refuted'
     """
-    from ibsym.checking.answers import answer
+    from ibsym.checking.answers import Answer, answer
 
-    premises, extra = ([one] if isinstance(one, str) else one for one in (given, axioms))
-    return answer(claim, premises, continuous=continuous, axioms=extra, time_limit=time_limit)
+    _draw_answers(Answer)
+    return answer(
+        claim,
+        [given] if isinstance(given, str) else given,
+        continuous=continuous,
+        axioms=[axioms] if isinstance(axioms, str) else axioms,
+        time_limit=time_limit,
+        unit=unit,
+        copies=[copies] if isinstance(copies, str) else copies,
+        sufficient=sufficient,
+    )
 
 
-@takes('ibsym.audit("mine.toml")', derivation=_SOURCE, worlds=whole(1), seed=whole(0))
 def audit(derivation: Source, *, worlds: int = 8, seed: int = 0) -> Certificate:
     """|bound - objective - gap| < 1e-9 in random worlds, every step and multiplier verified; what :func:`generate` starts from."""
     from ibsym.checking.audit import audit as _audit
@@ -331,6 +353,16 @@ def train(
         loss=loss,
         report=report,
     )
+
+
+def _draw_answers(answer: type[Answer]) -> None:
+    """``str()`` of an answer is its proof, and a notebook displays it; set here for the same reason, once something is proved."""
+    from ibsym.rendering import proofs
+
+    if answer.__str__ is object.__str__:
+        answer.__str__ = lambda self: proofs.answer_text(self).rstrip("\n")  # type: ignore[method-assign, arg-type]
+        answer._repr_html_ = lambda self: proofs.answer_html(self)  # type: ignore[attr-defined]
+        answer._repr_latex_ = lambda self: proofs.answer_latex(self)  # type: ignore[attr-defined]
 
 
 def _repr_latex_(derivation: Derivation) -> str:

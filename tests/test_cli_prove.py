@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
+
+import ibsym
+from ibsym.rendering import proofs
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,10 +43,48 @@ def test_json_of_a_proof_has_a_certificate() -> None:
     ]
 
 
-@pytest.mark.parametrize("claim", ["H(X) <", "H(X) <= 3", "__import__('os')", ""])
+@pytest.mark.parametrize("claim", ["H(X) <", "H(X) < 3", "__import__('os')", ""])
 def test_bad_claims_are_two_lines_on_stderr(claim: str) -> None:
     done = run(claim)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert 0 < len(done.stderr.strip().splitlines()) <= 3
+
+
+def test_every_format_of_every_answer() -> None:
+    """Proofs, refutations and neither, with numbers, orbits and cases: text, JSON, LaTeX and HTML, balanced and escaped."""
+    many = ",".join(f"X{i}" for i in range(13))
+    pairs = " + ".join(f"H(X{i},X{k})" for i in range(13) for k in range(i))
+    for claim, given in (
+        ("I(X;Z) <= I(X;Y)", ["X -> Y -> Z"]),
+        ("I(X;Y|Z) <= I(X;Y)", []),
+        ("H(X_a|Y1) >= log 2", ["H(X_a) >= 3", "H(Y1) <= 2"]),
+        ("min(H(X), H(Y)) <= 1/2 H(X) + 1/2 H(Y)", []),
+        ("2*I(C;D) <= I(A;B) + I(A;C,D) + 3*I(C;D|A) + I(C;D|B)", []),
+        (f"12 H({many}) <= {pairs}", []),
+    ):
+        answer = ibsym.prove(claim, given)
+        assert str(answer) + "\n" == proofs.answer_text(answer)
+        assert str(answer).startswith(claim)
+        tex, page = proofs.answer_latex(answer), proofs.answer_html(answer)
+        assert tex.count("{") - tex.count(r"\{") == tex.count("}") - tex.count(r"\}")
+        assert tex.count(r"\begin") == tex.count(r"\end")
+        assert not re.search(r"(?<!\\)#|_(?!\{)(?<!\\_)", tex.split(r"\begin{verbatim}")[0])
+        assert page == answer._repr_html_()  # type: ignore[attr-defined]
+        assert ElementTree.fromstring(page.replace("&ge;", ">=".replace(">", "&gt;"))) is not None
+        assert json.loads(proofs.answer_json(answer))["proved"] is answer.proved
+
+
+def test_options_reach_the_prover() -> None:
+    assert run("H(X) <= 1", "--given", "H(X) <= log 2", "--unit", "bits").returncode == 0
+    assert run("H(X) <= 0.6", "--given", "H(X) <= log 2").returncode == 1
+    zhang_yeung = "2*I(C;D) <= I(A;B) + I(A;C,D) + 3*I(C;D|A) + I(C;D|B)"
+    done = run(zhang_yeung, "--axiom", "zhang-yeung", "--format", "latex")
+    assert done.returncode == 0
+    assert "Zhang" in done.stdout
+    done = run("I(X;Y|Z) <= I(X;Y)", "--sufficient")
+    assert done.returncode == 1
+    assert "X _|_ Y | Z" in done.stdout
+    assert run(zhang_yeung, "--axiom", "ingleton").returncode == 2
+    assert "<table>" in run("H(X) <= H(X,Y)", "--format", "html").stdout

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ibsym.checking.counterexamples import Counterexample, search
+from ibsym.checking.sufficiency import sufficient as sets_of
+from ibsym.errors import SpecError
 from ibsym.facts import Fact
 from ibsym.proving.problem import Problem, Proof
-from ibsym.proving.prover import decide
+from ibsym.proving.prover import INCONSISTENT, decide
 
+UNITS = ("nats", "bits")
 FIRST = 0.1
 """The share of the time for counterexamples that is spent before a program over many inequalities is begun."""
 
@@ -24,6 +27,7 @@ class Answer:
     status: str
     proofs: tuple[Proof, ...]
     counterexample: Counterexample | None
+    sufficient: tuple[tuple[str, ...], ...] | None = None
 
     @property
     def proved(self) -> bool:
@@ -60,20 +64,25 @@ def answer(
     axioms: Sequence[str] = (),
     time_limit: float = 60.0,
     seconds: float = 2.0,
+    unit: str = "nats",
+    copies: Sequence[str] = (),
+    sufficient: bool = False,
 ) -> Answer:
     """Proves or refutes ``0 <= right - left`` for a linear information (in)equality; see :func:`ibsym.prove`."""
-    problem = Problem.read(claim, given)
+    if unit not in UNITS:
+        raise SpecError(f"unknown unit {unit!r}", key="unit", remedy="one of " + ", ".join(UNITS))
+    plain = Problem.read(claim, given, unit)
+    problem = plain.with_copies(copies)
     begun, found = time.monotonic(), None
     verdict = decide(problem, continuous=continuous, axioms=axioms, time_limit=time_limit, thorough=False)
     if verdict.provable is Fact.UNKNOWN:
-        found = None if continuous else search(problem, seconds=FIRST * seconds)
+        found = None if continuous else search(plain, seconds=FIRST * seconds)
         if found is None:
             left = max(0.01, time_limit - (time.monotonic() - begun))
             verdict = decide(problem, continuous=continuous, axioms=axioms, time_limit=left)
     if verdict.provable is Fact.TRUE:
-        return Answer(claim, tuple(given), "proved", verdict.proofs, None)
-    if found is None and not continuous:
-        found = search(problem, seconds=seconds, seed=1)
-    if found is not None:
-        return Answer(claim, tuple(given), "refuted", (), found)
-    return Answer(claim, tuple(given), verdict.note, (), None)
+        return Answer(claim, tuple(given), "proved", verdict.proofs, None, ((),) if sufficient else None)
+    if found is None and not continuous and verdict.note != INCONSISTENT:
+        found = search(plain, seconds=seconds, seed=1)
+    enough = sets_of(problem, continuous=continuous, axioms=axioms, time_limit=time_limit) if sufficient else None
+    return Answer(claim, tuple(given), "refuted" if found else verdict.note, (), found, enough)

@@ -15,19 +15,19 @@ from fractions import Fraction
 from functools import cache
 from itertools import pairwise
 from math import log
-from typing import TypeAlias
 
 from ibsym.checking.candidates import Candidate, Parities, Table, candidates
-from ibsym.proving import entropic
-from ibsym.proving.claims import Chain, terms_of
+from ibsym.proving import constants, entropic
+from ibsym.proving.claims import factors as prime_factors
+from ibsym.proving.claims import terms_of, zero_quantity
+from ibsym.proving.constants import Logs, sign
 from ibsym.proving.entropic import bits, mask_of
-from ibsym.proving.problem import Problem, differences
+from ibsym.proving.notation import Chain
+from ibsym.proving.problem import Problem
 from ibsym.proving.prover import reading
 from ibsym.proving.several import Several
 from ibsym.proving.single import Single
 from ibsym.terms.vectors import Coordinate, Vector
-
-Logs: TypeAlias = dict[int, Fraction]
 
 RESTART = 300
 """After how many fruitless changes another code is begun with."""
@@ -50,18 +50,7 @@ class Counterexample:
         }
 
 
-@cache
-def factors(n: int) -> tuple[tuple[int, int], ...]:
-    """The primes of n with their exponents."""
-    found, p = [], 2
-    while p * p <= n:
-        k = 0
-        while n % p == 0:
-            n, k = n // p, k + 1
-        if k:
-            found.append((p, k))
-        p += 1
-    return (*found, (n, 1)) if n > 1 else tuple(found)
+factors = cache(prime_factors)
 
 
 class World:
@@ -105,9 +94,9 @@ class World:
             q = other.get(values, Fraction(0))
             if not q:
                 return None
-            for number, sign in ((q.numerator, 1), (q.denominator, -1)):
+            for number, side in ((q.numerator, 1), (q.denominator, -1)):
                 for prime, k in factors(number):
-                    total[prime] = total.get(prime, Fraction(0)) + sign * k * p
+                    total[prime] = total.get(prime, Fraction(0)) + side * k * p
         return total
 
     def read(self, key: Coordinate) -> tuple[int, str, str, tuple[int, ...]]:
@@ -121,8 +110,10 @@ class World:
 
     def value(self, vector: Vector) -> Logs | None:
         """The exact value of a combination of coordinates."""
-        total: Logs = {}
+        total: Logs = constants.logs(vector)
         for key, c in vector.items():
+            if constants.is_constant(key):
+                continue
             side, sampler, model, places = self.read(key)
             part = self.logs(sampler, model, places)
             if part is None:
@@ -133,8 +124,10 @@ class World:
 
     def rough(self, vector: Vector) -> float:
         """The value in floating point; 0 where a logarithm is infinite."""
-        total = 0.0
+        total = _number(vector)
         for key, c in vector.items():
+            if constants.is_constant(key):
+                continue
             side, sampler, model, places = self.read(key)
             other = self._floats(model, places)
             for values, p in self._floats(sampler, places).items():
@@ -142,26 +135,6 @@ class World:
                     return 0.0
                 total += side * float(c) * p * log(other[values])
         return total
-
-
-def sign(logs: Logs) -> int:
-    """The exact sign of sum x_p log p, by interval arithmetic; 0 only for the empty sum."""
-    if not logs:
-        return 0
-    rough = sum(float(x) * log(p) for p, x in logs.items())
-    if abs(rough) > 1e-6 * sum(abs(float(x)) * log(p) for p, x in logs.items()):
-        digits = 30
-    else:
-        digits = 200
-    from mpmath import iv
-
-    before = iv.dps
-    try:
-        iv.dps = digits
-        total = sum((iv.mpf(x.numerator) / x.denominator * iv.log(iv.mpf(p)) for p, x in logs.items()), iv.mpf(0))
-        return 1 if total.a > 0 else -1 if total.b < 0 else 0
-    finally:
-        iv.dps = before
 
 
 def search(problem: Problem, *, seconds: float = 2.0, seed: int = 0) -> Counterexample | None:
@@ -186,9 +159,10 @@ class Check:
 
     def __init__(self, problem: Problem, read: Single | Several):
         self.problem, self.read = problem, read
-        self.targets = [read.vector(d) for d in problem.differences()]
-        self.premises = [(read.vector(d), s.syntax.relation == "=") for s in problem.premises for d in differences(s)[:1]]
-        self.terms = [read.vector([(Fraction(1), q)]) for q in terms_of((problem.claim, *problem.premises))]
+        self.clauses = [[read.vector(form) for form in clause] for clause in problem.clauses]
+        self.premises = [(read.vector(s.form), s.zero) for s in problem.premises]
+        self.premises += [(read.vector([(Fraction(1), zero_quantity(f))]), True) for f in problem.functions]
+        self.terms = [read.vector([(Fraction(1), q)]) for q in terms_of((*problem.claims, *problem.premises))]
 
     def promising(self, source: random.Random) -> Iterator[dict[str, Table] | None]:
         """Tables of one joint whose entropies, in floating point, make a counterexample; None for each that do not.
@@ -200,17 +174,24 @@ class Check:
         reduction = self.read.reduction
         zero = [vector for vector, equal in self.premises if equal]
         zero += [entropic.information(a & ~c, b & ~c, c) for a, b, c, _ in reduction.independences]
-        zero += [entropic.conditional(b, a) for a, b, _ in reduction.dependences]
         positive = [vector for vector, equal in self.premises if not equal]
-        rows = [[[(mask_of(k), float(x)) for k, x in v.items()] for v in vs] for vs in (self.targets, zero, positive)]
-        masks = sorted({m for vs in rows for v in vs for m, _ in v})
+
+        def numbers(vectors: list[Vector]) -> list[tuple[float, list[tuple[int, float]]]]:
+            return [(_number(v), [(mask_of(k), float(x)) for k, x in v.items() if k[0] == "H"]) for v in vectors]
+
+        clauses, zeros, signs = [numbers(c) for c in self.clauses], numbers(zero), numbers(positive)
+        masks = sorted({m for v in (*zeros, *signs, *(v for c in clauses for v in c)) for m, _ in v[1]})
         (head,) = self.problem.joints or ("",)
 
         def distance(candidate: Candidate) -> tuple[float, float]:
             """How far the premises are from holding, and the least of what was claimed to be non-negative."""
             h = {m: candidate.entropy(m) for m in masks}
-            least, zeros, signs = ([sum(x * h[m] for m, x in v) for v in vs] for vs in rows)
-            return sum(map(abs, zeros)) + sum(max(0.0, -x) for x in signs), min(least)
+
+            def values(rows: list[tuple[float, list[tuple[int, float]]]]) -> list[float]:
+                return [number + sum(x * h[m] for m, x in row) for number, row in rows]
+
+            off = sum(map(abs, values(zeros))) + sum(max(0.0, -x) for x in values(signs))
+            return off, min(max(values(c)) for c in clauses)
 
         best: tuple[float, Parities] | None = None
         stale = 0
@@ -232,19 +213,25 @@ class Check:
     def counterexample(self, tables: dict[str, Table]) -> Counterexample | None:
         """The tables as a counterexample, if they are one in rationals."""
         world = World(self.problem.variables, tables)
-        for target in self.targets:
+        for clause in self.clauses:
             if (
-                world.rough(target) < -1e-9
+                all(world.rough(target) < -1e-9 for target in clause)
                 and all(_holds(world, v, zero) for v, zero in self.premises)
                 and all(_markov(world, c) for c in self.problem.chains)
             ):
                 if any(world.value(term) is None for term in self.terms):
                     continue  # infinite terms that cancel leave no value
-                exact = world.value(target)
-                if exact is not None and sign(exact) < 0:
-                    size = sum(float(x) * log(p) for p, x in exact.items())
-                    return Counterexample(self.problem.variables, tables, size)
+                exact = [world.value(target) for target in clause]
+                known = [e for e in exact if e is not None and sign(e) < 0]
+                if len(known) == len(clause):
+                    sizes = (sum(float(x) * (log(p) if p else 1.0) for p, x in e.items()) for e in known)
+                    return Counterexample(self.problem.variables, tables, max(sizes))
         return None
+
+
+def _number(vector: Vector) -> float:
+    """The constants of a vector, in floating point."""
+    return sum(float(x) * (log(p) if p else 1.0) for p, x in constants.logs(vector).items())
 
 
 def _holds(world: World, vector: Vector, zero: bool) -> bool:

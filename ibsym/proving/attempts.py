@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
 
-from ibsym.proving import demand, entropic, orbits, textbook
+from ibsym.proving import constants, demand, entropic, orbits, textbook
 from ibsym.proving.axioms import Instance, Instances
 from ibsym.proving.entropic import Elemental, Fact, Mask, mask_of
-from ibsym.proving.program import Column, InexactError, LimitError, Postponed, decided, exact
+from ibsym.proving.program import Column, InexactError, LimitError, Postponed, decided, exact, proposed
 from ibsym.terms.vectors import Vector, combine
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ class Premise:
     vector: Vector
     text: str
     zero: bool
+    reason: str = "premise"
+
+
+@dataclass(frozen=True)
+class Surplus:
+    """A number that is not negative."""
+
+    vector: Vector
 
 
 @dataclass(frozen=True)
@@ -43,16 +51,17 @@ class OrbitSum:
     orbit: orbits.Orbit
 
 
-Label: TypeAlias = Elemental | Instance | Premise | Fact | OrbitSum
+Label: TypeAlias = Elemental | Instance | Premise | Surplus | Fact | OrbitSum
 Used: TypeAlias = list[tuple[Fraction, Label]]
 
 
 class Attempt:
     """target = sum of multiplier * label, each label zero or non-negative."""
 
-    def __init__(self, space: Single, target: Vector, deadline: float, thorough: bool = True):
+    def __init__(self, space: Single, target: Vector, deadline: float, thorough: bool = True, cases: Sequence[Premise] = ()):
         self.space, self.target, self.deadline, self.thorough = space, target, deadline, thorough
-        self.reduce = space.reduction.apply
+        self.premises = [*space.premises, *cases]
+        self.numbers = any(constants.is_constant(k) for v in (target, *(p.vector for p in self.premises)) for k in v)
         self.rest = combine((-1, self.reduce(target)))
 
     def multipliers(self) -> Used | None:
@@ -60,7 +69,9 @@ class Attempt:
         if not self.rest:
             return []
         atoms = self.space.atoms
-        claimed = [mask_of(key) for key in self.target]
+        claimed = [mask_of(key) for key in self.target if key[0] == "H"]
+        for p in self.premises[len(self.space.premises) :]:
+            claimed += [mask_of(key) for key in p.vector if key[0] == "H"]
         averaged = None
         if self._plain and len(atoms) > SMALL:
             symmetric = orbits.Symmetric(orbits.classes(self.target, atoms), not self.space.continuous)
@@ -83,7 +94,12 @@ class Attempt:
 
     @property
     def _plain(self) -> bool:
-        return self.space.reduction.trivial and not self.space.premises and not self.space.axioms
+        return self.space.reduction.trivial and not self.premises and not self.space.axioms and not self.numbers
+
+    def reduce(self, vector: Vector) -> Vector:
+        """The vector in the coordinates that are left, constants at their values."""
+        small = vector if self.space.reduction.trivial else self.space.reduction.apply(vector)
+        return constants.merged(small) if self.numbers else small
 
     def _left(self) -> float:
         left = self.deadline - time.monotonic()
@@ -108,7 +124,9 @@ class Attempt:
 
     def _given(self, sets: Iterable[Mask]) -> Iterator[tuple[Label, Column]]:
         """The linear premises, and what the rewriting of a set by one fact leaves unsaid of its others: further zero vectors."""
-        for premise in self.space.premises:
+        if self.numbers:
+            yield Surplus({constants.ONE: 1}), Column({constants.ONE: 1}, 0.1)
+        for premise in self.premises:
             yield premise, Column(self.reduce(premise.vector), 0.5, free=premise.zero)
         if self.space.reduction.trivial:
             return
@@ -124,10 +142,32 @@ class Attempt:
                     yield fact, Column(vector, 0.01, free=True)
 
     def _decide(self, pairs: Sequence[tuple[Label, Column]]) -> Used | None:
-        answer = decided(self.rest, [c for _, c in pairs], self._left())
+        columns = [c for _, c in pairs]
+        found: Used | None
+        if self.numbers:
+            rough = proposed(self.rest, columns, self._left())
+            found = None if rough is None else self._apart(pairs, rough)
+            if rough is None or found is not None:
+                return found
+        answer = decided(self.rest, columns, self._left())
         if answer is None:
             return None
         return [(x, label) for x, (label, _) in zip(answer, pairs, strict=True) if x]
+
+    def _apart(self, pairs: Sequence[tuple[Label, Column]], rough: Sequence[float]) -> Used | None:
+        """Multipliers exact for all but constants, if what these leave is not negative: their values in the program are rounded."""
+        columns = [replace(c, vector={k: x for k, x in c.vector.items() if k != constants.ONE}) for _, c in pairs]
+        rest = {k: x for k, x in self.rest.items() if k != constants.ONE}
+        try:
+            answer = exact(
+                rest, columns, [0.0 if isinstance(label, Surplus) else x for (label, _), x in zip(pairs, rough, strict=True)]
+            )
+        except InexactError:
+            return None
+        used: Used = [(x, label) for x, (label, _) in zip(answer, pairs, strict=True) if x and not isinstance(label, Surplus)]
+        given = ((-x, label.vector) for x, label in used if isinstance(label, Premise))
+        left = constants.logs(combine((1, self.target), *given))
+        return used if constants.sign(left) >= 0 else None
 
     def _on_demand(self, occurring: Sequence[Mask]) -> Used | None:
         """Every elemental inequality and every instance of the axioms, as the dual asks for them."""
@@ -144,6 +184,10 @@ class Attempt:
         if found is None:
             return None
         labels: list[Label] = [*(label for label, _ in pairs), *found.labels]  # type: ignore[list-item]
+        if self.numbers:
+            apart = self._apart(list(zip(labels, found.columns, strict=True)), found.rough)
+            if apart is not None:
+                return apart
         try:
             answer: Sequence[Fraction] | None = exact(self.rest, found.columns, found.rough)
         except InexactError:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import combinations
 
 from ibsym.errors import SpecError, shown
-from ibsym.proving.claims import Statement, linear, terms_of
+from ibsym.proving.claims import Constant, Statement, terms_of
 from ibsym.proving.problem import Problem, text_of
 from ibsym.spec.grammar import QuantitySyntax
 
@@ -20,7 +20,7 @@ Sets = dict[tuple[str | None, frozenset[str]], Fraction]
 
 def refuse_discrete(problem: Problem) -> None:
     """Raises :class:`SpecError` where a claim or a premise about densities is meant, or would be used, as one about discrete variables."""
-    for quantity in terms_of((problem.claim, *problem.premises)):
+    for quantity in terms_of((*problem.claims, *problem.premises)):
         names = [n.casefold() for g in (*quantity.groups, quantity.given) for n in g]
         for density in (quantity.first, *quantity.second):
             names += [] if density is None else [f"{density}: {n.casefold()}" for n in (*density.of, *density.given)]
@@ -31,24 +31,21 @@ def refuse_discrete(problem: Problem) -> None:
                 remedy="disjoint arguments, or discrete variables (without continuous)",
                 column=quantity.column,
             )
-    for statement in problem.premises:
-        if _determines(statement):
-            raise SpecError(
-                f"{shown(statement.text)!r} does not make one variable a function of others where they have densities: "
-                "the differential entropy of a function is minus infinity",
-                key="given",
-                remedy="a premise about informations, or discrete variables (without continuous)",
-            )
+    determined = [f.text for f in problem.functions] + [s.text for s in problem.premises if _determines(s)]
+    for text in determined[:1]:
+        raise SpecError(
+            f"{shown(text)!r} does not make one variable a function of others where they have densities: "
+            "the differential entropy of a function is minus infinity",
+            key="given",
+            remedy="a premise about informations, or discrete variables (without continuous)",
+        )
 
 
 def _determines(statement: Statement) -> bool:
     """Whether a premise is H(A|C) = 0 or H(A|C) <= 0 in some writing: x H(S) - x H(T) on the small side, T inside S."""
-    low, high = linear(statement.syntax.left), linear(statement.syntax.right)
-    if statement.syntax.relation == ">=":
-        low, high = high, low
     total: Sets = {}
-    for x, q in low + [(-x, q) for x, q in high]:
-        part = _entropies(q)
+    for y, q in statement.form:
+        x, part = -y, None if isinstance(q, Constant) else _entropies(q)
         if part is None:
             return False
         for key, value in part.items():
@@ -60,7 +57,7 @@ def _determines(statement: Statement) -> bool:
     size = found[max(found, key=lambda key: len(key[1]))]
     if any(not key[1] < large or found[key] != -size for key in rest):
         return False
-    return size > 0 or statement.syntax.relation == "="
+    return size > 0 or statement.zero
 
 
 def _entropies(q: QuantitySyntax) -> Sets | None:

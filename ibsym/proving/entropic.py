@@ -162,7 +162,8 @@ class Reduction:
 
     def apply(self, vector: Vector) -> Vector:
         """The vector in the coordinates that are left."""
-        return combine(*((value, self._reduced(mask_of(key))) for key, value in vector.items()))
+        parts = [(value, self._reduced(mask_of(key))) for key, value in vector.items() if key[0] == "H"]
+        return combine((1, {key: value for key, value in vector.items() if key[0] != "H"}), *parts)
 
     def _reduced(self, mask: Mask) -> Vector:
         if mask not in self._vectors:
@@ -172,8 +173,8 @@ class Reduction:
 
     def explain(self, vector: Vector) -> tuple[Vector, list[tuple[Rational, Fact]]]:
         """The reduced vector r and facts with vector = r + sum c * quantity (each quantity being zero)."""
-        pending = {mask_of(key): value for key, value in vector.items()}
-        done: Vector = {}
+        pending = {mask_of(key): value for key, value in vector.items() if key[0] == "H"}
+        done: Vector = {key: value for key, value in vector.items() if key[0] != "H"}
         used: dict[Fact, Rational] = {}
         while pending:
             mask = max(pending, key=lambda m: (m.bit_count(), m))

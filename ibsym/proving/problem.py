@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from ibsym.errors import SpecError
-from ibsym.proving.claims import Chain, Statement, linear, names_of, read_claim, read_premise, terms_of
-from ibsym.spec.grammar import QuantitySyntax
+from ibsym.proving.claims import Atom, Constant, Linear, Statement, names_of, read_claim, read_premise, terms_of
+from ibsym.proving.copies import premises as copied
+from ibsym.proving.copies import read_copy
+from ibsym.proving.notation import Chain, Function
 from ibsym.terms.vectors import Rational
 
 MAX_PREMISES = 100
@@ -17,26 +19,30 @@ MAX_COORDINATES = 10_000
 
 @dataclass(frozen=True)
 class Problem:
-    """A claim with its premises, read: variables, differences that must be non-negative, what is known."""
+    """A claim with its premises, read: statements that together are the claim, what is known, the variables."""
 
-    claim: Statement
+    text: str
+    claims: tuple[Statement, ...]
     premises: tuple[Statement, ...]
     chains: tuple[Chain, ...]
+    functions: tuple[Function, ...]
     variables: tuple[str, ...]
     joints: tuple[str, ...]
 
     @staticmethod
-    def read(claim: str, given: Iterable[str] = ()) -> Problem:
+    def read(claim: str, given: Iterable[str] = (), unit: str = "nats") -> Problem:
         """A claim and its premises, parsed and checked."""
-        statement = read_claim(claim)
+        claims = read_claim(claim, unit)
         given = list(given)
         if len(given) > MAX_PREMISES:
             raise SpecError(f"{len(given)} premises are more than {MAX_PREMISES}", key="given", remedy="fewer premises")
-        read = [read_premise(g) for g in given]
+        read = [p for g in given for p in read_premise(g, unit)]
         premises = tuple(p for p in read if isinstance(p, Statement))
         chains = tuple(p for p in read if isinstance(p, Chain))
-        everything = (statement, *premises)
-        variables = tuple(names_of(everything, chains))
+        functions = tuple(p for p in read if isinstance(p, Function))
+        forms = [p for p in read if not isinstance(p, Statement)]
+        everything = (*claims, *premises)
+        variables = tuple(names_of(everything, forms))
         heads: dict[str, None] = {}
         for quantity in terms_of(everything):
             if quantity.kind in ("JS", "F"):
@@ -51,15 +57,21 @@ class Problem:
             for density in (quantity.first, *quantity.second):
                 if density is not None:
                     heads[density.head] = None
-        for chain in chains:
-            if chain.joint is not None:
-                heads[chain.joint] = None
-        bare = any(q.joint is None and q.first is None for q in terms_of(everything))
+        for form in forms:
+            if form.joint is not None:
+                heads[form.joint] = None
+        bare = any(q.joint is None and q.first is None and q.kind != "E" for q in terms_of(everything))
         if len(heads) > 1 and bare:
             raise SpecError(
                 "with several joints every quantity needs a subscript", key="claim", remedy=f"I_{next(iter(heads))}(X;Z)"
             )
-        problem = Problem(statement, premises, chains, variables, tuple(heads))
+        if len(heads) > 1:
+            for form in forms:
+                if form.joint is None:
+                    raise SpecError(
+                        f"{form.text!r} in which joint?", key="given", remedy=f'"{form.text} in {next(iter(heads))}"'
+                    )
+        problem = Problem(claim.strip(), claims, premises, chains, functions, variables, tuple(heads))
         if problem.several and len(heads) ** 2 * len(variables) << len(variables) > MAX_COORDINATES:
             raise SpecError(
                 f"{len(heads)} joints of {len(variables)} variables are too much",
@@ -68,22 +80,37 @@ class Problem:
             )
         return problem
 
+    def with_copies(self, copies: Iterable[str]) -> Problem:
+        """The same claim with auxiliary variables: each a copy of some given others, independent of all else."""
+        problem = self
+        for text in copies:
+            if problem.several:
+                raise SpecError("copies are made of the variables of one joint", key="copies", remedy="a claim about one joint")
+            copy = read_copy(text)
+            equations, chain = copied(copy, problem.variables)
+            problem = replace(
+                problem,
+                premises=(*problem.premises, *equations),
+                chains=(*problem.chains, chain),
+                variables=(*problem.variables, *copy.new),
+            )
+        return problem
+
     @property
     def several(self) -> bool:
         """Whether it speaks of more than one joint."""
-        return len(self.joints) > 1 or any(q.first is not None or q.kind == "E" for q in terms_of((self.claim, *self.premises)))
+        return len(self.joints) > 1 or any(
+            q.first is not None or q.kind == "E" for q in terms_of((*self.claims, *self.premises))
+        )
 
-    def differences(self) -> list[list[tuple[Fraction, QuantitySyntax]]]:
-        """What must be non-negative: right - left for ``<=``, left - right for ``>=``, both for ``=``."""
-        return differences(self.claim)
+    @property
+    def clauses(self) -> list[list[Linear]]:
+        """What must hold: in every clause one of the forms is non-negative."""
+        return [[list(form) for form in clause] for s in self.claims for clause in s.clauses]
 
-
-def differences(statement: Statement) -> list[list[tuple[Fraction, QuantitySyntax]]]:
-    """What a relation says is non-negative."""
-    left, right = linear(statement.syntax.left), linear(statement.syntax.right)
-    up = right + [(-x, t) for x, t in left]
-    down = left + [(-x, t) for x, t in right]
-    return {"<=": [up], ">=": [down], "=": [up, down]}[statement.syntax.relation]
+    def differences(self) -> list[Linear]:
+        """The forms of a claim without alternatives: what must be non-negative."""
+        return [form for clause in self.clauses for form in clause]
 
 
 @dataclass(frozen=True)
@@ -105,8 +132,10 @@ class Proof:
     items: tuple[Item, ...]
 
 
-def text_of(q: QuantitySyntax) -> str:
+def text_of(q: Atom) -> str:
     """A quantity as it was written."""
+    if isinstance(q, Constant):
+        return str(q)
     name = {"F": f"F[{q.generator}]"}.get(q.kind, q.kind) + (f"_{q.joint}" if q.joint else "")
     if q.kind == "E":
         return f"{name}[log {''.join(map(str, q.second))}]"
@@ -116,13 +145,19 @@ def text_of(q: QuantitySyntax) -> str:
     return f"{name}({inside})"
 
 
+def written(form: Linear) -> str:
+    """A linear form as a person writes it."""
+    return signed_sum((x, text_of(a)) for x, a in form)
+
+
 def signed_sum(parts: Iterable[tuple[Rational, str]]) -> str:
-    """``2 H(X) - I(X;Z)``: a sum as a person writes it."""
+    """``2 H(X) - I(X;Z) + 3``: a sum as a person writes it."""
     total: dict[str, Rational] = {}
     for x, text in parts:
         total[text] = total.get(text, 0) + x
     out = ""
     for text, x in total.items():
         if x:
-            out += (" - " if x < 0 else " + ") + ("" if abs(x) == 1 else f"{abs(x)} ") + text
+            size = str(abs(x)) if text == "1" else text if abs(x) == 1 else f"{abs(x)} {text}"
+            out += (" - " if x < 0 else " + ") + size
     return (out[3:] if out.startswith(" + ") else "-" + out[3:]) if out else "0"

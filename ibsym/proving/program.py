@@ -64,6 +64,12 @@ def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = 
     Raises :class:`SolverError` where the solver gives no verdict or its answer cannot be made exact, :class:`LimitError` where
     the time limit (seconds) was reached.
     """
+    rough = proposed(target, columns, time_limit)
+    return None if rough is None else exact(target, columns, rough)
+
+
+def proposed(target: Vector, columns: Sequence[Column], time_limit: float | None = None) -> list[float] | None:
+    """The same multipliers in floating point."""
     import numpy as np
     from scipy.optimize import linprog
     from scipy.sparse import csc_array
@@ -73,7 +79,7 @@ def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = 
         for key in vector:
             keys.setdefault(key, len(keys))
     if not keys:
-        return [Fraction(0)] * len(columns)
+        return [0.0] * len(columns)
     data: list[float] = []
     rows: list[int] = []
     starts = [0]
@@ -110,7 +116,7 @@ def solve(target: Vector, columns: Sequence[Column], time_limit: float | None = 
     rough = [0.0] * len(columns)
     for (k, sign), x in zip(origin, answer.x, strict=True):
         rough[k] += sign * float(x)
-    return exact(target, columns, rough)
+    return rough
 
 
 def exact(target: Vector, columns: Sequence[Column], rough: Sequence[float]) -> list[Fraction]:

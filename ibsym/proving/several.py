@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import combinations
 
-from ibsym.errors import SpecError
-from ibsym.proving.claims import Chain
-from ibsym.proving.elemental import elemental_rows
-from ibsym.proving.problem import Item, Problem, Proof, differences, signed_sum, text_of
+from ibsym.errors import SolverError
+from ibsym.proving import constants
+from ibsym.proving.attempts import Premise
+from ibsym.proving.claims import Atom, Constant, Linear, zero_quantity
+from ibsym.proving.elemental import Row, elemental_rows
+from ibsym.proving.notation import Chain
+from ibsym.proving.problem import Item, Problem, Proof, signed_sum, written
 from ibsym.proving.program import Column, decided
 from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
 from ibsym.spec.model import Spec
@@ -37,17 +40,17 @@ class Several:
         self.coordinates = Coordinates(self.spec)
         self.reader = Reader(self.spec, "claim")
         self.rows = elemental_rows(self.coordinates, self.heads)
-        self.premises: list[tuple[Vector, str, bool]] = []
+        self.premises: list[Premise] = []
         for chain in problem.chains:
             self.premises += self._chain(chain)
+        for function in problem.functions:
+            self.premises.append(Premise(self.vector([(Fraction(1), zero_quantity(function))]), function.text, True))
         for statement in problem.premises:
-            zero = statement.syntax.relation == "="
-            self.premises += [(self.vector(d), statement.text, zero) for d in differences(statement)[:1]]
+            self.premises.append(Premise(self.vector(statement.form), statement.text, statement.zero))
 
-    def _chain(self, chain: Chain) -> Iterable[tuple[Vector, str, bool]]:
+    def _chain(self, chain: Chain) -> Iterable[Premise]:
         """log r(a,c|b) = log r(a|b) + log r(c|b) under every joint, for every split of the chain."""
-        if chain.joint is None:
-            raise SpecError(f"{chain.text!r} in which joint?", key="given", remedy=f'"{chain.text} in {self.heads[0]}"')
+        joint = chain.joint or self.heads[0]
         groups = [tuple(n.casefold() for n in g) for g in chain.groups]
         for middle in range(1, len(groups) - 1):
             before = [n for g in groups[:middle] for n in g]
@@ -57,14 +60,20 @@ class Several:
                     for sampler in self.heads:
                         log = self.coordinates.log
                         vector = combine(
-                            (1, log(sampler, chain.joint, a, (*b, *groups[middle]))),
-                            (-1, log(sampler, chain.joint, a, groups[middle])),
+                            (1, log(sampler, joint, a, (*b, *groups[middle]))),
+                            (-1, log(sampler, joint, a, groups[middle])),
                         )
-                        yield vector, chain.text, True
+                        yield Premise(vector, chain.text, True)
 
-    def vector(self, terms: Iterable[tuple[Fraction, QuantitySyntax]]) -> Vector:
+    def vector(self, terms: Linear) -> Vector:
         """A sum of terms in coordinates."""
-        return combine(*((x, self.coordinates.vector(self.reader.term(self._named(q)))) for x, q in terms))
+        return combine(*((x, self.quantity(q)) for x, q in terms))
+
+    def quantity(self, q: Atom) -> Vector:
+        """One term in coordinates."""
+        if isinstance(q, Constant):
+            return constants.vector(q)
+        return self.coordinates.vector(self.reader.term(self._named(q)))
 
     def _named(self, q: QuantitySyntax) -> QuantitySyntax:
         """The quantity with its variables as they were declared for the reader."""
@@ -79,19 +88,45 @@ class Several:
         joint = q.joint if q.joint is not None or q.kind == "E" or q.first is not None else self.heads[0]
         return QuantitySyntax(q.kind, joint, groups, given, first, tuple(map(density, q.second)), q.generator, q.column)
 
-    def prove(self, terms: list[tuple[Fraction, QuantitySyntax]], deadline: float, thorough: bool = True) -> Proof | None:
-        """Multipliers of the rows and premises that add up to the sum of terms; None where there are none."""
+    def prove(self, terms: Linear, deadline: float, thorough: bool = True, otherwise: Sequence[Linear] = ()) -> Proof | None:
+        """0 <= the sum of the terms unless one of the others is positive, or None where that is not of Shannon type."""
+        cases = [
+            Premise(self.vector([(-x, q) for x, q in form]), f"{written(form)} <= 0", False, "the other case")
+            for form in otherwise
+        ]
         target = self.vector(terms)
+        used = self._multipliers(target, [*self.premises, *cases], deadline)
+        if used is None:
+            return None
+        premises, rows = used
+        left = combine((1, target), *((-x, p.vector) for x, p in premises), *((-x, r.vector) for x, r in rows))
+        if any(not constants.is_constant(key) for key in left) or constants.sign(constants.logs(left)) < 0:
+            raise SolverError(f"the constants are too near to one another: {left}")
+        items = [Item(x, p.text, p.reason, zero=p.zero) for x, p in premises]
+        items += [Item(x, str(r.term), r.kind.value) for x, r in rows]
+        if left:
+            items.append(Item(Fraction(1), signed_sum((v, constants.name(k)) for k, v in left.items()), "a number"))
+        expanded = signed_sum((v, constants.name(k) if constants.is_constant(k) else _log(k)) for k, v in target.items())
+        return Proof(written(terms), expanded, tuple(items))
+
+    def _multipliers(
+        self, target: Vector, premises: list[Premise], deadline: float
+    ) -> tuple[list[tuple[Fraction, Premise]], list[tuple[Fraction, Row]]] | None:
         columns = [Column(combine((-1, r.vector)), 1.0) for r in self.rows]
-        columns += [Column(combine((-1, v)), 0.01, free=zero) for v, _, zero in self.premises]
-        answer = decided(target, columns, time_limit=max(0.01, deadline - time.monotonic()))
+        columns += [Column(combine((-1, constants.merged(p.vector))), 0.01, free=p.zero) for p in premises]
+        columns.append(Column({constants.ONE: -1}, 0.1))
+        answer = decided(constants.merged(target), columns, max(0.01, deadline - time.monotonic()))
         if answer is None:
             return None
         n = len(self.rows)
-        items = [Item(x, text, "premise", zero=zero) for x, (_, text, zero) in zip(answer[n:], self.premises, strict=True) if x]
-        items += [Item(x, str(r.term), r.kind.value) for x, r in zip(answer[:n], self.rows, strict=True) if x]
-        expanded = signed_sum((v, _log(k)) for k, v in target.items())
-        return Proof(signed_sum((x, text_of(q)) for x, q in terms), expanded, tuple(items))
+        given = [(x, p) for x, p in zip(answer[n:], premises, strict=False) if x]
+        return given, [(x, r) for x, r in zip(answer, self.rows, strict=False) if x]
+
+    def contradiction(self, deadline: float) -> bool:
+        """Whether the premises have it that 1 <= 0."""
+        if not any(constants.is_constant(key) for p in self.premises for key in p.vector):
+            return False
+        return self._multipliers({constants.ONE: -1}, self.premises, deadline) is not None
 
 
 def _log(coordinate: Coordinate) -> str:

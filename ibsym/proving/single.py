@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 
 from ibsym.errors import SpecError
 from ibsym.proving import axioms as catalogue
-from ibsym.proving import entropic
+from ibsym.proving import constants, entropic
 from ibsym.proving.attempts import Attempt, Premise
-from ibsym.proving.claims import Statement, linear, terms_of
+from ibsym.proving.claims import Atom, Constant, Linear, terms_of
 from ibsym.proving.entropic import Elemental, Mask, Reduction, bits, h, mask_of
-from ibsym.proving.problem import Problem, Proof, differences
+from ibsym.proving.problem import Problem, Proof, written
 from ibsym.proving.writing import proof
-from ibsym.spec.grammar import QuantitySyntax
 from ibsym.terms.vectors import Vector, combine
 
 MAX_GROUPS = 10
@@ -34,16 +32,10 @@ class Single:
             independences += [
                 (_union(groups[:i]), _union(groups[i + 1 :]), groups[i], chain.text) for i in range(1, len(groups) - 1)
             ]
+        for function in problem.functions:
+            dependences.append((self.mask(function.by), self.mask(function.of), function.text))
         for statement in problem.premises:
-            shape = _zero_quantity(statement)
-            sets = [self.mask(g) for g in (*shape.groups, shape.given)] if shape is not None else []
-            if shape is not None and shape.kind == "I" and len(shape.groups) == 2 and disjoint(sets):
-                independences.append((*sets, statement.text))  # type: ignore[arg-type]
-            elif shape is not None and shape.kind == "H":
-                dependences.append((self.mask(shape.given), self.mask(shape.groups[0]), statement.text))
-            else:
-                zero = statement.syntax.relation == "="
-                self.premises += [Premise(self.vector(d), statement.text, zero) for d in differences(statement)[:1]]
+            self.premises.append(Premise(self.vector(statement.form), statement.text, statement.zero))
         self.reduction = Reduction(independences, dependences)
         self.atoms = self._atoms(problem)
 
@@ -53,8 +45,9 @@ class Single:
 
     def _atoms(self, problem: Problem) -> list[Mask]:
         """The finest sets of variables that the claim and the premises tell apart: the rest of the proof need not split them."""
-        told = [self.mask(g) for q in terms_of((problem.claim, *problem.premises)) for g in (*q.groups, q.given)]
+        told = [self.mask(g) for q in terms_of((*problem.claims, *problem.premises)) for g in (*q.groups, q.given)]
         told += [self.mask(g) for c in problem.chains for g in c.groups]
+        told += [self.mask(g) for f in problem.functions for g in (f.of, f.by)]
         classes: dict[tuple[bool, ...], Mask] = {}
         for i in range(len(self.names)):
             key = tuple(bool(m >> i & 1) for m in told)
@@ -70,12 +63,14 @@ class Single:
         given = f"|{self.text(e.c)}" if e.c else ""
         return f"I({self.text(e.a)};{self.text(e.b)}{given})" if e.b else f"H({self.text(e.a)}{given})"
 
-    def vector(self, terms: Iterable[tuple[Fraction, QuantitySyntax]]) -> Vector:
-        """A sum of terms as joint entropies."""
+    def vector(self, terms: Linear) -> Vector:
+        """A sum of terms in coordinates."""
         return combine(*((x, self.quantity(q)) for x, q in terms))
 
-    def quantity(self, q: QuantitySyntax) -> Vector:
-        """One term as joint entropies, by the chain rule."""
+    def quantity(self, q: Atom) -> Vector:
+        """One term in coordinates."""
+        if isinstance(q, Constant):
+            return constants.vector(q)
         groups, c = [self.mask(g) for g in q.groups], self.mask(q.given)
         match q.kind:
             case "H":
@@ -98,37 +93,30 @@ class Single:
             return entropic.information(groups[0], groups[1], c)
         return combine((1, self.interaction(groups[:-1], c)), (-1, self.interaction(groups[:-1], c | groups[-1])))
 
-    def prove(self, terms: list[tuple[Fraction, QuantitySyntax]], deadline: float, thorough: bool = True) -> Proof | None:
-        """0 <= the sum of the terms, or None where it is not of Shannon type."""
+    def prove(self, terms: Linear, deadline: float, thorough: bool = True, otherwise: Sequence[Linear] = ()) -> Proof | None:
+        """0 <= the sum of the terms unless one of the others is positive, or None where that is not of Shannon type."""
         target = self.vector(terms)
-        used = Attempt(self, target, deadline, thorough).multipliers()
+        cases = [
+            Premise(self.vector([(-x, q) for x, q in form]), f"{written(form)} <= 0", False, "the other case")
+            for form in otherwise
+        ]
+        used = Attempt(self, target, deadline, thorough, cases).multipliers()
         return None if used is None else proof(self, terms, target, used)
+
+    def contradiction(self, deadline: float) -> bool:
+        """Whether the premises have it that 1 <= 0."""
+        if not any(constants.is_constant(key) for p in self.premises for key in p.vector):
+            return False
+        return Attempt(self, {constants.ONE: -1}, deadline).multipliers() is not None
 
     def premised(self) -> list[Mask]:
         """The sets that the premises speak of."""
-        sets = [mask_of(k) for p in self.premises for k in p.vector]
+        sets = [mask_of(k) for p in self.premises for k in p.vector if k[0] == "H"]
         for a, b, c, _ in self.reduction.independences:
             sets += [a | c, b | c, c, a | b | c]
         for a, b, _ in self.reduction.dependences:
             sets += [a, a | b]
         return sets
-
-
-def _zero_quantity(statement: Statement) -> QuantitySyntax | None:
-    """The quantity q of a premise ``q = 0`` (also ``q <= 0``, since it is never negative)."""
-    left, right = linear(statement.syntax.left), linear(statement.syntax.right)
-    if statement.syntax.relation == ">=":
-        left, right = right, left
-    if not right and len(left) == 1 and left[0][0] > 0:
-        return left[0][1]
-    if not left and len(right) == 1 and right[0][0] > 0 and statement.syntax.relation == "=":
-        return right[0][1]
-    return None
-
-
-def disjoint(masks: Sequence[Mask]) -> bool:
-    """Whether no two sets meet."""
-    return sum(m.bit_count() for m in masks) == _union(masks).bit_count()
 
 
 def _union(masks: Iterable[Mask]) -> Mask:

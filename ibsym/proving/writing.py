@@ -5,19 +5,20 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, assert_never
 
-from ibsym.proving import entropic
-from ibsym.proving.attempts import Label, OrbitSum, Premise, Used
+from ibsym.errors import SolverError
+from ibsym.proving import constants, entropic
+from ibsym.proving.attempts import Label, OrbitSum, Premise, Surplus, Used
 from ibsym.proving.axioms import Instance
+from ibsym.proving.claims import Linear
 from ibsym.proving.entropic import Elemental, Fact, mask_of
-from ibsym.proving.problem import Item, Proof, signed_sum, text_of
-from ibsym.spec.grammar import QuantitySyntax
+from ibsym.proving.problem import Item, Proof, signed_sum, written
 from ibsym.terms.vectors import Vector, combine
 
 if TYPE_CHECKING:
     from ibsym.proving.single import Single
 
 
-def proof(space: Single, terms: list[tuple[Fraction, QuantitySyntax]], target: Vector, used: Used) -> Proof:
+def proof(space: Single, terms: Linear, target: Vector, used: Used) -> Proof:
     """target = sum of the items, exactly; raises ``AssertionError`` otherwise."""
     sums = [(x, label) for x, label in used if isinstance(label, OrbitSum)]
     if sums:
@@ -28,20 +29,26 @@ def proof(space: Single, terms: list[tuple[Fraction, QuantitySyntax]], target: V
             raise AssertionError(f"the proof leaves {rest}")
     else:
         joined = entropic.join((x, e) for x, e in used if isinstance(e, Elemental))
-        used = [*((x, e) for x, e in used if not isinstance(e, Elemental)), *joined]
+        used = [*((x, e) for x, e in used if not isinstance(e, Elemental | Surplus)), *joined]
         rest = combine((1, target), *((-x, _vector(label)) for x, label in used))
         left, rewritten = space.reduction.explain(rest)
-        if left:
+        if any(not constants.is_constant(key) for key in left):
             raise AssertionError(f"the proof leaves {left}")
+        if constants.sign(constants.logs(left)) < 0:
+            raise SolverError(f"the constants are too near to one another: {left}")
+        if left:
+            used.append((Fraction(1), Surplus(left)))
         total: dict[Fact, Fraction] = {}
         for x, f in (*((Fraction(x), f) for x, f in rewritten), *((x, f) for x, f in used if isinstance(f, Fact))):
             total[f] = total.get(f, Fraction(0)) + x
         facts = [(x, f) for f, x in total.items() if x]
     items = [_item(space, x, f) for x, f in facts]
-    order = (Premise, Instance, OrbitSum, Elemental)
+    order = (Premise, Instance, OrbitSum, Elemental, Surplus)
     items += [_item(space, x, label) for kind in order for x, label in used if isinstance(label, kind)]
-    expanded = signed_sum((v, f"H({space.text(mask_of(k))})") for k, v in target.items())
-    return Proof(signed_sum((x, text_of(q)) for x, q in terms), expanded, tuple(items))
+    expanded = signed_sum(
+        (v, constants.name(k) if constants.is_constant(k) else f"H({space.text(mask_of(k))})") for k, v in target.items()
+    )
+    return Proof(written(terms), expanded, tuple(items))
 
 
 def _averaged(item: OrbitSum) -> Vector:
@@ -52,7 +59,7 @@ def _vector(label: Label) -> Vector:
     match label:
         case Fact(quantity):
             return quantity.vector
-        case Elemental() | Instance() | Premise():
+        case Elemental() | Instance() | Premise() | Surplus():
             return label.vector
         case OrbitSum():
             raise AssertionError(label)
@@ -63,8 +70,10 @@ def _item(space: Single, x: Fraction, label: Label) -> Item:
     match label:
         case Fact(quantity, premise):
             return Item(x, space.show(quantity), f"is 0 by {premise}", zero=True)
-        case Premise(_, text, zero):
-            return Item(x, text, "premise", zero=zero)
+        case Premise(_, text, zero, reason):
+            return Item(x, text, reason, zero=zero)
+        case Surplus(vector):
+            return Item(x, signed_sum((v, constants.name(k)) for k, v in vector.items()), "a number")
         case Instance(axiom, sets, given):
             names = "; ".join(map(space.text, sets)) + (f"|{space.text(given)}" if given else "")
             return Item(x, f"{axiom.name}({names})", f"non-Shannon axiom ({axiom.source})")

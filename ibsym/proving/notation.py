@@ -1,0 +1,239 @@
+"""The notation of claims and premises: relations, chains, independences, functions; as ibsym prints them and as others write them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from lark import Lark
+from lark.exceptions import UnexpectedInput, UnexpectedToken
+
+from ibsym.errors import SpecError, shown
+from ibsym.spec.grammar import GRAMMAR, Arithmetic, ExpressionSyntax, _Reader
+from ibsym.spec.schema import check_name
+
+MAX_LENGTH = 20_000
+MAX_DEPTH = 40
+MAX_OPERATORS = 2000
+RULES = r"""
+statement: sum COMPARISON sum
+%extend atom: FUNCTION "(" sum ("," sum)* ")" -> function
+            | LOG NUMBER -> logarithm
+            | LOG "(" NUMBER ")" -> logarithm
+            | (NUMBER | FRACTION) LOG NUMBER -> multiple_logarithm
+            | (NUMBER | FRACTION) LOG "(" NUMBER ")" -> multiple_logarithm
+            | FRACTION quantity -> multiply_number
+            | FRACTION "(" sum ")" -> multiply_number
+            | NUMBER "(" sum ")" -> multiply_number
+FUNCTION.6: /(min|max|abs)(?=\s*\()/
+LOG.6: /(log|ln)(?=\s*\(?\s*\d)/
+FRACTION.7: /\d+\s*\/\s*\d+(?=\s*(\(|log|ln|(H|I|TC|E)(_[A-Za-z][A-Za-z0-9_]*)?\s*[(\[]|(KL|CE)\s*\())/
+COMPARISON.7: /<=|>=|==|=|<|>/
+"""
+SIGNS = str.maketrans(
+    {
+        "≤": "<=",
+        "≥": ">=",
+        "⩽": "<=",
+        "⩾": ">=",
+        "−": "-",
+        "–": "-",
+        "·": "*",
+        "×": "*",
+        "→": "->",
+        "∣": "|",
+        "‖": "||",
+        "⊥": "_|_",
+        "⫫": "_|_",
+        "\t": " ",
+        "\r": " ",
+        "\n": " ",
+        "½": "1/2 ",
+        "∞": "inf",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Piecewise:
+    """``min(...)``, ``max(...)``, ``abs(...)`` or ``log 2``, as written."""
+
+    function: str
+    arguments: tuple[Any, ...]
+    column: int = 0
+
+
+@dataclass(frozen=True)
+class Relation:
+    """``left <= right``, ``>=`` or ``=``."""
+
+    left: Any
+    comparison: str
+    right: Any
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A Markov chain: each group is independent of those further left given the one between, which may be empty."""
+
+    groups: tuple[tuple[str, ...], ...]
+    joint: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """Variables that are functions of others: H(of|by) = 0."""
+
+    of: tuple[str, ...]
+    by: tuple[str, ...]
+    joint: str | None
+    text: str
+
+
+class _Claims(_Reader):
+    """The reader of objectives, with what only claims have."""
+
+    def function(self, items: Any) -> Any:
+        return Piecewise(str(items[0]), tuple(items[1:]), items[0].column)
+
+    def logarithm(self, items: Any) -> Any:
+        return Piecewise("log", (str(items[1]),), items[0].column)
+
+    def multiple_logarithm(self, items: Any) -> Any:
+        return self.multiply_number([items[0], self.logarithm(items[1:])])
+
+    def multiply_number(self, items: Any) -> Any:
+        number = Arithmetic("number", value=re.sub(r"\s", "", str(items[0])), column=items[0].column)
+        return Arithmetic("*", (number, items[1]), column=items[0].column)
+
+    def statement(self, items: Any) -> Any:
+        return Relation(items[0], {"==": "="}.get(str(items[1]), str(items[1])), items[2])
+
+
+@cache
+def _parser() -> Lark:
+    return Lark(GRAMMAR + RULES, parser="lalr", start="statement", maybe_placeholders=True, transformer=_Claims())
+
+
+NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+NAMES = rf"{NAME}(?:\s*,\s*{NAME})*"
+_IN = rf"(?:\s+in\s+(?P<joint>{NAME}))?"
+_FORMS = {
+    "chain": re.compile(rf"(?P<groups>{NAMES}(?:\s*->\s*{NAMES})+){_IN}"),
+    "line": re.compile(rf"(?P<groups>{NAMES}(?:\s+-\s+{NAMES}){{2,}}){_IN}"),
+    "slash": re.compile(rf"(?P<groups>{NAMES}(?:\s*/\s*{NAMES})+){_IN}"),
+    "dot": re.compile(rf"(?P<groups>{NAMES}(?:\s*\.\s*{NAMES})+){_IN}"),
+    "apart": re.compile(rf"(?P<groups>{NAMES}(?:\s*_\|_\s*{NAMES})+)(?:\s*\|\s*(?P<given>{NAMES}))?{_IN}"),
+    "independent": re.compile(
+        rf"independent\s*\(\s*(?P<groups>{NAMES}(?:\s*;\s*{NAMES})*)\s*(?:\|\s*(?P<given>{NAMES})\s*)?\){_IN}"
+    ),
+    "words": re.compile(rf"(?P<groups>{NAMES}\s+and\s+{NAMES})\s+independent{_IN}"),
+    "colon": re.compile(rf"(?P<of>{NAMES})\s*:\s*(?P<by>{NAMES}){_IN}"),
+    "function": re.compile(rf"(?P<of>{NAMES})\s*=\s*(?!(?:H|I|TC|KL|CE)\s*\(){NAME}\s*\(\s*(?P<by>{NAMES})\s*\){_IN}"),
+}
+_BETWEEN = {
+    "chain": "->",
+    "line": r"\s-\s",
+    "slash": "/",
+    "dot": r"\.",
+    "apart": r"_\|_",
+    "independent": ";",
+    "words": r"\sand\s",
+}
+
+
+def read(text: str, key: str) -> Relation | tuple[Chain, ...] | Function:
+    """One claim or premise; an independence of several groups is a few chains without a middle.
+
+    >>> read("X _|_ Y | Z", "claim")[0].groups
+    (('X',), ('Z',), ('Y',))
+    """
+    if len(text) > MAX_LENGTH:
+        raise SpecError(f"a {_what(key)} has {len(text)} characters, more than {MAX_LENGTH}", key=key, remedy="a shorter one")
+    plain = text.translate(SIGNS).strip()
+    for form, pattern in _FORMS.items():
+        found = pattern.fullmatch(plain)
+        if found:
+            return _form(form, found, text.strip(), key)
+    if "->" in plain or "_|_" in plain:
+        raise SpecError(
+            f"{shown(text, 120)!r} is no Markov chain and no independence", key=key, remedy='"X -> Y -> Z", "X _|_ Y | Z"'
+        )
+    return _relation(plain, text, key)
+
+
+def _what(key: str) -> str:
+    return "premise" if key == "given" else "claim"
+
+
+def _names(text: str, key: str) -> tuple[str, ...]:
+    names = tuple(n.strip() for n in text.split(","))
+    for name in names:
+        check_name(name, key, "variable")
+    return names
+
+
+def _form(form: str, found: re.Match[str], text: str, key: str) -> tuple[Chain, ...] | Function:
+    joint = found["joint"]
+    if joint is not None:
+        check_name(joint, key, "joint")
+    if form in ("colon", "function"):
+        function = Function(_names(found["of"], key), _names(found["by"], key), joint, text)
+        _once((*function.of, *function.by), text, key)
+        return function
+    groups = tuple(_names(g, key) for g in re.split(_BETWEEN[form], found["groups"]))
+    given = _names(found["given"], key) if "given" in found.groupdict() and found["given"] else ()
+    if form == "independent" and len(groups) == 1:
+        groups = tuple((n,) for n in groups[0])
+    _once((*(n for g in groups for n in g), *given), text, key)
+    if form in ("chain", "line", "slash"):
+        if len(groups) < 3:
+            raise SpecError(f"{text!r} has two groups, which says nothing", key=key, remedy='"X -> Y -> Z"')
+        return (Chain(groups, joint, text),)
+    if len(groups) < 2:
+        raise SpecError(f"{text!r} has one group, which says nothing", key=key, remedy='"independent(X, Y)"')
+    return tuple(Chain((sum(groups[:k], ()), given, groups[k]), joint, text) for k in range(1, len(groups)))
+
+
+def _once(names: tuple[str, ...], text: str, key: str) -> None:
+    if len({n.casefold() for n in names}) < len(names):
+        raise SpecError(f"a variable occurs twice in {text!r}", key=key, remedy="each variable once")
+
+
+def _relation(plain: str, text: str, key: str) -> Relation:
+    depth = deepest = 0
+    for character in plain:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH or any(s * MAX_DEPTH in plain.replace(" ", "") for s in ("-", "+", "^")):
+        raise SpecError(f"a {_what(key)} is nested deeper than {MAX_DEPTH}", key=key, remedy="a flatter one")
+    if sum(map(plain.count, "+-*/^")) > MAX_OPERATORS:
+        raise SpecError(f"a {_what(key)} has more than {MAX_OPERATORS} operators", key=key, remedy="a shorter one")
+    try:
+        relation: Relation = _parser().parse(plain)  # type: ignore[assignment]
+    except UnexpectedInput as error:
+        ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+        place = len(plain) if ended or error.pos_in_stream is None else error.pos_in_stream
+        rest = plain[place : place + 12]
+        found = f"does not fit at {rest!r}" if rest else "ends too early"
+        raise SpecError(
+            f"{shown(text, 120)!r} {found}: this is to be a {_what(key)}",
+            key=key,
+            remedy='for example "I(X;Z) <= I(X;Y)", "X -> Y -> Z", "X _|_ Y | Z", "Y = f(X)"',
+            column=place + 1,
+        ) from None
+    if relation.comparison in ("<", ">"):
+        raise SpecError(
+            f"{shown(text, 120)!r} is strict: where all variables are constant every entropy is 0, so no strict relation holds throughout",
+            key=key,
+            remedy=f'"{relation.comparison}=" in its place',
+        )
+    return relation
+
+
+def is_quantity(syntax: ExpressionSyntax | Piecewise) -> bool:
+    """Whether it is a single quantity, no sum."""
+    return not isinstance(syntax, Arithmetic | Piecewise)
