@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
@@ -63,6 +63,8 @@ class Attempt:
         self.premises = [*space.premises, *cases]
         self.numbers = any(constants.is_constant(k) for v in (target, *(p.vector for p in self.premises)) for k in v)
         self.rest = combine((-1, self.reduce(target)))
+        if self.numbers:
+            self.rest = constants.capped(self.rest)
 
     def multipliers(self) -> Used | None:
         """Exact multipliers from the first attempt that finds any; None where the last one shows that there are none."""
@@ -125,7 +127,7 @@ class Attempt:
     def _given(self, sets: Iterable[Mask]) -> Iterator[tuple[Label, Column]]:
         """The linear premises, and what the rewriting of a set by one fact leaves unsaid of its others: further zero vectors."""
         if self.numbers:
-            yield Surplus({constants.ONE: 1}), Column({constants.ONE: 1}, 0.1)
+            yield from ((Surplus({}), column) for column in constants.surplus())
         for premise in self.premises:
             yield premise, Column(self.reduce(premise.vector), 0.5, free=premise.zero)
         if self.space.reduction.trivial:
@@ -145,6 +147,7 @@ class Attempt:
         columns = [c for _, c in pairs]
         found: Used | None
         if self.numbers:
+            columns = [c if isinstance(label, Surplus) else constants.cheap(c) for label, c in pairs]
             rough = proposed(self.rest, columns, self._left())
             found = None if rough is None else self._apart(pairs, rough)
             if rough is None or found is not None:
@@ -156,15 +159,11 @@ class Attempt:
 
     def _apart(self, pairs: Sequence[tuple[Label, Column]], rough: Sequence[float]) -> Used | None:
         """Multipliers exact for all but constants, if what these leave is not negative: their values in the program are rounded."""
-        columns = [replace(c, vector={k: x for k, x in c.vector.items() if k != constants.ONE}) for _, c in pairs]
-        rest = {k: x for k, x in self.rest.items() if k != constants.ONE}
-        try:
-            answer = exact(
-                rest, columns, [0.0 if isinstance(label, Surplus) else x for (label, _), x in zip(pairs, rough, strict=True)]
-            )
-        except InexactError:
+        kept = [0.0 if isinstance(label, Surplus) else x for (label, _), x in zip(pairs, rough, strict=True)]
+        answer = constants.apart(self.rest, [c for _, c in pairs], kept)
+        if answer is None:
             return None
-        used: Used = [(x, label) for x, (label, _) in zip(answer, pairs, strict=True) if x and not isinstance(label, Surplus)]
+        used: Used = [(x, label) for x, (label, _) in zip(answer, pairs, strict=True) if x]
         given = ((-x, label.vector) for x, label in used if isinstance(label, Premise))
         left = constants.logs(combine((1, self.target), *given))
         return used if constants.sign(left) >= 0 else None

@@ -6,15 +6,17 @@ is to be non-negative, is compared with zero by interval arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from math import log
 
 from ibsym.proving.claims import Constant
+from ibsym.proving.program import Column, InexactError, exact
 from ibsym.terms.vectors import Coordinate, Rational, Vector
 
 ONE: Coordinate = ("1",)
+CAP: Coordinate = ("cap",)
 DIGITS = 40
 Logs = dict[int, Fraction]
 """Coefficients of log p for primes p, and of 1 at 0."""
@@ -23,6 +25,35 @@ Logs = dict[int, Fraction]
 def vector(constant: Constant) -> Vector:
     """A constant as a coordinate of its own."""
     return {("log", constant.prime): 1} if constant.prime else {ONE: 1}
+
+
+def capped(rest: Vector) -> Vector:
+    """A program's target with room for a surplus of 1000 at most, of which :func:`surplus` makes the most.
+
+    Where a claim holds with something to spare, the multipliers are then those of a claim that is tight: simple ones, which need no
+    digit of a logarithm.
+    """
+    return {**rest, CAP: -1000}
+
+
+def surplus() -> list[Column]:
+    """What is left over, worth more than any proof is short, and the room that it leaves."""
+    return [Column({ONE: 1, CAP: 1}, -1.0), Column({CAP: 1})]
+
+
+def cheap(column: Column) -> Column:
+    """A column beside a surplus: at next to no cost."""
+    return Column(column.vector, 1e-6 * column.cost, column.free)
+
+
+def apart(rest: Vector, columns: Sequence[Column], rough: Sequence[float]) -> list[Fraction] | None:
+    """Multipliers that are exact for all but the constants, 0 for the last two, the surplus; None where there are none near."""
+    stripped = [Column({k: x for k, x in c.vector.items() if k not in (ONE, CAP)}, c.cost, c.free) for c in columns]
+    target = {k: x for k, x in rest.items() if k not in (ONE, CAP)}
+    try:
+        return exact(target, stripped, rough)
+    except InexactError:
+        return None
 
 
 def is_constant(key: Coordinate) -> bool:

@@ -14,7 +14,7 @@ from ibsym.proving.claims import Atom, Constant, Linear, zero_quantity
 from ibsym.proving.elemental import Row, elemental_rows
 from ibsym.proving.notation import Chain
 from ibsym.proving.problem import Item, Problem, Proof, signed_sum, written
-from ibsym.proving.program import Column, decided
+from ibsym.proving.program import Column, decided, proposed
 from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
 from ibsym.spec.model import Spec
 from ibsym.terms.reading import Reader
@@ -114,11 +114,22 @@ class Several:
     ) -> tuple[list[tuple[Fraction, Premise]], list[tuple[Fraction, Row]]] | None:
         columns = [Column(combine((-1, r.vector)), 1.0) for r in self.rows]
         columns += [Column(combine((-1, constants.merged(p.vector))), 0.01, free=p.zero) for p in premises]
-        columns.append(Column({constants.ONE: -1}, 0.1))
-        answer = decided(constants.merged(target), columns, max(0.01, deadline - time.monotonic()))
+        rest, left, n = constants.merged(target), max(0.01, deadline - time.monotonic()), len(self.rows)
+        answer = None
+        if any(constants.is_constant(key) for v in (target, *(p.vector for p in premises)) for key in v):
+            rest = constants.capped(rest)
+            columns = [constants.cheap(c) for c in columns]
+            columns += [
+                Column({k: -x if k == constants.ONE else x for k, x in c.vector.items()}, c.cost) for c in constants.surplus()
+            ]
+            rough = proposed(rest, columns, left)
+            if rough is None:
+                return None
+            answer = constants.apart(rest, columns, [*rough[:-2], 0.0, 0.0])
+        if answer is None:
+            answer = decided(rest, columns, left)
         if answer is None:
             return None
-        n = len(self.rows)
         given = [(x, p) for x, p in zip(answer[n:], premises, strict=False) if x]
         return given, [(x, r) for x, r in zip(answer, self.rows, strict=False) if x]
 
