@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -104,9 +104,10 @@ class _Binder:
                 )
             found += [name] * len(classes)
             for v in source.of:
-                if spec.variables[v].kind == "sphere":
-                    remedy = "real, unit or binary"
-                    raise SpecError(f"{v} lives on a sphere, and an image does not", key=f"variables.{v}", remedy=remedy)
+                kind = spec.variables[v].kind
+                if kind not in ("categorical", *PIXELS):
+                    what = f"{v} lives on a {kind} space, and an image does not"
+                    raise SpecError(what, key=f"variables.{v}", remedy=" or ".join(PIXELS))
         if len(found) > 1:
             raise SpecError(
                 f"{' and '.join(found)} both observe a label",
@@ -215,7 +216,9 @@ class _Binder:
                 continue
             first, last = strips[variable]
             pixels = torch.from_numpy(np.ascontiguousarray(split.images[:, :, first:last]))
-            shaped = scaled(pixels, space.kind).to(self.dtype).reshape(len(split), *shape_of(self.spec, variable, self.sizes))
+            shaped = (
+                PIXELS[space.kind][0](pixels).to(self.dtype).reshape(len(split), *shape_of(self.spec, variable, self.sizes))
+            )
             rows[variable] = Value(shaped, len(space.dims))
         return rows
 
@@ -224,22 +227,16 @@ class _Binder:
             return f"the label ({self.images.classes} classes)"
         first, last = strips[variable]
         part = "the image" if (first, last) == (0, self.images.width) else f"columns {first} to {last - 1} of the image"
-        how = {"binary": "thresholded at 1/2", "unit": "in [0, 1]", "real": "scaled to [-1, 1]"}[
-            self.spec.variables[variable].kind
-        ]
+        how = PIXELS[self.spec.variables[variable].kind][1]
         return f"{part}, {how}"
 
 
-def scaled(pixels: Tensor, kind: str) -> Tensor:
-    """Pixels in [0, 1] as values of a kind: thresholded for binary, as they are for unit, in [-1, 1] for real."""
-    match kind:
-        case "binary":
-            return (pixels >= 0.5).to(pixels.dtype)
-        case "unit":
-            return pixels
-        case "real":
-            return 2 * pixels - 1
-    raise AssertionError(kind)
+PIXELS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "binary": (lambda pixels: (pixels >= 0.5).to(pixels.dtype), "thresholded at 1/2"),
+    "unit": (lambda pixels: pixels, "in [0, 1]"),
+    "real": (lambda pixels: 2 * pixels - 1, "scaled to [-1, 1]"),
+}
+"""How pixels in [0, 1] become values of a space, and how that is said; no other space is bound to an image."""
 
 
 class Batches:
