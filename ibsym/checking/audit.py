@@ -55,7 +55,7 @@ def label(number: int, step: Step) -> str:
 
 def stated(term: BoundTerm) -> Term:
     """A term of the bound as an expression has it: the estimate, where an estimator stands for it."""
-    if isinstance(term.term, Estimate) or term.estimator not in ESTIMATORS:
+    if isinstance(term.term, Estimate) or term.estimator not in ESTIMATORS or ESTIMATORS[term.estimator].plain:
         return term.term
     return Estimate(term.term, term.estimator)
 

@@ -69,7 +69,8 @@ class _Engine:
         if whole:
             for use, wanted in self.planner.requested:
                 if wanted not in self.used:
-                    terms = [w.term for s in steps for e in (s.before, s.after, s.gap) for w in e]
+                    told = [e for s in steps for e in (s.before, s.after, s.gap)]
+                    terms = [w.term for e in ([state] if ESTIMATORS[use.estimator].plain else [objective, *told]) for w in e]
                     raise unused_estimator(self.planner, use, wanted, objective, terms)
         relation = Relation.EQ
         for s in steps:
@@ -196,6 +197,8 @@ class _Engine:
             if coefficient == 0:
                 continue
             self.used.add(wanted)
+            if ESTIMATORS[use.estimator].plain:
+                continue
             rule = ESTIMATORS[use.estimator]
             estimate = Estimate(wanted, use.estimator)
             after = Expression.of(*((w.coefficient, estimate if w.term == wanted else w.term) for w in state))
@@ -233,7 +236,8 @@ class _Engine:
             wanted = part.term.term
             use = next(u for u, t in self.planner.requested if t == wanted)
             return BoundTerm(part.coefficient, part.term, use.estimator, self.models.get(wanted), use.options)
-        return BoundTerm(part.coefficient, part.term, estimator_of(self.spec, part.term))
+        asked = next((u.estimator for u, t in self.planner.requested if t == part.term), None)
+        return BoundTerm(part.coefficient, part.term, asked or estimator_of(self.spec, part.term))
 
     def constraint(self, critic: CriticUse) -> Constraint:
         """The critic's information term bounded from above, its budget, and the divergence it belongs to."""

@@ -81,6 +81,8 @@ KINDS: dict[str, type] = {
 def estimates(estimator: str, term: Term) -> bool:
     """Whether an estimator is one of such terms: of unconditional ones, and of informations of two groups."""
     match term:
+        case _ if ESTIMATORS[estimator].plain:
+            plain = True
         case MutualInformation(groups=groups, given=given):
             plain = len(groups) == 2 and not given
         case RelativeEntropy(first, second):
@@ -183,7 +185,7 @@ class Planner:
                 found.setdefault(frozenset(item.vector.items()), item)
 
         for use, wanted in self.requested:
-            if not self.serves(wanted, term, samplers):
+            if ESTIMATORS[use.estimator].plain or not self.serves(wanted, term, samplers):
                 continue
             if use.estimator in ONE_SIDED:
                 estimate = Estimate(wanted, use.estimator)

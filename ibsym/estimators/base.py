@@ -72,7 +72,8 @@ class Estimator:
     """An estimator as a step: ``~`` unless ``side`` says that its value bounds the term from there.
 
     ``statement`` is LaTeX, ``known`` what is known of its value. ``estimates`` are kinds of terms as specs write them (KL, I, TC, JS, F,
-    E), with an ``example``. Without a ``critic``, ``lowering`` names the function below :mod:`ibsym.lowering` that computes it.
+    E), with an ``example``. Without a ``critic``, ``lowering`` names the function below :mod:`ibsym.lowering` that computes it. ``plain``:
+    the term is computed as it stands, conditional ones too, and the derivation has no step for it.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Estimator:
     options: tuple[Option, ...] = ()
     critic: Critic | None = None
     lowering: str = ""
+    plain: bool = False
 
     def __post_init__(self) -> None:
         if (self.critic is None) is not bool(self.lowering):

@@ -18,7 +18,7 @@ from ibsym.facts import Relation
 from ibsym.rendering.boxes import Box, width
 from ibsym.spec.families import FamilyUse
 from ibsym.spec.graphs import Factor, Joint
-from ibsym.terms.nodes import Expression, Weighted
+from ibsym.terms.nodes import Estimate, Expression, Weighted
 from ibsym.terms.premises import Nonnegative, Premise
 
 Item = TypeVar("Item")
@@ -114,7 +114,7 @@ def treatment(item: BoundTerm) -> str:
 
 def remark(item: BoundTerm) -> str:
     """What is known of the estimator, and what the loss has for the term."""
-    if item.estimator not in ESTIMATORS:
+    if not isinstance(item.term, Estimate):
         return ""
     rule, side = ESTIMATORS[item.estimator], item.model_side
     if side is None:

@@ -171,6 +171,7 @@ def uses(facts):
 EVALUATED = [f for f in FAMILIES.values() if f.evaluated]
 TERMS = (
     "KL(q(z)||p(z))",
+    "KL(q(z|x)||p(z))",
     "I_q(X;Z)",
     "TC_q(Z)",
     "JS(q(z)||p(z))",
