@@ -44,7 +44,7 @@ def families() -> Iterator[Row]:
             line = f"log r(v) = {formula.removeprefix('-') if formula == '-0' else formula}"
         else:
             line = "no density: samples only" if facts.sampled else "no density"
-        options = [f"{name} = {default!r}" for name, default in facts.options.items()]
+        options = [f"{name} = {option.default!r}" for name, option in facts.options.items()]
         yield facts.name, ", ".join(facts.spaces), ", ".join(facts.parameters) or "-", "; ".join([line, *options])
 
 

@@ -1,4 +1,4 @@
-"""One file per distribution: log-density, entropy and relative entropies as SymPy, in forms that stay right at the extremes."""
+"""One file per distribution: its facts, and log-density, entropy and relative entropies as SymPy, right at the extremes."""
 
 from __future__ import annotations
 

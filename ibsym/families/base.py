@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import sympy
 
 from ibsym.errors import EmissionError
+from ibsym.families.facts import Constraint, FamilyUse
 from ibsym.families.functions import STRUCTURAL, EventSum
-from ibsym.spec.families import FamilyUse
-from ibsym.spec.spaces import Space
 
 VALUE = sympy.Symbol("value", real=True)
 SIZE = sympy.Symbol("size", positive=True)
 CLASSES = sympy.Symbol("classes", positive=True)
-POSITIVE_ROLES = ("scale", "concentration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,18 @@ class Formula:
 
     expression: sympy.Expr
     text: str
+
+
+class Space(Protocol):
+    """What formulas know of a variable's space."""
+
+    @property
+    def kind(self) -> str:
+        """real, binary, ..."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The names of its dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ class Law:
 
     def parameter(self, role: str) -> sympy.Symbol:
         """The symbol of a learned parameter."""
-        if role in POSITIVE_ROLES:
+        if self.family.role(role).constraint is Constraint.POSITIVE:
             return sympy.Symbol(role + self.mark, positive=True)
         return sympy.Symbol(role + self.mark, real=True)
 
@@ -75,20 +86,8 @@ def exact(number: object) -> sympy.Rational:
 
 
 def parameter_axes(family: FamilyUse, role: str, space: Space) -> tuple[str, ...]:
-    """The axes of one parameter, after those of the rows.
-
-    >>> from ibsym.spec.families import FAMILIES
-    >>> parameter_axes(FamilyUse(FAMILIES["full-normal"]), "cholesky", Space.parse("real[L]"))
-    ('L', 'L')
-    """
-    if role == "concentration":
-        return ()
-    if family.name == "normal-mixture":
-        components = str(family.option("components"))
-        return (components,) if role == "logits" else (components, *space.dims)
-    if role == "cholesky":
-        return (*space.dims, *space.dims)
-    return space.dims
+    """The axes of one parameter, after those of the rows."""
+    return family.role(role).shape(space.dims, str(family.option("components")))
 
 
 Density = Callable[[Law], Formula]
@@ -146,6 +145,16 @@ def entropy(law: Law) -> Formula:
     if law.name not in ENTROPIES:
         raise EmissionError(f"the entropy of a {law.name} factor has no closed form")
     return ENTROPIES[law.name](law)
+
+
+def closed_entropy(family: FamilyUse) -> bool:
+    """Whether the family's entropy has a closed form."""
+    return family.name in ENTROPIES
+
+
+def closed_relative_entropy(first: FamilyUse, second: FamilyUse) -> bool:
+    """Whether KL(first || second) has a closed form, for two families on one space."""
+    return (first.name, second.name) in RELATIVE_ENTROPIES
 
 
 def relative_entropy(first: Law, second: Law) -> Formula:

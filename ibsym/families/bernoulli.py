@@ -8,7 +8,19 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.facts import FamilyFacts, Role, drawn, family, positive, relaxation
 from ibsym.families.functions import EventSum, expected, logsigmoid
+
+family(
+    FamilyFacts(
+        "bernoulli",
+        ("binary",),
+        (Role("logits"),),
+        reparameterised=False,
+        options={"relax": relaxation(), "temperature": positive(0.5)},
+        draws=drawn("Bernoulli", logits="logits"),
+    )
+)
 
 
 @log_density_of("bernoulli")

@@ -5,7 +5,18 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import CLASSES, VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.facts import FamilyFacts, Role, family, positive, relaxation
 from ibsym.families.functions import ClassSum, LogSoftmax, Pick, expected, weighted
+
+family(
+    FamilyFacts(
+        "categorical",
+        ("categorical",),
+        (Role("logits"),),
+        reparameterised=False,
+        options={"relax": relaxation(), "temperature": positive(0.5)},
+    )
+)
 
 
 @log_density_of("categorical")

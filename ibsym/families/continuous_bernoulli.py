@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.facts import FamilyFacts, Role, drawn, family
 from ibsym.families.functions import EventSum, unit_cumulant, unit_mean
+
+family(FamilyFacts("continuous-bernoulli", ("unit",), (Role("logits"),), draws=drawn("ContinuousBernoulli", logits="logits")))
 
 
 @log_density_of("continuous-bernoulli")

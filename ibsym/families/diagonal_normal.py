@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from ibsym.families import gaussian
 from ibsym.families.base import cross_entropy_of, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.facts import Constraint, FamilyFacts, Role, drawn, family
+
+family(
+    FamilyFacts(
+        "diagonal-normal",
+        ("real",),
+        (Role("mean"), Role("logvar", Constraint.LOGARITHM)),
+        draws=drawn("Normal", loc="mean", scale=gaussian.DEVIATION),
+    )
+)
 
 log_density_of("diagonal-normal")(gaussian.log_density)
 entropy_of("diagonal-normal")(gaussian.entropy)

@@ -9,8 +9,11 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, family
 from ibsym.families.functions import Columns, Diagonal, EventSum, Inverse, RowSum, Solve, SolveMatrix, standardised
 from ibsym.families.gaussian import DIAGONAL, HALF, LOG_TWO_PI, moments
+
+family(FamilyFacts("full-normal", ("real",), (Role("mean"), Role("cholesky", Constraint.TRIANGULAR, Axes.MATRIX))))
 
 FULL = "full-normal"
 

@@ -12,6 +12,7 @@ from ibsym.families.base import VALUE, Formula, Law
 from ibsym.families.functions import EventSum, expm1, standardised
 
 HALF = sympy.Rational(1, 2)
+DEVIATION = sympy.exp(sympy.Symbol("logvar", real=True) / 2)
 LOG_TWO_PI = sympy.log(2 * sympy.pi)
 DIAGONAL = ("diagonal-normal", "isotropic-normal", "standard-normal")
 PAIRS = tuple((a, b) for a in DIAGONAL for b in DIAGONAL)

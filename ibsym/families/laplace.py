@@ -5,7 +5,18 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.facts import FamilyFacts, Role, drawn, family, positive
 from ibsym.families.functions import EventSum, expm1
+
+family(
+    FamilyFacts(
+        "laplace",
+        ("real",),
+        (Role("mean"),),
+        options={"scale": positive(1.0, learnable=True)},
+        draws=drawn("Laplace", loc="mean", scale="scale"),
+    )
+)
 
 
 def scale(law: Law) -> sympy.Expr:

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from ibsym.families.base import VALUE, Formula, Law, log_density_of
+from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, family, number_of
 from ibsym.families.functions import Components, EventSum, LogSoftmax, LogSumExp, standardised
 from ibsym.families.gaussian import HALF, LOG_TWO_PI
+
+family(
+    FamilyFacts(
+        "normal-mixture",
+        ("real",),
+        (
+            Role("mean", axes=Axes.COMPONENT_EVENTS),
+            Role("logvar", Constraint.LOGARITHM, Axes.COMPONENT_EVENTS),
+            Role("logits", axes=Axes.COMPONENTS),
+        ),
+        reparameterised=False,
+        options={"components": number_of("M")},
+    )
+)
 
 
 @log_density_of("normal-mixture")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import CLASSES, SIZE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.facts import FamilyFacts, family
 from ibsym.families.functions import ClassSum, EventSum, LogSoftmax, logsigmoid, unit_cumulant
+
+family(FamilyFacts("uniform", ("unit", "binary", "categorical"), learned=False))
 
 HALF = sympy.Rational(1, 2)
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import SIZE, VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, family
 from ibsym.families.functions import EventSum, bessel_ratio, log_bessel
 from ibsym.families.uniform_sphere import LOG_AREA
+
+family(
+    FamilyFacts(
+        "von-mises-fisher",
+        ("sphere",),
+        (Role("mean", Constraint.DIRECTION), Role("concentration", Constraint.POSITIVE, Axes.SCALAR)),
+    )
+)
 
 VMF = "von-mises-fisher"
 

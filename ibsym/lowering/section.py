@@ -35,21 +35,25 @@ class Section:
         self.steps.append(Step(name, node, comment))
         return Ref(len(self.steps) - 1, node.axes)
 
+    def _place(self, load: Load) -> int:
+        """Where an input stands among those of its factor: in the order of the family's parameters."""
+        factor = self.sampling.spec.factors.get(load.key.of)
+        known = factor.family.parameters if factor is not None and factor.family is not None else (*VALUES, *OTHERS)
+        return known.index(load.key.role) if load.key.role in known else len(known)
+
     def inputs(self) -> list[Load]:
         """What the steps load, in the order of first use: values first, the parameters of one factor together."""
         found: dict[InputKey, Load] = {}
         for step in self.steps:
             new = [load for load in loads(step.node) if load.key not in found]
             first = {(load.key.of, load.key.joint): k for k, load in reversed(list(enumerate(new)))}
-            new.sort(
-                key=lambda load: (load.key.role not in VALUES, first[load.key.of, load.key.joint], ROLES.index(load.key.role))
-            )
+            new.sort(key=lambda load: (load.key.role not in VALUES, first[load.key.of, load.key.joint], self._place(load)))
             found.update((load.key, load) for load in new)
         return list(found.values())
 
 
 VALUES = ("value", "sample", "sample_reference")
-ROLES = (*VALUES, "mean", "logvar", "scale", "cholesky", "logits", "concentration", "critic", "critic_reference", "scores")
+OTHERS = ("critic", "critic_reference", "scores")
 
 
 def loads(node: Node) -> Iterator[Load]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, assert_never
 
 import numpy as np
+import sympy
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch import distributions as td
 
-from ibsym.spec.families import FamilyUse
+from ibsym.families.facts import Constraint, FamilyUse
 from ibsym.training.values import Value
 
 # relaxed: as the model learns, with the spec's relaxations; exact: as the joint says; typical: no noise where there is a centre.
@@ -101,7 +103,7 @@ def law(
 ) -> Law:
     """The distribution of one factor at its parameters, with batch axes ``lead``."""
     n, shape = len(event), (*lead, *event)
-    p = {role: t.expand(*lead, *t.shape[t.dim() - rank_of(family, role, n) :]) for role, t in given.items()}
+    p = {role: t.expand(*lead, *t.shape[t.dim() - family.role(role).rank(n) :]) for role, t in given.items()}
 
     def constant(value: float) -> Tensor:
         return torch.full(shape, value, dtype=dtype)
@@ -109,22 +111,14 @@ def law(
     def independent(inner: td.Distribution) -> td.Distribution:
         return td.Independent(inner, n, validate_args=False)
 
+    if family.facts.draws is not None:
+        numbers = {o: number(family, o) for o in family.facts.options if isinstance(family.option(o), int | float)}
+        known = p | {name: constant(value) for name, value in numbers.items()}
+        arguments = {k: formula(e, known, constant) for k, e in family.facts.draws.arguments.items()}
+        return independent(getattr(td, family.facts.draws.distribution)(**arguments, validate_args=False))
     match family.name:
-        case "diagonal-normal":
-            return independent(td.Normal(p["mean"], (0.5 * p["logvar"]).exp(), validate_args=False))
-        case "isotropic-normal":
-            return independent(td.Normal(p["mean"], number(family, "scale"), validate_args=False))
-        case "standard-normal":
-            return independent(td.Normal(constant(0), constant(1), validate_args=False))
         case "full-normal":
             return td.MultivariateNormal(p["mean"], scale_tril=p["cholesky"], validate_args=False)
-        case "laplace":
-            scale = p["scale"] if "scale" in p else number(family, "scale")
-            return independent(td.Laplace(p["mean"], scale, validate_args=False))
-        case "bernoulli":
-            return independent(td.Bernoulli(logits=p["logits"], validate_args=False))
-        case "continuous-bernoulli":
-            return independent(td.ContinuousBernoulli(logits=p["logits"], validate_args=False))
         case "categorical":
             return td.OneHotCategorical(logits=p["logits"], validate_args=False)
         case "relaxed-categorical":
@@ -148,11 +142,25 @@ def law(
     raise AssertionError(family.name)
 
 
-def rank_of(family: FamilyUse, role: str, event: int) -> int:
-    """How many axes one value of a parameter has."""
-    if family.name == "normal-mixture":
-        return 1 if role == "logits" else 1 + event
-    return {"cholesky": 2, "concentration": 0}.get(role, event)
+def formula(expression: sympy.Expr, known: dict[str, Tensor], constant: Callable[[float], Tensor]) -> Tensor:
+    """A distribution's argument at its family's parameters: sums, products, powers and exponentials of them."""
+    match expression:
+        case sympy.Symbol():
+            return known[expression.name]
+        case sympy.exp():
+            return formula(expression.args[0], known, constant).exp()
+        case sympy.Add() | sympy.Mul() | sympy.Pow():
+            first, *rest = (formula(a, known, constant) for a in expression.args)
+            for other in rest:
+                match expression:
+                    case sympy.Add():
+                        first = first + other
+                    case sympy.Mul():
+                        first = first * other
+                    case _:
+                        first = first**other
+            return first
+    return constant(float(expression))
 
 
 def number(family: FamilyUse, option: str) -> float:
@@ -214,16 +222,18 @@ def positive(raw: Tensor) -> Tensor:
     return F.softplus(raw) + 1e-4
 
 
-def shaped(role: str, raw: Tensor, kind: str) -> Tensor:
-    """What a network puts out, as a parameter of its role: variances and scales positive, factors triangular, means on their space."""
-    match role:
-        case "logvar":
+def shaped(constraint: Constraint, raw: Tensor) -> Tensor:
+    """What a network puts out, within a parameter's domain."""
+    match constraint:
+        case Constraint.REAL:
+            return raw
+        case Constraint.LOGARITHM:
             return 8 * torch.tanh(raw / 8)
-        case "scale" | "concentration":
+        case Constraint.POSITIVE:
             return positive(raw)
-        case "cholesky":
+        case Constraint.TRIANGULAR:
             size = raw.shape[-1]
             return raw.tril(-1) / math.sqrt(size) + torch.diag_embed(positive(raw.diagonal(dim1=-2, dim2=-1)))
-        case "mean" if kind == "sphere":
+        case Constraint.DIRECTION:
             return F.normalize(raw, dim=-1)
-    return raw
+    assert_never(constraint)

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ibsym.families.facts import Axes, Constraint, Role
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.training.binding import shape_of, size_of
-from ibsym.training.laws import rank_of, shaped
+from ibsym.training.laws import shaped
 from ibsym.training.values import Value, beside
 
 NOISE = 16
@@ -41,7 +42,10 @@ class FactorNetwork(nn.Module):
         assert factor.family is not None
         self.family, (self.variable,) = factor.family, factor.of
         self.kind = spec.variables[self.variable].kind
-        self.shapes = {role: self.shape(role, shape_of(spec, self.variable, sizes), sizes) for role in self.family.parameters}
+        self.event = shape_of(spec, self.variable, sizes)
+        mixed = any(r.axes in (Axes.COMPONENTS, Axes.COMPONENT_EVENTS) for r in self.family.roles)
+        components = size_of(str(self.family.option("components")), sizes) if mixed else 0
+        self.shapes = {role: role.shape(self.event, components) for role in self.family.roles}
         total = sum(math.prod(s) for s in self.shapes.values())
         if factor.given:
             self.body: nn.Module | None = mlp(width(spec, factor.given, sizes), total, hidden)
@@ -49,16 +53,10 @@ class FactorNetwork(nn.Module):
             self.body = None
             self.free = nn.Parameter(torch.cat([self.start(role, shape).flatten() for role, shape in self.shapes.items()]))
 
-    def shape(self, role: str, event: tuple[int, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """Axes of one value of a parameter."""
-        if self.family.name == "normal-mixture":
-            components = size_of(str(self.family.option("components")), sizes)
-            return (components,) if role == "logits" else (components, *event)
-        return {"cholesky": (*event, *event), "concentration": ()}.get(role, event)
-
-    def start(self, role: str, shape: tuple[int, ...]) -> Tensor:
+    def start(self, role: Role, shape: tuple[int, ...]) -> Tensor:
         """Means of a mixture start apart, everything else near zero."""
-        return (1.0 if role == "mean" and self.family.name == "normal-mixture" else 0.01) * torch.randn(shape)
+        apart = role.axes is Axes.COMPONENT_EVENTS and role.constraint is Constraint.REAL
+        return (1.0 if apart else 0.01) * torch.randn(shape)
 
     def forward(self, given: list[Value]) -> dict[str, Tensor]:
         """Each parameter by its role, at the conditioners' values."""
@@ -66,13 +64,13 @@ class FactorNetwork(nn.Module):
         parts = raw.split([math.prod(s) for s in self.shapes.values()], -1)
         lead = raw.shape[:-1]
         return {
-            role: shaped(role, part.reshape(*lead, *shape), self.kind)
+            role.name: shaped(role.constraint, part.reshape(*lead, *shape))
             for (role, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
     def axes(self, role: str) -> int:
         """How many axes one value of the parameter has."""
-        return rank_of(self.family, role, len(self.shapes["mean"]) if role == "cholesky" else len(self.shapes[role]))
+        return self.family.role(role).rank(len(self.event))
 
 
 class Generator(nn.Module):

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from ibsym.errors import AuditError
+from ibsym.families.facts import Constraint
 from ibsym.lowering import LossProgram
 from ibsym.lowering import interpreter as oracle
 from ibsym.lowering.program import Directions, Points, Ref
@@ -192,16 +193,30 @@ def sample(spec: Spec, entry: Any, sizes: Sizes, *, drawn: bool) -> Tensor:
     shape = sizes.of(axes)
     raw = torch.randn(shape, dtype=torch.float64)
     kind, dims = space_of(spec, entry)
-    match entry.role:
-        case "scale" | "concentration":
+    if entry.of in spec.variables:
+        return on_space(raw, kind, entry.role == "value", [sizes[d] for d in dims])
+    return in_domain(constraint_of(spec, entry), raw)
+
+
+def constraint_of(spec: Spec, entry: Any) -> Constraint:
+    """The domain of an input: that of its factor's parameter, the real line for logits of critics."""
+    factor = spec.factors.get(entry.of)
+    known = factor.family.roles if factor is not None and factor.family is not None else ()
+    return next((r.constraint for r in known if r.name == entry.role), Constraint.REAL)
+
+
+def in_domain(constraint: Constraint, raw: Tensor) -> Tensor:
+    """Normal numbers as a parameter, at some distance from the edge of its domain."""
+    match constraint:
+        case Constraint.POSITIVE:
             return raw.abs() + 0.3
-        case "cholesky":
+        case Constraint.TRIANGULAR:
             return raw.tril(-1) * 0.3 + torch.diag_embed(raw.diagonal(dim1=-2, dim2=-1).abs() + 0.5)
-        case "mean" if kind == "sphere":
+        case Constraint.DIRECTION:
             return torch.nn.functional.normalize(raw, dim=-1)
-        case "value" | "sample" | "sample_reference":
-            return on_space(raw, kind, entry.role == "value", [sizes[d] for d in dims])
-    return raw
+        case Constraint.REAL | Constraint.LOGARITHM:
+            return raw
+    assert_never(constraint)
 
 
 def space_of(spec: Spec, entry: Any) -> tuple[str, tuple[str, ...]]:

@@ -19,6 +19,7 @@ from ibsym.derivation.engine import derive  # noqa: E402
 from ibsym.lowering import LossProgram, lower  # noqa: E402
 from ibsym.spec.loading import load  # noqa: E402
 from ibsym.spec.model import Spec  # noqa: E402
+from ibsym.training.oracles import constraint_of, in_domain  # noqa: E402
 
 TESTS = Path(__file__).resolve().parents[1]
 SPECS = {p.stem: p for folder in ("ibsym/zoo", "tests/specs") for p in sorted((TESTS.parent / folder).glob("*.toml"))}
@@ -83,16 +84,9 @@ def tensor(spec, entry, shape, known, generator, dtype):
         real = torch.sigmoid(real)
     elif kind == "categorical":
         real = real.softmax(-1)
-    elif kind == "sphere" or (
-        entry.role == "mean"
-        and any(f"{entry.of}" == f.text and f.family.name == "von-mises-fisher" for f in spec.factors.values() if f.family)
-    ):
+    elif kind == "sphere":
         real = real / real.norm(dim=-1, keepdim=True)
-    if entry.role in ("scale", "concentration"):
-        real = real.abs() + 0.3
-    if entry.role == "cholesky":
-        real = real.tril(-1) * 0.3 + torch.diag_embed(real.diagonal(dim1=-2, dim2=-1).abs() + 0.5)
-    return real.to(dtype)
+    return in_domain(constraint_of(spec, entry), real).to(dtype)
 
 
 def emitted(spec):

@@ -99,10 +99,9 @@ def test_inputs_are_unique_and_sound(made):
     assert len({(i.of, i.role, i.joint) for i in inputs}) == len(inputs) == len({i.name for i in inputs})
     for entry in inputs:
         assert entry.joint in made.spec.joints
-        assert entry.role in {
-            *("value", "sample", "sample_reference", "mean", "logvar", "scale", "cholesky", "logits", "concentration"),
-            *("critic", "critic_reference", "scores"),
-        }
+        factor = made.spec.factors.get(entry.of)
+        parameters = factor.family.parameters if factor is not None and factor.family is not None else ()
+        assert entry.role in {*("value", "sample", "sample_reference", "critic", "critic_reference", "scores"), *parameters}
         assert entry.name.isidentifier()
         assert entry.name not in made.spec.parameters
 

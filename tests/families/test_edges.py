@@ -29,13 +29,12 @@ from ibsym.codegen.torch.expressions import Code, render  # noqa: E402
 from ibsym.errors import IbsymError  # noqa: E402
 from ibsym.estimators import ESTIMATORS  # noqa: E402
 from ibsym.families import functions as heads  # noqa: E402
-from ibsym.families.base import POSITIVE_ROLES  # noqa: E402
+from ibsym.families.facts import FAMILIES, Constraint, FamilyUse  # noqa: E402
 from ibsym.lowering import lower  # noqa: E402
 from ibsym.lowering.fusion.calculus import Stable, Unfused, own, weighted  # noqa: E402
 from ibsym.lowering.interpreter import evaluate  # noqa: E402
 from ibsym.lowering.numeric import value  # noqa: E402
-from ibsym.spec.families import FAMILIES  # noqa: E402
-from ibsym.training.oracles import Sizes, fix, projections, sample  # noqa: E402
+from ibsym.training.oracles import Sizes, constraint_of, fix, projections, sample  # noqa: E402
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "numerics.md"
 COMPILER = shutil.which("cc") or shutil.which("gcc")
@@ -162,10 +161,7 @@ def spec(
 
 def uses(facts):
     """The family as it comes, and with every option that makes a parameter learned."""
-    return [
-        facts.name,
-        *({"family": facts.name, o: "learned"} for o in facts.options if o == "scale" and facts.name == "laplace"),
-    ]
+    return [{"family": facts.name, **dict(use.options)} if use.options else facts.name for use in FamilyUse(facts).variants()]
 
 
 EVALUATED = [f for f in FAMILIES.values() if f.evaluated]
@@ -278,7 +274,7 @@ def walk(label):
 def test_edges(label):
     if built(label) is None:
         pytest.skip("refused")
-    roles = {i.name: i.role for i in built(label)[2].INPUTS}
+    domains = {i.name: constraint_of(built(label)[0], i) for i in built(label)[2].INPUTS}
     for program, loss, directions, argument, edge, given in walk(label):
         where = f"{argument} = {edge}"
         with np.errstate(all="ignore"):
@@ -288,7 +284,7 @@ def test_edges(label):
         plain, slopes = run(loss, "expression", given, torch.float64)
         assert kind_of(plain) == kind_of(true), where
         assert not math.isnan(edge) or math.isnan(true), where
-        if roles[argument] in (*POSITIVE_ROLES, "cholesky") and edge < 0:
+        if domains[argument] in (Constraint.POSITIVE, Constraint.TRIANGULAR) and edge < 0:
             assert math.isnan(true), where  # outside of the parameter's domain
         for dtype in (torch.float64, torch.float32):
             fix(loss, {k: t.to(dtype) for k, t in directions.items()})

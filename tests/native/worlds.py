@@ -13,8 +13,10 @@ from torch import Tensor
 
 import ibsym
 from ibsym.codegen.emit import files
+from ibsym.families.facts import Constraint
 from ibsym.lowering.lower import lower
 from ibsym.lowering.program import LossProgram
+from ibsym.training.oracles import constraint_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "native-cache"
@@ -76,7 +78,8 @@ def arguments(
     """Random arguments; ``draws`` leaves the Monte-Carlo axis in, ``spread`` widens logits and log-variances."""
     generator = torch.Generator().manual_seed(seed)
     known = SIZES | (sizes or {})
-    variables = ibsym.load(SPECS[name]).variables
+    spec = ibsym.load(SPECS[name])
+    variables = spec.variables
     result = {}
     for entry in module(name).Loss.INPUTS:
         shape = entry.shape if draws or entry.shape[0] != "S" else entry.shape[1:]
@@ -91,11 +94,11 @@ def arguments(
             result[entry.name] = torch.randint(0, classes, lengths, generator=generator)
             continue
         noise = torch.randn(lengths, generator=generator, dtype=torch.float64)
-        result[entry.name] = _shaped(entry.role, kind, noise, spread).to(dtype)
+        result[entry.name] = _shaped(entry.role, kind, constraint_of(spec, entry), noise, spread).to(dtype)
     return result
 
 
-def _shaped(role: str, kind: str, noise: Tensor, spread: float) -> Tensor:
+def _shaped(role: str, kind: str, constraint: Constraint, noise: Tensor, spread: float) -> Tensor:
     if role in ("value", "sample", "sample_reference"):
         match kind:
             case "binary":
@@ -107,9 +110,11 @@ def _shaped(role: str, kind: str, noise: Tensor, spread: float) -> Tensor:
             case "sphere":
                 return noise / noise.norm(dim=-1, keepdim=True)
         return noise
-    if role in ("scale", "concentration"):
+    if constraint is Constraint.POSITIVE:
         return torch.nn.functional.softplus(noise) + 0.1
-    if role == "cholesky":
+    if constraint is Constraint.DIRECTION:
+        return noise / noise.norm(dim=-1, keepdim=True)
+    if constraint is Constraint.TRIANGULAR:
         return noise.tril(-1) * 0.3 + torch.diag_embed(noise.diagonal(dim1=-2, dim2=-1).exp())
     return noise * (2 * spread if role in ("logits", "critic", "critic_reference", "scores") else spread)
 

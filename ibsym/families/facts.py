@@ -1,0 +1,203 @@
+"""What a family is declared to be: its spaces, its parameters with their domains, its options, how it is drawn from.
+
+Facts and formulas of one family stand in one file. Whoever meets a family reads them from here: specs check options and spaces,
+the lowering places parameters, training and checking make them up within their domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import TypeVar, assert_never
+
+import sympy
+
+Options = tuple[tuple[str, object], ...]
+Size = TypeVar("Size")
+
+
+class Constraint(Enum):
+    """The domain of a parameter."""
+
+    REAL = auto()
+    LOGARITHM = auto()  # of a number that is positive
+    POSITIVE = auto()
+    TRIANGULAR = auto()  # lower, with a positive diagonal
+    DIRECTION = auto()  # a unit vector
+
+
+class Axes(Enum):
+    """The axes of one value of a parameter."""
+
+    EVENT = auto()
+    SCALAR = auto()
+    MATRIX = auto()
+    COMPONENTS = auto()
+    COMPONENT_EVENTS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A parameter: its name in specs and among a loss's inputs, its domain, its axes."""
+
+    name: str
+    constraint: Constraint = Constraint.REAL
+    axes: Axes = Axes.EVENT
+
+    def shape(self, event: Sequence[Size], components: Size) -> tuple[Size, ...]:
+        """The axes of one value, given those of the variable and the number of components.
+
+        >>> Role("cholesky", Constraint.TRIANGULAR, Axes.MATRIX).shape(("L",), "M")
+        ('L', 'L')
+        """
+        match self.axes:
+            case Axes.EVENT:
+                return tuple(event)
+            case Axes.SCALAR:
+                return ()
+            case Axes.MATRIX:
+                return (*event, *event)
+            case Axes.COMPONENTS:
+                return (components,)
+            case Axes.COMPONENT_EVENTS:
+                return (components, *event)
+        assert_never(self.axes)
+
+    def rank(self, event: int) -> int:
+        """How many axes one value has, for a variable of so many."""
+        return len(self.shape((0,) * event, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of a family: its default, what it may be, and what an error says.
+
+    ``learnable`` options may be "learned": then they are a positive parameter of the same name.
+    """
+
+    default: object
+    accepts: Callable[[object], bool]
+    wanted: str
+    remedy: str
+    learnable: bool = False
+
+
+RELAXATIONS = ("none", "mean", "concrete", "straight-through")
+
+
+def positive(default: float, *, learnable: bool = False) -> Option:
+    """A positive number."""
+
+    def accepts(value: object) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+
+    return Option(default, accepts, "is no positive number", "1.0" + (' or "learned"' if learnable else ""), learnable)
+
+
+def relaxation() -> Option:
+    """How gradients pass a draw of a discrete law."""
+    names = ", ".join(f'"{r}"' for r in RELAXATIONS[1:])
+    return Option("none", lambda value: value in RELAXATIONS, "is unknown", f"one of {names}")
+
+
+def number_of(default: str) -> Option:
+    """A dimension: a name, or a positive number."""
+
+    def accepts(value: object) -> bool:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return 0 < value <= 10**6
+        return isinstance(value, str) and value.isidentifier() and value.isascii()
+
+    return Option(default, accepts, "is neither a name nor a positive number", f'"{default}"')
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """A distribution of torch, by its name, and its arguments as formulas of parameters and options (symbols of their names)."""
+
+    distribution: str
+    arguments: Mapping[str, sympy.Expr]
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyFacts:
+    """The declared facts of one family. A family without parameters is fixed, unless ``learned`` says otherwise."""
+
+    name: str
+    spaces: tuple[str, ...]
+    roles: tuple[Role, ...] = ()
+    evaluated: bool = True
+    sampled: bool = True
+    reparameterised: bool = True
+    learned: bool = True
+    options: Mapping[str, Option] = field(default_factory=dict)
+    draws: Draws | None = None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the roles."""
+        return tuple(r.name for r in self.roles)
+
+
+ANY = ("real", "unit", "sphere", "binary", "categorical")
+
+FAMILIES: dict[str, FamilyFacts] = {}
+
+
+def family(facts: FamilyFacts) -> FamilyFacts:
+    """Registers a family."""
+    if facts.name in FAMILIES:
+        raise ValueError(f"{facts.name} is registered twice")
+    FAMILIES[facts.name] = facts
+    return facts
+
+
+def drawn(distribution: str, **arguments: sympy.Expr | str) -> Draws:
+    """How a family is drawn from: ``drawn("Normal", loc="mean", scale=sympy.exp(logvar / 2))``."""
+    return Draws(distribution, {k: sympy.Symbol(v, real=True) if isinstance(v, str) else v for k, v in arguments.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyUse:
+    """A family with its options, as a factor uses it."""
+
+    facts: FamilyFacts
+    options: Options = ()
+
+    @property
+    def name(self) -> str:
+        """The family's name in specs."""
+        return self.facts.name
+
+    def option(self, name: str) -> object:
+        """An option's value, or its default."""
+        declared = self.facts.options.get(name)
+        return dict(self.options).get(name, declared.default if declared is not None else None)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The parameters; an option counts when it is learned."""
+        learned = (
+            Role(n, Constraint.POSITIVE) for n, o in self.facts.options.items() if o.learnable and self.option(n) == "learned"
+        )
+        return (*self.facts.roles, *learned)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the roles."""
+        return tuple(r.name for r in self.roles)
+
+    def role(self, name: str) -> Role:
+        """The parameter of that name."""
+        return next(r for r in self.roles if r.name == name)
+
+    def variants(self) -> tuple[FamilyUse, ...]:
+        """The family as it comes, and with each option learned that may be."""
+        learned = (replace(self, options=((n, "learned"),)) for n, o in self.facts.options.items() if o.learnable)
+        return (self, *learned)
+
+    @property
+    def carries_gradient(self) -> bool:
+        """Whether a draw passes gradients to the parameters, by reparameterisation or by a relaxation."""
+        return self.facts.reparameterised or self.option("relax") not in (None, "none")
