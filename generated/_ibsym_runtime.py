@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-SECONDS = 120
+SECONDS = float(os.environ.get("IBSYM_BUILD_SECONDS") or 120)
 """How long a compiler may take."""
 
 FLAGS = (

@@ -98,7 +98,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "074cc2c3410f729f", "_ibsym_runtime.py": "c00cd9a6e2d2d481"}
+_BESIDE = {"avb.c": "074cc2c3410f729f", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

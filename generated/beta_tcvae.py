@@ -38,8 +38,8 @@ class _Parametrised(torch.nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.PARAMETERS:
             least, most = self.PARAMETERS[name]
-            number = float(value.detach() if isinstance(value, Tensor) else value)
-            if not least <= number <= most or (isinstance(value, Tensor) and value.dim()):
+            number = value.detach() if isinstance(value, Tensor) else value
+            if (isinstance(value, Tensor) and value.dim()) or not least <= float(number) <= most:
                 raise ValueError(f"{name} is a number or a 0-d tensor from {least:g} to {most:g}, not {value!r}")
             self._parameters.pop(name, None)
         super().__setattr__(name, value)
@@ -150,7 +150,7 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "c7f3a442b7063463", "_ibsym_runtime.py": "c00cd9a6e2d2d481"}
+_BESIDE = {"beta_tcvae.c": "c7f3a442b7063463", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
@@ -187,6 +187,11 @@ def _one_pass() -> Any:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
+
+
+def _log(size: float) -> float:
+    """log of a size; NaN of nothing, as the mean over nothing is."""
+    return math.log(size) if size > 0 else math.nan
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:

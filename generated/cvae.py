@@ -108,7 +108,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "2de7109fdd447ab6", "_ibsym_runtime.py": "c00cd9a6e2d2d481"}
+_BESIDE = {"cvae.c": "2de7109fdd447ab6", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

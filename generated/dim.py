@@ -38,8 +38,8 @@ class _Parametrised(torch.nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.PARAMETERS:
             least, most = self.PARAMETERS[name]
-            number = float(value.detach() if isinstance(value, Tensor) else value)
-            if not least <= number <= most or (isinstance(value, Tensor) and value.dim()):
+            number = value.detach() if isinstance(value, Tensor) else value
+            if (isinstance(value, Tensor) and value.dim()) or not least <= float(number) <= most:
                 raise ValueError(f"{name} is a number or a 0-d tensor from {least:g} to {most:g}, not {value!r}")
             self._parameters.pop(name, None)
         super().__setattr__(name, value)
@@ -184,7 +184,7 @@ class DimLoss(_Parametrised):
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "011049a11ee6167f", "_ibsym_runtime.py": "c00cd9a6e2d2d481"}
+_BESIDE = {"dim.c": "011049a11ee6167f", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

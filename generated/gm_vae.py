@@ -133,7 +133,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "dce132f6f25142fc", "_ibsym_runtime.py": "c00cd9a6e2d2d481"}
+_BESIDE = {"gm_vae.c": "dce132f6f25142fc", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
@@ -180,6 +180,11 @@ def _over_draws(values: Tensor) -> Tensor:
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
     return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+
+
+def _log(size: float) -> float:
+    """log of a size; NaN of nothing, as the mean over nothing is."""
+    return math.log(size) if size > 0 else math.nan
 
 
 def _reduced(per_row: Tensor, reduction: str) -> Tensor:

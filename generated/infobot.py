@@ -37,8 +37,8 @@ class _Parametrised(torch.nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.PARAMETERS:
             least, most = self.PARAMETERS[name]
-            number = float(value.detach() if isinstance(value, Tensor) else value)
-            if not least <= number <= most or (isinstance(value, Tensor) and value.dim()):
+            number = value.detach() if isinstance(value, Tensor) else value
+            if (isinstance(value, Tensor) and value.dim()) or not least <= float(number) <= most:
                 raise ValueError(f"{name} is a number or a 0-d tensor from {least:g} to {most:g}, not {value!r}")
             self._parameters.pop(name, None)
         super().__setattr__(name, value)
@@ -73,8 +73,7 @@ class InfobotLoss(_Parametrised):
     It is bounded from above by: beta*KL(q(z|s,g)||p(z)) - H_q(A|S) - E_q[log p(a|s,z)]
 
     Gap, never negative:
-        beta*KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        beta*I_q(S;Z)  (not closable)
+        beta*KL(q(z|s)||p(z|s))  (closable: zero is reachable if the family is rich enough)
         KL(q(a|s,z)||p(a|s,z))  (closable: zero is reachable if the family is rich enough)
 
     Left out, as no learned factor touches it: -H_q(A|S)
@@ -131,7 +130,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "d7de3ed5c654f591", "_ibsym_runtime.py": "c00cd9a6e2d2d481"}
+_BESIDE = {"infobot.c": "d7de3ed5c654f591", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -37,8 +37,8 @@ class _Parametrised(torch.nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.PARAMETERS:
             least, most = self.PARAMETERS[name]
-            number = float(value.detach() if isinstance(value, Tensor) else value)
-            if not least <= number <= most or (isinstance(value, Tensor) and value.dim()):
+            number = value.detach() if isinstance(value, Tensor) else value
+            if (isinstance(value, Tensor) and value.dim()) or not least <= float(number) <= most:
                 raise ValueError(f"{name} is a number or a 0-d tensor from {least:g} to {most:g}, not {value!r}")
             self._parameters.pop(name, None)
         super().__setattr__(name, value)
@@ -161,7 +161,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "304c04b91393004a", "_ibsym_runtime.py": "c00cd9a6e2d2d481"}
+_BESIDE = {"private_retrieval.c": "304c04b91393004a", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
@@ -206,6 +206,11 @@ def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
     return loss if reduction == "mean" else loss * batch
+
+
+def _log(size: float) -> float:
+    """log of a size; NaN of nothing, as the mean over nothing is."""
+    return math.log(size) if size > 0 else math.nan
 
 
 def _expected(entry: Input) -> str:

@@ -38,8 +38,8 @@ class _Parametrised(torch.nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.PARAMETERS:
             least, most = self.PARAMETERS[name]
-            number = float(value.detach() if isinstance(value, Tensor) else value)
-            if not least <= number <= most or (isinstance(value, Tensor) and value.dim()):
+            number = value.detach() if isinstance(value, Tensor) else value
+            if (isinstance(value, Tensor) and value.dim()) or not least <= float(number) <= most:
                 raise ValueError(f"{name} is a number or a 0-d tensor from {least:g} to {most:g}, not {value!r}")
             self._parameters.pop(name, None)
         super().__setattr__(name, value)
@@ -150,7 +150,7 @@ class WaeGanLoss(_Parametrised):
 
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"wae_gan.c": "ccd480cd1c50a5fe", "_ibsym_runtime.py": "c00cd9a6e2d2d481"}
+_BESIDE = {"wae_gan.c": "ccd480cd1c50a5fe", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

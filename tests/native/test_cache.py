@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch")
-pytestmark = pytest.mark.slow  # forty processes that import torch
-
 import ibsym
 from ibsym.codegen.emit import files
 from ibsym.lowering import lower
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.slow  # forty processes that import torch
 
 VALUE = """
 import sys

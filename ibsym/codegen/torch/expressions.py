@@ -108,7 +108,7 @@ class _Renderer:
             return called("torch.xlogy", [parts[0], parts[0]])
         plain = all(p.number for p in parts)
         if plain and isinstance(e, sympy.log) and e.free_symbols:
-            return Code(f"_log({parts[0].text})", number=True)  # of a size, which may be 0
+            return called("_log", parts, number=True)  # of a size, which may be 0
         name = (NUMBER if plain else TENSOR).get(type(e))
         if name is None:
             raise EmissionError(f"{type(e).__name__} has no code")
