@@ -126,9 +126,12 @@ class Peer:
     def __call__(self, claim: str, given: list[str]) -> tuple[Any, float]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(record(Problem.read(claim, given))) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        try:
+            self.process.stdin.write(json.dumps(record(Problem.read(claim, given))) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return "it has ended", 0.0
+        answer = json.loads(self.process.stdout.readline() or '{"verdict": "it has ended", "ms": 0}')
         return answer["verdict"], answer["ms"]
 
 
@@ -147,6 +150,8 @@ def main() -> None:
     parser.add_argument("--solver", default="scipy", help="psitip's solver: scipy, pulp.cbc, ortools.GLOP, ...")
     options = parser.parse_args()
     peer = Peer(options.psitip, options.solver) if options.psitip else None
+    if peer and isinstance(peer("H(X) >= 0", [])[0], str):
+        raise SystemExit(f"{options.psitip} has no psitip that runs")
     ours("H(X) >= 0", [])
     print(
         f"# {platform.processor() or platform.machine()}, Python {platform.python_version()}, medians of {options.repeat}, ms"
