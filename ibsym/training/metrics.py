@@ -10,7 +10,7 @@ import torch
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
 from ibsym.training.binding import Rows
-from ibsym.training.laws import UNEVALUATED
+from ibsym.training.distributions import UNEVALUATED
 from ibsym.training.players import Players
 from ibsym.training.system import Draws, System
 from ibsym.training.values import Value

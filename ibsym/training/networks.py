@@ -13,7 +13,7 @@ from ibsym.families.facts import Axes, Constraint, Role
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.training.binding import shape_of, size_of
-from ibsym.training.laws import shaped
+from ibsym.training.distributions import shaped
 from ibsym.training.values import Value, beside
 
 NOISE = 16

@@ -12,7 +12,7 @@ from ibsym.spec.grammar import DensitySyntax, QuantitySyntax, parse
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.training.binding import Rows, shape_of
-from ibsym.training.laws import Law, Mode, draw, law
+from ibsym.training.distributions import Law, Mode, draw, law
 from ibsym.training.networks import Critic, FactorNetwork, Generator, Scores, width
 from ibsym.training.values import Value
 
