@@ -17,7 +17,7 @@ from ibsym.errors import SpecError, unknown
 from ibsym.spec.model import Spec
 from ibsym.training.data import Images, Split
 from ibsym.training.failures import refused
-from ibsym.training.values import Value
+from ibsym.training.samples import Value
 
 Rows = dict[str, Value]
 DEFAULT_SIZES = {"real": 8, "sphere": 8, "unit": 10, "binary": 16, "categorical": 10}

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch import distributions as td
 
 from ibsym.families.facts import Constraint, FamilyUse
-from ibsym.training.values import Value
+from ibsym.training.samples import Value
 
 # relaxed: as the model learns, with the spec's relaxations; exact: as the joint says; typical: no noise where there is a centre.
 Mode = Literal["relaxed", "exact", "typical"]

@@ -12,8 +12,8 @@ from ibsym.spec.model import Spec
 from ibsym.training.binding import Rows
 from ibsym.training.distributions import UNEVALUATED
 from ibsym.training.players import Players
+from ibsym.training.samples import Value
 from ibsym.training.system import Draws, System
-from ibsym.training.values import Value
 
 COPIES = 4
 CHUNK = 1000

@@ -14,7 +14,7 @@ from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.training.binding import shape_of, size_of
 from ibsym.training.distributions import shaped
-from ibsym.training.values import Value, beside
+from ibsym.training.samples import Value, beside
 
 NOISE = 16
 EMBEDDING = 64

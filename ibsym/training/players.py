@@ -17,8 +17,8 @@ from ibsym.errors import EmissionError
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.training.failures import TrainingError
+from ibsym.training.samples import Value
 from ibsym.training.system import Draws, System, ancestors, detached, quantity, scope
-from ibsym.training.values import Value
 
 Key = tuple[str, str, str]
 Substitute = Callable[..., tuple[Tensor, Mapping[str, Tensor]]]

@@ -14,7 +14,7 @@ from ibsym.spec.model import Spec
 from ibsym.training.binding import Rows, shape_of
 from ibsym.training.distributions import Law, Mode, draw, law
 from ibsym.training.networks import Critic, FactorNetwork, Generator, Scores, width
-from ibsym.training.values import Value
+from ibsym.training.samples import Value
 
 SAMPLED_ONLY = ("implicit", "deterministic")
 
