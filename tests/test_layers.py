@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = (
     *("zoo", "runtime"),  # no code, and code that is copied: neither imports, so that all may name them
     *("errors", "files", "facts", "families", "estimators", "spec", "terms", "rules", "proving", "derivation", "checking"),
-    *("lowering", "codegen", "rendering", "training", "diagnosis", "arguments", "api", "testing", "cli"),
+    *("lowering", "codegen", "rendering", "training", "conformance", "diagnosis", "arguments", "api", "testing", "cli"),
 )
 ALIASES = {"__init__": "api", "__main__": "cli"}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("ibsym/**/*.py"))

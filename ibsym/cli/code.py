@@ -143,7 +143,7 @@ def audited(derivation: Derivation) -> tuple[str, ...]:
     source = emit(program)
     if find_spec("torch") is None:
         return proof, "code: emitted, not run: that needs PyTorch (pip install 'ibsym[torch]')", *idle
-    from ibsym.training.oracles import agree
+    from ibsym.conformance import agree
 
     found = agree(derivation.spec, program, api.load_module(source, derivation.spec.module_name, one_pass(program)).Loss)
     values = f"{found.comparisons} values as interpreted, largest error {found.largest_error:.0e}"

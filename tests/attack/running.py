@@ -177,7 +177,7 @@ def attack_running(seed: int) -> Tally:
     except Exception as error:
         tally.violations.append(f"{about}: generate: {type(error).__name__}: {error}")
         return tally
-    from ibsym.training.oracles import agree
+    from ibsym.conformance import agree
 
     try:
         with warnings.catch_warnings():

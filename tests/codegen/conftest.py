@@ -15,11 +15,11 @@ torch = pytest.importorskip("torch")
 from ibsym.api import load_module  # noqa: E402
 from ibsym.checking.certificate import Certificate  # noqa: E402
 from ibsym.codegen import emit  # noqa: E402
+from ibsym.conformance import constraint_of, in_domain  # noqa: E402
 from ibsym.derivation.engine import derive  # noqa: E402
 from ibsym.lowering import LossProgram, lower  # noqa: E402
 from ibsym.spec.loading import load  # noqa: E402
 from ibsym.spec.model import Spec  # noqa: E402
-from ibsym.training.oracles import constraint_of, in_domain  # noqa: E402
 
 TESTS = Path(__file__).resolve().parents[1]
 SPECS = {p.stem: p for folder in ("ibsym/zoo", "tests/specs") for p in sorted((TESTS.parent / folder).glob("*.toml"))}

@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import ibsym  # noqa: E402
+from ibsym.conformance import Sizes, agree, sample  # noqa: E402
 from ibsym.lowering import lower  # noqa: E402
 from ibsym.lowering.interpreter import evaluate  # noqa: E402
-from ibsym.training.oracles import Sizes, agree, sample  # noqa: E402
 
 BASE = {
     "name": "decimals",

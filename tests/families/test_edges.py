@@ -26,6 +26,7 @@ from ibsym.codegen.c.printing import c_text  # noqa: E402
 from ibsym.codegen.runtime import definitions  # noqa: E402
 from ibsym.codegen.runtime import text as header  # noqa: E402
 from ibsym.codegen.torch.expressions import Code, render  # noqa: E402
+from ibsym.conformance import Sizes, constraint_of, fix, projections, sample  # noqa: E402
 from ibsym.errors import IbsymError  # noqa: E402
 from ibsym.estimators import ESTIMATORS  # noqa: E402
 from ibsym.families import functions as heads  # noqa: E402
@@ -34,7 +35,6 @@ from ibsym.lowering import lower  # noqa: E402
 from ibsym.lowering.fusion.calculus import Stable, Unfused, own, weighted  # noqa: E402
 from ibsym.lowering.interpreter import evaluate  # noqa: E402
 from ibsym.lowering.numeric import value  # noqa: E402
-from ibsym.training.oracles import Sizes, constraint_of, fix, projections, sample  # noqa: E402
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "numerics.md"
 COMPILER = shutil.which("cc") or shutil.which("gcc")

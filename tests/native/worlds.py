@@ -13,10 +13,10 @@ from torch import Tensor
 
 import ibsym
 from ibsym.codegen.emit import files
+from ibsym.conformance import constraint_of
 from ibsym.families.facts import Constraint
 from ibsym.lowering.lower import lower
 from ibsym.lowering.program import LossProgram
-from ibsym.training.oracles import constraint_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "native-cache"

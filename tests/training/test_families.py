@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import ibsym
+from ibsym.conformance import agree
 from ibsym.lowering import lower
 from ibsym.training.binding import bind
-from ibsym.training.oracles import agree
 from ibsym.training.system import Draws
 from ibsym.training.train import run
 from tests.training.helpers import digits, numbers
