@@ -266,6 +266,14 @@ relative_entropy_dropped = _rule(
     "KL(q(z)||p(z)) >= 0*H_q(Z)",
     drop=Drop(RelativeEntropy),
 )
+conditioning = _rule(
+    "conditioning reduces entropy",
+    LE,
+    r"H(A|B,C) \le H(A|C)",
+    (COVER,),
+    "H_q(Z|X) <= H_q(Z)",
+    drop=Drop(MutualInformation, (Entropy,)),
+)
 information_dropped = _rule(
     "mutual information dropped",
     GE,

@@ -426,3 +426,11 @@ def test_a_one_sided_estimate_is_no_stand_in() -> None:
     keys["objective"], keys["estimators"] = "maximize E_q[log p(x|z)p(z)]", {"E_q[log p(x|z)p(z)]": "iwae"}
     with pytest.raises(SpecError, match="does not estimate"):
         derive(Spec(**keys))
+
+
+def test_only_the_audit_makes_certificates() -> None:
+    """Lowering takes nothing else, so a certificate that is made by hand, in a test too, goes round the audit."""
+    making = [
+        p for folder in ("ibsym", "tests") for p in (ROOT / folder).rglob("*.py") if "Certificate" + "(" in p.read_text("utf-8")
+    ]
+    assert [str(p.relative_to(ROOT)) for p in making] == ["ibsym/checking/audit.py"]

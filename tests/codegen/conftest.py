@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ibsym.api import load_module  # noqa: E402
-from ibsym.checking.certificate import Certificate  # noqa: E402
+from ibsym.checking.audit import audit  # noqa: E402
 from ibsym.codegen import emit  # noqa: E402
 from ibsym.conformance import constraint_of, in_domain  # noqa: E402
 from ibsym.derivation.engine import derive  # noqa: E402
@@ -90,7 +90,7 @@ def tensor(spec, entry, shape, known, generator, dtype):
 
 
 def emitted(spec):
-    program = lower(Certificate(derive(spec), 0, 0.0))
+    program = lower(audit(derive(spec), worlds=0))
     source = emit(program)
     return Emitted(spec, program, source, load_module(emit(program, "bundle"), spec.module_name))
 

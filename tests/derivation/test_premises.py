@@ -216,3 +216,13 @@ def test_a_shared_factor_is_stated_where_it_is_used() -> None:
     (step,) = derivation.steps
     assert [str(p) for p in step.premises] == ["q(z|x) is a factor of q", "q(z|x) is a factor of u"]
     ibsym.api.audit(derivation)
+
+
+def test_no_more_factors_are_stated_than_are_used() -> None:
+    spec = Spec(
+        name="shared", objective="maximize H_u(Z|X)", variables={"x": "binary[D]", "z": "real[L]", "w": "real[M]"},
+        joints={"q": "data(x) q(z|x) q(w|z)", "u": "unlabelled(x) q(z|x) q(w|z)"},
+        families={"unlabelled(x)": "empirical", "q(z|x)": "diagonal-normal", "q(w|z)": "diagonal-normal"},
+    )  # fmt: skip
+    (step,) = ibsym.derive(spec).steps
+    assert [str(p) for p in step.premises] == ["q(z|x) is a factor of q", "q(z|x) is a factor of u"]

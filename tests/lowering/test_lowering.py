@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from ibsym.checking.certificate import Certificate
+from ibsym.checking.audit import audit
 from ibsym.derivation.engine import derive
 from ibsym.errors import EmissionError
 from ibsym.lowering import interpreter, lower
@@ -24,7 +24,7 @@ CODE = {
 
 
 def program(**keys):
-    return lower(Certificate(derive(Spec(**{**CODE, **keys})), 0, 0.0))
+    return lower(audit(derive(Spec(**{**CODE, **keys})), worlds=0))
 
 
 def nodes(node):

@@ -7,6 +7,7 @@ from tests.mutants.mutation import Mutant
 VECTORS = "tests/terms/test_vectors_in_worlds.py"
 CONDITIONAL = "tests/terms/test_conditional_joints.py"
 SPECS = "tests/spec/test_spec.py"
+NAMING = "tests/rules/test_naming.py"
 SIGNS = "tests/terms/test_signs.py"
 RULES = "tests/rules/test_catalogue.py"
 PREMISES = "tests/rules/test_premises.py"
@@ -359,7 +360,7 @@ CATALOGUE = [
     ),
     *mutants(
         "ibsym/rules/catalogue.py",
-        (ENGINE, GUARDS, AUDIT),
+        (NAMING, ENGINE, GUARDS),
         ("self.side in (None, side)", "True"),
         ("and self.when(term, gap)", ""),
         ("return needed and all(isinstance(p, (*self.needs, *self.allows)) for p in premises)", "return True"),

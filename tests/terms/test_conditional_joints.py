@@ -98,6 +98,7 @@ def test_values_by_hand() -> None:
     """p(x|c) = sum_z p(z|c) p(x|z,c) in tables; N(W(Bc+b)+Vc+d, WSW'+T) in a Gaussian world; and the coordinates' own value."""
     spec = Spec(**KEYS, objective="minimize CE(q(x|c)||p(x|c))")
     term = Reader(spec, "objective").term(spec.objective.expression)  # type: ignore[arg-type]
+    assert len(Coordinates(spec).vector(term)) == 1
     for seed in range(10):
         world = FiniteWorld.random(spec, seed)
         prior, likelihood = world.tables["p(z|c)"], world.tables["p(x|z,c)"]
