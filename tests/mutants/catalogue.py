@@ -590,7 +590,6 @@ CONDITIONING = (
         ("generated = frozenset(scope) - self.external", "generated = frozenset(scope)"),
         ("return not a & self.external and self.independent(a, self.external - b, b)", "return True"),
         ("return not a & self.external and self.independent(a, self.external - b, b)", "return self.external <= b"),
-        ('graph.add_edges_from((("law",), v) for v in self.external)', "pass"),
         ("if v in some or v in self.external", "if v in some"),
     )
     + mutants(
@@ -618,7 +617,6 @@ CONDITIONING = (
         "ibsym/checking/exact.py",
         (CONDITIONAL,),
         ("or not all(map(self.exists, second))", ""),
-        ("+ [set(joint.external)]", ""),
         ("outside = joint.external - set(density.given)", "outside = joint.external"),
     )
     + mutants(

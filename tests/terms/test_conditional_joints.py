@@ -211,3 +211,25 @@ def test_expectations_under_a_rooted_model_are_taken() -> None:
     assert Spec(**ROOTED, objective="minimize I_p(X;Z|C)").joints["p"].rooted
     with pytest.raises(IbsymError):
         FiniteWorld.random(Spec(**KEYS, objective="minimize CE(q(x|c)||p(x|c))"), 0).joint("p")
+
+
+def test_factors_that_do_not_see_the_condition() -> None:
+    """p = p(z|c) p(x|z) p(y|z): p(x|z) is worth the same by its factor and by p's law, and X - Z - Y given c."""
+    variables = {"x": "binary[D]", "c": "categorical[K]", "z": "categorical[M]", "y": "binary[E]"}
+    p = {"p(z|c)": "categorical", "p(x|z)": "bernoulli", "p(y|z)": "bernoulli"}
+    spec = Spec(
+        name="chain", objective="minimize CE(q(x|c)||p(x|c))", variables=variables,
+        joints={"q": "data(x,y,c) q(z|x)", "p": " ".join(p)}, families={**p, "q(z|x)": {"family": "categorical", "relax": "concrete"}},
+    )  # fmt: skip
+    system = Coordinates(spec)
+    by_factor, by_law = (log("q", "p", ("x",), ("z",)) for log in (system.log, system.by_law))
+    assert system.equal(by_factor, by_law)
+    apart = system.by_law("q", "p", ("x",), ("y", "z", "c"))
+    assert system.equal(apart, system.by_law("q", "p", ("x",), ("z", "c")))
+    assert not system.equal(apart, system.by_law("q", "p", ("x",), ("y", "c")))
+    for seed in range(5):
+        world = FiniteWorld.random(spec, seed)
+        for given, law in ((("z",), by_law), (("y", "z", "c"), apart)):
+            expected = world.expected_log("q", [(1, density(spec, "p", ("x",), given))])
+            assert coordinates.value(world, law) == pytest.approx(expected, abs=1e-12)
+    audit(ibsym.derive(spec))
