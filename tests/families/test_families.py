@@ -18,7 +18,7 @@ from ibsym.lowering.interpreter import _Machine  # noqa: E402
 from ibsym.lowering.program import InputKey, Load, Size  # noqa: E402
 from ibsym.lowering.translation import Translator  # noqa: E402
 from ibsym.spec.spaces import Space  # noqa: E402
-from ibsym.training import laws  # noqa: E402
+from ibsym.training import distributions  # noqa: E402
 
 D = torch.distributions
 N, L, M = 3, 3, 4  # rows, coordinates or classes, components
@@ -69,7 +69,7 @@ def distribution(use, own, kind):
     t = {k: torch.as_tensor(v) for k, v in own.items()}
     if use.name == "categorical" or (use.name == "uniform" and kind == "categorical"):
         return D.Categorical(logits=t.get("logits", torch.zeros(N, L, dtype=torch.float64)))
-    return laws.law(use, kind, (L,), t, (N,), torch.float64)
+    return distributions.law(use, kind, (L,), t, (N,), torch.float64)
 
 
 def space(kind):
