@@ -9,13 +9,14 @@ import ibsym
 from ibsym.training.train import run
 from tests.training.helpers import SPECS, ZOO, compiled, numbers, reference, trainer
 
+SMALL = {"hidden": 32, "batch": 256}  # a few steps an epoch: there are many systems
 TRAINABLE = [path for path in SPECS if path.stem != "private-ib"]
 
 
 @pytest.mark.parametrize("name", [*ZOO, *map(str, TRAINABLE)], ids=lambda n: n.rpartition("/")[2].removesuffix(".toml"))
 def test_two_epochs(name):
     _, derivation, loss = compiled(name)
-    run_ = trainer(name, settings={"hidden": 32})
+    run_ = trainer(name, settings=SMALL)
     players = run_.players.players
     before = {name: [p.detach().clone() for p in player.parameters] for name, player in players.items()}
     epochs = [run_.epoch() for _ in range(2 if name in ZOO else 1)]
@@ -79,7 +80,7 @@ def test_the_reference_in_the_emitted_losses_place(name):
     results = []
     for substitute in (None, reference(name)):
         epochs = 4 if name == "vae" else 1
-        results.append(run(spec, loss, epochs=epochs, dtype="float64", loss=substitute, settings={"hidden": 32}))
+        results.append(run(spec, loss, epochs=epochs, dtype="float64", loss=substitute, settings=SMALL))
     emitted, written = results
     assert emitted.terms.keys() == written.terms.keys()
     for text, value in emitted.terms.items():
