@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (
-    *("zoo", "runtime"),  # no code, and code that is copied: neither imports, so that all may name them
+    *("zoo", "runtime", "losses"),  # no code, and code that is copied: neither imports, so that all may name them
     *("errors", "files", "facts", "families", "estimators", "spec", "terms", "rules", "proving", "derivation", "checking"),
     *("lowering", "codegen", "rendering", "training", "conformance", "diagnosis", "arguments", "api", "testing", "cli"),
 )

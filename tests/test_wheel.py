@@ -65,6 +65,16 @@ def test_commands(installed: Path, tmp_path: Path, arguments: tuple[str, ...], t
 
 
 @pytest.mark.slow
+def test_losses_by_their_names(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "from ibsym.losses import VaeLoss; import ibsym.losses.vae as m; print(VaeLoss().reduction, m._one_pass() is not None)"
+    )
+    done = run(installed, tmp_path, "-c", code, torch=True)
+    assert (done.stdout.split(), done.stderr) == (["mean", "True"], "")
+    assert (installed / "site/ibsym/losses/__init__.pyi").is_file()
+
+
+@pytest.mark.slow
 def test_training_needs_torch_and_says_so(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "-m", "ibsym", "train", "vib", "--data", "digits", torch=False)
     assert done.returncode == 2

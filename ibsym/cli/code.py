@@ -47,25 +47,33 @@ def generate_command(
     """
     import ibsym
     from ibsym.codegen.emit import PyTorch
+    from ibsym.codegen.torch.stub import stub
     from ibsym.lowering import lower
 
     if bundle and plain:
         raise click.UsageError("either --bundle, which holds the compiled pass, or --plain, which has none")
     target = PyTorch("bundle" if bundle else "plain" if plain else "beside")
     files: dict[Path, str] = {}
+    programs = []
     for spec in chosen(specs, everything):
         derivation = ibsym.derive(spec)
         if folder / f"{spec.module_name}.py" in files:
             raise click.UsageError(
                 f"two specs would be written to {folder / spec.module_name}.py; give one of them another name"
             )
-        own = {folder / name: text for name, text in target.files(lower(ibsym.audit(derivation))).items()}
+        programs.append(lower(ibsym.audit(derivation)))
+        own = {folder / name: text for name, text in target.files(programs[-1]).items()}
         own[folder / f"{spec.module_name}.tex"] = rendered(derivation, "latex")
         if not check:
             for path, text in own.items():
                 write(path, text)
             click.echo(f"wrote {', '.join(map(str, own))}")
         files |= own
+    package = Path(ibsym.__file__).resolve().parent
+    if everything and folder.resolve() == package.parent / "generated":  # what `ibsym.losses` gives: its declarations as well
+        files[package / "losses" / "__init__.pyi"] = stub(programs)
+        if not check:
+            write(package / "losses" / "__init__.pyi", stub(programs))
     if not check:
         return
     drift = [f"{path}: {fault}" for path, text in files.items() if (fault := difference(path, text))]
