@@ -956,6 +956,39 @@ LOSSES = [
     )[:3],
 ]
 
+NATIVE_GRAPHS = "tests/native/test_graphs.py"
+NATIVE_PASSES = "tests/native/test_passes.py"
+NATIVE_VEHICLE = "tests/native/test_vehicle.py"
+NATIVE_STATE = "tests/native/test_state.py"
+
+RUNTIME = [
+    *mutants(
+        "ibsym/runtime/_ibsym_runtime.py",
+        (NATIVE_GRAPHS,),
+        ("own = [t.view_as(t) for t in given]", "own = list(given)"),
+        ("if torch.is_grad_enabled(): own", "if False: own"),
+    ),
+    *mutants(
+        "ibsym/runtime/_ibsym_runtime.py",
+        (NATIVE_VEHICLE,),
+        ("ctx.gradients = None", "pass"),
+        ("t if k in library.differentiated else t.detach()", "t"),
+        ("then.__dict__.update(zip(library.parameters, parameters, strict=True))", "pass"),
+    ),
+    *mutants(
+        "ibsym/runtime/parameters.py",
+        (NATIVE_STATE,),
+        ("not least <= float(number) <= most", "float(number) > most"),
+        ("now.detach().clone().copy_(saved) if isinstance(now, Tensor) else float(saved)", "now"),
+    ),
+    *mutants(
+        "ibsym/codegen/c/source.py",
+        (NATIVE_PASSES,),
+        ("total += factor * self.coefficient(k)", "total += factor"),
+        ('f"-{grouped}" if coefficient == -1', 'f"{grouped}" if coefficient == -1'),
+    ),
+]
+
 MUTANTS: tuple[Mutant, ...] = (
     *GRAPHS,
     *COORDINATES,
@@ -979,4 +1012,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *WORLDS,
     *LAWS,
     *LOSSES,
+    *RUNTIME,
 )
