@@ -21,6 +21,7 @@ from ibsym.proving.single import Single
 
 Table: TypeAlias = dict[tuple[int, ...], Fraction]
 Word: TypeAlias = tuple[int, ...]
+MOST_GATED = 8
 
 
 class Candidate(Protocol):
@@ -173,6 +174,7 @@ def candidates(space: Single, problem: Problem, source: random.Random) -> Iterat
     """Distributions of one joint, for ever: many codes, some of each other kind."""
     n = len(problem.variables)
     parents = _parents(space, problem)
+    yield from and_or(n)
     for turn in range(1 << 60):
         yield code(n, parents, source, 3 if turn % 4 == 3 else 2)
         if turn % 3 == 2:
@@ -186,14 +188,25 @@ def candidates(space: Single, problem: Problem, source: random.Random) -> Iterat
 def _parents(space: Single, problem: Problem) -> list[tuple[list[int], bool]]:
     """For each variable what a premise says that it comes from, and whether it is a function of that."""
     found: dict[int, tuple[list[int], bool]] = {}
+
+    def record(i: int, above: list[int], function: bool) -> None:
+        """The first that leads to no circle."""
+        pending, seen = list(above), set(above)
+        while pending:
+            new = set(found.get(pending.pop(), ([], False))[0]) - seen
+            seen |= new
+            pending += new
+        if i not in seen:
+            found.setdefault(i, (above, function))
+
     for a, b, _ in space.reduction.dependences:
         for i in bits(b & ~a):
-            found.setdefault(i, (bits(a), True))
+            record(i, bits(a), True)
     for chain in problem.chains:
         groups = [[space.place[n.casefold()] for n in g] for g in chain.groups]
         for before, after in pairwise(groups):
             for i in after:
-                found.setdefault(i, (before, False))
+                record(i, before, False)
     return [found.get(i, ([], False)) for i in range(len(problem.variables))]
 
 
@@ -274,6 +287,18 @@ def switches(n: int, parents: list[tuple[list[int], bool]], source: random.Rando
         key = tuple(values[k:])
         total[key] = total.get(key, Fraction(0)) + weight
     return Listed(total)
+
+
+def and_or(n: int) -> Iterator[Listed]:
+    """Two fair bits, their and, their or, all else constant: what refutes Ingleton's inequality, at every four variables."""
+    for a, b, c, d in permutations(range(n), 4) if n <= MOST_GATED else ():
+        if a < b and c < d:
+            total: Table = {}
+            for x, y in product((0, 1), repeat=2):
+                values = [0] * n
+                values[a], values[b], values[c], values[d] = x, y, min(x, y), max(x, y)
+                total[tuple(values)] = Fraction(1, 4)
+            yield Listed(total)
 
 
 def small_support(n: int, source: random.Random) -> Listed:

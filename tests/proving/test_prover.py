@@ -51,6 +51,9 @@ FALSE = [
     ("H(X|Y) = 0", ["H(X) <= H(Y)"]),
     ("KL(q(x,z)||p(x,z)) <= KL(q(z)||p(z))", []),
     ("I(A;B) <= I(A;B|C) + I(A;B|D) + I(C;D)", []),
+    ("I(A;B) <= I(A;B|C) + I(A;B|D) + I(C;D) + H(E)", []),
+    ("I(A,E;B) <= I(A,E;B|C) + I(A,E;B|D) + I(C;D) + I(E;F)", []),
+    ("H(S) + H(T) <= H(M)", ["S.T", "K = f(S)", "L = f(T)", "M = f(S,T)", "S,T = f(M,K)", "S,T = f(M,L)"]),
 ]
 
 
