@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ibsym.diagnosis.identifying import Identification
     from ibsym.diagnosis.report import Report
     from ibsym.diagnosis.tables import Comparison
+    from ibsym.shown import Views
 
 __all__ = [
     "audit",
@@ -151,7 +152,7 @@ def prove(
     """
     from ibsym.checking.answers import Answer, answer
 
-    _draw_answers(Answer)
+    Answer.drawing = _answers
     return answer(
         claim,
         [given] if isinstance(given, str) else given,
@@ -164,6 +165,7 @@ def prove(
     )
 
 
+@takes('ibsym.audit("mine.toml")', derivation=_SOURCE, worlds=whole(1), seed=whole(0))
 def audit(derivation: Source, *, worlds: int = 8, seed: int = 0) -> Certificate:
     """|bound - objective - gap| < 1e-9 in random worlds, every step and multiplier verified; what :func:`generate` starts from."""
     from ibsym.checking.audit import audit as _audit
@@ -355,21 +357,17 @@ def train(
     )
 
 
-def _draw_answers(answer: type[Answer]) -> None:
-    """``str()`` of an answer is its proof, and a notebook displays it; set here for the same reason, once something is proved."""
-    from ibsym.rendering import proofs
+def _derivations() -> Views:
+    """What draws derivations lies below their own layer, so it is named here, and brought at first use."""
+    from ibsym.rendering.views import DerivationViews
 
-    if answer.__str__ is object.__str__:
-        answer.__str__ = lambda self: proofs.answer_text(self).rstrip("\n")  # type: ignore[method-assign, arg-type]
-        answer._repr_html_ = lambda self: proofs.answer_html(self)  # type: ignore[attr-defined]
-        answer._repr_latex_ = lambda self: proofs.answer_latex(self)  # type: ignore[attr-defined]
+    return DerivationViews()
 
 
-def _repr_latex_(derivation: Derivation) -> str:
-    """A notebook's picture of a derivation: drawing lies below the derivation's own layer, so the hook is set here."""
-    from ibsym.rendering.latex import chain
+def _answers() -> Views:
+    from ibsym.rendering.views import AnswerViews
 
-    return chain(derivation)
+    return AnswerViews()
 
 
-Derivation._repr_latex_ = _repr_latex_  # type: ignore[attr-defined]
+Derivation.drawing = _derivations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,22 @@ def test_the_folder_of_the_zoo_hides_nothing() -> None:
 def test_a_misspelt_name_of_the_zoo(name: str, close: str) -> None:
     with pytest.raises(ibsym.SpecError, match=f"did you mean '{close}'"):
         ibsym.load(name)
+
+
+def test_a_derivation_shows_itself() -> None:
+    derivation = ibsym.derive("bib-ae")
+    assert str(derivation) + "\n" == derivation.to_text()
+    assert "Gap" in str(derivation)
+    assert repr(derivation).startswith("<Derivation of bib-ae: I_q(X;Z) - beta*I_q(Z;X) ~ ")
+    assert max(map(len, derivation.to_text(width=60).splitlines())) <= 60 < max(map(len, str(derivation).splitlines()))
+    wide, narrow = derivation.to_latex(), derivation.to_latex(columns=2)
+    assert wide != narrow
+    assert r"\begin{align}" in narrow
+    assert r"\documentclass" not in narrow
+    assert derivation.to_html().lstrip().lower().startswith("<!doctype html>")
+    assert json.loads(derivation.to_json())["name"] == "bib-ae"
+    assert r"\begin{align}" in derivation._repr_latex_()
+    with pytest.raises(ValueError, match="columns is 1 or 2, not 3"):
+        derivation.to_latex(columns=3)
+    for item in (*derivation.bound, *derivation.gap, *ibsym.derive("vae").constants):
+        assert (item.coefficient.is_commutative and item.text == str(item.term)) or item in derivation.bound

@@ -27,7 +27,7 @@ def test_the_spec_on_the_page_is_the_zoo_entry() -> None:
     import ibsym
 
     assert SPEC is not None
-    assert str(ibsym.derive(ibsym.loads(SPEC[1]))) == str(ibsym.derive("vib"))
+    assert ibsym.derive(ibsym.loads(SPEC[1])).line == ibsym.derive("vib").line
 
 
 def test_the_loss_on_the_page_is_the_emitted_one() -> None:

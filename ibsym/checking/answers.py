@@ -12,6 +12,7 @@ from ibsym.errors import SpecError
 from ibsym.facts import Fact
 from ibsym.proving.problem import Problem, Proof
 from ibsym.proving.prover import INCONSISTENT, decide
+from ibsym.shown import Shown
 
 UNITS = ("nats", "bits")
 FIRST = 0.1
@@ -19,7 +20,7 @@ FIRST = 0.1
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Shown):
     """What is known of a claim; ``bool()`` raises, since "not proved" is not "false"."""
 
     claim: str
@@ -49,6 +50,10 @@ class Answer:
             }
             for p in self.proofs
         ]
+
+    def _repr_html_(self) -> str:
+        """A notebook's picture."""
+        return self.to_html()
 
     def __bool__(self) -> bool:
         raise TypeError(

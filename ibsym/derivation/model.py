@@ -9,6 +9,7 @@ import sympy
 
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import Row
+from ibsym.shown import Shown
 from ibsym.spec.model import CriticUse, Spec
 from ibsym.terms.nodes import Density, Estimate, Expression, Term
 from ibsym.terms.premises import Premise
@@ -136,6 +137,11 @@ class GapTerm:
     term: Term
     closable: bool
 
+    @property
+    def text(self) -> str:
+        """The term's canonical text."""
+        return str(self.term)
+
 
 @dataclass(frozen=True)
 class Constraint:
@@ -148,7 +154,7 @@ class Constraint:
 
 
 @dataclass(frozen=True, repr=False)
-class Derivation:
+class Derivation(Shown):
     """objective (relation) bound + constants, with the steps between and the exact gap.
 
     ``unused`` names the factors and parameters that are declared and that nothing in the loss touches.
@@ -179,8 +185,10 @@ class Derivation:
         """
         return tuple(plan.record() for plan in self.plans)
 
-    def __str__(self) -> str:
+    @property
+    def line(self) -> str:
+        """objective (relation) bound + constants, in one line."""
         return f"{self.objective} {self.relation} {self.final}"
 
     def __repr__(self) -> str:
-        return f"<Derivation of {self.spec.name}: {self}>"
+        return f"<Derivation of {self.spec.name}: {self.line}>"

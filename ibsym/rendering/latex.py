@@ -16,6 +16,7 @@ from ibsym.rendering.tex import beside, citation, phrase, tex, words
 from ibsym.terms.nodes import Expression, Term
 
 NARROW, WIDE = 27.5, 35.0  # em: article's own text width at 10 pt, and the document's
+COLUMN = 16.0  # em: a column of two
 INFINITY = r"\infty"
 BROKEN, CONTINUED, REASON = " \\\\\n", " \\notag \\\\*\n", " \\\\*[-0.4ex]\n"
 CHARACTERS = 2.5  # of small text in an em of mathematics
@@ -48,9 +49,13 @@ def chain(derivation: Derivation) -> str:
     return _chain(derivation, NARROW, "", rf"{tex(Mark.OBJECTIVE)} &= ")
 
 
-def fragment(derivation: Derivation) -> str:
-    r"""The chain, the gap, constants, conditions and sources, to be ``\input`` into a paper that loads amsmath and amssymb."""
-    return render("fragment.tex.j2", {"name": _comment(derivation.spec.name), "body": _body(derivation, NARROW)})
+def fragment(derivation: Derivation, columns: int = 1) -> str:
+    r"""The chain, the gap, constants, conditions and sources, to be ``\input`` into a paper that loads amsmath and amssymb.
+
+    ``columns`` is 2 for lines that fit a column of a two-column article.
+    """
+    body = _body(derivation, NARROW if columns == 1 else COLUMN)
+    return render("fragment.tex.j2", {"name": _comment(derivation.spec.name), "body": body})
 
 
 def document(derivation: Derivation) -> str:

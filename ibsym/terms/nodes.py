@@ -228,6 +228,11 @@ class Weighted:
     coefficient: sympy.Expr
     term: Term
 
+    @property
+    def text(self) -> str:
+        """The term's canonical text."""
+        return str(self.term)
+
     def split(self) -> tuple[bool, sympy.Expr]:
         """Whether a minus is written in front, and the coefficient behind it: a sum keeps its signs inside."""
         c = self.coefficient

@@ -148,7 +148,7 @@ def judge_loss(derivation: Derivation, program: LossProgram, seed: int, worlds: 
         difference = total - objective if derivation.relation is Relation.LE else objective - total
         scale = 1 + sum((np.abs(_weight(c, batch) * v) for c, v in rest), np.zeros(worlds))
         if (difference < -TOLERANCE * scale).any():
-            tally.violations.append(f"{about}: {derivation}: the loss does not bound the objective at a random critic")
+            tally.violations.append(f"{about}: {derivation.line}: the loss does not bound the objective at a random critic")
         tally.pairs["losses that bound"] += worlds
 
 

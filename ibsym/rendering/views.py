@@ -1,0 +1,65 @@
+"""Derivations and answers in every format, as :class:`ibsym.shown.Shown` asks for it."""
+
+from __future__ import annotations
+
+import textwrap
+
+from ibsym.checking.answers import Answer
+from ibsym.derivation.model import Derivation
+from ibsym.rendering.html import page
+from ibsym.rendering.json import json_text
+from ibsym.rendering.latex import chain, fragment
+from ibsym.rendering.proofs import answer_html, answer_json, answer_latex, answer_text
+from ibsym.rendering.text import text
+
+
+class DerivationViews:
+    """Text, LaTeX, HTML and JSON of a derivation; in a notebook its chain of steps."""
+
+    def text(self, value: Derivation, width: int) -> str:
+        """Lines of at most ``width`` characters."""
+        return text(value, width)
+
+    def latex(self, value: Derivation, columns: int) -> str:
+        """A fragment for an article of one column or two."""
+        return fragment(value, columns)
+
+    def html(self, value: Derivation) -> str:
+        """A page."""
+        return page(value)
+
+    def json(self, value: Derivation) -> str:
+        """The record of ``derive --format json``."""
+        return json_text(value)
+
+    def notebook(self, value: Derivation) -> str:
+        """The steps, for MathJax."""
+        return chain(value)
+
+
+class AnswerViews:
+    """Text, LaTeX, HTML and JSON of what is known of a claim."""
+
+    def text(self, value: Answer, width: int) -> str:
+        """The proof or the counterexample, lines folded at spaces."""
+        folded = (
+            textwrap.wrap(line, width, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False) or [""]
+            for line in answer_text(value).splitlines()
+        )
+        return "\n".join(line for lines in folded for line in lines) + "\n"
+
+    def latex(self, value: Answer, columns: int) -> str:
+        """The proof as a fragment: a line is an identity, in one column and in two."""
+        return answer_latex(value)
+
+    def html(self, value: Answer) -> str:
+        """The answer as HTML."""
+        return answer_html(value)
+
+    def json(self, value: Answer) -> str:
+        """The record of ``prove --format json``."""
+        return answer_json(value)
+
+    def notebook(self, value: Answer) -> str:
+        """The proof, for MathJax."""
+        return answer_latex(value)

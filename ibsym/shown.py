@@ -1,0 +1,74 @@
+"""Values that print themselves, though what draws them stands further down the page: text, LaTeX, HTML, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+
+class Views(Protocol):
+    """What draws a value in each of the formats."""
+
+    def text(self, value: Any, /, width: int) -> str:
+        """Plain text."""
+        ...
+
+    def latex(self, value: Any, /, columns: int) -> str:
+        """A fragment."""
+        ...
+
+    def html(self, value: Any, /) -> str:
+        """A page."""
+        ...
+
+    def json(self, value: Any, /) -> str:
+        """A document."""
+        ...
+
+    def notebook(self, value: Any, /) -> str:
+        """What a notebook displays."""
+        ...
+
+
+Drawing: TypeAlias = Callable[[], Views]
+
+
+class Shown:
+    """A value with ``str()``, ``to_text``, ``to_latex``, ``to_html`` and ``to_json``; ``drawing`` brings its views at first use.
+
+    The outermost layer, which may import everything, sets ``drawing``; without it a value shows its ``repr``.
+    """
+
+    __slots__ = ()
+    drawing: ClassVar[Drawing | None] = None
+
+    @classmethod
+    def _views(cls) -> Views:
+        if cls.drawing is None:
+            raise TypeError(f"nothing draws a {cls.__name__} here: import ibsym")
+        return cls.drawing()
+
+    def to_text(self, width: int = 100) -> str:
+        """Plain text in lines of at most ``width`` characters (formulas break at their signs only)."""
+        return self._views().text(self, width)
+
+    def to_latex(self, columns: int = 1) -> str:
+        r"""A fragment to ``\input`` into an article of one column or two that loads amsmath and amssymb."""
+        if columns not in (1, 2):
+            raise ValueError(f"columns is 1 or 2, not {columns!r}")
+        return self._views().latex(self, columns)
+
+    def to_html(self) -> str:
+        """A page of its own, which needs no network."""
+        return self._views().html(self)
+
+    def to_json(self) -> str:
+        """A JSON document, the same as the command line's ``--format json``."""
+        return self._views().json(self)
+
+    def __str__(self) -> str:
+        return repr(self) if type(self).drawing is None else self.to_text().rstrip("\n")
+
+    def _repr_latex_(self) -> str:
+        """A notebook's picture."""
+        return self._views().notebook(self)
