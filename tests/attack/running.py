@@ -120,7 +120,7 @@ def _estimated(
         case 0:
             a, b = rng.sample(every, 2)
             return f"I_q({capitalised(a)};{capitalised(b)})", (
-                *("leave-one-out", "club", "infonce", "infonce", "density-ratio", "dv", "nwj"),
+                *("leave-one-out", "club", "infonce", "infonce", "density-ratio", "dv", "nwj", "smile"),
             )
         case 1:
             of = ",".join(codes[: rng.randint(1, len(codes))])

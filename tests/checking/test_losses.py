@@ -18,7 +18,7 @@ from ibsym.spec.model import Spec
 BASE = {
     "name": "losses",
     "variables": {"x": "real[D]", "z": "real[L]"},
-    "joints": {"q": "data(x) q(z|x)", "p": "p(z) p(x|z)"},
+    "joints": {"q": "data(x) q(z|x)", "p": "p(z) p(x|z)", "m": "(0.5*data(x) + 0.5*p(x))", "n": "(0.5*data(x) + 0.5*m(x))"},
     "families": {"q(z|x)": "diagonal-normal", "p(z)": "standard-normal", "p(x|z)": "implicit"},
 }
 
@@ -32,6 +32,8 @@ ARRANGEMENTS = {
     "KL(q(z)||p(z))": (True, False, False),
     "KL(p(z)||q(z))": (False, True, False),
     "KL(data(x)||p(x))": (False, True, False),
+    "KL(data(x)||m(x))": (False, True, False),
+    "KL(n(x)||data(x))": (True, False, False),
     "KL(q(x,z)||p(x,z))": (True, True, False),
     "KL(q(x,z)||q(x)p(z))": (True, False, False),
     "KL(q(x,z)||p(x)q(z))": (True, True, False),
@@ -48,23 +50,25 @@ ARRANGEMENTS = {
 CASES = [
     (term, name)
     for term in ARRANGEMENTS
-    for name in {"J": ("logistic",), "F": ("dual",)}.get(term[0], ("density-ratio", "dv", "nwj"))
+    for name in {"J": ("logistic",), "F": ("dual",)}.get(term[0], ("density-ratio", "dv", "nwj", "smile"))
 ]
 
 
 @pytest.mark.parametrize(("term", "name"), CASES)
 @pytest.mark.parametrize("down", [True, False], ids=["minimised", "maximised"])
 def test_the_model_side_by_default(term: str, name: str, down: bool) -> None:
-    _, second, own = ARRANGEMENTS[term]
+    first, second, own = ARRANGEMENTS[term]
     expected = "value"
     if name != "dv" and second and not own:
         expected = "non-saturating" if down else ("nwj" if name == "density-ratio" else "value")
     for objective in (f"minimize {'' if down else '-'}{term}", f"maximize {'-' if down else ''}{term}"):
         d = derived(objective, {term: name})
-        assert d.bound[0].model == expected
+        side = d.bound[0].model_side
+        assert side is not None
+        assert (side.form, side.first, side.second) == (expected, first, second)
         bounds = not down and name in ("nwj", "logistic", "dual")
-        side = Relation.LE if objective.startswith("minimize") else Relation.GE
-        assert d.relation is (side if bounds else Relation.APPROX)
+        relation = Relation.LE if objective.startswith("minimize") else Relation.GE
+        assert d.relation is (relation if bounds else Relation.APPROX)
         note = str(d.steps[-1].note)
         assert ("model minimises" in note) is down
         assert ("model maximises" in note) is not down

@@ -514,7 +514,7 @@ UNUSED_MUTANTS = mutants(
 
 CRITICS = mutants(
     "ibsym/derivation/critics.py",
-    (MINIMISED, ATTACK),
+    (MINIMISED, SMILE, ATTACK),
     ("if weight is Sign.NONNEGATIVE", "if True"),
     ("elif use.model is None and b and not own", "elif use.model is None and b"),
     ("if not critic.normalised: form", "if False: form"),
