@@ -170,7 +170,7 @@ def attack_running(seed: int) -> Tally:
         return tally
     try:
         program = lower(audit(derivation, worlds=1, seed=seed))
-        module = load_module(emit(program), derivation.spec.module_name)
+        module = load_module(emit(program, "bundle"), derivation.spec.module_name)
     except EmissionError as refusal:
         tally.violations.append(f"{about}: derive accepts what generate refuses: {refusal}")
         return tally
