@@ -121,4 +121,16 @@ PAPERS = {
         },
     ),
     "vade": ("~", {"KL(q(z|x)||p(z|c))": "1", "KL(q(c|x)||p(c))": "1", R: "-1"}),
+    "mvae": (
+        "<=",
+        {
+            "KL(q(z|x1,x2)||p(z))": "beta",
+            "E_q[log p(x1|z)]": "-lam1",
+            "E_q[log p(x2|z)]": "-lam2",
+            "KL(a(z|x1)||p(z))": "beta",
+            "E_a[log p(x1|z)]": "-lam1",
+            "KL(b(z|x2)||p(z))": "beta",
+            "E_b[log p(x2|z)]": "-lam2",
+        },
+    ),
 }
