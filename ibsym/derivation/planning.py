@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import cached_property
+from typing import assert_never
 
 import sympy
 
@@ -31,6 +32,7 @@ from ibsym.terms.nodes import (
     JensenShannon,
     MutualInformation,
     RelativeEntropy,
+    Slack,
     Term,
     TotalCorrelation,
 )
@@ -62,9 +64,9 @@ def samplers_of(term: Term) -> tuple[str, ...]:
             return (joint,)
         case RelativeEntropy(first=first) | CrossEntropy(first=first) | JensenShannon(first=first) | FDivergence(first=first):
             return (first.head,)
-        case Estimate(term=inner):
+        case Estimate(term=inner) | Slack(estimate=inner):
             return samplers_of(inner)
-    raise AssertionError(term)
+    assert_never(term)
 
 
 KINDS: dict[str, type] = {

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
+from typing import TypeAlias, assert_never
 
 from ibsym.estimators import ONE_SIDED
 from ibsym.spec.graphs import Joint
@@ -28,11 +29,14 @@ class RowKind(Enum):
     ESTIMATOR = "one-sided estimator"
 
 
+Nonnegative: TypeAlias = Entropy | MutualInformation | RelativeEntropy | CrossEntropy | Slack
+
+
 @dataclass(frozen=True)
 class Row:
     """A term that is never negative, with its coordinates. ``learned``: its second argument depends on a learned factor."""
 
-    term: Term
+    term: Nonnegative
     kind: RowKind
     vector: Vector
     learned: bool = False
@@ -68,15 +72,19 @@ def elemental_rows(coordinates: Coordinates, samplers: Iterable[str]) -> list[Ro
     return list(unique.values())
 
 
-def _precedence(coordinates: Coordinates, term: Term) -> tuple[int, bool]:
+def _precedence(coordinates: Coordinates, term: Nonnegative) -> tuple[int, bool]:
+    """The size of the context, and whether a declared density is borrowed under another joint's name."""
     match term:
         case Entropy(given=given) | MutualInformation(given=given):
             return len(given), False
-        case RelativeEntropy(first, (second,)) | CrossEntropy(first, (second,)):
+        case RelativeEntropy(first, densities) | CrossEntropy(first, densities):
+            (second,) = densities
             model = coordinates.spec.joints[second.head]
             borrowed = str(second) not in coordinates.spec.factors and model.factor_of(second.of, second.given) is not None
             return len(first.given), borrowed
-    raise AssertionError(term)
+        case Slack():
+            return 0, False
+    assert_never(term)
 
 
 def _relative_entropies(coordinates: Coordinates, joint: Joint) -> Iterator[Row]:
@@ -106,7 +114,7 @@ def _conditionals(coordinates: Coordinates, joint: Joint, model: Joint) -> Itera
         if not model.external <= set(joint.variables):
             return
     common = [v for v in joint.variables if v in model.variables]
-    for a in (v for v in common if v not in model.external):
+    for a in common:
         for context in subsets(v for v in common if v != a):
             if model.external <= set(context):
                 yield density(coordinates.spec, model.name, (a,), context)

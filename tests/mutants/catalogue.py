@@ -617,7 +617,6 @@ CONDITIONING = (
         "ibsym/checking/exact.py",
         (CONDITIONAL,),
         ("or not all(map(self.exists, second))", ""),
-        ("outside = joint.external - set(density.given)", "outside = joint.external"),
     )
     + mutants(
         "ibsym/checking/finite.py",
@@ -629,7 +628,6 @@ CONDITIONING = (
         "ibsym/proving/elemental.py",
         (CONDITIONAL, VECTORS),
         ("if model.external <= set(context)", "if True"),
-        ("if v not in model.external", "if True"),
     )
 )
 

@@ -233,3 +233,40 @@ def test_factors_that_do_not_see_the_condition() -> None:
             expected = world.expected_log("q", [(1, density(spec, "p", ("x",), given))])
             assert coordinates.value(world, law) == pytest.approx(expected, abs=1e-12)
     audit(ibsym.derive(spec))
+
+
+def test_independences_are_those_given_the_condition() -> None:
+    """p = p(x|c) p(y|c): X - C - Y, and nothing of x and y alone, of which p has no law."""
+    p = {"p(x|c)": "bernoulli", "p(y|c)": "bernoulli"}
+    spec = Spec(
+        name="fork", objective="minimize KL(q(x,y|c)||p(x,y|c))", joints={"q": "data(x,y,c)", "p": " ".join(p)}, families=p,
+        variables={"x": "binary[D]", "y": "binary[E]", "c": "categorical[K]"},
+    )  # fmt: skip
+    assert list(spec.joints["p"].independences()) == [("x", "y", ("c",))]
+    derivation = ibsym.derive(spec)
+    assert str(derivation.final) == "-H_q(X,Y|C) - E_q[log p(x|c)] - E_q[log p(y|c)]"
+    audit(derivation)
+
+
+def test_a_factor_is_evaluated_where_its_joint_s_condition_is_not() -> None:
+    """E_u[log p(x|z)] with p = p(z|c) p(x|z), and no c in u."""
+    p = {"p(z|c)": "diagonal-normal", "p(x|z)": "bernoulli"}
+    spec = Spec(
+        name="elsewhere", objective="maximize E_u[log p(x|z)]", variables=KEYS["variables"],
+        joints={"q": "data(x,c) q(z|x,c)", "u": "unlabelled(x) u(z|x)", "p": " ".join(p)},
+        families={**p, "q(z|x,c)": "diagonal-normal", "u(z|x)": "diagonal-normal", "unlabelled(x)": "empirical"},
+    )  # fmt: skip
+    (key,) = Coordinates(spec).vector(Reader(spec, "objective").term(spec.objective.expression))  # type: ignore[arg-type]
+    assert set(key[2]) == {"x", "z"}  # type: ignore[call-overload]
+    audit(ibsym.derive(spec))
+
+
+def test_a_source_is_its_marginal_only_where_no_more_is_used() -> None:
+    spec = Spec(**ROOTED, objective="minimize H_q(X) + H_q(C) + H_p(X)")
+    system = Coordinates(spec)
+    for seed in range(5):
+        world = FiniteWorld.random(spec, seed)
+        for joint in ("q", "data", "p"):
+            for scope in (("x",), ("c",), ("x", "c")):
+                law = system.log(joint, joint, scope)
+                assert -coordinates.value(world, law) == pytest.approx(world.entropy(joint, scope), abs=1e-12)
