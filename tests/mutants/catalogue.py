@@ -401,7 +401,7 @@ PLANS = mutants(
         "return columns + [Column({}, EQUATION, free=True) for e in equations]",
     ),
     ("set(of) <= second", "True"),
-    ("if not self.serves(wanted, term, samplers)", "if False"),
+    ("not self.serves(wanted, term, samplers)", "False"),
     ("[set(g) for g in a.groups] == [set(g) for g in b.groups]", "True"),
     ("if term in found", "if False"),
     ("TIER_4 if row.learned else TIER_3", "TIER_3 if row.learned else TIER_4"),
