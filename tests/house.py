@@ -36,7 +36,7 @@ EXAMPLES = (
         r"""families[./](test_)?beta\b|(family|"\w\([^"]*\)") ?= ["']beta["']""",
     ),
     Example("estimator SMILE", r"(?i)\bsmile\b", r"(?i)\bsmile\b"),
-    Example("rule", r"(?i)\bdata processing\b", r"(?i)\bdata processing\b"),
+    Example("rule of conditioning", r"conditioning reduces entropy", r"conditioning reduces entropy|test_conditioning"),
     Example("target NumPy", r"targets?[./]numpy\b|codegen[./]numpy\b", r"targets?[./]numpy\b|codegen[./]numpy\b"),
 )
 
@@ -116,7 +116,10 @@ def _asserts(node: ast.stmt) -> bool:
     return isinstance(node, ast.Raise) and node.exc is not None and ast.unparse(node.exc).startswith("AssertionError")
 
 
-TEXTUAL = {"ibsym/checking/answers.py": "a claim's premises as the user wrote them, to be printed back"}
+TEXTUAL = {
+    "ibsym/checking/answers.py": "a claim's premises as the user wrote them, to be printed back",
+    "ibsym/proving/entropic.py": "which of those a quantity is zero by, to be printed beside it",
+}
 
 
 def premises_as_text(source: str) -> Iterator[tuple[int, str]]:

@@ -62,13 +62,13 @@ def test_lines_in_common() -> None:
     assert max(in_common({p.stem: p.read_text().splitlines() for p in emitted()}).values()) < 0.7
 
 
-@pytest.mark.parametrize("measure", ["docstrings"])
+@pytest.mark.parametrize("measure", ["docstrings", "dispatches", "premises"])
 def test_what_is_to_be_zero_is_zero(measure: str) -> None:
     assert places(measure, modules()) == []
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
-def test_an_example_touches_few_files(example) -> None:
-    package, tests = example.files()
+def test_an_example_touches_one_file_of_the_package(example) -> None:
+    """Its own; tests that walk over everything, or check an estimate by a second method, may know it too."""
+    package, _ = example.files()
     assert len(package) <= 1
-    assert len(tests) <= 2

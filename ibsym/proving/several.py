@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import combinations
+from typing import cast
 
 from ibsym.errors import SolverError
 from ibsym.proving import constants
@@ -142,11 +143,9 @@ class Several:
 
 def _log(coordinate: Coordinate) -> str:
     """A coordinate <J|R(S)> as E_J[log r(s)]; every joint here is one factor."""
-    match coordinate:
-        case ((sampler,), (model,), tuple(scope)):
-            head, name = (str(factor).split("(", 1)[0] for factor in (sampler, model))
-            return f"E_{head}[log {name}({','.join(map(str, scope))})]"
-    raise AssertionError(coordinate)
+    (sampler,), (model,), scope = cast("tuple[tuple[object], tuple[object], tuple[str, ...]]", coordinate)
+    head, name = (str(factor).split("(", 1)[0] for factor in (sampler, model))
+    return f"E_{head}[log {name}({','.join(scope)})]"
 
 
 def _nonempty(names: Sequence[str]) -> Iterable[tuple[str, ...]]:

@@ -9,6 +9,7 @@ SYMBOLS = {
     r"\ge": "≥",
     r"\le": "≤",
     r"\ne": "≠",
+    r"\sim": "~",
     r"\to": "→",
     r"\Rightarrow": "⇒",
     r"\sigma": "σ",
@@ -63,7 +64,7 @@ def plain(latex: str) -> str:
 def _spaced(command: str) -> str:
     """A relation between blanks, a word before one."""
     symbol = SYMBOLS[command]
-    return f" {symbol} " if symbol in "≈≥≤≠→⇒" and symbol else symbol + (" " if symbol.isalpha() and len(symbol) > 1 else "")
+    return f" {symbol} " if symbol in "≈≥≤≠→⇒~" and symbol else symbol + (" " if symbol.isalpha() and len(symbol) > 1 else "")
 
 
 def _ratio(over: str, under: str) -> str:

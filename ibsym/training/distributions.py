@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, assert_never
+from typing import Literal, assert_never, cast
 
 import numpy as np
 import sympy
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch import distributions as td
 
+from ibsym.errors import EmissionError
 from ibsym.families.facts import Constraint, FamilyUse
 from ibsym.training.samples import Value
 
@@ -96,6 +97,7 @@ def cosine_slope(w: Tensor, kappa: Tensor, n: int) -> Tensor:
 
 
 Law = td.Distribution | Spherical
+Relaxation = Literal["mean", "concrete", "straight-through"]
 
 
 def law(
@@ -139,7 +141,10 @@ def law(
                 case "categorical":
                     return td.OneHotCategorical(logits=constant(0), validate_args=False)
             return independent(td.Uniform(constant(0), constant(1), validate_args=False))
-    raise AssertionError(family.name)
+        case _:
+            raise EmissionError(
+                f"nothing here draws from a {family.name} factor\n  write: another family, or a training loop of your own"
+            )
 
 
 def formula(expression: sympy.Expr, known: dict[str, Tensor], constant: Callable[[float], Tensor]) -> Tensor:
@@ -184,7 +189,8 @@ def draw(family: FamilyUse, kind: str, event: int, source: Law, mode: Mode, copi
     base = source.base_dist if isinstance(source, td.Independent) else source
     logits, temperature = base.logits.expand(*shape, *base.logits.shape), torch.tensor(number(family, "temperature"))  # type: ignore[union-attr]
     soft = logits.softmax(-1) if kind == "categorical" else logits.sigmoid()
-    match relax:
+    how = cast(Relaxation, relax)
+    match how:
         case "mean":
             return as_value(soft, kind, event)
         case "concrete":
@@ -195,7 +201,8 @@ def draw(family: FamilyUse, kind: str, event: int, source: Law, mode: Mode, copi
             return as_value(relaxed.rsample(), kind, event)
         case "straight-through":
             return as_value(source.sample(shape) + soft - soft.detach(), kind, event)
-    raise AssertionError(relax)
+        case _:
+            assert_never(how)
 
 
 def typical(family: FamilyUse, kind: str, source: Law) -> Tensor:
