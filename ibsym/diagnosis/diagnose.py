@@ -20,7 +20,7 @@ from ibsym.diagnosis.calling import Called, readings
 from ibsym.diagnosis.coefficients import TOLERANCE, Coefficient, Observation, ascii_text, constant, exact, joined, symbol
 from ibsym.diagnosis.failures import DiagnosisError
 from ibsym.diagnosis.features import Feature, deformations, plain_features
-from ibsym.diagnosis.fitting import EXACT, NEAR, Fit, search, solve
+from ibsym.diagnosis.fitting import EXACT, GUARDED, NEAR, Fit, pruned, search, solve
 from ibsym.diagnosis.judging import judge
 from ibsym.diagnosis.report import NOTE, WRONG, Finding, Report
 from ibsym.diagnosis.sampling import Sampler
@@ -197,18 +197,28 @@ class Diagnosis:
         self.spread = float(np.std(values))
         fit, features = self._explanation(worlds, values)
         if fit is None:
-            near = Sampler(self.subject, self.called, self.layout, 0.25)
-            self.sampler, old = near, self.sampler
-            small = near.worlds(self.start, len(self.plain) + 9)
-            fit, features = self._explanation(small, near.values(small))
-            if fit is None:
-                self.sampler = old
-                return self._unexplained(worlds, values)
+            fit, features = self._near(0.25)
+        if fit is None:
+            fit, features = self._near(0.04)
+        if fit is None:
+            return self._unexplained(worlds, values)
         chosen = [features[k] for k in fit.support]
         found, offset, loose, failures = self._exact(chosen, fit)
         if failures:
             return self._unexplained(worlds, values, list(zip(chosen, found, strict=True)), failures)
         return self._told(chosen, found, offset, loose, fit)
+
+    def _near(self, scale: float) -> tuple[Fit | None, list[Feature]]:
+        """An explanation of small inputs alone: a clamp or a floor may hide it from others."""
+        near, old = Sampler(self.subject, self.called, self.layout, scale), self.sampler
+        small = near.worlds(self.start, len(self.plain) + 9)
+        self.sampler = near
+        table, values = near.columns(self.plain, small), near.values(small)
+        fit = solve(table, values, tuple(range(len(self.plain)))) if np.isfinite(values).all() else None
+        if fit is None or fit.residual > GUARDED:
+            self.sampler = old
+            return None, self.plain
+        return pruned(table, values, fit, [f.cost for f in self.plain]), self.plain
 
     def _explanation(self, worlds: Sequence[Any], values: Any) -> tuple[Fit | None, list[Feature]]:
         table = self.sampler.columns(self.plain, worlds)
@@ -269,7 +279,7 @@ class Diagnosis:
 
     def _told(self, chosen: list[Feature], found: list[Coefficient], offset: Coefficient, loose: float, fit: Fit) -> Report:
         verdict = judge(self.subject, list(zip(chosen, found, strict=True)), self.mapped, self.pinned)
-        findings = verdict.findings
+        findings = [self._floor(f) for f in verdict.findings]
         findings += list(self._constant(offset, verdict.scale, bool(verdict.others)))
         worlds = self.sampler.worlds(self.start, 3, 60)
         tolerance = 1e-6 if loose <= TOLERANCE else min(0.05, 300 * loose)
@@ -279,10 +289,19 @@ class Diagnosis:
         if all(f.kind in ("term", "sampled") for f in chosen) and not any(f.severity == WRONG for f in differences):
             with contextlib.suppress(RuntimeError, ValueError, TypeError):  # what the user's code raises of float32, say
                 findings += extremes.compared(self.sampler, chosen, numbers, self.start)
+        if any(f.kind == "floor" for f in findings):  # what holds a term constant is also its constant and its clamp
+            findings = [f for f in findings if f.kind not in ("constant", "clamp")]
         equal = not any(f.severity == WRONG for f in findings)
         coefficients = {t: Coefficient(c) for t, c in verdict.weights.items()}
         coefficients |= {f.name: Coefficient(c) for f, c in verdict.others}
         return self._report(equal, coefficients, findings, offset, fit.residual, verdict.scale)
+
+    def _floor(self, finding: Finding) -> Finding:
+        """What is missing near zero alone is held constant there."""
+        if finding.kind != "missing" or self.sampler.scale == 1.0:
+            return finding
+        words = f"near its minimum {finding.where} is held constant: a floor (free bits) or a clamp, and no gradient below it"
+        return Finding("floor", words, finding.where, remedy=finding.remedy.replace("add ", ""))
 
     def _constant(self, offset: Coefficient, scale: sympy.Expr | None, others: bool) -> Iterator[Finding]:
         """A constant that is off: of an estimator's own convention a note, else wrong."""

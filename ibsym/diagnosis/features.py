@@ -82,7 +82,7 @@ def draw_features(subject: Subject) -> Iterator[Feature]:
         return value
 
     if drawn:
-        for term in subject.terms:
+        for term in (t for t in subject.terms if t.text not in subject.critics):
             words = f"the mean over draws of {term.text} at one draw stands for the log of their mean"
             yield Feature(f"{term.text} by draw", term.text, "log of mean", words, at_one(term.text), 2.0)
 

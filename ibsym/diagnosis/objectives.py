@@ -44,7 +44,7 @@ def bounded(subject: Subject, coefficients: Mapping[str, Coefficient]) -> str:
     """The spec's own terms, each at the weight that what bounds it was found to have; empty where that is not one weight."""
     ratios = {}
     for term in subject.terms:
-        if term.coefficient == 0 or term.text not in coefficients:
+        if term.coefficient == 0 or term.text not in coefficients or coefficients[term.text].value == 0:
             return ""
         ratios[term.text] = sympy.simplify(coefficients[term.text].value / term.coefficient)
     weighted = []
@@ -83,6 +83,9 @@ def identified(subject: Subject, coefficients: Mapping[str, Coefficient]) -> str
     texts = {t.text for t in subject.terms}
     if any(c.value == 0 or c.value is sympy.nan or not c.exact for c in coefficients.values()) or set(coefficients) != texts:
         return ""
+    ratios = {sympy.simplify(coefficients[t.text].value / t.coefficient) for t in subject.terms if t.coefficient != 0}
+    if len(ratios) < 2:  # a scale of the whole names no other system
+        return ""
     plain = items(subject.derivation, Naming())
     mine = [replace(item, weight=coefficients[item.text].value) for item in plain if item.text in coefficients]
     if len(mine) != len(plain):
@@ -92,6 +95,6 @@ def identified(subject: Subject, coefficients: Mapping[str, Coefficient]) -> str
         if theirs is None or name == subject.spec.name:
             continue
         match = solved(mine, theirs, namings[0])
-        if match is not None:
+        if match is not None and match.scale == 1 and all(v != 0 for v in match.parameters.values()):
             return f"as {told(match).replace(' at ', ' this is ', 1)}"
     return ""

@@ -191,7 +191,7 @@ def _solution(
         checked = {s: values[n] for n, s in zip(names, symbols, strict=True)} | ({scale: size} if scale.is_Symbol else {})
         if any(sympy.simplify(e.subs(checked)) != 0 for e in equations):
             continue
-        if _inside(theirs, values) and size != 0 and not (size.is_number and float(size) < 0):
+        if _inside(theirs, values) and size != 0 and not size.could_extract_minus_sign():
             return size, values
     return None
 

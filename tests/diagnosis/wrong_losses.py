@@ -456,3 +456,8 @@ def weights_stratified_by_column(x, logits, mu, logvar, z, beta, n):
     joint = (pairs.sum(2) + weight.log()).logsumexp(1)
     product = (pairs + weight.log()[:, :, None]).logsumexp(1).sum(1)
     return (bce(logits, x).sum(1) + kl(mu, logvar).sum(1) + (beta - 1) * (joint - product)).mean()
+
+
+@wrong("vae", "floor", D="-1")
+def free_bits_by_coordinate(x, logits, mu, logvar):
+    return bce(logits, x).sum(1).mean() + kl(mu, logvar).clamp(min=0.1).sum(1).mean()
