@@ -39,6 +39,7 @@ INLINE REAL square(REAL t) { return t * t; }
 INLINE REAL absolute(REAL t) { return t < 0 ? -t : t; }
 INLINE REAL positive(REAL t) { return t > 0 ? t : 0; }
 INLINE REAL sign(REAL t) { return (REAL)((t > 0) - (t < 0)); }
+INLINE REAL weighted_slope(REAL w, REAL t) { return w == 0 && !(absolute(t) < INFINITY) ? 0 : t; }
 INLINE REAL weighted(REAL w, REAL t) { return w == 0 && !(absolute(t) < INFINITY) ? 0 : w * t; }
 
 #define R(x) ((REAL)(x))

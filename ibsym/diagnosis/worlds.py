@@ -5,10 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import torch
 from torch import Tensor
+
+from ibsym.families.facts import Constraint
+from ibsym.training.oracles import constraint_of
 
 if TYPE_CHECKING:
     from ibsym.diagnosis.subject import Subject
@@ -194,24 +197,26 @@ def _drawn(
     match entry.role:
         case "value" | "sample" | "sample_reference":
             return _value(subject, entry, normal, generator, scale, sizes)
-        case "logvar":
-            return 0.6 * scale * normal
-        case "log_rate" | "log_prob":
+        case "log_prob":
             return 0.5 * scale * normal - 0.5
         case "logits" | "critic" | "critic_reference" | "scores":
             return 1.3 * scale * normal
-        case "cholesky":
+        case "temperature":
+            return (0.4 * scale * normal).exp()
+    constraint = constraint_of(subject.spec, entry)
+    match constraint:
+        case Constraint.LOGARITHM:
+            return 0.6 * scale * normal
+        case Constraint.TRIANGULAR:
             eye = torch.eye(shape[-1], dtype=EXACT)
             return torch.tril(0.3 * scale * normal, -1) + eye * (0.3 * scale * normal).exp()
-        case "mean" if entry.of in subject.spec.factors and _kind(subject, subject.spec.factors[entry.of].of) == "sphere":
+        case Constraint.DIRECTION:
             return torch.nn.functional.normalize(normal, dim=-1)
-        case "scale" | "concentration" | "concentration0" | "concentration1" | "rate" | "total_count" | "temperature":
+        case Constraint.POSITIVE:
             return (0.4 * scale * normal).exp()
-    return scale * normal
-
-
-def _kind(subject: Subject, names: tuple[str, ...]) -> str:
-    return str(subject.spec.variables[names[0]].kind) if names and names[0] in subject.spec.variables else "real"
+        case Constraint.REAL:
+            return scale * normal
+    assert_never(constraint)
 
 
 def _value(

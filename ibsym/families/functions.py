@@ -101,6 +101,29 @@ class bessel_ratio(sympy.Function):
     is_real = True
 
 
+class log_gamma(sympy.Function):
+    """log Gamma(t), for t >= 0.
+
+    >>> log_gamma(sympy.Integer(1))
+    0
+    """
+
+    nargs = 1
+    is_real = True
+
+    @classmethod
+    def eval(cls, t: sympy.Expr) -> sympy.Expr | None:
+        """SymPy's own at a number."""
+        return sympy.loggamma(t) if t.is_number else None
+
+
+class digamma(sympy.Function):
+    """The derivative of log Gamma(t), for t >= 0."""
+
+    nargs = 1
+    is_real = True
+
+
 class xlogx(sympy.Function):
     """t log t, and 0 at 0."""
 

@@ -67,6 +67,20 @@ def log_gamma(t: Array) -> Array:
     return gammaln(t)
 
 
+def log_gamma_of_positive(t: Array) -> Array:
+    """log Gamma(t), NaN below 0."""
+    t = np.asarray(t, dtype=np.float64)
+    return log_gamma(np.where(t >= 0, t, np.nan))
+
+
+def digamma(t: Array) -> Array:
+    """The derivative of log Gamma(t), NaN below 0; minus infinity at 0, infinity at -0."""
+    from scipy.special import psi
+
+    t = np.asarray(t, dtype=np.float64)
+    return np.where(t > 0, psi(np.where(t > 0, t, 1.0)), np.where(t == 0, -np.copysign(np.inf, t), np.nan))
+
+
 def xlogx(t: Array) -> Array:
     """t log t, and 0 at 0."""
     t = np.asarray(t, dtype=np.float64)
@@ -88,6 +102,8 @@ FUNCTIONS: dict[type, Callable[..., Array]] = {
     f.sigmoid: lambda t: np.exp(-np.logaddexp(0.0, -t)),
     f.expm1: np.expm1,
     f.xlogx: xlogx,
+    f.log_gamma: log_gamma_of_positive,
+    f.digamma: digamma,
     f.standardised: lambda d, logvar: d * np.exp(-logvar / 2),
     f.weighted: weighted,
     f.expected: lambda a, t: weighted(np.exp(a), t),

@@ -16,6 +16,16 @@ def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
 
 
+def _log_gamma(t: Tensor) -> Tensor:
+    """log Gamma(t), NaN below 0."""
+    return torch.lgamma(torch.where(t >= 0, t, math.nan))
+
+
+def _digamma(t: Tensor) -> Tensor:
+    """The derivative of log Gamma(t), NaN below 0."""
+    return torch.digamma(torch.where(t >= 0, t, math.nan))
+
+
 def _unit_cumulant(t: Tensor) -> Tensor:
     """A(t) = log of the integral of e^(t v) over [0, 1] = log (e^t - 1)/t; its Taylor series near 0."""
     near = t.abs() < 0.5

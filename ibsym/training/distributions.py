@@ -183,7 +183,7 @@ def draw(family: FamilyUse, kind: str, event: int, source: Law, mode: Mode, copi
     relax = family.option("relax") if mode == "relaxed" else None
     if relax in (None, "none"):
         code = source.rsample(shape) if source.has_rsample else source.sample(shape)
-        if family.name == "relaxed-categorical":  # single precision reaches the edges, where a density is none
+        if kind == "unit" and source.has_rsample:  # single precision reaches the edges, where a density may be none
             code = code.clamp(1e-20, 1 - 1e-7)
         return as_value(code, kind, event)
     base = source.base_dist if isinstance(source, td.Independent) else source

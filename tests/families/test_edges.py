@@ -117,7 +117,7 @@ def library(request, tmp_path_factory):
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("edges")
     found = {name: in_c(name) for name in dict.fromkeys(n for n, _, _ in TABLE)}
-    source = header("prelude.h") + header("unit.h")
+    source = header("prelude.h") + header("unit.h") + header("gamma.h")
     source += "".join(f"REAL run_{n}(REAL t) {{ {' '.join(lines)} }}\n" for n, lines in found.items() if lines)
     (folder / "edges.c").write_text(source, encoding="utf-8")
     flags = ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", f"-DREAL={request.param}"]

@@ -22,6 +22,10 @@ CALLS: dict[type, str] = {
     c.unit_mean: "unit_mean",
     c.unit_variance: "unit_variance",
     c.weighted: "weighted",
+    c.weighted_slope: "weighted_slope",
+    c.log_gamma: "log_gamma",
+    c.digamma: "digamma",
+    c.trigamma: "trigamma",
 }
 
 

@@ -52,6 +52,10 @@ def one_pass(program: LossProgram) -> OnePass | None:
         return None
 
 
+HEADERS = {"unit.h": frozenset({"unit_cumulant", "unit_mean"}), "gamma.h": frozenset({"log_gamma", "digamma"})}
+"""The headers beyond the prelude, by the functions of formulas that need them."""
+
+
 class _Writer:
     def __init__(self, program: LossProgram, found: Sequence[Quantity | None]):
         self.program = program
@@ -131,7 +135,7 @@ class _Writer:
         inputs = self.inputs()
         fields = self._fields(inputs)
         named = [name for _, names in fields for name in names]
-        functions = [header("prelude.h"), *([header("unit.h")] if self._unit() else [])]
+        functions = [header("prelude.h"), *(header(name) for name, heads in HEADERS.items() if self._has(heads))]
         source = render(
             "c/source.c.j2",
             {
@@ -148,8 +152,8 @@ class _Writer:
         )
         return OnePass(laid_out(source).strip() + "\n", self.rest)
 
-    def _unit(self) -> bool:
-        heads = {"unit_cumulant", "unit_mean", "unit_variance"}
+    def _has(self, heads: frozenset[str]) -> bool:
+        """Whether any formula has one of the functions."""
         formulas = [i.formula for loop in self.loops for i in loop.sums] + [k.table.formula for k in self.kernels]
         return any(type(e).__name__ in heads for f in formulas for e in sympy.preorder_traversal(f))
 

@@ -57,6 +57,8 @@ TENSOR: dict[type, str] = {
     f.log_bessel: "_log_bessel",
     f.bessel_ratio: "_bessel_ratio",
     f.weighted: "_weighted",
+    f.log_gamma: "_log_gamma",
+    f.digamma: "_digamma",
 }
 NUMBER: dict[type, str] = {sympy.exp: "math.exp", sympy.log: "math.log", sympy.Abs: "abs", sympy.loggamma: "math.lgamma"}
 

@@ -80,7 +80,18 @@ def probability(log_p: sympy.Expr) -> sympy.Expr:
 
 
 class weighted(sympy.Function):
-    """w t, and 0 where w is 0 and t is not finite; its derivative is never asked for."""
+    """w t, and 0 where w is 0 and t is not finite."""
+
+    nargs = 2
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
+        return weighted_slope(*self.args) if argindex == 1 else self.args[0]
+
+
+class weighted_slope(sympy.Function):
+    """t, and 0 where w is 0 and t is not finite; its derivative is never asked for."""
 
     nargs = 2
     is_real = True
@@ -151,12 +162,44 @@ class unit_cumulant(sympy.Function):
         return unit_mean(self.args[0])
 
 
+class trigamma(sympy.Function):
+    """The derivative of digamma; a further one is never asked for."""
+
+    nargs = 1
+    is_real = True
+
+
+class digamma(sympy.Function):
+    """The derivative of log Gamma."""
+
+    nargs = 1
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
+        return trigamma(self.args[0])
+
+
+class log_gamma(sympy.Function):
+    """log Gamma(t)."""
+
+    nargs = 1
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
+        return digamma(self.args[0])
+
+
 HEADS: dict[type, type] = {
     heads.logsigmoid: logsigmoid,
     heads.sigmoid: sigmoid,
     heads.expm1: expm1,
     heads.standardised: standardised,
     heads.expected: expected,
+    heads.weighted: weighted,
+    heads.log_gamma: log_gamma,
+    heads.digamma: digamma,
     heads.unit_cumulant: unit_cumulant,
     heads.unit_mean: unit_mean,
     sympy.Abs: absolute,
