@@ -73,14 +73,14 @@ class ClipLoss(torch.nn.Module):
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
             z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            + _log(z1_z2_scores.shape[-1])
             - z1_z2_scores.logsumexp(-1)
+            + _log(z1_z2_scores.shape[-1])
         ).mean()
         # I_q(Z2;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z2_z1 = (
             z2_z1_scores.diagonal(dim1=-2, dim2=-1)
-            + _log(z2_z1_scores.shape[-1])
             - z2_z1_scores.logsumexp(-1)
+            + _log(z2_z1_scores.shape[-1])
         ).mean()
 
         loss = -0.5 * i_z1_z2 - 0.5 * i_z2_z1

@@ -14,6 +14,7 @@
 #define CHUNK 1024 /* and whose sums are kept apart from the next chunk's */
 #define STRIPS 64  /* parts of a loop: their number is fixed, so that the number of threads changes no digit */
 #define BLOCK 16   /* rows of a table of pairs that are computed together */
+#define PANEL 256  /* columns of such a table whose slopes are added up in single precision */
 #define WORTHWHILE 262144 /* elements from which a second thread pays for its start */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -54,6 +55,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -67,6 +69,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -121,6 +124,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t, where e^t overflows as well */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -207,11 +231,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -223,15 +248,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 typedef struct {
@@ -252,7 +277,7 @@ const char *const fields =
     "n_c_logits size_K size_L size_B parameter_beta";
 const char *const terms = "I_q(X;Z)\nE_q[log p(c|z)]";
 
-enum { COLUMNS = 2, HOISTED = 2 };
+enum { COLUMNS = 2, HOISTED = 3 };
 
 /* Means over rows of formulas in log softmax(logits), and the gradients: rows are few enough to stay in the cache. */
 typedef struct {
@@ -326,7 +351,15 @@ static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
             REAL norm = 0;
             LOOP_SUM(norm)
             for (int64_t k = 0; k < classes; k++) norm += e[k];
-            const Softmax soft = {top[i], norm, 1 / norm, logarithm(norm)};
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                const REAL *a = logits + i * classes;
+                REAL less = 0;
+                LOOP_SUM(less)
+                for (int64_t k = 0; k < classes; k++) less += a[k] < top[i] ? e[k] : 0;
+                log_norm = log_one_plus(less);
+            }
+            const Softmax soft = {top[i], norm, 1 / norm, log_norm};
             REAL *d = c->d ? c->d + (row + i) * classes : 0;
             status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
         }
@@ -365,7 +398,7 @@ typedef struct Pairs Pairs;
 /* The formula of one coordinate for one row and every column, written or added to out. */
 typedef void Values(REAL *out, int adds, int64_t columns, REAL v, REAL *const *at);
 /* Its derivatives, times each entry's weight: the row's is returned, the columns' are added to d. */
-typedef REAL Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
+typedef double Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
 /* What knows the columns only, computed once a coordinate, after the parameters. */
 typedef void Hoist(int64_t columns, REAL *const *at);
 /* The sum of a function of a row's entries, which become its derivatives times the scale; i: its own column. */
@@ -404,8 +437,8 @@ INLINE void pair_masked(const Pairs *p, REAL *a, int64_t i, int64_t columns)
     for (int64_t j = 0; j < columns; j++) a[j] += pair_mask(p, i, j, columns);
 }
 
-/* a row's log-sum-exp, and its softmax in place */
-INLINE double pair_softmax(REAL *a, int64_t columns)
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax(REAL *a, int64_t columns, REAL scale)
 {
     REAL top = a[0], sum = 0;
     LOOP_MAX(top)
@@ -417,7 +450,7 @@ INLINE double pair_softmax(REAL *a, int64_t columns)
         a[j] = e;
         sum += e;
     }
-    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -429,14 +462,14 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
     const REAL own = a[i];
     if (p->kind[OWN]) sums[OWN] += (double)own;
     if (p->kind[OFF]) {
-        REAL off = 0;
-        for (int64_t j = 0; j < columns; j++) off += i == j ? 0 * a[j] : a[j]; /* an infinite entry makes NaN */
-        sums[OFF] += (double)off;
+        double off = 0;
+        for (int64_t j = 0; j < columns; j++) off += (double)(i == j ? 0 * a[j]
+                                                              : a[j]); /* an infinite entry makes NaN */
+        sums[OFF] += off;
     }
     if (p->kind[TOGETHER]) {
         pair_masked(p, a, i, columns);
-        sums[TOGETHER] += pair_softmax(a, columns);
-        for (int64_t j = 0; j < columns; j++) a[j] *= scale[TOGETHER];
+        sums[TOGETHER] += pair_softmax(a, columns, scale[TOGETHER]);
     } else if (p->kind[MAPPED]) {
         sums[MAPPED] += p->map(p->g, a, columns, p->mask == EXCLUDE ? i : -1, scale[MAPPED]);
     } else {
@@ -447,10 +480,10 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
     if (p->kind[OWN]) a[i] += scale[OWN];
 }
 
-/* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
+/* One draw: values, then slopes, both in blocks of rows; the gradients of a block are added to `slope` in double precision. `at` are the columns' parameters and `slope` their gradients,
    each a plane of coordinates by columns; `sums` has KINDS places for every row, `apart` one for every coordinate. */
 static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
-                       REAL *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
+                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
 {
     const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
     const REAL *row = p->row + draw * rows * width;
@@ -474,26 +507,32 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
     if (!p->kind[APART] && !want) return;
     PARALLEL(busy)
     for (int64_t s = 0; s < strips; s++) {
-        REAL *e = rooms + s * columns;
+        REAL *e = rooms + s * columns * (1 + COLUMNS);
+        memset(e, 0, sizeof(REAL) * (size_t)columns * (1 + COLUMNS));
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
             for (int64_t k = width * s / strips; k < width * (s + 1) / strips; k++) {
                 REAL *here[COLUMNS + HOISTED] = {0}, *d[COLUMNS] = {0};
                 for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
-                for (int c = 0; c < p->columns; c++) d[c] = slope[c] + k * columns;
+                for (int c = 0; c < p->columns; c++) d[c] = e + columns * (1 + c);
                 for (int64_t i = from; i < to; i++) {
                     const REAL v = row[i * width + k], *weights = matrix ? matrix + i * columns : 0;
                     if (p->kind[APART]) {
                         p->values(e, 0, columns, v, here);
                         pair_masked(p, e, i, columns);
-                        apart[k] += pair_softmax(e, columns);
+                        apart[k] += pair_softmax(e, columns, scale[APART]);
                         if (!want) continue;
-                        for (int64_t j = 0; j < columns; j++) e[j] = scale[APART] * e[j] + (weights ? weights[j] : 0);
+                        for (int64_t j = 0; weights && j < columns; j++) e[j] += weights[j];
                         weights = e;
                     }
-                    const REAL found = p->slopes(weights, columns, v, here, d);
-                    if (d_row) d_row[i * width + k] += found;
+                    const double found = p->slopes(weights, columns, v, here, d);
+                    if (d_row) d_row[i * width + k] += (REAL)found;
                 }
+                for (int c = 0; c < p->columns; c++)
+                    for (int64_t j = 0; j < columns; j++) {
+                        slope[c][k * columns + j] += (double)d[c][j];
+                        d[c][j] = 0;
+                    }
             }
         }
     }
@@ -507,18 +546,19 @@ static int pairs(const Pairs *p, int threads, double *means)
     const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
     if (!columns || !rows || all % rows) return 3;
     if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
-    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(2 * p->columns + p->hoisted);
+    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(p->columns + p->hoisted);
     const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
     REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
-    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
-    double *sums = calloc((size_t)(rows * KINDS + width), sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
+    double *sums = calloc((size_t)(rows * KINDS + width) + plane * (size_t)p->columns, sizeof(double));
     if (!work || !sums || !rooms) {
         free(work), free(sums), free(rooms);
         return 2;
     }
-    REAL *at[COLUMNS + HOISTED] = {0}, *slope[COLUMNS] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    REAL *at[COLUMNS + HOISTED] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    double *slope[COLUMNS] = {0};
     for (int c = 0; c < p->columns + p->hoisted; c++) at[c] = work + plane * (size_t)c;
-    for (int c = 0; c < p->columns; c++) slope[c] = work + plane * (size_t)(p->columns + p->hoisted + c);
+    for (int c = 0; c < p->columns; c++) slope[c] = sums + rows * KINDS + width + plane * (size_t)c;
     double *apart = sums + rows * KINDS, count[KINDS];
     REAL scale[KINDS];
     for (int m = 0; m < KINDS; m++) {
@@ -531,10 +571,7 @@ static int pairs(const Pairs *p, int threads, double *means)
         REAL *here[COLUMNS + HOISTED] = {0};
         for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
         for (int c = 0; c < p->columns; c++)
-            for (int64_t j = 0; j < columns; j++) {
-                here[c][j] = p->in[c][j * width + k];
-                slope[c][k * columns + j] = 0;
-            }
+            for (int64_t j = 0; j < columns; j++) here[c][j] = p->in[c][j * width + k];
         if (p->hoist) p->hoist(columns, here);
     }
     for (int64_t draw = 0; draw < all / rows; draw++)
@@ -542,7 +579,7 @@ static int pairs(const Pairs *p, int threads, double *means)
     for (int c = 0; c < p->columns; c++)
         if (p->d[c])
             for (int64_t j = 0; j < columns; j++)
-                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += slope[c][k * columns + j];
+                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += (REAL)slope[c][k * columns + j];
     for (int m = 0; m < KINDS; m++) {
         double sum = 0;
         if (m == APART)
@@ -578,42 +615,51 @@ static int classes0(const Arguments *g, double *mean)
     return class_mean(&c, (int)g->threads, mean);
 }
 
-/* I_q(X;Z), over pairs: -of column z_logvar/2 - standardised(z - of column z_mean, of column z_logvar)**2/2 -
-   log(2*pi)/2 */
+/* I_q(X;Z), over pairs: -of column z_logvar/2 - quadratic(z - of column z_mean, of column z_logvar)/2 - log(2*pi)/2 */
 static void values0(REAL *restrict out, int adds, int64_t columns, REAL v_z, REAL *const *at)
 {
     const REAL *restrict at_w_z_mean = at[1];
     const REAL *restrict at_h0 = at[2];
     const REAL *restrict at_h1 = at[3];
+    const REAL *restrict at_h2 = at[4];
     LOOP
     for (int64_t j = 0; j < columns; j++) {
         const REAL w_z_mean = at_w_z_mean[j];
         const REAL h0 = at_h0[j];
         const REAL h1 = at_h1[j];
-        out[j] = h1 - R(0.5) * square((v_z - w_z_mean) * h0) + (adds ? out[j] : 0);
+        const REAL h2 = at_h2[j];
+        const REAL t0 = v_z - w_z_mean;
+        out[j] = h2 - R(0.5) * ((t0 * h0) * (t0 * h1)) + (adds ? out[j] : 0);
     }
 }
 
-static REAL slopes0(const REAL *weights, int64_t columns, REAL v_z, REAL *const *at, REAL *const *d)
+static double slopes0(const REAL *weights, int64_t columns, REAL v_z, REAL *const *at, REAL *const *d)
 {
     const REAL *restrict at_w_z_mean = at[1];
     const REAL *restrict at_h0 = at[2];
+    const REAL *restrict at_h1 = at[3];
     REAL *restrict d_z_logvar = d[0];
     REAL *restrict d_z_mean = d[1];
-    REAL slope = 0;
-    LOOP_SUM(slope)
-    for (int64_t j = 0; j < columns; j++) {
-        const REAL weight = weights[j];
-        const REAL w_z_mean = at_w_z_mean[j];
-        const REAL h0 = at_h0[j];
-        const REAL t0 = (v_z - w_z_mean) * h0;
-        const REAL t1 = weight * t0;
-        const REAL t2 = t1 * h0;
-        slope += -t2;
-        d_z_logvar[j] += R(0.5) * (t1 * t0) - R(0.5) * weight;
-        d_z_mean[j] += t2;
+    double total = 0;
+    for (int64_t from = 0; from < columns; from += PANEL) {
+        const int64_t to = columns - from < PANEL ? columns : from + PANEL;
+        REAL slope = 0;
+        LOOP_SUM(slope)
+        for (int64_t j = from; j < to; j++) {
+            const REAL weight = weights[j];
+            const REAL w_z_mean = at_w_z_mean[j];
+            const REAL h0 = at_h0[j];
+            const REAL h1 = at_h1[j];
+            const REAL t0 = v_z - w_z_mean;
+            const REAL t1 = weight * (t0 * h0);
+            const REAL t2 = t1 * h1;
+            slope += -t2;
+            d_z_logvar[j] += R(0.5) * (t1 * (t0 * h1)) - R(0.5) * weight;
+            d_z_mean[j] += t2;
+        }
+        total += (double)slope;
     }
-    return slope;
+    return total;
 }
 
 static void hoist0(int64_t columns, REAL *const *at)
@@ -621,11 +667,13 @@ static void hoist0(int64_t columns, REAL *const *at)
     const REAL *restrict at_w_z_logvar = at[0];
     REAL *restrict at_h0 = at[2];
     REAL *restrict at_h1 = at[3];
+    REAL *restrict at_h2 = at[4];
     LOOP
     for (int64_t j = 0; j < columns; j++) {
         const REAL w_z_logvar = at_w_z_logvar[j];
-        at_h0[j] = exponential(-R(0.5) * w_z_logvar);
-        at_h1[j] = -R(0.5) * w_z_logvar - R(0.9189385332046728);
+        at_h0[j] = exponential_first(-w_z_logvar);
+        at_h1[j] = exponential_second(-w_z_logvar);
+        at_h2[j] = -R(0.5) * w_z_logvar - R(0.9189385332046728);
     }
 }
 
@@ -640,7 +688,7 @@ static int pairs0(const Arguments *g, double *means)
         .slopes = slopes0,
         .hoist = hoist0,
         .columns = 2,
-        .hoisted = 2,
+        .hoisted = 3,
         .row = g->in_z,
         .in = {g->in_z_logvar, g->in_z_mean},
         .n_row = g->n_z,

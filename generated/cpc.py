@@ -73,14 +73,14 @@ class CpcLoss(torch.nn.Module):
         # I_q(C;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_c_z1 = (
             c_z1_scores.diagonal(dim1=-2, dim2=-1)
-            + _log(c_z1_scores.shape[-1])
             - c_z1_scores.logsumexp(-1)
+            + _log(c_z1_scores.shape[-1])
         ).mean()
         # I_q(C;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_c_z2 = (
             c_z2_scores.diagonal(dim1=-2, dim2=-1)
-            + _log(c_z2_scores.shape[-1])
             - c_z2_scores.logsumexp(-1)
+            + _log(c_z2_scores.shape[-1])
         ).mean()
 
         loss = -i_c_z1 - i_c_z2

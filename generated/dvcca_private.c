@@ -15,6 +15,7 @@
 #define CHUNK 1024 /* and whose sums are kept apart from the next chunk's */
 #define STRIPS 64  /* parts of a loop: their number is fixed, so that the number of threads changes no digit */
 #define BLOCK 16   /* rows of a table of pairs that are computed together */
+#define PANEL 256  /* columns of such a table whose slopes are added up in single precision */
 #define WORTHWHILE 262144 /* elements from which a second thread pays for its start */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -55,6 +56,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -68,6 +70,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -122,6 +125,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t, where e^t overflows as well */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -208,11 +232,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -224,15 +249,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 typedef struct {
@@ -263,7 +288,7 @@ enum { OPERANDS = 2, ROWS = 2, SUMS = 1 };
    gradient written once. The last axes are aligned,
        so that an operand without a leading one repeats. A span is a stretch of
    LANES elements; its sums are kept by lane, each in a row: of values,
-       or of factors whose logarithm is taken once a chunk. */
+       or of products less 1 whose logarithm is taken once a chunk. */
 typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
 
 typedef struct {
@@ -272,6 +297,7 @@ typedef struct {
     const REAL *in[OPERANDS];
     int64_t n[OPERANDS];     /* elements of an operand */
     REAL *d[OPERANDS];       /* where its gradient goes, or NULL */
+    double *repeated[OPERANDS]; /* where the gradient of an operand that repeats is added up */
     int level[OPERANDS];     /* the first span that writes its gradient, or 0 */
     int shared[OPERANDS];    /* whether other loops add to it: it was cleared before */
     int sum[ROWS];           /* the sum that a row is part of */
@@ -297,7 +323,7 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
             d[k] = loop->d[k] && !adds[k] ? loop->d[k] + at : part[k];
         }
         for (int r = 0; r < loop->rows; r++)
-            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = loop->factor[r] != 0;
+            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = 0;
         int64_t done = 0;
         for (; done + LANES <= n; done += LANES) {
             span(in, d, loop->scale, row);
@@ -317,21 +343,23 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
                                                                            sizeof(REAL) * (size_t)rest);
             for (int r = 0; r < loop->rows; r++)
                 for (int j = 0; j < rest; j++) {
-                    if (loop->factor[r] != 0) row[r][j] *= last_row[r][j];
+                    if (loop->factor[r] != 0) row[r][j] += last_row[r][j] + row[r][j] * last_row[r][j];
                     else row[r][j] += last_row[r][j];
                 }
         }
         for (int r = 0; r < loop->rows; r++)
             sums[loop->sum[r]] += loop->factor[r] != 0 ? loop->factor[r] * log_total(row[r]) : total(row[r]);
         for (int k = 0; k < loop->operands; k++)
-            if (loop->want && loop->d[k] && adds[k]) add_window(loop->d[k], loop->n[k], at, n, part[k]);
+            if (loop->repeated[k]) add_window(loop->repeated[k], loop->n[k], at, n, part[k]);
+            else if (loop->want && loop->d[k] && adds[k])
+                for (int64_t i = 0; i < n; i++) loop->d[k][at + i] += part[k][i];
     }
 }
 
 /* The means over rows of `event` elements each. */
-static void elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means)
 {
-    int serial = 0;
+    int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
     for (int k = 0; k < loop->operands; k++) {
@@ -339,7 +367,7 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
         if (loop->n[k] < loop->size) {
             serial = 1;
-            if (!loop->shared[k]) memset(loop->d[k], 0, sizeof(REAL) * (size_t)loop->n[k]);
+            if (!(loop->repeated[k] = calloc((size_t)loop->n[k], sizeof(double)))) status = 2;
         }
     }
     const int64_t size = loop->size;
@@ -357,7 +385,14 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->repeated[k]) continue;
+        for (int64_t i = 0; i < loop->n[k]; i++)
+            loop->d[k][i] = (REAL)(loop->repeated[k][i] + (loop->shared[k] ? (double)loop->d[k][i] : 0));
+        free(loop->repeated[k]);
+    }
     (void)threads, (void)serial;
+    return status;
 }
 
 /* the size of the first batch, where the loss is a sum over it */
@@ -396,7 +431,7 @@ static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span0(1, in, d, scale, row);
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -412,7 +447,7 @@ static void loop0(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5)},
     };
-    elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
 /* KL(q(w1|x1)||p(w1)): -w1_logvar + w1_mean**2 + expm1(w1_logvar) */
@@ -445,7 +480,7 @@ static void span1_1(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span1(1, in, d, scale, row);
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -461,7 +496,7 @@ static void loop1(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5)},
     };
-    elements(&loop, g->size_M1, (int)g->threads, means);
+    return elements(&loop, g->size_M1, (int)g->threads, means);
 }
 
 /* KL(q(w2|x2)||p(w2)): -w2_logvar + w2_mean**2 + expm1(w2_logvar) */
@@ -494,7 +529,7 @@ static void span2_1(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span2(1, in, d, scale, row);
 }
 
-static void loop2(const Arguments *g, double *means)
+static int loop2(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -510,7 +545,7 @@ static void loop2(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5)},
     };
-    elements(&loop, g->size_M2, (int)g->threads, means);
+    return elements(&loop, g->size_M2, (int)g->threads, means);
 }
 
 /* E_q[log p(x1|z,w1)]: x1*logsigmoid(x1_logits) + (1 - x1)*logsigmoid(-x1_logits) */
@@ -535,7 +570,7 @@ INLINE void span3(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL t1 = positive(v_x1_logits);
         const REAL t2 = 1 - v_x1;
         row0[j] += -t0 * v_x1 - t1 * t2;
-        row1[j] += row1[j] * e0;
+        row1[j] += e0 + row1[j] * e0;
         if (want >= 2) d_x1[j] = s0 * (t1 - t0);
         if (want >= 1) d_x1_logits[j] = s0 * (away1 * v_x1 - t2 * toward2);
     }
@@ -556,7 +591,7 @@ static void span3_2(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span3(2, in, d, scale, row);
 }
 
-static void loop3(const Arguments *g, double *means)
+static int loop3(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -572,7 +607,7 @@ static void loop3(const Arguments *g, double *means)
         .factor = {0, -1.0},
         .weight = {rows(g) * (-g->parameter_beta)},
     };
-    elements(&loop, g->size_D1, (int)g->threads, means);
+    return elements(&loop, g->size_D1, (int)g->threads, means);
 }
 
 /* E_q[log p(x2|z,w2)]: (x2 - x2_mean)**2 */
@@ -610,7 +645,7 @@ static void span4_2(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span4(2, in, d, scale, row);
 }
 
-static void loop4(const Arguments *g, double *means)
+static int loop4(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -626,7 +661,7 @@ static void loop4(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_beta)},
     };
-    elements(&loop, g->size_D2, (int)g->threads, means);
+    return elements(&loop, g->size_D2, (int)g->threads, means);
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
@@ -638,11 +673,12 @@ int fused(const Arguments *g)
     double loop_2[1];
     double loop_3[1];
     double loop_4[1];
-    loop0(g, loop_0);
-    loop1(g, loop_1);
-    loop2(g, loop_2);
-    loop3(g, loop_3);
-    loop4(g, loop_4);
+    int status = 0;
+    if ((status = loop0(g, loop_0))) return status;
+    if ((status = loop1(g, loop_1))) return status;
+    if ((status = loop2(g, loop_2))) return status;
+    if ((status = loop3(g, loop_3))) return status;
+    if ((status = loop4(g, loop_4))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = (REAL)(0.5 * loop_1[0]);
     g->terms[2] = (REAL)(0.5 * loop_2[0]);

@@ -15,6 +15,7 @@
 #define CHUNK 1024 /* and whose sums are kept apart from the next chunk's */
 #define STRIPS 64  /* parts of a loop: their number is fixed, so that the number of threads changes no digit */
 #define BLOCK 16   /* rows of a table of pairs that are computed together */
+#define PANEL 256  /* columns of such a table whose slopes are added up in single precision */
 #define WORTHWHILE 262144 /* elements from which a second thread pays for its start */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -55,6 +56,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -68,6 +70,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -122,6 +125,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t, where e^t overflows as well */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -208,11 +232,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -224,15 +249,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 typedef struct {
@@ -321,7 +346,15 @@ static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
             REAL norm = 0;
             LOOP_SUM(norm)
             for (int64_t k = 0; k < classes; k++) norm += e[k];
-            const Softmax soft = {top[i], norm, 1 / norm, logarithm(norm)};
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                const REAL *a = logits + i * classes;
+                REAL less = 0;
+                LOOP_SUM(less)
+                for (int64_t k = 0; k < classes; k++) less += a[k] < top[i] ? e[k] : 0;
+                log_norm = log_one_plus(less);
+            }
+            const Softmax soft = {top[i], norm, 1 / norm, log_norm};
             REAL *d = c->d ? c->d + (row + i) * classes : 0;
             status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
         }
@@ -364,7 +397,7 @@ static int class_row0(const Classes *c, int64_t i, const REAL *logit, const REAL
         const REAL log_p = (logit[k] - soft.top) - soft.log_norm;
         const REAL p = e[k] * soft.r;
         value += weighted(p, log_p);
-        slopes += p + weighted(p, log_p);
+        slopes += weighted(p, log_p);
     }
     *sum += (double)value;
     (void)i;
@@ -373,7 +406,7 @@ static int class_row0(const Classes *c, int64_t i, const REAL *logit, const REAL
     for (int64_t k = 0; k < c->classes; k++) {
         const REAL log_p = (logit[k] - soft.top) - soft.log_norm;
         const REAL p = e[k] * soft.r;
-        const REAL found = c->scale * (p + weighted(p, log_p) - e[k] * soft.r * slopes);
+        const REAL found = c->scale * (weighted(p, log_p - slopes));
         d[k] = c->adds ? d[k] + found : found;
     }
     return 0;

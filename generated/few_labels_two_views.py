@@ -166,8 +166,8 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
             z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            + _log(z1_z2_scores.shape[-1])
             - z1_z2_scores.logsumexp(-1)
+            + _log(z1_z2_scores.shape[-1])
         ).mean()
 
         loss = -self.gamma * i_z1_z2
@@ -182,7 +182,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "f20c75fb34f62578", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"few_labels_two_views.c": "3db849bd2891ef72", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

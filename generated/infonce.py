@@ -68,8 +68,8 @@ class InfonceLoss(torch.nn.Module):
         # I_q(Z;Y) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_y = (
             z_y_scores.diagonal(dim1=-2, dim2=-1)
-            + _log(z_y_scores.shape[-1])
             - z_y_scores.logsumexp(-1)
+            + _log(z_y_scores.shape[-1])
         ).mean()
 
         loss = -i_z_y

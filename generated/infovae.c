@@ -15,6 +15,7 @@
 #define CHUNK 1024 /* and whose sums are kept apart from the next chunk's */
 #define STRIPS 64  /* parts of a loop: their number is fixed, so that the number of threads changes no digit */
 #define BLOCK 16   /* rows of a table of pairs that are computed together */
+#define PANEL 256  /* columns of such a table whose slopes are added up in single precision */
 #define WORTHWHILE 262144 /* elements from which a second thread pays for its start */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -55,6 +56,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -68,6 +70,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -122,6 +125,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t, where e^t overflows as well */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -208,11 +232,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -224,15 +249,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 typedef struct {
@@ -259,7 +284,7 @@ enum { OPERANDS = 2, ROWS = 2, SUMS = 1, COLUMNS = 1, HOISTED = 0 };
    gradient written once. The last axes are aligned,
        so that an operand without a leading one repeats. A span is a stretch of
    LANES elements; its sums are kept by lane, each in a row: of values,
-       or of factors whose logarithm is taken once a chunk. */
+       or of products less 1 whose logarithm is taken once a chunk. */
 typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
 
 typedef struct {
@@ -268,6 +293,7 @@ typedef struct {
     const REAL *in[OPERANDS];
     int64_t n[OPERANDS];     /* elements of an operand */
     REAL *d[OPERANDS];       /* where its gradient goes, or NULL */
+    double *repeated[OPERANDS]; /* where the gradient of an operand that repeats is added up */
     int level[OPERANDS];     /* the first span that writes its gradient, or 0 */
     int shared[OPERANDS];    /* whether other loops add to it: it was cleared before */
     int sum[ROWS];           /* the sum that a row is part of */
@@ -293,7 +319,7 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
             d[k] = loop->d[k] && !adds[k] ? loop->d[k] + at : part[k];
         }
         for (int r = 0; r < loop->rows; r++)
-            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = loop->factor[r] != 0;
+            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = 0;
         int64_t done = 0;
         for (; done + LANES <= n; done += LANES) {
             span(in, d, loop->scale, row);
@@ -313,21 +339,23 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
                                                                            sizeof(REAL) * (size_t)rest);
             for (int r = 0; r < loop->rows; r++)
                 for (int j = 0; j < rest; j++) {
-                    if (loop->factor[r] != 0) row[r][j] *= last_row[r][j];
+                    if (loop->factor[r] != 0) row[r][j] += last_row[r][j] + row[r][j] * last_row[r][j];
                     else row[r][j] += last_row[r][j];
                 }
         }
         for (int r = 0; r < loop->rows; r++)
             sums[loop->sum[r]] += loop->factor[r] != 0 ? loop->factor[r] * log_total(row[r]) : total(row[r]);
         for (int k = 0; k < loop->operands; k++)
-            if (loop->want && loop->d[k] && adds[k]) add_window(loop->d[k], loop->n[k], at, n, part[k]);
+            if (loop->repeated[k]) add_window(loop->repeated[k], loop->n[k], at, n, part[k]);
+            else if (loop->want && loop->d[k] && adds[k])
+                for (int64_t i = 0; i < n; i++) loop->d[k][at + i] += part[k][i];
     }
 }
 
 /* The means over rows of `event` elements each. */
-static void elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means)
 {
-    int serial = 0;
+    int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
     for (int k = 0; k < loop->operands; k++) {
@@ -335,7 +363,7 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
         if (loop->n[k] < loop->size) {
             serial = 1;
-            if (!loop->shared[k]) memset(loop->d[k], 0, sizeof(REAL) * (size_t)loop->n[k]);
+            if (!(loop->repeated[k] = calloc((size_t)loop->n[k], sizeof(double)))) status = 2;
         }
     }
     const int64_t size = loop->size;
@@ -353,7 +381,14 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->repeated[k]) continue;
+        for (int64_t i = 0; i < loop->n[k]; i++)
+            loop->d[k][i] = (REAL)(loop->repeated[k][i] + (loop->shared[k] ? (double)loop->d[k][i] : 0));
+        free(loop->repeated[k]);
+    }
     (void)threads, (void)serial;
+    return status;
 }
 
 /* Sums over all pairs of a row's value and a column's parameters, in tiles: of the table, one matrix is kept.
@@ -367,7 +402,7 @@ typedef struct Pairs Pairs;
 /* The formula of one coordinate for one row and every column, written or added to out. */
 typedef void Values(REAL *out, int adds, int64_t columns, REAL v, REAL *const *at);
 /* Its derivatives, times each entry's weight: the row's is returned, the columns' are added to d. */
-typedef REAL Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
+typedef double Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
 /* What knows the columns only, computed once a coordinate, after the parameters. */
 typedef void Hoist(int64_t columns, REAL *const *at);
 /* The sum of a function of a row's entries, which become its derivatives times the scale; i: its own column. */
@@ -406,8 +441,8 @@ INLINE void pair_masked(const Pairs *p, REAL *a, int64_t i, int64_t columns)
     for (int64_t j = 0; j < columns; j++) a[j] += pair_mask(p, i, j, columns);
 }
 
-/* a row's log-sum-exp, and its softmax in place */
-INLINE double pair_softmax(REAL *a, int64_t columns)
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax(REAL *a, int64_t columns, REAL scale)
 {
     REAL top = a[0], sum = 0;
     LOOP_MAX(top)
@@ -419,7 +454,7 @@ INLINE double pair_softmax(REAL *a, int64_t columns)
         a[j] = e;
         sum += e;
     }
-    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -431,14 +466,14 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
     const REAL own = a[i];
     if (p->kind[OWN]) sums[OWN] += (double)own;
     if (p->kind[OFF]) {
-        REAL off = 0;
-        for (int64_t j = 0; j < columns; j++) off += i == j ? 0 * a[j] : a[j]; /* an infinite entry makes NaN */
-        sums[OFF] += (double)off;
+        double off = 0;
+        for (int64_t j = 0; j < columns; j++) off += (double)(i == j ? 0 * a[j]
+                                                              : a[j]); /* an infinite entry makes NaN */
+        sums[OFF] += off;
     }
     if (p->kind[TOGETHER]) {
         pair_masked(p, a, i, columns);
-        sums[TOGETHER] += pair_softmax(a, columns);
-        for (int64_t j = 0; j < columns; j++) a[j] *= scale[TOGETHER];
+        sums[TOGETHER] += pair_softmax(a, columns, scale[TOGETHER]);
     } else if (p->kind[MAPPED]) {
         sums[MAPPED] += p->map(p->g, a, columns, p->mask == EXCLUDE ? i : -1, scale[MAPPED]);
     } else {
@@ -449,10 +484,10 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
     if (p->kind[OWN]) a[i] += scale[OWN];
 }
 
-/* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
+/* One draw: values, then slopes, both in blocks of rows; the gradients of a block are added to `slope` in double precision. `at` are the columns' parameters and `slope` their gradients,
    each a plane of coordinates by columns; `sums` has KINDS places for every row, `apart` one for every coordinate. */
 static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
-                       REAL *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
+                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
 {
     const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
     const REAL *row = p->row + draw * rows * width;
@@ -476,26 +511,32 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
     if (!p->kind[APART] && !want) return;
     PARALLEL(busy)
     for (int64_t s = 0; s < strips; s++) {
-        REAL *e = rooms + s * columns;
+        REAL *e = rooms + s * columns * (1 + COLUMNS);
+        memset(e, 0, sizeof(REAL) * (size_t)columns * (1 + COLUMNS));
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
             for (int64_t k = width * s / strips; k < width * (s + 1) / strips; k++) {
                 REAL *here[COLUMNS + HOISTED] = {0}, *d[COLUMNS] = {0};
                 for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
-                for (int c = 0; c < p->columns; c++) d[c] = slope[c] + k * columns;
+                for (int c = 0; c < p->columns; c++) d[c] = e + columns * (1 + c);
                 for (int64_t i = from; i < to; i++) {
                     const REAL v = row[i * width + k], *weights = matrix ? matrix + i * columns : 0;
                     if (p->kind[APART]) {
                         p->values(e, 0, columns, v, here);
                         pair_masked(p, e, i, columns);
-                        apart[k] += pair_softmax(e, columns);
+                        apart[k] += pair_softmax(e, columns, scale[APART]);
                         if (!want) continue;
-                        for (int64_t j = 0; j < columns; j++) e[j] = scale[APART] * e[j] + (weights ? weights[j] : 0);
+                        for (int64_t j = 0; weights && j < columns; j++) e[j] += weights[j];
                         weights = e;
                     }
-                    const REAL found = p->slopes(weights, columns, v, here, d);
-                    if (d_row) d_row[i * width + k] += found;
+                    const double found = p->slopes(weights, columns, v, here, d);
+                    if (d_row) d_row[i * width + k] += (REAL)found;
                 }
+                for (int c = 0; c < p->columns; c++)
+                    for (int64_t j = 0; j < columns; j++) {
+                        slope[c][k * columns + j] += (double)d[c][j];
+                        d[c][j] = 0;
+                    }
             }
         }
     }
@@ -509,18 +550,19 @@ static int pairs(const Pairs *p, int threads, double *means)
     const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
     if (!columns || !rows || all % rows) return 3;
     if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
-    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(2 * p->columns + p->hoisted);
+    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(p->columns + p->hoisted);
     const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
     REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
-    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
-    double *sums = calloc((size_t)(rows * KINDS + width), sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
+    double *sums = calloc((size_t)(rows * KINDS + width) + plane * (size_t)p->columns, sizeof(double));
     if (!work || !sums || !rooms) {
         free(work), free(sums), free(rooms);
         return 2;
     }
-    REAL *at[COLUMNS + HOISTED] = {0}, *slope[COLUMNS] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    REAL *at[COLUMNS + HOISTED] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    double *slope[COLUMNS] = {0};
     for (int c = 0; c < p->columns + p->hoisted; c++) at[c] = work + plane * (size_t)c;
-    for (int c = 0; c < p->columns; c++) slope[c] = work + plane * (size_t)(p->columns + p->hoisted + c);
+    for (int c = 0; c < p->columns; c++) slope[c] = sums + rows * KINDS + width + plane * (size_t)c;
     double *apart = sums + rows * KINDS, count[KINDS];
     REAL scale[KINDS];
     for (int m = 0; m < KINDS; m++) {
@@ -533,10 +575,7 @@ static int pairs(const Pairs *p, int threads, double *means)
         REAL *here[COLUMNS + HOISTED] = {0};
         for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
         for (int c = 0; c < p->columns; c++)
-            for (int64_t j = 0; j < columns; j++) {
-                here[c][j] = p->in[c][j * width + k];
-                slope[c][k * columns + j] = 0;
-            }
+            for (int64_t j = 0; j < columns; j++) here[c][j] = p->in[c][j * width + k];
         if (p->hoist) p->hoist(columns, here);
     }
     for (int64_t draw = 0; draw < all / rows; draw++)
@@ -544,7 +583,7 @@ static int pairs(const Pairs *p, int threads, double *means)
     for (int c = 0; c < p->columns; c++)
         if (p->d[c])
             for (int64_t j = 0; j < columns; j++)
-                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += slope[c][k * columns + j];
+                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += (REAL)slope[c][k * columns + j];
     for (int m = 0; m < KINDS; m++) {
         double sum = 0;
         if (m == APART)
@@ -593,7 +632,7 @@ static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span0(1, in, d, scale, row);
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -609,7 +648,7 @@ static void loop0(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 - 0.5 * g->parameter_alpha)},
     };
-    elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
 /* E_q[log p(x|z)]: x*logsigmoid(x_logits) + (1 - x)*logsigmoid(-x_logits) */
@@ -634,7 +673,7 @@ INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL t1 = positive(v_x_logits);
         const REAL t2 = 1 - v_x;
         row0[j] += -t0 * v_x - t1 * t2;
-        row1[j] += row1[j] * e0;
+        row1[j] += e0 + row1[j] * e0;
         if (want >= 2) d_x[j] = s0 * (t1 - t0);
         if (want >= 1) d_x_logits[j] = s0 * (away1 * v_x - t2 * toward2);
     }
@@ -655,7 +694,7 @@ static void span1_2(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span1(2, in, d, scale, row);
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -671,22 +710,22 @@ static void loop1(const Arguments *g, double *means)
         .factor = {0, -1.0},
         .weight = {rows(g) * (-1.0)},
     };
-    elements(&loop, g->size_D, (int)g->threads, means);
+    return elements(&loop, g->size_D, (int)g->threads, means);
 }
 
 /* of an entry: exp(-entry/(2*size_L)) */
 static double map0(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale)
 {
-    REAL sum = 0;
+    double sum = 0;
     const REAL size_L = (REAL)g->size_L;
     LOOP_SUM(sum)
     for (int64_t j = 0; j < columns; j++) {
         const REAL entry = a[j], none = 0 * entry; /* of equal points: NaN where they are infinite */
-        sum += i == j ? none : exponential(-R(0.5) * entry / size_L);
+        sum += (double)(i == j ? none : exponential(-R(0.5) * entry / size_L));
         a[j] = i == j ? none : scale * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
     }
     (void)g;
-    return (double)sum;
+    return sum;
 }
 
 /* KL(q(z)||p(z)), over pairs: (z - of column z)**2 */
@@ -700,20 +739,25 @@ static void values0(REAL *restrict out, int adds, int64_t columns, REAL v_z, REA
     }
 }
 
-static REAL slopes0(const REAL *weights, int64_t columns, REAL v_z, REAL *const *at, REAL *const *d)
+static double slopes0(const REAL *weights, int64_t columns, REAL v_z, REAL *const *at, REAL *const *d)
 {
     const REAL *restrict at_w_z = at[0];
     REAL *restrict d_z = d[0];
-    REAL slope = 0;
-    LOOP_SUM(slope)
-    for (int64_t j = 0; j < columns; j++) {
-        const REAL weight = weights[j];
-        const REAL w_z = at_w_z[j];
-        const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z);
-        slope += t0;
-        d_z[j] += -t0;
+    double total = 0;
+    for (int64_t from = 0; from < columns; from += PANEL) {
+        const int64_t to = columns - from < PANEL ? columns : from + PANEL;
+        REAL slope = 0;
+        LOOP_SUM(slope)
+        for (int64_t j = from; j < to; j++) {
+            const REAL weight = weights[j];
+            const REAL w_z = at_w_z[j];
+            const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z);
+            slope += t0;
+            d_z[j] += -t0;
+        }
+        total += (double)slope;
     }
-    return slope;
+    return total;
 }
 
 static int pairs0(const Arguments *g, double *means)
@@ -744,16 +788,16 @@ static int pairs0(const Arguments *g, double *means)
 /* of an entry: exp(-entry/(2*size_L)) */
 static double map1(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale)
 {
-    REAL sum = 0;
+    double sum = 0;
     const REAL size_L = (REAL)g->size_L;
     LOOP_SUM(sum)
     for (int64_t j = 0; j < columns; j++) {
         const REAL entry = a[j], none = 0 * entry; /* of equal points: NaN where they are infinite */
-        sum += i == j ? none : exponential(-R(0.5) * entry / size_L);
+        sum += (double)(i == j ? none : exponential(-R(0.5) * entry / size_L));
         a[j] = i == j ? none : scale * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
     }
     (void)g;
-    return (double)sum;
+    return sum;
 }
 
 /* KL(q(z)||p(z)), over pairs: (z_reference - of column z_reference)**2 */
@@ -767,20 +811,25 @@ static void values1(REAL *restrict out, int adds, int64_t columns, REAL v_z_refe
     }
 }
 
-static REAL slopes1(const REAL *weights, int64_t columns, REAL v_z_reference, REAL *const *at, REAL *const *d)
+static double slopes1(const REAL *weights, int64_t columns, REAL v_z_reference, REAL *const *at, REAL *const *d)
 {
     const REAL *restrict at_w_z_reference = at[0];
     REAL *restrict d_z_reference = d[0];
-    REAL slope = 0;
-    LOOP_SUM(slope)
-    for (int64_t j = 0; j < columns; j++) {
-        const REAL weight = weights[j];
-        const REAL w_z_reference = at_w_z_reference[j];
-        const REAL t0 = 2 * (weight * v_z_reference) - 2 * (weight * w_z_reference);
-        slope += t0;
-        d_z_reference[j] += -t0;
+    double total = 0;
+    for (int64_t from = 0; from < columns; from += PANEL) {
+        const int64_t to = columns - from < PANEL ? columns : from + PANEL;
+        REAL slope = 0;
+        LOOP_SUM(slope)
+        for (int64_t j = from; j < to; j++) {
+            const REAL weight = weights[j];
+            const REAL w_z_reference = at_w_z_reference[j];
+            const REAL t0 = 2 * (weight * v_z_reference) - 2 * (weight * w_z_reference);
+            slope += t0;
+            d_z_reference[j] += -t0;
+        }
+        total += (double)slope;
     }
-    return slope;
+    return total;
 }
 
 static int pairs1(const Arguments *g, double *means)
@@ -811,16 +860,16 @@ static int pairs1(const Arguments *g, double *means)
 /* of an entry: exp(-entry/(2*size_L)) */
 static double map2(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale)
 {
-    REAL sum = 0;
+    double sum = 0;
     const REAL size_L = (REAL)g->size_L;
     LOOP_SUM(sum)
     for (int64_t j = 0; j < columns; j++) {
         const REAL entry = a[j], none = 0 * entry; /* of equal points: NaN where they are infinite */
-        sum += i == j ? none : exponential(-R(0.5) * entry / size_L);
+        sum += (double)(i == j ? none : exponential(-R(0.5) * entry / size_L));
         a[j] = i == j ? none : scale * (-R(0.5) * exponential(-R(0.5) * entry / size_L) / size_L);
     }
     (void)g;
-    return (double)sum;
+    return sum;
 }
 
 /* KL(q(z)||p(z)), over pairs: (z - of column z_reference)**2 */
@@ -834,20 +883,25 @@ static void values2(REAL *restrict out, int adds, int64_t columns, REAL v_z, REA
     }
 }
 
-static REAL slopes2(const REAL *weights, int64_t columns, REAL v_z, REAL *const *at, REAL *const *d)
+static double slopes2(const REAL *weights, int64_t columns, REAL v_z, REAL *const *at, REAL *const *d)
 {
     const REAL *restrict at_w_z_reference = at[0];
     REAL *restrict d_z_reference = d[0];
-    REAL slope = 0;
-    LOOP_SUM(slope)
-    for (int64_t j = 0; j < columns; j++) {
-        const REAL weight = weights[j];
-        const REAL w_z_reference = at_w_z_reference[j];
-        const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z_reference);
-        slope += t0;
-        d_z_reference[j] += -t0;
+    double total = 0;
+    for (int64_t from = 0; from < columns; from += PANEL) {
+        const int64_t to = columns - from < PANEL ? columns : from + PANEL;
+        REAL slope = 0;
+        LOOP_SUM(slope)
+        for (int64_t j = from; j < to; j++) {
+            const REAL weight = weights[j];
+            const REAL w_z_reference = at_w_z_reference[j];
+            const REAL t0 = 2 * (weight * v_z) - 2 * (weight * w_z_reference);
+            slope += t0;
+            d_z_reference[j] += -t0;
+        }
+        total += (double)slope;
     }
-    return slope;
+    return total;
 }
 
 static int pairs2(const Arguments *g, double *means)
@@ -887,8 +941,8 @@ int fused(const Arguments *g)
     double pairs_1[KINDS];
     double pairs_2[KINDS];
     int status = 0;
-    loop0(g, loop_0);
-    loop1(g, loop_1);
+    if ((status = loop0(g, loop_0))) return status;
+    if ((status = loop1(g, loop_1))) return status;
     if ((status = pairs0(g, pairs_0))) return status;
     if ((status = pairs1(g, pairs_1))) return status;
     if ((status = pairs2(g, pairs_2))) return status;

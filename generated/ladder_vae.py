@@ -157,7 +157,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "ba3726a4f79c1d9d", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"ladder_vae.c": "304cfe027019a180", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -171,14 +171,14 @@ class MvibLoss(_Parametrised):
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x2 = (
             z_x2_scores.diagonal(dim1=-2, dim2=-1)
-            + _log(z_x2_scores.shape[-1])
             - z_x2_scores.logsumexp(-1)
+            + _log(z_x2_scores.shape[-1])
         ).mean()
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x1 = (
             z_x1_scores.diagonal(dim1=-2, dim2=-1)
-            + _log(z_x1_scores.shape[-1])
             - z_x1_scores.logsumexp(-1)
+            + _log(z_x1_scores.shape[-1])
         ).mean()
 
         loss = -0.5 * i_z_x2 - 0.5 * i_z_x1
@@ -193,7 +193,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "f434091ac6ff87a3", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"mvib.c": "49cd43296307a2ce", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

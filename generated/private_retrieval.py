@@ -145,8 +145,8 @@ class PrivateRetrievalLoss(_Parametrised):
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
             z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            + _log(z1_z2_scores.shape[-1])
             - z1_z2_scores.logsumexp(-1)
+            + _log(z1_z2_scores.shape[-1])
         ).mean()
 
         loss = -i_z1_z2
@@ -161,7 +161,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "304c04b91393004a", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"private_retrieval.c": "c23eeb32c187b4da", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

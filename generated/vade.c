@@ -14,6 +14,7 @@
 #define CHUNK 1024 /* and whose sums are kept apart from the next chunk's */
 #define STRIPS 64  /* parts of a loop: their number is fixed, so that the number of threads changes no digit */
 #define BLOCK 16   /* rows of a table of pairs that are computed together */
+#define PANEL 256  /* columns of such a table whose slopes are added up in single precision */
 #define WORTHWHILE 262144 /* elements from which a second thread pays for its start */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -54,6 +55,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -67,6 +69,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -121,6 +124,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t, where e^t overflows as well */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -207,11 +231,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -223,15 +248,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 typedef struct {
@@ -257,7 +282,7 @@ enum { OPERANDS = 4, ROWS = 2, SUMS = 1 };
    gradient written once. The last axes are aligned,
        so that an operand without a leading one repeats. A span is a stretch of
    LANES elements; its sums are kept by lane, each in a row: of values,
-       or of factors whose logarithm is taken once a chunk. */
+       or of products less 1 whose logarithm is taken once a chunk. */
 typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
 
 typedef struct {
@@ -266,6 +291,7 @@ typedef struct {
     const REAL *in[OPERANDS];
     int64_t n[OPERANDS];     /* elements of an operand */
     REAL *d[OPERANDS];       /* where its gradient goes, or NULL */
+    double *repeated[OPERANDS]; /* where the gradient of an operand that repeats is added up */
     int level[OPERANDS];     /* the first span that writes its gradient, or 0 */
     int shared[OPERANDS];    /* whether other loops add to it: it was cleared before */
     int sum[ROWS];           /* the sum that a row is part of */
@@ -291,7 +317,7 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
             d[k] = loop->d[k] && !adds[k] ? loop->d[k] + at : part[k];
         }
         for (int r = 0; r < loop->rows; r++)
-            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = loop->factor[r] != 0;
+            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = 0;
         int64_t done = 0;
         for (; done + LANES <= n; done += LANES) {
             span(in, d, loop->scale, row);
@@ -311,21 +337,23 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
                                                                            sizeof(REAL) * (size_t)rest);
             for (int r = 0; r < loop->rows; r++)
                 for (int j = 0; j < rest; j++) {
-                    if (loop->factor[r] != 0) row[r][j] *= last_row[r][j];
+                    if (loop->factor[r] != 0) row[r][j] += last_row[r][j] + row[r][j] * last_row[r][j];
                     else row[r][j] += last_row[r][j];
                 }
         }
         for (int r = 0; r < loop->rows; r++)
             sums[loop->sum[r]] += loop->factor[r] != 0 ? loop->factor[r] * log_total(row[r]) : total(row[r]);
         for (int k = 0; k < loop->operands; k++)
-            if (loop->want && loop->d[k] && adds[k]) add_window(loop->d[k], loop->n[k], at, n, part[k]);
+            if (loop->repeated[k]) add_window(loop->repeated[k], loop->n[k], at, n, part[k]);
+            else if (loop->want && loop->d[k] && adds[k])
+                for (int64_t i = 0; i < n; i++) loop->d[k][at + i] += part[k][i];
     }
 }
 
 /* The means over rows of `event` elements each. */
-static void elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means)
 {
-    int serial = 0;
+    int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
     for (int k = 0; k < loop->operands; k++) {
@@ -333,7 +361,7 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
         if (loop->n[k] < loop->size) {
             serial = 1;
-            if (!loop->shared[k]) memset(loop->d[k], 0, sizeof(REAL) * (size_t)loop->n[k]);
+            if (!(loop->repeated[k] = calloc((size_t)loop->n[k], sizeof(double)))) status = 2;
         }
     }
     const int64_t size = loop->size;
@@ -351,7 +379,14 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->repeated[k]) continue;
+        for (int64_t i = 0; i < loop->n[k]; i++)
+            loop->d[k][i] = (REAL)(loop->repeated[k][i] + (loop->shared[k] ? (double)loop->d[k][i] : 0));
+        free(loop->repeated[k]);
+    }
     (void)threads, (void)serial;
+    return status;
 }
 
 /* the size of the first batch, where the loss is a sum over it */
@@ -360,8 +395,8 @@ static double rows(const Arguments *g)
     return g->sum ? g->size_B : 1;
 }
 
-/* KL(q(z|x)||p(z|c)): p_z_logvar - q_z_logvar + expm1(-p_z_logvar + q_z_logvar) + standardised(-p_z_mean + q_z_mean,
-   p_z_logvar)**2 */
+/* KL(q(z|x)||p(z|c)): p_z_logvar - q_z_logvar + expm1(-p_z_logvar + q_z_logvar) + quadratic(-p_z_mean + q_z_mean,
+   p_z_logvar) */
 INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_p_z_logvar = in[0];
@@ -382,15 +417,17 @@ INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL v_q_z_mean = in_q_z_mean[j];
         const REAL t0 = v_p_z_logvar - v_q_z_logvar;
         const REAL t1 = exponential_minus_one(-t0);
-        const REAL t2 = exponential(-R(0.5) * v_p_z_logvar);
-        const REAL t3 = (v_q_z_mean - v_p_z_mean) * t2;
-        const REAL t4 = t1 + square(t3);
-        const REAL t5 = 2 * s0 * t2 * t3;
-        row0[j] += t0 + t4;
-        if (want >= 1) d_p_z_logvar[j] = -s0 * t4;
-        if (want >= 1) d_p_z_mean[j] = -t5;
+        const REAL t2 = v_q_z_mean - v_p_z_mean;
+        const REAL t3 = -v_p_z_logvar;
+        const REAL t4 = t2 * exponential_first(t3);
+        const REAL t5 = exponential_second(t3);
+        const REAL t6 = t1 + t4 * (t2 * t5);
+        const REAL t7 = 2 * s0 * (t4 * t5);
+        row0[j] += t0 + t6;
+        if (want >= 1) d_p_z_logvar[j] = -s0 * t6;
+        if (want >= 1) d_p_z_mean[j] = -t7;
         if (want >= 1) d_q_z_logvar[j] = s0 * t1;
-        if (want >= 1) d_q_z_mean[j] = t5;
+        if (want >= 1) d_q_z_mean[j] = t7;
     }
 }
 
@@ -404,7 +441,7 @@ static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span0(1, in, d, scale, row);
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 4,
@@ -420,7 +457,7 @@ static void loop0(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5)},
     };
-    elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
 /* E_q[log p(x|z)]: x*logsigmoid(x_logits) + (1 - x)*logsigmoid(-x_logits) */
@@ -445,7 +482,7 @@ INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL t1 = positive(v_x_logits);
         const REAL t2 = 1 - v_x;
         row0[j] += -t0 * v_x - t1 * t2;
-        row1[j] += row1[j] * e0;
+        row1[j] += e0 + row1[j] * e0;
         if (want >= 2) d_x[j] = s0 * (t1 - t0);
         if (want >= 1) d_x_logits[j] = s0 * (away1 * v_x - t2 * toward2);
     }
@@ -466,7 +503,7 @@ static void span1_2(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span1(2, in, d, scale, row);
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -482,7 +519,7 @@ static void loop1(const Arguments *g, double *means)
         .factor = {0, -1.0},
         .weight = {rows(g) * (-1.0)},
     };
-    elements(&loop, g->size_D, (int)g->threads, means);
+    return elements(&loop, g->size_D, (int)g->threads, means);
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
@@ -491,8 +528,9 @@ int fused(const Arguments *g)
 {
     double loop_0[1];
     double loop_1[1];
-    loop0(g, loop_0);
-    loop1(g, loop_1);
+    int status = 0;
+    if ((status = loop0(g, loop_0))) return status;
+    if ((status = loop1(g, loop_1))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = 0; /* computed elsewhere */
     g->terms[2] = (REAL)(loop_1[0]);

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 import torch
 from torch import Tensor
 
+from ibsym.conformance import constraint_of
 from ibsym.families.facts import Constraint
-from ibsym.training.oracles import constraint_of
 
 if TYPE_CHECKING:
     from ibsym.diagnosis.subject import Subject

@@ -203,7 +203,7 @@ def leave_one_out(section: Section, item: BoundTerm) -> Estimated:
     pairs = _information(section, item)
     own = Diagonal(pairs)
     others = Reduce("logsumexp", ExcludeDiagonal(pairs), (-1,))
-    node = elementwise(A - B + sympy.log(N - 1), a=own, b=others, n=Size(pairs, (-1,)))
+    node = elementwise(A + sympy.log(N - 1), a=elementwise(A - B, a=own, b=others), n=Size(pairs, (-1,)))
     return Estimated(mean(node), (f"{item.text} by leave-one-out: E log q(z_i|x_i) / mean_(j != i) q(z_i|x_j)",), why=WHY)
 
 
@@ -228,5 +228,6 @@ def infonce(section: Section, item: BoundTerm) -> Estimated:
     if not isinstance(term, MutualInformation) or term.given or len(term.groups) != 2:
         raise refuse(item)
     scores = section.sampling.scores(item.text, term.joint)
-    node = elementwise(A - B + sympy.log(N), a=Diagonal(scores), b=Reduce("logsumexp", scores, (-1,)), n=Size(scores, (-1,)))
+    own = elementwise(A - B, a=Diagonal(scores), b=Reduce("logsumexp", scores, (-1,)))  # log B would be lost on either
+    node = elementwise(A + sympy.log(N), a=own, n=Size(scores, (-1,)))
     return Estimated(mean(node), (f"{item.text} by infonce: E log e^f_ii / mean_j e^f_ij, at most log B",), why=WHY)

@@ -70,7 +70,15 @@ static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
             REAL norm = 0;
             LOOP_SUM(norm)
             for (int64_t k = 0; k < classes; k++) norm += e[k];
-            const Softmax soft = {top[i], norm, 1 / norm, logarithm(norm)};
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                const REAL *a = logits + i * classes;
+                REAL less = 0;
+                LOOP_SUM(less)
+                for (int64_t k = 0; k < classes; k++) less += a[k] < top[i] ? e[k] : 0;
+                log_norm = log_one_plus(less);
+            }
+            const Softmax soft = {top[i], norm, 1 / norm, log_norm};
             REAL *d = c->d ? c->d + (row + i) * classes : 0;
             status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
         }

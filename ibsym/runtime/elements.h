@@ -1,6 +1,6 @@
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned, so that an operand without a leading one repeats. A span is a stretch of
-   LANES elements; its sums are kept by lane, each in a row: of values, or of factors whose logarithm is taken once a chunk. */
+   LANES elements; its sums are kept by lane, each in a row: of values, or of products less 1 whose logarithm is taken once a chunk. */
 typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
 
 typedef struct {
@@ -9,6 +9,7 @@ typedef struct {
     const REAL *in[OPERANDS];
     int64_t n[OPERANDS];     /* elements of an operand */
     REAL *d[OPERANDS];       /* where its gradient goes, or NULL */
+    double *repeated[OPERANDS]; /* where the gradient of an operand that repeats is added up */
     int level[OPERANDS];     /* the first span that writes its gradient, or 0 */
     int shared[OPERANDS];    /* whether other loops add to it: it was cleared before */
     int sum[ROWS];           /* the sum that a row is part of */
@@ -34,7 +35,7 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
             d[k] = loop->d[k] && !adds[k] ? loop->d[k] + at : part[k];
         }
         for (int r = 0; r < loop->rows; r++)
-            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = loop->factor[r] != 0;
+            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = 0;
         int64_t done = 0;
         for (; done + LANES <= n; done += LANES) {
             span(in, d, loop->scale, row);
@@ -53,21 +54,23 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
                 if (loop->level[k] && loop->level[k] <= loop->want) memcpy(d[k], last_d[k], sizeof(REAL) * (size_t)rest);
             for (int r = 0; r < loop->rows; r++)
                 for (int j = 0; j < rest; j++) {
-                    if (loop->factor[r] != 0) row[r][j] *= last_row[r][j];
+                    if (loop->factor[r] != 0) row[r][j] += last_row[r][j] + row[r][j] * last_row[r][j];
                     else row[r][j] += last_row[r][j];
                 }
         }
         for (int r = 0; r < loop->rows; r++)
             sums[loop->sum[r]] += loop->factor[r] != 0 ? loop->factor[r] * log_total(row[r]) : total(row[r]);
         for (int k = 0; k < loop->operands; k++)
-            if (loop->want && loop->d[k] && adds[k]) add_window(loop->d[k], loop->n[k], at, n, part[k]);
+            if (loop->repeated[k]) add_window(loop->repeated[k], loop->n[k], at, n, part[k]);
+            else if (loop->want && loop->d[k] && adds[k])
+                for (int64_t i = 0; i < n; i++) loop->d[k][at + i] += part[k][i];
     }
 }
 
 /* The means over rows of `event` elements each. */
-static void elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means)
 {
-    int serial = 0;
+    int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
     for (int k = 0; k < loop->operands; k++) {
@@ -75,7 +78,7 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
         if (loop->n[k] < loop->size) {
             serial = 1;
-            if (!loop->shared[k]) memset(loop->d[k], 0, sizeof(REAL) * (size_t)loop->n[k]);
+            if (!(loop->repeated[k] = calloc((size_t)loop->n[k], sizeof(double)))) status = 2;
         }
     }
     const int64_t size = loop->size;
@@ -93,5 +96,12 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->repeated[k]) continue;
+        for (int64_t i = 0; i < loop->n[k]; i++)
+            loop->d[k][i] = (REAL)(loop->repeated[k][i] + (loop->shared[k] ? (double)loop->d[k][i] : 0));
+        free(loop->repeated[k]);
+    }
     (void)threads, (void)serial;
+    return status;
 }

@@ -8,7 +8,7 @@ typedef struct Pairs Pairs;
 /* The formula of one coordinate for one row and every column, written or added to out. */
 typedef void Values(REAL *out, int adds, int64_t columns, REAL v, REAL *const *at);
 /* Its derivatives, times each entry's weight: the row's is returned, the columns' are added to d. */
-typedef REAL Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
+typedef double Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
 /* What knows the columns only, computed once a coordinate, after the parameters. */
 typedef void Hoist(int64_t columns, REAL *const *at);
 /* The sum of a function of a row's entries, which become its derivatives times the scale; i: its own column. */
@@ -47,8 +47,8 @@ INLINE void pair_masked(const Pairs *p, REAL *a, int64_t i, int64_t columns)
     for (int64_t j = 0; j < columns; j++) a[j] += pair_mask(p, i, j, columns);
 }
 
-/* a row's log-sum-exp, and its softmax in place */
-INLINE double pair_softmax(REAL *a, int64_t columns)
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax(REAL *a, int64_t columns, REAL scale)
 {
     REAL top = a[0], sum = 0;
     LOOP_MAX(top)
@@ -60,7 +60,7 @@ INLINE double pair_softmax(REAL *a, int64_t columns)
         a[j] = e;
         sum += e;
     }
-    const REAL share = sum > 0 || sum != sum ? 1 / sum : 0;
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
     LOOP
     for (int64_t j = 0; j < columns; j++) a[j] *= share;
     return (double)top + log((double)sum);
@@ -72,14 +72,13 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
     const REAL own = a[i];
     if (p->kind[OWN]) sums[OWN] += (double)own;
     if (p->kind[OFF]) {
-        REAL off = 0;
-        for (int64_t j = 0; j < columns; j++) off += i == j ? 0 * a[j] : a[j]; /* an infinite entry makes NaN */
-        sums[OFF] += (double)off;
+        double off = 0;
+        for (int64_t j = 0; j < columns; j++) off += (double)(i == j ? 0 * a[j] : a[j]); /* an infinite entry makes NaN */
+        sums[OFF] += off;
     }
     if (p->kind[TOGETHER]) {
         pair_masked(p, a, i, columns);
-        sums[TOGETHER] += pair_softmax(a, columns);
-        for (int64_t j = 0; j < columns; j++) a[j] *= scale[TOGETHER];
+        sums[TOGETHER] += pair_softmax(a, columns, scale[TOGETHER]);
     } else if (p->kind[MAPPED]) {
         sums[MAPPED] += p->map(p->g, a, columns, p->mask == EXCLUDE ? i : -1, scale[MAPPED]);
     } else {
@@ -90,10 +89,10 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
     if (p->kind[OWN]) a[i] += scale[OWN];
 }
 
-/* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
+/* One draw: values, then slopes, both in blocks of rows; the gradients of a block are added to `slope` in double precision. `at` are the columns' parameters and `slope` their gradients,
    each a plane of coordinates by columns; `sums` has KINDS places for every row, `apart` one for every coordinate. */
 static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
-                       REAL *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
+                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
 {
     const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
     const REAL *row = p->row + draw * rows * width;
@@ -117,26 +116,32 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
     if (!p->kind[APART] && !want) return;
     PARALLEL(busy)
     for (int64_t s = 0; s < strips; s++) {
-        REAL *e = rooms + s * columns;
+        REAL *e = rooms + s * columns * (1 + COLUMNS);
+        memset(e, 0, sizeof(REAL) * (size_t)columns * (1 + COLUMNS));
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
             for (int64_t k = width * s / strips; k < width * (s + 1) / strips; k++) {
                 REAL *here[COLUMNS + HOISTED] = {0}, *d[COLUMNS] = {0};
                 for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
-                for (int c = 0; c < p->columns; c++) d[c] = slope[c] + k * columns;
+                for (int c = 0; c < p->columns; c++) d[c] = e + columns * (1 + c);
                 for (int64_t i = from; i < to; i++) {
                     const REAL v = row[i * width + k], *weights = matrix ? matrix + i * columns : 0;
                     if (p->kind[APART]) {
                         p->values(e, 0, columns, v, here);
                         pair_masked(p, e, i, columns);
-                        apart[k] += pair_softmax(e, columns);
+                        apart[k] += pair_softmax(e, columns, scale[APART]);
                         if (!want) continue;
-                        for (int64_t j = 0; j < columns; j++) e[j] = scale[APART] * e[j] + (weights ? weights[j] : 0);
+                        for (int64_t j = 0; weights && j < columns; j++) e[j] += weights[j];
                         weights = e;
                     }
-                    const REAL found = p->slopes(weights, columns, v, here, d);
-                    if (d_row) d_row[i * width + k] += found;
+                    const double found = p->slopes(weights, columns, v, here, d);
+                    if (d_row) d_row[i * width + k] += (REAL)found;
                 }
+                for (int c = 0; c < p->columns; c++)
+                    for (int64_t j = 0; j < columns; j++) {
+                        slope[c][k * columns + j] += (double)d[c][j];
+                        d[c][j] = 0;
+                    }
             }
         }
     }
@@ -150,18 +155,19 @@ static int pairs(const Pairs *p, int threads, double *means)
     const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
     if (!columns || !rows || all % rows) return 3;
     if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
-    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(2 * p->columns + p->hoisted);
+    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(p->columns + p->hoisted);
     const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
     REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
-    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line);
-    double *sums = calloc((size_t)(rows * KINDS + width), sizeof(double));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
+    double *sums = calloc((size_t)(rows * KINDS + width) + plane * (size_t)p->columns, sizeof(double));
     if (!work || !sums || !rooms) {
         free(work), free(sums), free(rooms);
         return 2;
     }
-    REAL *at[COLUMNS + HOISTED] = {0}, *slope[COLUMNS] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    REAL *at[COLUMNS + HOISTED] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    double *slope[COLUMNS] = {0};
     for (int c = 0; c < p->columns + p->hoisted; c++) at[c] = work + plane * (size_t)c;
-    for (int c = 0; c < p->columns; c++) slope[c] = work + plane * (size_t)(p->columns + p->hoisted + c);
+    for (int c = 0; c < p->columns; c++) slope[c] = sums + rows * KINDS + width + plane * (size_t)c;
     double *apart = sums + rows * KINDS, count[KINDS];
     REAL scale[KINDS];
     for (int m = 0; m < KINDS; m++) {
@@ -174,10 +180,7 @@ static int pairs(const Pairs *p, int threads, double *means)
         REAL *here[COLUMNS + HOISTED] = {0};
         for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
         for (int c = 0; c < p->columns; c++)
-            for (int64_t j = 0; j < columns; j++) {
-                here[c][j] = p->in[c][j * width + k];
-                slope[c][k * columns + j] = 0;
-            }
+            for (int64_t j = 0; j < columns; j++) here[c][j] = p->in[c][j * width + k];
         if (p->hoist) p->hoist(columns, here);
     }
     for (int64_t draw = 0; draw < all / rows; draw++)
@@ -185,7 +188,7 @@ static int pairs(const Pairs *p, int threads, double *means)
     for (int c = 0; c < p->columns; c++)
         if (p->d[c])
             for (int64_t j = 0; j < columns; j++)
-                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += slope[c][k * columns + j];
+                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += (REAL)slope[c][k * columns + j];
     for (int m = 0; m < KINDS; m++) {
         double sum = 0;
         if (m == APART)

@@ -125,11 +125,13 @@ def ordered(e: sympy.Expr, inputs: set[sympy.Symbol]) -> sympy.Expr:
     for term in sympy.Add.make_args(e):
         number, rest = term.as_coeff_Mul()
         product: sympy.Expr = WEIGHT
-        factors = sympy.Mul.make_args(rest) if rest != 1 else ()
+        whole = sympy.Mul.make_args(rest) if rest != 1 else ()
+        nested = (f.args if isinstance(f, times) and any(isinstance(b, times) for b in f.args) else (f,) for f in whole)
+        factors = [a for args in nested for a in args]
         for factor in sorted(factors, key=lambda f: (not f.free_symbols & inputs, not f.has(times), str(f))):
-            whole = factor.is_Pow and factor.exp.is_Integer and factor.exp > 0 and not isinstance(factor, sympy.exp)
-            for _ in range(int(factor.exp) if whole else 1):
-                product = times(product, factor.base if whole else factor)
+            power = factor.is_Pow and factor.exp.is_Integer and factor.exp > 0 and not isinstance(factor, sympy.exp)
+            for _ in range(int(factor.exp) if power else 1):
+                product = times(product, factor.base if power else factor)
         terms.append(number * product)
     return sympy.Add(*terms)
 

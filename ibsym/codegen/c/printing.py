@@ -22,6 +22,8 @@ CALLS: dict[type, str] = {
     c.unit_mean: "unit_mean",
     c.unit_variance: "unit_variance",
     c.weighted: "weighted",
+    c.first_half: "exponential_first",
+    c.second_half: "exponential_second",
     c.weighted_slope: "weighted_slope",
     c.log_gamma: "log_gamma",
     c.digamma: "digamma",

@@ -201,11 +201,11 @@ class _Writer:
         lines += [f"double loop_{k}[{len(loop.sums)}];" for k, loop in enumerate(self.loops)]
         lines += [f"double classes_{k};" for k in range(len(self.classes))]
         lines += [f"double pairs_{k}[KINDS];" for k in range(len(self.kernels))]
-        calls = [f"classes{k}(g, &classes_{k})" for k in range(len(self.classes))]
+        calls = [f"loop{k}(g, loop_{k})" for k in range(len(self.loops))]
+        calls += [f"classes{k}(g, &classes_{k})" for k in range(len(self.classes))]
         calls += [f"pairs{k}(g, pairs_{k})" for k in range(len(self.kernels))]
         if calls:
             lines.append("int status = 0;")
-        lines += [f"loop{k}(g, loop_{k});" for k in range(len(self.loops))]
         lines += [f"if ((status = {call})) return status;" for call in calls]
         values = dict(self.terms)
         for k in range(len(self.program.terms)):
@@ -274,7 +274,7 @@ class _Writer:
         gradients = dict(written.gradients)
         rows = [(int(n), f"row{r}[j] += {value};", "0") for r, (n, value) in enumerate(written.sums)]
         rows += [
-            (int(n), f"row{r}[j] += row{r}[j] * {e};", factor)
+            (int(n), f"row{r}[j] += {e} + row{r}[j] * {e};", factor)
             for r, (n, factor, e) in enumerate(written.products, len(written.sums))
         ]
         heads = [f"const REAL *restrict in_{x} = in[{p}];" for p, x in enumerate(operands)]
@@ -326,11 +326,7 @@ class _Writer:
         text, row, function = "log softmax picked by the index", "picked", ""
         if isinstance(item, Classes):
             text, row = str(item.formula), f"class_row{k}"
-            p = sympy.Symbol("p", positive=True)
-            formulas = [
-                e.replace(expected, lambda a, t: weighted(sympy.exp(a), t)).subs(sympy.exp(LOG_P), p)
-                for e in (item.formula, derivative(item.formula, LOG_P))
-            ]
+            formulas = class_formulas(item.formula)
             used = symbols(formulas)
             known = {
                 "log_p": "const REAL log_p = (logit[k] - soft.top) - soft.log_norm;",
@@ -344,6 +340,7 @@ class _Writer:
                     "shared": tuple(line for symbol, line in known.items() if symbol in used),
                     "value": c_text(formulas[0]),
                     "slope": c_text(formulas[1]),
+                    "gradient": c_text(formulas[2]),
                 },
             )
         index = self.names[item.index.key] if isinstance(item, Picked) else ""
@@ -370,6 +367,26 @@ class _Writer:
             self.inside(sympy.Symbol(size, positive=True))
         names = pairs.Names(lambda load: self.names[load.key], learns)
         return pairs.written(k, kernel, names, weights, self._whole(size_of(kernel.table.event)), about)
+
+
+def class_formulas(formula: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr]:
+    """f, s = df/dlog p up to a multiple of p, and the gradient by a logit, s - p sum s, where probabilities add up to 1.
+
+    >>> class_formulas(expected(LOG_P, LOG_P))
+    (weighted(p, log_p), weighted(p, log_p), weighted(p, log_p - slopes))
+    """
+    p, slopes = sympy.Symbol("p", positive=True), sympy.Symbol("slopes", real=True)
+    slope = derivative(formula, LOG_P)
+    slope -= sum((t for t in sympy.Add.make_args(slope) if t.as_coeff_Mul()[1] == sympy.exp(LOG_P)), sympy.Integer(0))
+    number, rest = slope.as_coeff_Mul()
+    gradient = slope - sympy.exp(LOG_P) * slopes
+    if isinstance(rest, expected) and rest.args[0] == LOG_P:
+        gradient = number * expected(LOG_P, rest.args[1] - slopes / number)  # one difference, of numbers that are alike
+    found = (formula, slope, gradient)
+    value, slope, gradient = (
+        e.replace(expected, lambda a, t: weighted(sympy.exp(a), t)).subs(sympy.exp(LOG_P), p) for e in found
+    )
+    return value, slope, gradient
 
 
 def braced(values: Sequence[str]) -> str:

@@ -63,6 +63,38 @@ class standardised(sympy.Function):
         return sympy.exp(-self.args[1] / 2) if argindex == 1 else -self / 2
 
 
+class quadratic(sympy.Function):
+    """d^2 e^-l, as a product of d with either half of the exponential."""
+
+    nargs = 2
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
+        return 2 * scaled(*self.args) if argindex == 1 else -self
+
+
+class scaled(sympy.Function):
+    """d e^-l; its derivative is never asked for."""
+
+    nargs = 2
+    is_real = True
+
+
+class first_half(sympy.Function):
+    """e^t without the power of two that the second half has: either is finite where e^t overflows."""
+
+    nargs = 1
+    is_real = True
+
+
+class second_half(sympy.Function):
+    """The power of two that the first half leaves out of e^t."""
+
+    nargs = 1
+    is_real = True
+
+
 class expected(sympy.Function):
     """e^a t, and 0 where e^a is 0 and t is not finite."""
 
@@ -210,6 +242,8 @@ KNOWN = (sympy.Add, sympy.Mul, sympy.Pow, sympy.exp, sympy.log, sympy.Symbol, sy
 @lru_cache(maxsize=4096)
 def own(e: sympy.Expr) -> sympy.Expr:
     """The formula in this module's functions, which have derivatives; others do not fuse."""
+    if isinstance(e, sympy.Pow) and e.exp == 2 and isinstance(e.base, heads.standardised) and not e.base.args[1].is_number:
+        return quadratic(*map(own, e.base.args))
     if isinstance(e, KNOWN):
         return e.func(*map(own, e.args)) if e.args else e
     if type(e) in HEADS:
@@ -273,6 +307,10 @@ class Stable:
             return self.part("away" if flipped else "toward", t)
         if isinstance(e, expected):
             return weighted(self.formula(probability(e.args[0])), self.formula(e.args[1]))
+        if isinstance(e, quadratic | scaled):
+            d, logvar = map(self.formula, e.args)
+            one, other = first_half(-logvar), second_half(-logvar)
+            return times(times(d, one), times(d, other) if isinstance(e, quadratic) else other)
         if isinstance(e, standardised):
             d, logvar = e.args
             return times(self.formula(d), sympy.exp(-self.formula(logvar) / 2))
