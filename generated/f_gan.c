@@ -249,7 +249,7 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1, kept by lanes, less 1: small e are not lost */
 INLINE double log_total(const REAL *lanes)
 {
     double first = 0, second = 0;
@@ -280,8 +280,8 @@ enum { OPERANDS = 1, ROWS = 2, SUMS = 2 };
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
        so that an operand without a leading one repeats. A span is a stretch of
-   LANES elements; its sums are kept by lane, each in a row: of values,
-       or of products less 1 whose logarithm is taken once a chunk. */
+   LANES elements; its sums are kept by lane, each in a row: of values, or of products, less 1, whose logarithm is taken
+   once a chunk. */
 typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
 
 typedef struct {

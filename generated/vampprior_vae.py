@@ -169,7 +169,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "1273ebc2dc6c6ddf", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"vampprior_vae.c": "8c886d60dfec96f4", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -1,6 +1,7 @@
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned, so that an operand without a leading one repeats. A span is a stretch of
-   LANES elements; its sums are kept by lane, each in a row: of values, or of products less 1 whose logarithm is taken once a chunk. */
+   LANES elements; its sums are kept by lane, each in a row: of values, or of products, less 1, whose logarithm is taken
+   once a chunk. */
 typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
 
 typedef struct {

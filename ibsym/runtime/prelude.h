@@ -245,7 +245,7 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1; lanes hold products less 1, which keep small e */
+/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1, kept by lanes, less 1: small e are not lost */
 INLINE double log_total(const REAL *lanes)
 {
     double first = 0, second = 0;
