@@ -133,7 +133,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "6e61c25fa0b91ac0", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"aae.c": "d73dc6dc7b65777b", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

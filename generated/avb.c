@@ -248,7 +248,7 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1, kept by lanes, less 1: small e are not lost */
+/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes, less 1: those near 1 lose nothing */
 INLINE double log_total(const REAL *lanes)
 {
     double first = 0, second = 0;

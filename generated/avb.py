@@ -98,7 +98,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "caf2af870538a192", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"avb.c": "4368430e7240b3b9", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

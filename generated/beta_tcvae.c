@@ -249,7 +249,7 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors 1 + e, 0 <= e <= 1, kept by lanes, less 1: small e are not lost */
+/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes, less 1: those near 1 lose nothing */
 INLINE double log_total(const REAL *lanes)
 {
     double first = 0, second = 0;
@@ -483,9 +483,9 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
     if (p->kind[OWN]) a[i] += scale[OWN];
 }
 
-/* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients, each
-   a plane of coordinates by columns; a block's gradients are added to `slope` in double precision. `sums` has KINDS places
-   for every row, `apart` one for every coordinate. */
+/* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
+   each a plane of coordinates by columns; a block's gradients are added to `slope` in double precision. `sums` has
+   KINDS places for every row, `apart` one for every coordinate. */
 static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
                        double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
 {

@@ -128,7 +128,7 @@ class BetaVaeLoss(_Parametrised):
 
 
 Loss = BetaVaeLoss
-_BESIDE = {"beta_vae.c": "a3718e0741b1886f", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"beta_vae.c": "6c41b3aa135312a0", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -100,7 +100,7 @@ class BiganLoss(torch.nn.Module):
 
 Loss = BiganLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"bigan.c": "5f2b5307d7e954e7", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"bigan.c": "9a17c6f220131d8e", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -100,7 +100,7 @@ class CganLoss(torch.nn.Module):
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "3c15c081e6edeb60", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"cgan.c": "4ea29506a8e27b76", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

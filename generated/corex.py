@@ -126,7 +126,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "f4a75d4f4e3c6283", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"corex.c": "98e1833f1519e99e", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -104,7 +104,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "fe76e22993c7a92e", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"cvae.c": "7d88cd479a425801", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -145,7 +145,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "a70caa6d730a2408", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"dib.c": "1bfa4f4479fbdc79", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -184,7 +184,7 @@ class DimLoss(_Parametrised):
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "7647bf52f5de8bc7", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"dim.c": "e7c30be22e66748c", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -170,7 +170,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "555ca5241b71d826", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"dvcca_private.c": "88621aeb770fed96", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -101,7 +101,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "80a80db6e6e57fa1", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"empowerment.c": "fbb56c7dda59ea6b", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

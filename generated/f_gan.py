@@ -94,7 +94,7 @@ class FGanLoss(torch.nn.Module):
 
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
-_BESIDE = {"f_gan.c": "4624b3c314e0193f", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

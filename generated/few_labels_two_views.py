@@ -182,7 +182,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "a185cae6df68e1c0", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"few_labels_two_views.c": "640f32ec5f2065d1", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

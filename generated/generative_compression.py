@@ -177,7 +177,7 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "8c73e1223f9231d2", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"generative_compression.c": "789ca3c553e3c52a", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -133,7 +133,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "b5f85b7c2cfb1ee8", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"gm_vae.c": "6f7a378f2c9cd43f", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -162,7 +162,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "c9046f66e38f0698", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"hidden_markov_vae.c": "7319985c30b03c37", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -130,7 +130,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "2f3778e40a7e0aae", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"infobot.c": "fce3afd553377904", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

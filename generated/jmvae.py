@@ -178,7 +178,7 @@ class JmvaeLoss(_Parametrised):
 
 
 Loss = JmvaeLoss
-_BESIDE = {"jmvae.c": "f177ddcc1e5d0e17", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"jmvae.c": "4ea0779dafbfcded", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -157,7 +157,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "1e5abd8d817db8e9", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"ladder_vae.c": "3e0fe9c56be6ef0c", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -14,6 +14,7 @@
 #define CHUNK 1024 /* and whose sums are kept apart from the next chunk's */
 #define STRIPS 64  /* parts of a loop: their number is fixed, so that the number of threads changes no digit */
 #define BLOCK 16   /* rows of a table of pairs that are computed together */
+#define PANEL 256  /* columns of such a table whose slopes are added up in single precision */
 #define WORTHWHILE 262144 /* elements from which a second thread pays for its start */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -39,6 +40,7 @@ INLINE REAL square(REAL t) { return t * t; }
 INLINE REAL absolute(REAL t) { return t < 0 ? -t : t; }
 INLINE REAL positive(REAL t) { return t > 0 ? t : 0; }
 INLINE REAL sign(REAL t) { return (REAL)((t > 0) - (t < 0)); }
+INLINE REAL weighted_slope(REAL w, REAL t) { return w == 0 && !(absolute(t) < INFINITY) ? 0 : t; }
 INLINE REAL weighted(REAL w, REAL t) { return w == 0 && !(absolute(t) < INFINITY) ? 0 : w * t; }
 
 #define R(x) ((REAL)(x))
@@ -53,6 +55,7 @@ typedef int64_t bits;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_MIN -745.5
 #define EXP_MAX 709.9
+#define HALVES 1414.0
 #define TINY 0x1p-1022
 #define RAISE 0x1p54
 #define RAISED 54
@@ -66,6 +69,7 @@ typedef int32_t bits;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_MIN -104.0f
 #define EXP_MAX 88.8f
+#define HALVES 174.0f
 #define TINY 0x1p-126f
 #define RAISE 0x1p25f
 #define RAISED 25
@@ -120,6 +124,27 @@ INLINE REAL exponential(REAL t)
     const bits half = n >> 1;
     const REAL result = y * power_of_two(half) * power_of_two(n - half);
     return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t, where e^t overflows as well */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
 }
 
 /* e^t for t <= 0; below the smallest normal number it stays there */
@@ -206,11 +231,12 @@ INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, RE
     return copy;
 }
 
-INLINE void add_window(REAL *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
 {
     at %= size;
     for (int64_t i = 0; i < n; i++) {
-        x[at] += part[i];
+        x[at] += (double)part[i];
         if (++at == size) at = 0;
     }
 }
@@ -222,15 +248,15 @@ INLINE double total(const REAL *lanes)
     return sum;
 }
 
-/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes */
+/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes, less 1: those near 1 lose nothing */
 INLINE double log_total(const REAL *lanes)
 {
-    double first = 1, second = 1;
+    double first = 0, second = 0;
     for (int j = 0; j < LANES / 2; j++) {
-        first *= lanes[j];
-        second *= lanes[j + LANES / 2];
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
     }
-    return log(first) + log(second);
+    return log1p(first) + log1p(second);
 }
 
 typedef struct {
@@ -264,8 +290,8 @@ enum { OPERANDS = 2, ROWS = 2, SUMS = 1 };
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
        so that an operand without a leading one repeats. A span is a stretch of
-   LANES elements; its sums are kept by lane, each in a row: of values,
-       or of factors whose logarithm is taken once a chunk. */
+   LANES elements; its sums are kept by lane, each in a row: of values, or of products, less 1, whose logarithm is taken
+   once a chunk. */
 typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
 
 typedef struct {
@@ -274,6 +300,7 @@ typedef struct {
     const REAL *in[OPERANDS];
     int64_t n[OPERANDS];     /* elements of an operand */
     REAL *d[OPERANDS];       /* where its gradient goes, or NULL */
+    double *repeated[OPERANDS]; /* where the gradient of an operand that repeats is added up */
     int level[OPERANDS];     /* the first span that writes its gradient, or 0 */
     int shared[OPERANDS];    /* whether other loops add to it: it was cleared before */
     int sum[ROWS];           /* the sum that a row is part of */
@@ -299,7 +326,7 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
             d[k] = loop->d[k] && !adds[k] ? loop->d[k] + at : part[k];
         }
         for (int r = 0; r < loop->rows; r++)
-            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = loop->factor[r] != 0;
+            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = 0;
         int64_t done = 0;
         for (; done + LANES <= n; done += LANES) {
             span(in, d, loop->scale, row);
@@ -319,21 +346,23 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
                                                                            sizeof(REAL) * (size_t)rest);
             for (int r = 0; r < loop->rows; r++)
                 for (int j = 0; j < rest; j++) {
-                    if (loop->factor[r] != 0) row[r][j] *= last_row[r][j];
+                    if (loop->factor[r] != 0) row[r][j] += last_row[r][j] + row[r][j] * last_row[r][j];
                     else row[r][j] += last_row[r][j];
                 }
         }
         for (int r = 0; r < loop->rows; r++)
             sums[loop->sum[r]] += loop->factor[r] != 0 ? loop->factor[r] * log_total(row[r]) : total(row[r]);
         for (int k = 0; k < loop->operands; k++)
-            if (loop->want && loop->d[k] && adds[k]) add_window(loop->d[k], loop->n[k], at, n, part[k]);
+            if (loop->repeated[k]) add_window(loop->repeated[k], loop->n[k], at, n, part[k]);
+            else if (loop->want && loop->d[k] && adds[k])
+                for (int64_t i = 0; i < n; i++) loop->d[k][at + i] += part[k][i];
     }
 }
 
 /* The means over rows of `event` elements each. */
-static void elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means)
 {
-    int serial = 0;
+    int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
     for (int k = 0; k < loop->operands; k++) {
@@ -341,7 +370,7 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
         if (loop->n[k] < loop->size) {
             serial = 1;
-            if (!loop->shared[k]) memset(loop->d[k], 0, sizeof(REAL) * (size_t)loop->n[k]);
+            if (!(loop->repeated[k] = calloc((size_t)loop->n[k], sizeof(double)))) status = 2;
         }
     }
     const int64_t size = loop->size;
@@ -359,7 +388,14 @@ static void elements(Loop *loop, int64_t event, int threads, double *means)
         for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
         means[m] = sum / rows;
     }
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->repeated[k]) continue;
+        for (int64_t i = 0; i < loop->n[k]; i++)
+            loop->d[k][i] = (REAL)(loop->repeated[k][i] + (loop->shared[k] ? (double)loop->d[k][i] : 0));
+        free(loop->repeated[k]);
+    }
     (void)threads, (void)serial;
+    return status;
 }
 
 /* the size of the first batch, where the loss is a sum over it */
@@ -398,7 +434,7 @@ static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span0(1, in, d, scale, row);
 }
 
-static void loop0(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -414,7 +450,7 @@ static void loop0(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_beta)},
     };
-    elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
 /* E_q[log p(x1|z)]: q_x1*logsigmoid(q_x1_logits) + (1 - q_x1)*logsigmoid(-q_x1_logits) */
@@ -439,7 +475,7 @@ INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL t1 = positive(v_q_x1_logits);
         const REAL t2 = 1 - v_q_x1;
         row0[j] += -t0 * v_q_x1 - t1 * t2;
-        row1[j] += row1[j] * e0;
+        row1[j] += e0 + row1[j] * e0;
         if (want >= 2) d_q_x1[j] = s0 * (t1 - t0);
         if (want >= 1) d_q_x1_logits[j] = s0 * (away1 * v_q_x1 - t2 * toward2);
     }
@@ -460,7 +496,7 @@ static void span1_2(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span1(2, in, d, scale, row);
 }
 
-static void loop1(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -476,7 +512,7 @@ static void loop1(const Arguments *g, double *means)
         .factor = {0, -1.0},
         .weight = {rows(g) * (-g->parameter_lam1)},
     };
-    elements(&loop, g->size_D1, (int)g->threads, means);
+    return elements(&loop, g->size_D1, (int)g->threads, means);
 }
 
 /* E_q[log p(x2|z)]: (q_x2 - q_x2_mean)**2 */
@@ -514,7 +550,7 @@ static void span2_2(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span2(2, in, d, scale, row);
 }
 
-static void loop2(const Arguments *g, double *means)
+static int loop2(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -530,7 +566,7 @@ static void loop2(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_lam2)},
     };
-    elements(&loop, g->size_D2, (int)g->threads, means);
+    return elements(&loop, g->size_D2, (int)g->threads, means);
 }
 
 /* KL(a(z|x1)||p(z)): -a_z_logvar + a_z_mean**2 + expm1(a_z_logvar) */
@@ -563,7 +599,7 @@ static void span3_1(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span3(1, in, d, scale, row);
 }
 
-static void loop3(const Arguments *g, double *means)
+static int loop3(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -579,7 +615,7 @@ static void loop3(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_beta)},
     };
-    elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
 /* E_a[log p(x1|z)]: a_x1*logsigmoid(a_x1_logits) + (1 - a_x1)*logsigmoid(-a_x1_logits) */
@@ -604,7 +640,7 @@ INLINE void span4(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL t1 = positive(v_a_x1_logits);
         const REAL t2 = 1 - v_a_x1;
         row0[j] += -t0 * v_a_x1 - t1 * t2;
-        row1[j] += row1[j] * e0;
+        row1[j] += e0 + row1[j] * e0;
         if (want >= 2) d_a_x1[j] = s0 * (t1 - t0);
         if (want >= 1) d_a_x1_logits[j] = s0 * (away1 * v_a_x1 - t2 * toward2);
     }
@@ -625,7 +661,7 @@ static void span4_2(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span4(2, in, d, scale, row);
 }
 
-static void loop4(const Arguments *g, double *means)
+static int loop4(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -641,7 +677,7 @@ static void loop4(const Arguments *g, double *means)
         .factor = {0, -1.0},
         .weight = {rows(g) * (-g->parameter_lam1)},
     };
-    elements(&loop, g->size_D1, (int)g->threads, means);
+    return elements(&loop, g->size_D1, (int)g->threads, means);
 }
 
 /* KL(b(z|x2)||p(z)): -b_z_logvar + b_z_mean**2 + expm1(b_z_logvar) */
@@ -674,7 +710,7 @@ static void span5_1(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span5(1, in, d, scale, row);
 }
 
-static void loop5(const Arguments *g, double *means)
+static int loop5(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -690,7 +726,7 @@ static void loop5(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_beta)},
     };
-    elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
 /* E_b[log p(x2|z)]: (b_x2 - b_x2_mean)**2 */
@@ -728,7 +764,7 @@ static void span6_2(const REAL *const *in, REAL *const *d, const REAL *scale, RE
     span6(2, in, d, scale, row);
 }
 
-static void loop6(const Arguments *g, double *means)
+static int loop6(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
@@ -744,7 +780,7 @@ static void loop6(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_lam2)},
     };
-    elements(&loop, g->size_D2, (int)g->threads, means);
+    return elements(&loop, g->size_D2, (int)g->threads, means);
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
@@ -758,13 +794,14 @@ int fused(const Arguments *g)
     double loop_4[1];
     double loop_5[1];
     double loop_6[1];
-    loop0(g, loop_0);
-    loop1(g, loop_1);
-    loop2(g, loop_2);
-    loop3(g, loop_3);
-    loop4(g, loop_4);
-    loop5(g, loop_5);
-    loop6(g, loop_6);
+    int status = 0;
+    if ((status = loop0(g, loop_0))) return status;
+    if ((status = loop1(g, loop_1))) return status;
+    if ((status = loop2(g, loop_2))) return status;
+    if ((status = loop3(g, loop_3))) return status;
+    if ((status = loop4(g, loop_4))) return status;
+    if ((status = loop5(g, loop_5))) return status;
+    if ((status = loop6(g, loop_6))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = (REAL)(loop_1[0]);
     g->terms[2] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D2 * 1.8378770664093456);

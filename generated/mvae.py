@@ -209,7 +209,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "aa5d79c8062577cc", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"mvae.c": "69de6e0a436e1d55", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
@@ -222,7 +222,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             kind = "integer class indices" if index else "floating point"
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
-        if shape[0] == "S" and tensor.dim() < len(shape):
+        if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
@@ -262,5 +262,5 @@ def _reduced(per_row: Tensor, reduction: str) -> Tensor:
 
 def _expected(entry: Input) -> str:
     """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[0] == "S" else ""
+    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
     return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

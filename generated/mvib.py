@@ -193,7 +193,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "b41d30206175a98a", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -174,7 +174,7 @@ class NoveltyDetectionLoss(_Parametrised):
 
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"novelty_detection.c": "d264541a4e7f2664", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -147,7 +147,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "d53f97e4b5764b9d", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

@@ -161,7 +161,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "4754d87e3da8393a", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

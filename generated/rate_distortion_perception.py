@@ -169,7 +169,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
 
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"rate_distortion_perception.c": "cb090c79cc0b8d01", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"rate_distortion_perception.c": "90d663972924d0e0", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

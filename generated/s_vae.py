@@ -111,7 +111,7 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "524ec43cf56b014c", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"s_vae.c": "88ece31b0270bf8d", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

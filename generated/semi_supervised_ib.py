@@ -204,7 +204,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "80028f2a5527544e", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"semi_supervised_ib.c": "beb047aef7967164", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

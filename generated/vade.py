@@ -131,7 +131,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "4747d3f1bc46b603", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"vade.c": "ab8e41924d1a9af3", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

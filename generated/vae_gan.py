@@ -125,7 +125,7 @@ class VaeGanLoss(torch.nn.Module):
 
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"vae_gan.c": "f4754c1c82b6f4dd", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"vae_gan.c": "c830cd57f8205ee4", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

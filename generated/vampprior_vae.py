@@ -169,7 +169,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "8c886d60dfec96f4", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"vampprior_vae.c": "06dfa5f4fecf1f2d", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

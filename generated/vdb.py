@@ -175,7 +175,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "1d03896a8a1b2ee9", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"vdb.c": "35d8b270887ad312", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

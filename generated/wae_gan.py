@@ -150,7 +150,7 @@ class WaeGanLoss(_Parametrised):
 
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"wae_gan.c": "209ec3675a5968ab", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

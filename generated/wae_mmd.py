@@ -169,7 +169,7 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "500454d890dbe00b", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:

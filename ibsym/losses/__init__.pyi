@@ -668,6 +668,37 @@ class MimLoss(torch.nn.Module):
     def expression(self, z_logvar: Tensor, z_mean: Tensor, x: Tensor, x_logits: Tensor) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
+class MvaeLoss(torch.nn.Module):
+    """Multimodal variational autoencoder."""
+
+    INPUTS: tuple[Input, ...]
+    CRITICS: tuple[str, ...]
+    CRITIC_INPUTS: dict[str, tuple[Input, ...]]
+    beta: float | Tensor
+    lam1: float | Tensor
+    lam2: float | Tensor
+    reduction: str
+    def __init__(
+        self, *, beta: float | Tensor = ..., lam1: float | Tensor = ..., lam2: float | Tensor = ...,
+        reduction: str = ...,
+    ) -> None: ...
+    def forward(
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
+        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
+        b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
+    ) -> Output: ...
+    def __call__(
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
+        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
+        b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
+    ) -> Output: ...
+    def expression(
+        self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
+        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
+        b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
+    ) -> Output: ...
+    def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
+
 class MvibLoss(torch.nn.Module):
     """Multi-view information bottleneck."""
 
