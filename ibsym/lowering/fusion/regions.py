@@ -120,7 +120,7 @@ class Reader:
                 return self._elements(self.symbol(node), {self.symbol(node): node}, 0)
             case Reduce(kind="sum"):
                 return self._summed(node)
-            case Pick(table=LogSoftmax(operand=Load() as logits), index=Load() as index):
+            case Pick(table=LogSoftmax(operand=Load() as logits), index=Load() as index) if set(index.axes) <= set(logits.axes):
                 return one(Picked(logits, index))
             case Elementwise():
                 try:
