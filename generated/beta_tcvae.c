@@ -775,7 +775,6 @@ static void hoist0(int64_t columns, REAL *const *at)
     }
 }
 
-
 static int pairs0(const Arguments *g, double *means)
 {
     const Pairs p = {

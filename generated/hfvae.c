@@ -827,7 +827,6 @@ static void hoist0(int64_t columns, REAL *const *at)
     }
 }
 
-
 static int pairs0(const Arguments *g, double *means)
 {
     const Pairs p = {
@@ -915,7 +914,6 @@ static void hoist1(int64_t columns, REAL *const *at)
         at_h2[j] = -R(0.5) * w_z2_logvar - R(0.9189385332046728);
     }
 }
-
 
 static int pairs1(const Arguments *g, double *means)
 {
