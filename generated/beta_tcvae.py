@@ -150,7 +150,7 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "5eb3b40317a6375f", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"beta_tcvae.c": "988e45ed6e819c43", "_ibsym_runtime.py": "2a952eed777e14a9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
