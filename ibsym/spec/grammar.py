@@ -61,9 +61,9 @@ EQUAL: "="
 %ignore /[ \t\r\n]+/
 """
 
-MAX_LENGTH = 20_000
+MAX_LENGTH = 4000
 MAX_DEPTH = 40
-MAX_OPERATORS = 2000
+MAX_OPERATORS = 400
 
 
 def decimal(x: Fraction) -> str:
