@@ -1,5 +1,5 @@
-/* log Gamma, its derivative psi and that one's derivative, for t >= 0, NaN below: eight steps up the recurrence where t is
-   small, then Stirling's series, in double precision */
+/* log Gamma, its derivative psi and that one's derivative, for t >= 0, NaN below: eight steps up the recurrence
+   where t is small, then Stirling's series, in double precision */
 INLINE double raised(double t) { return t < 8 ? t + 8 : t; }
 
 INLINE REAL log_gamma(REAL x)

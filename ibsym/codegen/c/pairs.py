@@ -189,7 +189,9 @@ def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], wi
         hoist_heads, hoist_loads = heads(text.hoisted_used, known[: len(columns)])
         hoist_heads += [f"REAL *restrict at_{h} = at[{p}];" for p, (h, _) in enumerate(text.hoisted, len(columns))]
         statements = [*hoist_loads, *(f"at_{h}[j] = {e};" for h, e in text.hoisted)]
-        hoist = render("c/hoist.c.j2", {"k": str(k), "heads": tuple(hoist_heads), "statements": tuple(statements)})
+        hoist = (
+            render("c/hoist.c.j2", {"k": str(k), "heads": tuple(hoist_heads), "statements": tuple(statements)}).rstrip() + "\n"
+        )
     mapped = _mapped(k, kinds["mapped"]) if "mapped" in kinds else ""
     learns = [c if c in names.gradients else "" for c in columns]
     settings = {
