@@ -88,6 +88,12 @@ def test_messages(call: Any, message: str) -> None:
         call()
 
 
+@pytest.mark.parametrize("wrong", ["vib.toml", {"name": "x"}, 5, None])
+def test_a_spec_is_made_of_its_keys(wrong: Any) -> None:
+    with pytest.raises(ibsym.ArgumentError, match=r"a spec is made of its keys\n  write: ibsym\.load\("):
+        ibsym.Spec(wrong)
+
+
 def test_a_system_by_whatever_stands_for_it() -> None:
     path = ROOT / "ibsym/zoo/vae.toml"
     derivation = ibsym.derive("vae")

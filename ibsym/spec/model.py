@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from ibsym.errors import SpecError, unknown
+from ibsym.errors import ArgumentError, SpecError, unknown
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Fact
 from ibsym.spec.grammar import DensitySyntax, ObjectiveSyntax, QuantitySyntax, RelationSyntax, parse, quantities
@@ -64,7 +64,12 @@ class Spec:
     (['data(x)', 'q(z|x)'], ['data'])
     """
 
-    def __init__(self, **keys: Any):
+    def __init__(self, *positional: object, **keys: Any):
+        if positional:
+            raise ArgumentError(
+                f"Spec: {type(positional[0]).__name__} by position, and a spec is made of its keys\n"
+                '  write: ibsym.load("mine.toml"), or ibsym.Spec(name="mine", objective="minimize ...", variables={...}, ...)'
+            )
         file = validate(keys)
         self.keys: Mapping[str, Any] = MappingProxyType(dict(keys))
         self.origin: tuple[str, str] | None = None
