@@ -45,8 +45,8 @@ def test_proofs_and_refutations_hold(batch: int) -> None:
 def test_losses_are_what_is_claimed_of_them(batch: int) -> None:
     tally = summed(attack_loss, batch, 25)
     assert tally.violations == []
-    assert tally.pairs["critics in worlds"] > 250
-    assert tally.pairs["losses that bound"] > 20
+    assert tally.pairs["critics in worlds"] > 100
+    assert tally.pairs["losses that bound"] > 5
     assert tally.pairs["gradients"] > 500
 
 
