@@ -147,6 +147,7 @@ ONE_IDENTITY = (
     },
     {"equal laws", "conditional independence", "shared factor"},
     {"relative entropy dropped", "variational rate bound"},
+    {"relative entropy dropped", "variational decoder bound"},
     {"chain rule", "equal laws"},
 )
 """Rules that say one thing of different sides: with the terms of other summands around, a step may be told under either."""
