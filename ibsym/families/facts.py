@@ -139,6 +139,10 @@ class FamilyFacts:
         """The names of the roles."""
         return tuple(r.name for r in self.roles)
 
+    def __reduce__(self) -> tuple[Callable[[str], FamilyFacts], tuple[str]]:
+        """A pickle names the family: its checks of options are functions, which do not travel."""
+        return registered, (self.name,)
+
 
 ANY = ("real", "unit", "sphere", "binary", "categorical")
 
@@ -151,6 +155,11 @@ def family(facts: FamilyFacts) -> FamilyFacts:
         raise ValueError(f"{facts.name} is registered twice")
     FAMILIES[facts.name] = facts
     return facts
+
+
+def registered(name: str) -> FamilyFacts:
+    """The family of that name."""
+    return FAMILIES[name]
 
 
 def drawn(distribution: str, **arguments: sympy.Expr | str) -> Draws:

@@ -68,7 +68,7 @@ class Sampling:
             if (frozenset(factor.of), frozenset(factor.given)) == (of, given) and factor.family is not None:
                 return factor
         raise EmissionError(
-            f"{density} is no declared factor, so nothing evaluates it\n  write: joints.{density.head} with the factor {density}"
+            f"{density} is not a declared factor, so nothing evaluates it\n  write: joints.{density.head} with the factor {density}"
         )
 
     def own(self, joint: Joint, variable: str) -> Factor:

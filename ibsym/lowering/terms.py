@@ -168,4 +168,4 @@ def plain(item: BoundTerm) -> Term:
 
 def refuse(item: BoundTerm) -> EmissionError:
     """What an estimator cannot stand for."""
-    return EmissionError(f"{item.estimator} is no estimator of {item.text}\n  write: another estimator for it")
+    return EmissionError(f"{item.estimator} does not estimate {item.text}\n  write: another estimator for it")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations, product
 
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, unknown
 from ibsym.proving.claims import Statement
 from ibsym.proving.notation import NAMES, Chain
 from ibsym.spec.grammar import QuantitySyntax
@@ -34,7 +34,7 @@ def read_copy(text: str) -> Copy:
     """``R = C | A,B``: R is a copy of C given A and B; several at once as ``R,S = C,D | A``."""
     found = _COPY.fullmatch(text)
     if found is None:
-        raise SpecError(f"{text!r} is no copy of variables", key="copies", remedy='"R = C | A,B"')
+        raise SpecError(f"{text!r} does not say which variables to copy", key="copies", remedy='"R = C | A,B"')
     new, old, given = (tuple(n.strip() for n in (found[k] or "").split(",") if n.strip()) for k in ("new", "old", "given"))
     names = [n.casefold() for n in (*new, *old, *given)]
     if len(new) != len(old) or len(set(names)) < len(names):
@@ -53,7 +53,7 @@ def premises(copy: Copy, others: Iterable[str]) -> tuple[list[Statement], Chain]
             raise SpecError(f"{name!r} is a variable already", key="copies", remedy="a new name for a copy")
     for name in (*copy.old, *copy.given):
         if name not in others:
-            raise SpecError(f"{name!r} is no variable of the claim", key="copies", remedy="one of " + ", ".join(others))
+            raise unknown("variable of the claim", name, others, key="copies")
     text = f"{copy.text} (copy lemma)"
     equations = []
     for places in (p for k in range(1, len(copy.new) + 1) for p in combinations(range(len(copy.new)), k)):

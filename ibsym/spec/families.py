@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, unknown
 from ibsym.families.base import closed_entropy, closed_relative_entropy
 from ibsym.families.facts import FAMILIES, FamilyFacts, FamilyUse, Option
 
@@ -19,15 +19,14 @@ def read_family(factor: str, entry: object, kind: str) -> FamilyUse:
         options = dict(entry)
         entry = options.pop("family", None)
     if not isinstance(entry, str) or entry not in FAMILIES:
-        raise SpecError(f"{entry!r} is no family", key=key, remedy="one of " + ", ".join(FAMILIES))
+        raise unknown("family", entry if isinstance(entry, str) else repr(entry), FAMILIES, key=key)
     facts = FAMILIES[entry]
     if kind not in facts.spaces:
         fitting = [f.name for f in FAMILIES.values() if kind in f.spaces and f.name != "empirical"]
         raise SpecError(f"{entry} does not live on a {kind} space", key=key, remedy="one of " + ", ".join(fitting))
     for name, value in options.items():
         if name not in facts.options:
-            known = ", ".join(facts.options) or "none"
-            raise SpecError(f"{entry} has no option {name!r}", key=key, remedy=f"its options are: {known}")
+            raise unknown(f"option of {entry}", name, facts.options, key=key)
         option = facts.options[name]
         if not option.accepts(value) and not (option.learnable and value == "learned"):
             raise SpecError(f"{name} = {value!r} {option.wanted}", key=key, remedy=_remedy(name, option))

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ibsym.errors import SpecError
+from ibsym.errors import SpecError, unknown
 from ibsym.facts import Fact
 
 SpaceKind: TypeAlias = Literal["real", "unit", "sphere", "binary", "categorical"]
@@ -43,12 +43,14 @@ class Space:
         match = _SPACE.fullmatch(text)
         kind = next((k for k in KINDS if match and match[1] == k), None)
         if match is None or kind is None:
-            raise SpecError(f"{text!r} is no space", key=key, remedy="one of " + ", ".join(f'"{k}[D]"' for k in KINDS))
+            raise unknown("space", text, [f"{k}[D]" for k in KINDS], key=key)
         dims = tuple(d.strip() for d in match[2].split(","))
         for dim in dims:
             if not _DIMENSION.fullmatch(dim):
                 raise SpecError(
-                    f"{dim!r} is no dimension in {text!r}", key=key, remedy=f'"{match[1]}[D]": a name or a positive number'
+                    f"{text!r} has the dimension {dim!r}, which is neither a name nor a positive number",
+                    key=key,
+                    remedy=f'"{match[1]}[D]"',
                 )
             if dim.split("_")[0] in RESERVED_AXES:
                 raise SpecError(

@@ -192,7 +192,7 @@ class Draws:
         """Draws of a factor at the values of its conditioners under a joint."""
         factor = self.spec.factors.get(str(density))
         if factor is None:
-            raise EmissionError(f"{density} is no declared factor, so it cannot be sampled at given conditioners")
+            raise EmissionError(f"{density} is not a declared factor, so it cannot be sampled at given conditioners")
         return pooled(
             self.system.sample(factor, [self.value(joint, v).pooled() for v in factor.given], self.rows(joint), self.mode)
         )

@@ -91,10 +91,10 @@ def test_unknown_axioms_and_bad_copies_are_refused() -> None:
         with pytest.raises(SpecError, match="unknown axiom"):
             ibsym.prove("H(A) >= 0", axioms=[name])
     for copy, message in (
-        ("R = Z | A", "no variable"),
+        ("R = Z | A", "unknown variable"),
         ("A = B", "already"),
         ("R = A,B", "each variable once"),
-        ("R == A", "no copy"),
+        ("R == A", "which variables to copy"),
         ("R = A | A", "each variable once"),
     ):
         with pytest.raises(SpecError, match=message):
