@@ -52,7 +52,7 @@ def chain(derivation: Derivation) -> str:
 def fragment(derivation: Derivation, columns: int = 1) -> str:
     r"""The chain, the gap, constants, conditions and sources, to be ``\input`` into a paper that loads amsmath and amssymb.
 
-    ``columns`` is 2 for lines that fit a column of a two-column article.
+    ``columns`` is 2 for lines broken to a column of a two-column article; a single term that is wider stays whole.
     """
     body = _body(derivation, NARROW if columns == 1 else COLUMN)
     return render("fragment.tex.j2", {"name": _comment(derivation.spec.name), "body": body})
@@ -194,4 +194,6 @@ def _identity(plan: Plan) -> Line:
     """term + sum lambda g = sum t c: the certificate as an identity, and the facts of the graphs that it rests on."""
     left, right = (outline.folded(notation.pieces(side), WIDE) for side in outline.identity(plan))
     facts = (phrase(notation.premise(p)) for p in outline.unique(e.premise for _, e in plan.equations))
-    return Line(_rows("&", left, BROKEN) + BROKEN + _rows("&= ", right, BROKEN), "; ".join(facts))
+    since = _filled("since " + "; ".join(facts), WIDE - 4.0) if plan.equations else []
+    reason = f"}}{REASON}&\\qquad\\text{{\\small ".join(since)
+    return Line(_rows("&", left, BROKEN) + BROKEN + _rows("&= ", right, BROKEN), reason)

@@ -62,6 +62,16 @@ def test_every_fragment_fits_a_plain_article_with_two_packages(derivations: dict
 
 
 @needs_pdflatex
+def test_fragments_of_two_columns_break_to_a_column(derivations: dict[str, Derivation], tmp_path: Path) -> None:
+    fragments = "\n\\section{A}\n".join(latex.fragment(d, columns=2) for d in derivations.values())
+    head = r"\documentclass[twocolumn]{article}\usepackage{amsmath,amssymb}\sloppy"
+    log = run(rf"{head}\begin{{document}}{fragments}\end{{document}}", tmp_path)
+    wide = [x for x in overfull(log) if x > 10]
+    assert len(wide) <= len(derivations) / 5  # single terms that are wider than a column
+    assert max(wide, default=0) < 80
+
+
+@needs_pdflatex
 def test_a_document_stands_alone(derivations: dict[str, Derivation], tmp_path: Path) -> None:
     run(latex.document(next(iter(derivations.values()))), tmp_path)
 
