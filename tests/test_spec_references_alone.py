@@ -18,7 +18,8 @@ D = torch.distributions
 
 HERE = Path(__file__).parent
 ZOO = [HERE.parent / "ibsym" / "zoo" / f"{name}.toml" for name in ("beta-tcvae", "ceb", "cvae", "dvcca", "dvsib")]
-SPECS = sorted([*ZOO, *(HERE / "specs").glob("*.toml")])
+SURROGATE = {"class-conditional"}  # its loss is no weighted sum of its terms; tests/codegen compares it with its reference
+SPECS = sorted(p for p in [*ZOO, *(HERE / "specs").glob("*.toml")] if p.stem not in SURROGATE)
 REFUSED = sorted((HERE / "specs" / "refused").glob("*.toml"))
 
 
@@ -370,6 +371,8 @@ CASES = {
         beta=2.3,
     ),
 }
+CASES["conditional-evidence"] = CASES["cvae"]  # one bound, reached from two objectives
+
 OVER_THE_BATCH = {"beta-tcvae": "TC_q(Z)", "infonce-rep": "I_q(Z;Y)", "symmetric-ib": "I_q(Z1;Z2)", "dvsib": "I_q(Z1;Z2)"}
 
 every = pytest.mark.parametrize("name", CASES)

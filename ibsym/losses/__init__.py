@@ -1,4 +1,7 @@
-"""The emitted losses of the zoo: ``from ibsym.losses import VaeLoss``. They are the files of ``generated``; each needs PyTorch."""
+"""The emitted losses of the zoo, by the names of their classes: ``from ibsym.losses import <Name>Loss``.
+
+They are the files of ``generated``; each needs PyTorch.
+"""
 
 from importlib import import_module
 from pathlib import Path
