@@ -178,7 +178,7 @@ class Attempt:
         sources: list[demand.Source] = [elementals]
         pairs = [*self._rows(elementals.near(occurring)), *self._given(_unions(space.atoms))]
         if space.axioms:
-            sources.append(Instances(everything, space.axioms))
+            sources.append(Instances(everything, space.axioms, not space.continuous))
         found = demand.search(self.rest, [c for _, c in pairs], everything, sources, self.deadline)
         if found is None:
             return None

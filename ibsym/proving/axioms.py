@@ -116,13 +116,13 @@ MAX_INSTANCES = 400_000
 
 
 class Instances:
-    """Every instance of some axioms over unions of atoms: sets that may overlap while these are few, disjoint ones beyond."""
+    """Every instance of some axioms over unions of atoms: sets may overlap while these are few and variables discrete."""
 
-    def __init__(self, space: Space, axioms: Iterable[Axiom]):
+    def __init__(self, space: Space, axioms: Iterable[Axiom], discrete: bool):
         import numpy as np
 
         self.space, self.axioms = space, tuple(axioms)
-        self.choices = np.array(list(_choices(len(space.atoms))), dtype=np.int64).reshape(-1, 5)
+        self.choices = np.array(list(_choices(len(space.atoms), discrete)), dtype=np.int64).reshape(-1, 5)
 
     def violated(self, h: Any, unknown: Any, below: float, most: int) -> list[tuple[Instance, Vector]]:
         """The instances that a point of entropies violates most."""
@@ -150,8 +150,11 @@ class Instances:
 
 
 @lru_cache(8)
-def _choices(n: int) -> tuple[tuple[int, ...], ...]:
-    """Quintuples A, B, C, D, condition of sets of n atoms: the single atoms first, unions, conditions, overlaps while they are few."""
+def _choices(n: int, discrete: bool) -> tuple[tuple[int, ...], ...]:
+    """Quintuples A, B, C, D, condition of sets of n atoms: the single atoms first, unions, conditions, overlaps while they are few.
+
+    Sets overlap for discrete variables only: a variable with a density has no finite information about itself.
+    """
     found: dict[tuple[int, ...], None] = {}
     for chosen in permutations([1 << k for k in range(n)], 4):
         found[(*chosen, 0)] = None
@@ -164,7 +167,7 @@ def _choices(n: int) -> tuple[tuple[int, ...], ...]:
                 sets[place] |= 1 << k
             if all(sets[:4]):
                 found[tuple(sets[:5])] = None
-    if (1 << n) - 1 >= 15 and ((1 << n) - 1) ** 4 <= MAX_INSTANCES:
+    if discrete and (1 << n) - 1 >= 15 and ((1 << n) - 1) ** 4 <= MAX_INSTANCES:
         for given in range(1 << n):
             inside = [m for m in range(1, 1 << n) if not m & given]
             for a in inside:
