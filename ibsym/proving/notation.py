@@ -11,11 +11,10 @@ from lark import Lark
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from ibsym.errors import SpecError, shown
-from ibsym.spec.grammar import GRAMMAR, Arithmetic, ExpressionSyntax, _Reader
+from ibsym.spec.grammar import GRAMMAR, Arithmetic, ExpressionSyntax, _Reader, refuse_deep
 from ibsym.spec.schema import check_name
 
 MAX_LENGTH = 20_000
-MAX_DEPTH = 40
 MAX_OPERATORS = 2000
 RULES = r"""
 statement: sum COMPARISON sum
@@ -204,14 +203,7 @@ def _once(names: tuple[str, ...], text: str, key: str) -> None:
 
 
 def _relation(plain: str, text: str, key: str) -> Relation:
-    depth = deepest = 0
-    for character in plain:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
-        deepest = max(deepest, depth)
-    if deepest > MAX_DEPTH or any(s * MAX_DEPTH in plain.replace(" ", "") for s in ("-", "+", "^")):
-        raise SpecError(f"a {_what(key)} is nested deeper than {MAX_DEPTH}", key=key, remedy="a flatter one")
-    if sum(map(plain.count, "+-*/^")) > MAX_OPERATORS:
-        raise SpecError(f"a {_what(key)} has more than {MAX_OPERATORS} operators", key=key, remedy="a shorter one")
+    refuse_deep(plain, f"a {_what(key)}", key, MAX_OPERATORS)
     try:
         relation: Relation = _parser().parse(plain)  # type: ignore[assignment]
     except UnexpectedInput as error:

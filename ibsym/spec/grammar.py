@@ -267,6 +267,18 @@ WHAT = {
 }
 
 
+def refuse_deep(text: str, what: str, key: str, operators: int) -> None:
+    """Raises :class:`SpecError` where a parser would recurse too far: nested deeper than MAX_DEPTH, or more than so many operators."""
+    depth = deepest = 0
+    for character in text:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH or any(s * MAX_DEPTH in text.replace(" ", "") for s in ("-", "+", "^")):
+        raise SpecError(f"{what} is nested deeper than {MAX_DEPTH}", key=key, remedy="a flatter one")
+    if sum(map(text.count, "+-*/^")) > operators:
+        raise SpecError(f"{what} has more than {operators} operators", key=key, remedy="a shorter one")
+
+
 def parse(text: str, start: str, key: str = "") -> object:
     """Read ``text`` as ``start`` (``objective``, ``joint``, ``density``, ``quantity``, ``expansion``, ``constraint``, ``claim``).
 
@@ -279,14 +291,7 @@ def parse(text: str, start: str, key: str = "") -> object:
     if len(text) > MAX_LENGTH:
         raise SpecError(f"{what} has {len(text)} characters, more than {MAX_LENGTH}", key=key, remedy="a shorter one")
     text = "".join(" " if c in "\t\r\n" else c for c in text)  # so that columns are offsets
-    depth = deepest = 0
-    for character in text:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
-        deepest = max(deepest, depth)
-    if deepest > MAX_DEPTH or any(s * MAX_DEPTH in text.replace(" ", "") for s in ("-", "+", "^")):
-        raise SpecError(f"{what} is nested deeper than {MAX_DEPTH}", key=key, remedy="a flatter one")
-    if sum(map(text.count, "+-*/^")) > MAX_OPERATORS:
-        raise SpecError(f"{what} has more than {MAX_OPERATORS} operators", key=key, remedy="a shorter one")
+    refuse_deep(text, what, key, MAX_OPERATORS)
     try:
         return _parser(start).parse(text)
     except UnexpectedInput as error:
