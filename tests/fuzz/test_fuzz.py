@@ -96,7 +96,7 @@ def refuse(message: str, key: str = "") -> None:
         ({"joints": {"q": "data(x) __import__(z|x)"}}, "'__import__' cannot be the name of a joint"),
         ({"joints": {"q": "data(x) q(z|x)", "p": "(1e-9*q(z) + 0.99999999*q(z))"}}, "weights"),
         ({"families": {"q(z|x)": "implicit", "q(z | x)": "implicit", "p(z)": "implicit"}}, "two families"),
-        ({"families": {"q(z|x)": {"family": ["implicit"]}, "p(z)": "implicit"}}, "no family"),
+        ({"families": {"q(z|x)": {"family": ["implicit"]}, "p(z)": "implicit"}}, "unknown family"),
         ({"families": {"q(z|x)": {"family": "normal-mixture", "components": 10**9}, "p(z)": "implicit"}}, "components"),
         ({"variables": {f"v{i}": "real[D]" for i in range(65)}}, "variables: 65 entries, more than 64"),
         ({"parameters": {"beta": {"default": 10**400}}}, "parameters.beta.default"),
