@@ -57,12 +57,12 @@ def test_imports_point_up(path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "path", "layer"),
     [
-        ("import ibsym.lowering.program", "ibsym/terms/nodes.py", "lowering"),
-        ("from ibsym.lowering import lower", "ibsym/terms/nodes.py", "lowering"),
-        ("from ibsym import rules", "ibsym/terms/nodes.py", "rules"),
+        ("import ibsym.lowering.program", "ibsym/terms/measures.py", "lowering"),
+        ("from ibsym.lowering import lower", "ibsym/terms/measures.py", "lowering"),
+        ("from ibsym import rules", "ibsym/terms/measures.py", "rules"),
         ("from ibsym import derive", "ibsym/checking/audit.py", "api"),
         ("from .. import cli", "ibsym/rendering/text.py", "cli"),
-        ("from ..rules import bounds", "ibsym/terms/nodes.py", "rules"),
+        ("from ..rules import bounds", "ibsym/terms/measures.py", "rules"),
         ("from ..rules.bounds import ROWS", "ibsym/terms/__init__.py", "rules"),
         ("from .spec import load", "ibsym/errors.py", "spec"),
         ("def late():\n    if True:\n        from ibsym.training import train", "ibsym/codegen/emit.py", "training"),
@@ -76,7 +76,7 @@ def test_a_downward_import_is_found(source: str, path: str, layer: str) -> None:
 @pytest.mark.parametrize(
     ("source", "path"),
     [
-        ("from .nodes import Sum\nfrom . import vectors\nfrom ..spec.graph import Joint", "ibsym/terms/keys.py"),
+        ("from .measures import Sum\nfrom . import vectors\nfrom ..spec.graph import Joint", "ibsym/terms/keys.py"),
         ("from ibsym.families import FAMILIES", "ibsym/lowering/lower.py"),
         ("from .api import derive\nfrom ibsym.errors import IbsymError", "ibsym/__init__.py"),
         ("import ibsym\nfrom .cli import main", "ibsym/__main__.py"),

@@ -23,7 +23,7 @@ from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import closable
 from ibsym.rules.catalogue import RELAXATION, RULES
-from ibsym.terms.nodes import Estimate, Expression, Term
+from ibsym.terms.measures import Estimate, Expression, Term
 
 TOLERANCE = 1e-9
 

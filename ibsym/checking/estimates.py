@@ -20,7 +20,7 @@ from ibsym.checking import divergences
 from ibsym.errors import IbsymError
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Side
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Estimate,

@@ -19,7 +19,7 @@ from ibsym.facts import Relation, Sign
 from ibsym.proving.elemental import RowKind
 from ibsym.spec.graphs import Joint
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

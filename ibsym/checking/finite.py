@@ -21,7 +21,7 @@ from ibsym.errors import IbsymError
 from ibsym.spec.grammar import QuantitySyntax, quantities
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

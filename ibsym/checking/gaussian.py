@@ -17,7 +17,7 @@ from ibsym.checking.finite import own_factors, parameter_value
 from ibsym.errors import IbsymError
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

@@ -18,7 +18,7 @@ from ibsym.errors import AuditError
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation, Side, Sign
 from ibsym.spec.graphs import Factor
-from ibsym.terms.nodes import Estimate, FDivergence, JensenShannon, Term
+from ibsym.terms.measures import Estimate, FDivergence, JensenShannon, Term
 
 TOLERANCE, SLOPE_TOLERANCE, STEP = 1e-9, 1e-6, 1e-4
 SCALES = (0.1, 1.0, 3.0)

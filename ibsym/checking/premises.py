@@ -14,7 +14,7 @@ from ibsym.derivation.model import Plan, Step
 from ibsym.errors import AuditError
 from ibsym.rules.catalogue import RULES, Rule, dropping
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import CrossEntropy, Expression, RelativeEntropy, Term
+from ibsym.terms.measures import CrossEntropy, Expression, RelativeEntropy, Term
 from ibsym.terms.premises import Discrete, Independent, Irrelevant, Nonnegative, Premise, SharedFactor
 from ibsym.terms.vectors import Span, Vector, combine
 

@@ -60,7 +60,7 @@ def estimators() -> Iterator[Row]:
 def divergences() -> Iterator[Row]:
     """A term as it is written, and its definition."""
     from ibsym.lowering.divergences import GENERATORS
-    from ibsym.terms.nodes import CrossEntropy, JensenShannon, RelativeEntropy
+    from ibsym.terms.measures import CrossEntropy, JensenShannon, RelativeEntropy
 
     for kind, written in (
         (RelativeEntropy, "KL(q(z)||p(z))"),

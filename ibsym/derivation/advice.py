@@ -15,7 +15,7 @@ from ibsym.facts import Side
 from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     ExpectedLog,

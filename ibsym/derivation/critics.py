@@ -13,7 +13,7 @@ from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Sign
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     Density,
     FDivergence,
     JensenShannon,

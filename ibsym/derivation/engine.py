@@ -21,7 +21,7 @@ from ibsym.rules import catalogue
 from ibsym.rules.catalogue import RELAXATION
 from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
 from ibsym.spec.model import CriticUse, EstimatorUse, Spec
-from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Estimate, Expression, RelativeEntropy, Slack, Term, Weighted
+from ibsym.terms.measures import CrossEntropy, Density, Entropy, Estimate, Expression, RelativeEntropy, Slack, Term, Weighted
 from ibsym.terms.premises import Discrete
 from ibsym.terms.reading import Reader, read_objective
 from ibsym.terms.signs import sign

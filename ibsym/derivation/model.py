@@ -11,7 +11,7 @@ from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import Row
 from ibsym.shown import Shown
 from ibsym.spec.model import CriticUse, Spec
-from ibsym.terms.nodes import Density, Estimate, Expression, Term
+from ibsym.terms.measures import Density, Estimate, Expression, Term
 from ibsym.terms.premises import Premise
 from ibsym.terms.vectors import Coordinates, Equation, Vector
 

@@ -22,7 +22,7 @@ from ibsym.proving.elemental import Row, RowKind, elemental_rows, estimator_row,
 from ibsym.proving.program import Column, solve
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

@@ -11,7 +11,7 @@ from ibsym.estimators import ESTIMATORS
 from ibsym.spec.families import closed_entropy, closed_relative_entropy
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     Density,
     Estimate,
     ExpectedLog,

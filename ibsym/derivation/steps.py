@@ -16,7 +16,7 @@ from ibsym.facts import Relation
 from ibsym.rules import catalogue
 from ibsym.rules.catalogue import Rule
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

@@ -10,7 +10,7 @@ from ibsym.derivation.critics import factors, sides
 from ibsym.derivation.model import BoundTerm, Constraint
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

@@ -18,12 +18,12 @@ import torch
 from ibsym.diagnosis import extremes, gradients, objectives
 from ibsym.diagnosis.calling import Called, readings
 from ibsym.diagnosis.coefficients import TOLERANCE, Coefficient, Observation, ascii_text, constant, exact, joined, symbol
+from ibsym.diagnosis.design import Sampler
 from ibsym.diagnosis.failures import DiagnosisError
 from ibsym.diagnosis.features import Feature, deformations, plain_features
 from ibsym.diagnosis.fitting import EXACT, GUARDED, NEAR, Fit, pruned, search, solve
 from ibsym.diagnosis.judging import judge
 from ibsym.diagnosis.report import NOTE, WRONG, Finding, Report
-from ibsym.diagnosis.sampling import Sampler
 from ibsym.diagnosis.subject import Subject
 from ibsym.diagnosis.subject import gradients as derivatives
 from ibsym.diagnosis.worlds import Layout, Setting, World, base, draw, is_batch, variations

@@ -15,8 +15,8 @@ from ibsym.diagnosis.subject import gradients
 from ibsym.diagnosis.worlds import EXACT, World, draw
 
 if TYPE_CHECKING:
+    from ibsym.diagnosis.design import Sampler
     from ibsym.diagnosis.features import Feature
-    from ibsym.diagnosis.sampling import Sampler
     from ibsym.diagnosis.worlds import Setting
 
 FAR = 20.0

@@ -11,7 +11,7 @@ import sympy
 
 from ibsym.diagnosis.coefficients import ascii_text
 from ibsym.diagnosis.naming import Naming
-from ibsym.terms.nodes import Estimate
+from ibsym.terms.measures import Estimate
 from ibsym.terms.vectors import Span
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ibsym.diagnosis.identifying import best, named
 from ibsym.diagnosis.naming import Naming, Shape, correspondences
 from ibsym.diagnosis.systems import bare
 from ibsym.rendering.table import CONSTANT, DROPPED, Cell, Table, decomposition, decomposition_latex
-from ibsym.terms.nodes import Estimate, Term
+from ibsym.terms.measures import Estimate, Term
 from ibsym.terms.premises import Discrete
 from ibsym.terms.vectors import Span
 

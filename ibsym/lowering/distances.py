@@ -25,7 +25,7 @@ from ibsym.lowering.program import (
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, plain, refuse
 from ibsym.lowering.translation import elementwise
-from ibsym.terms.nodes import Density, FDivergence, JensenShannon, RelativeEntropy
+from ibsym.terms.measures import Density, FDivergence, JensenShannon, RelativeEntropy
 
 A, B, C, D, N = sympy.symbols("a b c d n", real=True)
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -19,7 +19,7 @@ from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, LogMeanExp, No
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, mean, plain, refuse
 from ibsym.lowering.translation import elementwise
-from ibsym.terms.nodes import Density, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term, TotalCorrelation
+from ibsym.terms.measures import Density, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term, TotalCorrelation
 
 F, A, B = sympy.symbols("f a b", real=True)
 U = sympy.Symbol("u", positive=True)

@@ -10,7 +10,7 @@ from ibsym.derivation.unused import sentence
 from ibsym.facts import Relation
 from ibsym.lowering.program import About
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import Entropy, Expression, RelativeEntropy, Slack
+from ibsym.terms.measures import Entropy, Expression, RelativeEntropy, Slack
 
 SAYS = {
     Relation.EQ: "equal to",

@@ -12,7 +12,7 @@ from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, let_at_sample, plain, refuse
 from ibsym.lowering.translation import elementwise
 from ibsym.spec.graphs import Factor, Joint
-from ibsym.terms.nodes import CrossEntropy, Density, ExpectedLog, RelativeEntropy
+from ibsym.terms.measures import CrossEntropy, Density, ExpectedLog, RelativeEntropy
 
 A, B, N = sympy.symbols("a b n", real=True)
 SHARE = sympy.Symbol("share", nonnegative=True)

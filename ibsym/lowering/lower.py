@@ -16,6 +16,7 @@ from ibsym.estimators import ESTIMATORS
 from ibsym.estimators.base import Estimator
 from ibsym.lowering.divergences import with_critic
 from ibsym.lowering.documentation import about
+from ibsym.lowering.expectations import ROWS, Sampling
 from ibsym.lowering.naming import TAKEN, check_parameters, input_names, unused
 from ibsym.lowering.program import (
     CriticLoss,
@@ -30,11 +31,10 @@ from ibsym.lowering.program import (
     Step,
     TermValue,
 )
-from ibsym.lowering.sampling import ROWS, Sampling
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, direct, mean, plain
 from ibsym.lowering.translation import elementwise
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Entropy,
     ExpectedLog,

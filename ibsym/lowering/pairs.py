@@ -14,7 +14,7 @@ from ibsym.lowering.section import Evaluation, Section
 from ibsym.lowering.terms import Estimated, let_at_sample, mean, plain, refuse
 from ibsym.lowering.translation import elementwise
 from ibsym.spec.graphs import Factor, Joint
-from ibsym.terms.nodes import Density, Entropy, MutualInformation, RelativeEntropy, TotalCorrelation
+from ibsym.terms.measures import Density, Entropy, MutualInformation, RelativeEntropy, TotalCorrelation
 
 WHY = "compares the rows of a batch"
 A, B, N = sympy.symbols("a b n", real=True)

@@ -1,6 +1,6 @@
 """loss = sum_k coefficient_k * value_k, as a program that names no language: inputs, steps, weighted terms, critics.
 
-What a step computes is a node (:mod:`ibsym.lowering.nodes`); all of them may be imported from here.
+What a step computes is a node (:mod:`ibsym.lowering.operations`); all of them may be imported from here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sympy
 
-from ibsym.lowering.nodes import (
+from ibsym.lowering.operations import (
     Axes,
     Diagonal,
     Directions,

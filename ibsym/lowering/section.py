@@ -8,8 +8,8 @@ import sympy
 
 from ibsym.errors import EmissionError
 from ibsym.families.base import CLASSES, SIZE, VALUE, Formula, Law
+from ibsym.lowering.expectations import Sampling
 from ibsym.lowering.program import Elementwise, InputKey, Load, Node, Ref, Size, Step, children
-from ibsym.lowering.sampling import Sampling
 from ibsym.lowering.translation import Translator
 from ibsym.spec.graphs import Factor, Joint
 

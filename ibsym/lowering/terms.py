@@ -10,12 +10,12 @@ import sympy
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import EmissionError
 from ibsym.families.base import Formula, cross_entropy, entropy, log_density, relative_entropy
+from ibsym.lowering.expectations import Sampling
 from ibsym.lowering.program import Mean, Node
-from ibsym.lowering.sampling import Sampling
 from ibsym.lowering.section import Evaluation, Section, laws
 from ibsym.lowering.translation import elementwise
 from ibsym.spec.graphs import Joint
-from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Estimate, ExpectedLog, RelativeEntropy, Term
+from ibsym.terms.measures import CrossEntropy, Density, Entropy, Estimate, ExpectedLog, RelativeEntropy, Term
 
 
 @dataclass(frozen=True)

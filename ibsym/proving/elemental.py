@@ -14,7 +14,7 @@ from typing import TypeAlias, assert_never
 
 from ibsym.estimators import ONE_SIDED
 from ibsym.spec.graphs import Joint
-from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Estimate, MutualInformation, RelativeEntropy, Slack, Term
+from ibsym.terms.measures import CrossEntropy, Density, Entropy, Estimate, MutualInformation, RelativeEntropy, Slack, Term
 from ibsym.terms.reading import density
 from ibsym.terms.vectors import Coordinates, Vector, combine
 

@@ -13,7 +13,7 @@ from ibsym.rendering.boxes import Box, Mark, row
 from ibsym.rendering.mathml import math, phrase
 from ibsym.rendering.templating import render
 from ibsym.rendering.text import SIGNS
-from ibsym.terms.nodes import Expression, Term
+from ibsym.terms.measures import Expression, Term
 
 KINDS = {Relation.EQ: "equal", Relation.LE: "bound", Relation.GE: "bound", Relation.APPROX: "estimate"}
 BADGES = {

@@ -8,7 +8,7 @@ from typing import Any
 import sympy
 
 from ibsym.derivation.model import BoundTerm, Constraint, Derivation, Step
-from ibsym.terms.nodes import Expression, Term
+from ibsym.terms.measures import Expression, Term
 
 
 def term(item: Term) -> str:

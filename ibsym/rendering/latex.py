@@ -13,7 +13,7 @@ from ibsym.rendering import notation, outline
 from ibsym.rendering.boxes import Box, Mark, row
 from ibsym.rendering.templating import render
 from ibsym.rendering.tex import beside, citation, phrase, tex, words
-from ibsym.terms.nodes import Expression, Term
+from ibsym.terms.measures import Expression, Term
 
 NARROW, WIDE = 27.5, 35.0  # em: article's own text width at 10 pt, and the document's
 COLUMN = 16.0  # em: a column of two
@@ -32,7 +32,7 @@ class Line(NamedTuple):
 def term(item: Term) -> str:
     r"""A term as LaTeX mathematics.
 
-    >>> from ibsym.terms.nodes import MutualInformation
+    >>> from ibsym.terms.measures import MutualInformation
     >>> term(MutualInformation("q", (("x",), ("z",))))
     'I_{q}(X;Z)'
     """

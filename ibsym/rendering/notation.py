@@ -18,7 +18,7 @@ from ibsym.rendering.boxes import Accent, Box, Fence, Hat, Letter, Mark, Number,
 from ibsym.spec.graphs import Factor
 from ibsym.spec.spaces import Space
 from ibsym.spec.variables import capitalised
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

@@ -18,7 +18,7 @@ from ibsym.facts import Relation
 from ibsym.rendering.boxes import Box, width
 from ibsym.spec.families import FamilyUse
 from ibsym.spec.graphs import Factor, Joint
-from ibsym.terms.nodes import Estimate, Expression, Weighted
+from ibsym.terms.measures import Estimate, Expression, Weighted
 from ibsym.terms.premises import Nonnegative, Premise
 
 Item = TypeVar("Item")

@@ -10,7 +10,7 @@ import sympy
 from ibsym.derivation.model import Derivation
 from ibsym.rendering import notation
 from ibsym.rendering.tex import tex, words
-from ibsym.terms.nodes import Estimate, Term
+from ibsym.terms.measures import Estimate, Term
 
 WIDTH = 100
 DROPPED, CONSTANT = "dropped", "constant"

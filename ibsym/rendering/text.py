@@ -10,7 +10,7 @@ from fractions import Fraction
 from ibsym.derivation.model import Constraint, Derivation, Plan, Step
 from ibsym.facts import Relation, Side
 from ibsym.rendering import outline
-from ibsym.terms.nodes import Expression, Term, Weighted
+from ibsym.terms.measures import Expression, Term, Weighted
 
 WIDTH, NARROWEST = 100, 40
 SIGNS = {Relation.EQ: "=", Relation.LE: "≤", Relation.GE: "≥", Relation.APPROX: "≈"}

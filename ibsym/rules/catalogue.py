@@ -12,7 +12,7 @@ from types import UnionType
 from typing import get_args
 
 from ibsym.facts import Relation, Side
-from ibsym.terms.nodes import CrossEntropy, Entropy, ExpectedLog, MutualInformation, RelativeEntropy, Term, TotalCorrelation
+from ibsym.terms.measures import CrossEntropy, Entropy, ExpectedLog, MutualInformation, RelativeEntropy, Term, TotalCorrelation
 from ibsym.terms.premises import Discrete, Independent, Irrelevant, Nonnegative, Premise, SharedFactor
 
 EXAMPLE: dict[str, object] = {

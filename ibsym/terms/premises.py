@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from ibsym.spec.spaces import Space
 from ibsym.spec.variables import capitalised
-from ibsym.terms.nodes import CrossEntropy, Density, Entropy, Term, values, variables
+from ibsym.terms.measures import CrossEntropy, Density, Entropy, Term, values, variables
 
 
 @dataclass(frozen=True, slots=True)

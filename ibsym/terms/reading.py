@@ -13,7 +13,7 @@ from ibsym.errors import SpecError, nearest, unknown
 from ibsym.spec.grammar import Arithmetic, DensitySyntax, ExpressionSyntax, QuantitySyntax
 from ibsym.spec.graphs import Joint
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

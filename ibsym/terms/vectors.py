@@ -20,7 +20,7 @@ from ibsym.errors import SpecError
 from ibsym.estimators import ONE_SIDED
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

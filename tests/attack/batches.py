@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ibsym.facts import Side
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

@@ -15,7 +15,7 @@ from ibsym.errors import AuditError, DerivationError, SpecError
 from ibsym.facts import Relation
 from ibsym.proving.elemental import RowKind
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import CrossEntropy, Entropy, Estimate, Expression, Term
+from ibsym.terms.measures import CrossEntropy, Entropy, Estimate, Expression, Term
 from tests.attack.batches import STYLES, Batch, FiniteBatch, GaussianBatch
 from tests.attack.specs import random_case, with_expansion
 

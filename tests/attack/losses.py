@@ -22,7 +22,7 @@ from ibsym.lowering import LossProgram, lower
 from ibsym.lowering.numeric import value as formula
 from ibsym.lowering.program import Elementwise, Load, LogMeanExp, Mean, Node, OverDraws, Ref, TermValue
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import Estimate, FDivergence, JensenShannon, Term
+from ibsym.terms.measures import Estimate, FDivergence, JensenShannon, Term
 from ibsym.terms.reading import GENERATORS, Reader
 from tests.attack.batches import SLOPES, Array, FiniteBatch, coefficient
 from tests.attack.bounds import Tally

@@ -12,7 +12,7 @@ from ibsym.derivation.planning import Planner
 from ibsym.facts import Side
 from ibsym.spec.model import Spec
 from ibsym.spec.variables import capitalised
-from ibsym.terms.nodes import MutualInformation, RelativeEntropy
+from ibsym.terms.measures import MutualInformation, RelativeEntropy
 from ibsym.terms.reading import density
 from tests.checking.random_specs import ESTIMATORS, random_keys, random_subset, random_term
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

@@ -26,7 +26,7 @@ from ibsym.proving.elemental import Row, RowKind
 from ibsym.rules.catalogue import RULES
 from ibsym.spec.loading import load, zoo_names
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

@@ -15,7 +15,7 @@ from ibsym.errors import IbsymError
 from ibsym.facts import Side
 from ibsym.spec.loading import load, zoo_names
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

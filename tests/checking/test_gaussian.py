@@ -10,7 +10,7 @@ import pytest
 from ibsym.checking.gaussian import GaussianWorld
 from ibsym.errors import IbsymError
 from ibsym.spec.loading import load
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

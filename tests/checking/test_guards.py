@@ -21,7 +21,7 @@ from ibsym.facts import Relation, Side
 from ibsym.rules.catalogue import EXAMPLE
 from ibsym.spec.model import Spec
 from ibsym.spec.spaces import Space
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

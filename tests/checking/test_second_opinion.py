@@ -11,7 +11,7 @@ from scipy.special import rel_entr
 from scipy.stats import entropy
 
 from ibsym.checking.finite import STYLES, FiniteWorld
-from ibsym.terms.nodes import CrossEntropy, Density, Entropy, MutualInformation, RelativeEntropy, TotalCorrelation
+from ibsym.terms.measures import CrossEntropy, Density, Entropy, MutualInformation, RelativeEntropy, TotalCorrelation
 from tests.checking.random_specs import random_spec, random_subset
 
 SEEDS = range(8)

@@ -14,7 +14,7 @@ import ibsym
 from ibsym.proving.elemental import RowKind
 from ibsym.spec.loading import zoo_names
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import CrossEntropy, Entropy
+from ibsym.terms.measures import CrossEntropy, Entropy
 from tests.attack.bounds import discrete_only
 from tests.attack.specs import random_case
 

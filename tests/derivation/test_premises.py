@@ -18,7 +18,7 @@ from ibsym.errors import SpecError
 from ibsym.facts import Side
 from ibsym.proving.elemental import RowKind, closable
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import CrossEntropy, Density, Entropy, ExpectedLog, MutualInformation, RelativeEntropy
+from ibsym.terms.measures import CrossEntropy, Density, Entropy, ExpectedLog, MutualInformation, RelativeEntropy
 from tests.checking.random_specs import random_spec
 
 RELAXED = {"family": "bernoulli", "relax": "mean"}

@@ -125,7 +125,7 @@ COEFFICIENTS = [
         ("if b > 0 else (-high, -low)", "if True else (-high, -low)"),
     ),
     *mutants(
-        "ibsym/terms/nodes.py",
+        "ibsym/terms/measures.py",
         (SIGNS,),
         ("sympy.cancel(expanded) if is_ratio(expanded) else expanded", "expanded"),
         ("self + other.scaled(-1)", "self + other.scaled(1)"),

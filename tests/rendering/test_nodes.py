@@ -19,7 +19,7 @@ from ibsym.rendering.mathml import mathml
 from ibsym.rendering.tex import phrase, tex, words
 from ibsym.spec.model import Spec
 from ibsym.spec.spaces import Space
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

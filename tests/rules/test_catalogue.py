@@ -16,7 +16,7 @@ from ibsym.facts import Relation, Side
 from ibsym.rules.catalogue import EXAMPLE, RULES, Rule
 from ibsym.spec.grammar import RelationSyntax, parse
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import (
+from ibsym.terms.measures import (
     CrossEntropy,
     Density,
     Entropy,

@@ -7,7 +7,7 @@ import pytest
 from ibsym.facts import Side
 from ibsym.rules.catalogue import RULES, dropping, rearrangement
 from ibsym.spec.spaces import Space
-from ibsym.terms.nodes import CrossEntropy, Density, Entropy, ExpectedLog, MutualInformation, RelativeEntropy, Term
+from ibsym.terms.measures import CrossEntropy, Density, Entropy, ExpectedLog, MutualInformation, RelativeEntropy, Term
 from ibsym.terms.premises import Discrete, Independent, Irrelevant, Nonnegative, Premise, SharedFactor
 
 Q, P, CODE, PRIOR = Density("q", ("z",)), Density("p", ("z",)), Density("q", ("z",), ("x",)), Density("p", ("z",), ("x",))

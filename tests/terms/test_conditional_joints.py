@@ -17,7 +17,7 @@ from ibsym.checking.finite import FiniteWorld
 from ibsym.checking.gaussian import GaussianWorld
 from ibsym.errors import IbsymError, SpecError
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import Density
+from ibsym.terms.measures import Density
 from ibsym.terms.reading import Reader, density
 from ibsym.terms.vectors import Coordinates
 
@@ -180,7 +180,7 @@ def test_a_density_exists_exactly_where_no_law_of_the_condition_changes_it(seed:
 
 def test_the_audit_refuses_a_density_that_does_not_exist() -> None:
     """E_q[log q(x)] - E_q[log p(x|c)] may be negative: as a relative entropy to p(x), which there is none of, it is no row."""
-    from ibsym.terms.nodes import RelativeEntropy
+    from ibsym.terms.measures import RelativeEntropy
 
     facts = Facts(Spec(**KEYS, objective="minimize CE(q(x|c)||p(x|c))"))
     assert facts.nonnegative(RelativeEntropy(Density("q", ("x",), ("c",)), (Density("p", ("x",), ("c",)),)))

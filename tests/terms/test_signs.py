@@ -9,7 +9,7 @@ import pytest
 import sympy
 
 from ibsym.facts import Relation, Side, Sign
-from ibsym.terms.nodes import Entropy, Expression, canonical
+from ibsym.terms.measures import Entropy, Expression, canonical
 from ibsym.terms.signs import interval, sign
 
 A, B, C = (sympy.Symbol(n, real=True) for n in "abc")

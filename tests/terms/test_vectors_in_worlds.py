@@ -19,7 +19,7 @@ from ibsym.facts import Side
 from ibsym.proving.elemental import Row, RowKind, elemental_rows
 from ibsym.spec.loading import load, zoo_names
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import Density, Estimate, MutualInformation, RelativeEntropy, Slack, TotalCorrelation
+from ibsym.terms.measures import Density, Estimate, MutualInformation, RelativeEntropy, Slack, TotalCorrelation
 from ibsym.terms.vectors import Coordinates, combine
 from tests.checking.random_specs import random_spec, random_term
 

@@ -11,7 +11,7 @@ from ibsym.families.base import Law, parameter_axes
 from ibsym.lowering.program import Axes, InputKey, Load
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
-from ibsym.terms.nodes import Density
+from ibsym.terms.measures import Density
 from ibsym.terms.vectors import Coordinates
 
 DRAWS, ROWS = "S", "B"
