@@ -562,6 +562,32 @@ class InfoganLoss(torch.nn.Module):
     def expression(self, x_critic: Tensor, x_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
+class InfomaxVaeLoss(torch.nn.Module):
+    """InfoMax variational autoencoder."""
+
+    INPUTS: tuple[Input, ...]
+    CRITICS: tuple[str, ...]
+    CRITIC_INPUTS: dict[str, tuple[Input, ...]]
+    alpha: float | Tensor
+    beta: float | Tensor
+    reduction: str
+    def __init__(
+        self, *, alpha: float | Tensor = ..., beta: float | Tensor = ..., reduction: str = ...
+    ) -> None: ...
+    def forward(
+        self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_z_critic: Tensor,
+        x_z_critic_reference: Tensor,
+    ) -> Output: ...
+    def __call__(
+        self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_z_critic: Tensor,
+        x_z_critic_reference: Tensor,
+    ) -> Output: ...
+    def expression(
+        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_z_critic: Tensor,
+        x_z_critic_reference: Tensor,
+    ) -> Output: ...
+    def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
+
 class InfonceLoss(torch.nn.Module):
     """Contrastive representation by InfoNCE."""
 
@@ -666,6 +692,26 @@ class MimLoss(torch.nn.Module):
     def forward(self, *, z_logvar: Tensor, z_mean: Tensor, x: Tensor, x_logits: Tensor) -> Output: ...
     def __call__(self, *, z_logvar: Tensor, z_mean: Tensor, x: Tensor, x_logits: Tensor) -> Output: ...
     def expression(self, z_logvar: Tensor, z_mean: Tensor, x: Tensor, x_logits: Tensor) -> Output: ...
+    def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
+
+class MineLoss(torch.nn.Module):
+    """Information bottleneck by mutual information neural estimation."""
+
+    INPUTS: tuple[Input, ...]
+    CRITICS: tuple[str, ...]
+    CRITIC_INPUTS: dict[str, tuple[Input, ...]]
+    beta: float | Tensor
+    reduction: str
+    def __init__(self, *, beta: float | Tensor = ..., reduction: str = ...) -> None: ...
+    def forward(
+        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor
+    ) -> Output: ...
+    def __call__(
+        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor
+    ) -> Output: ...
+    def expression(
+        self, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor
+    ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
 class MvaeLoss(torch.nn.Module):

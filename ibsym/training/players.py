@@ -18,19 +18,12 @@ from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.training.failures import TrainingError
 from ibsym.training.samples import Value
-from ibsym.training.system import Draws, System, ancestors, detached, quantity, scope
+from ibsym.training.system import Draws, System, ancestors, compared, detached, scope
 
 Key = tuple[str, str, str]
 Substitute = Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
 SAMPLES = ("value", "sample", "sample_reference")
 CRITIC_SIDES = ("critic", "critic_reference")
-
-
-def heads(name: str) -> tuple[str, ...]:
-    """The joints that a divergence's arguments name."""
-    syntax = quantity(name)
-    assert syntax.first is not None
-    return (syntax.first.head, *(d.head for d in syntax.second))
 
 
 def key_of(entry: Any) -> Key:
@@ -65,7 +58,7 @@ class Players:
         self.critic_inputs: dict[str, tuple[Any, ...]] = {
             n: tuple(i for i in e if not i.role.startswith("critic")) for n, e in getattr(loss, "CRITIC_INPUTS", {}).items()
         }
-        self.first_joints = {name: heads(name)[0] for name in loss.CRITICS}
+        self.first_joints = {name: compared(spec, name)[0].head for name in loss.CRITICS}
         self.first_joints |= {i.of: i.joint for i in self.inputs if i.role == "critic"}
         self.build(rates)
 
@@ -121,7 +114,7 @@ class Players:
 
     def needs_of_side(self, name: str, role: str) -> set[Factor]:
         """The factors that a critic's samples are made of."""
-        seen, densities = scope(self.spec, name), quantity(name).second
+        seen, (_, densities) = scope(self.spec, name), compared(self.spec, name)
         if role == "critic":
             return self.above(self.first_joints[name], seen)
         drawn = {v for d in densities for v in d.of}
@@ -176,7 +169,7 @@ class Players:
             densities = use.term.second
             for place, density in enumerate(densities):
                 if len(densities) > 1 and variable in density.of and density.head == joint:
-                    return draws.apart({variable: draws.value(joint, variable).pooled()}, use.key, place)[variable]
+                    return draws.apart({variable: draws.value(joint, variable)}, use.key, place)[variable].pooled()
         return draws.value(joint, variable)
 
     def evaluate(self, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:

@@ -41,6 +41,11 @@ class Value:
             return Value(self.code[:, rows], self.event, None if self.index is None else self.index[:, rows])
         return Value(self.code[rows], self.event, None if self.index is None else self.index[rows])
 
+    def repeated(self, draws: int) -> Value:
+        """The same rows along a leading axis S."""
+        index = None if self.index is None else self.index.expand(draws, *self.index.shape)
+        return Value(self.code.expand(draws, *self.code.shape), self.event, index)
+
     def pooled(self) -> Value:
         """Draws along S become rows."""
         if len(self.lead) < 2:

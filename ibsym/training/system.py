@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from ibsym.derivation.critics import sides
 from ibsym.errors import EmissionError
-from ibsym.spec.grammar import DensitySyntax, QuantitySyntax, parse
+from ibsym.spec.grammar import QuantitySyntax, parse
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
+from ibsym.terms.measures import Density
+from ibsym.terms.reading import Reader
 from ibsym.training.binding import Rows, shape_of
 from ibsym.training.distributions import Law, Mode, draw, law
 from ibsym.training.networks import Critic, FactorNetwork, Generator, Scores, width
@@ -108,11 +111,15 @@ class System(nn.Module):
         return self.critics[name](list(seen.values()))
 
 
+def compared(spec: Spec, name: str) -> tuple[Density, tuple[Density, ...]]:
+    """What a critic compares: a divergence's arguments; of an information, the joint density and the product of its marginals."""
+    return sides(spec, Reader(spec, "estimators").term(quantity(name)))
+
+
 def scope(spec: Spec, name: str) -> tuple[str, ...]:
-    """The variables of a divergence, in the order of declaration."""
-    syntax = quantity(name)
-    assert syntax.first is not None
-    return spec.ordered({v for d in (syntax.first, *syntax.second) for v in (*d.of, *d.given)})
+    """The variables that a critic sees, in the order of declaration."""
+    first, second = compared(spec, name)
+    return spec.ordered({v for d in (first, *second) for v in d.scope})
 
 
 class Draws:
@@ -122,7 +129,7 @@ class Draws:
         self.system, self.spec, self.batch, self.mode, self.copies = system, system.spec, batch, mode, copies
         self.lengths = {name: len(next(iter(rows.values())).code) for name, rows in batch.items()}
         self.drawn: dict[tuple[str, str], Value] = {}
-        self.orders: dict[tuple[str, int], Tensor] = {}
+        self.orders: dict[tuple[str, int], Tensor] = {}  # of a critic's rows, by their number
 
     def rows(self, joint: str) -> int:
         """The size of a joint's batch: its sources', or the first source's where it has none."""
@@ -170,25 +177,26 @@ class Draws:
 
     def second(self, name: str, joint: str) -> Rows:
         """Its variables under the second argument: a product's parts are drawn apart, a conditional at the first's conditioners."""
-        densities = quantity(name).second
+        _, densities = compared(self.spec, name)
         found: Rows = {}
         for place, density in enumerate(densities):
             if density.given:
                 found |= self.conditional(density, joint)
             else:
-                part = pooled({v: self.value(density.head, v) for v in density.of})
+                part = {v: self.value(density.head, v) for v in density.of}
                 found |= self.apart(part, name, place) if len(densities) > 1 else part
-        found |= pooled({v: self.value(joint, v) for v in scope(self.spec, name) if v not in found})
+        found |= {v: self.value(joint, v) for v in scope(self.spec, name) if v not in found}
+        found = pooled(found)
         rows = min(len(v.code) for v in found.values())
         return {v: found[v].take(slice(rows)) for v in scope(self.spec, name)}
 
     def apart(self, part: Rows, name: str, place: int) -> Rows:
-        """The same rows in an order of their own, so that they are independent of the other parts."""
-        rows = len(next(iter(part.values())).code)
-        order = self.orders.setdefault((name, place), torch.randperm(rows))
+        """The rows in one order for all parts, shifted by the part's place: no row of the product has two parts of one row."""
+        rows = min(v.lead[-1] for v in part.values())
+        order = self.orders.setdefault((name, rows), torch.randperm(rows)).roll(place)
         return {v: x.take(order) for v, x in part.items()}
 
-    def conditional(self, density: DensitySyntax, joint: str) -> Rows:
+    def conditional(self, density: Density, joint: str) -> Rows:
         """Draws of a factor at the values of its conditioners under a joint."""
         factor = self.spec.factors.get(str(density))
         if factor is None:
@@ -199,8 +207,9 @@ class Draws:
 
 
 def pooled(rows: Mapping[str, Value]) -> Rows:
-    """Every value's draws as rows."""
-    return {v: x.pooled() for v, x in rows.items()}
+    """Every value's draws as rows; what is drawn once is repeated beside what is drawn several times."""
+    draws = max((x.lead[0] for x in rows.values() if len(x.lead) == 2), default=0)
+    return {v: (x.repeated(draws) if draws and len(x.lead) == 1 else x).pooled() for v, x in rows.items()}
 
 
 def detached(values: Mapping[str, Value]) -> Rows:

@@ -67,6 +67,7 @@ PAPERS = {
         },
     ),
     "infobot": ("<=", {"KL(q(z|s,g)||p(z))": "beta", "E_q[log p(a|s,z)]": "-1"}),
+    "infomax-vae": ("<=", {A: "beta", R: "-1", "I_q(X;Z)": "-alpha"}),
     "infonce": (">=", {"I_q(Z;Y)": "1"}),
     "iwae": (">=", {"E_q[log p(x)]": "1"}),
     "jmvae": (
@@ -81,6 +82,7 @@ PAPERS = {
     ),
     "ladder-vae": ("<=", {"KL(q(z2|x)||p(z2))": "beta", "KL(q(z1|x,z2)||p(z1|z2))": "beta", "E_q[log p(x|z1)]": "-1"}),
     "mim": ("=", {"E_q[log q(z|x)]": "-1", A: "1/2", R: "-1/2"}),
+    "mine": ("~", {"I_q(X;Z)": "beta", "E_q[log p(c|z)]": "-1"}),
     "mvib": (
         "<=",
         {

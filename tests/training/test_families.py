@@ -9,7 +9,7 @@ from ibsym.lowering import lower
 from ibsym.training.binding import bind
 from ibsym.training.system import Draws
 from ibsym.training.train import run
-from tests.training.helpers import digits, numbers
+from tests.training.helpers import digits, numbers, trainer
 
 VARIABLES = {"x": "binary[D]", "z": "real[L]"}
 JOINTS = {"q": "data(x) q(z|x)", "p": "p(z) p(x|z)"}
@@ -72,13 +72,20 @@ def test_one_epoch(name):
     assert all(p.isfinite().all() for p in result.players.system.parameters())
 
 
-def test_product_parts_are_independent_draws():
-    case = CASES["a product's parts drawn apart"]
-    result = run(case, ibsym.compile(case), epochs=1, settings={"hidden": 16})
-    players, name = result.players, next(iter(result.players.loss.CRITICS))
+@pytest.mark.parametrize("draws", [1, 3])
+@pytest.mark.parametrize(("term", "estimator"), [("KL(q(z,w)||q(z)q(w))", "density-ratio"), ("I_q(X;Z)", "dv")])
+def test_no_row_of_a_product_has_two_parts_of_one_row(term, estimator, draws):
+    two = dict(CASES["a product's parts drawn apart"].keys)
+    case = ibsym.Spec(**two | {"objective": TWO.replace("KL(q(z,w)||q(z)q(w))", term), "estimators": {term: estimator}})
+    players = trainer(case, settings={"hidden": 16}).players
     rows = bind(case, digits(), sizes={}, labelled=None, seed=0, dtype=torch.float32).train
-    draws = Draws(players.system, {"data": {v: x.take(slice(50)) for v, x in rows["data"].items()}})
-    first, second = draws.first(name, "q"), draws.second(name, "q")
-    for v in ("z", "w"):
-        assert torch.equal(first[v].code.sort(0).values, second[v].code.sort(0).values)  # the same rows
-        assert not torch.equal(first[v].code, second[v].code)  # in another order
+    drawn = Draws(players.system, {"data": {v: x.take(slice(50)) for v, x in rows["data"].items()}}, copies=draws)
+    first, second = drawn.first(term, "q"), drawn.second(term, "q")
+    origins = []
+    for v in first:
+        assert len(first[v].code) == len(second[v].code) == 50 * draws
+        same = (second[v].code[:, None] == first[v].code[None]).all(-1)
+        assert same.any(1).all()  # each is a row of the joint
+        origins.append(same.float().argmax(1) % 50)
+    assert all((a != b).all() for k, a in enumerate(origins) for b in origins[:k])
+    assert all(len(players.system.judge(term, side, "exact")) == 50 * draws for side in (first, second))
