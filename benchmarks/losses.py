@@ -32,9 +32,9 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
 import ibsym  # noqa: E402
-from ibsym.api import load_module  # noqa: E402
 from ibsym.codegen import emit  # noqa: E402
 from ibsym.lowering import lower  # noqa: E402
+from ibsym.sources import load_module  # noqa: E402
 
 BOUND = {
     "objective": "minimize I_q(X;Z) - I_q(Z;X)",

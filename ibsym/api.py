@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ibsym.arguments import ANYTHING, FILE, FLAG, FUNCTION, NOTHING, TABLE, TEXT, TEXTS, Kind, above, takes, whole
 from ibsym.checking.certificate import Certificate
-from ibsym.derivation.engine import derive as _derive
 from ibsym.derivation.model import Derivation
-from ibsym.errors import DerivationError, EmissionError, MissingDependencyError, SpecError
+from ibsym.sources import Source, derivation_of, loss_of, spec_of
 from ibsym.spec import loading
 from ibsym.spec.model import Spec
 
 if TYPE_CHECKING:
     from ibsym.checking.answers import Answer
-    from ibsym.codegen.c.source import OnePass
     from ibsym.diagnosis.identifying import Identification
     from ibsym.diagnosis.report import Report
     from ibsym.diagnosis.tables import Comparison
@@ -36,9 +34,6 @@ __all__ = [
     "train",
     "zoo",
 ]
-
-Source: TypeAlias = Spec | str | Path | Derivation | Certificate
-"""What stands for a system: its spec, a file or a name of the zoo, or what was made of it."""
 
 _SOURCE = FILE | Kind("a Spec or a derivation", lambda value: isinstance(value, Spec | Derivation | Certificate))
 _SOURCES = Kind(
@@ -63,15 +58,7 @@ def load(source: Source) -> Spec:
 
     Raises :class:`~ibsym.errors.SpecError` with file, line and column where there is one.
     """
-    match source:
-        case Spec():
-            return source
-        case Derivation():
-            return source.spec
-        case Certificate():
-            return source.derivation.spec
-        case _:
-            return loading.load(source)
+    return spec_of(source)
 
 
 @takes('ibsym.loads(Path("mine.toml").read_text())', text=TEXT, file=FILE)
@@ -92,26 +79,7 @@ def derive(spec: Source) -> Derivation:
     >>> print(d.objective, d.relation, d.final)
     I_q(Z;C) >= H_q(C) + E_q[log p(c|z)]
     """
-    match spec:
-        case Derivation():
-            return spec
-        case Certificate():
-            return spec.derivation
-        case _:
-            return computable(_derive(load(spec)))
-
-
-def computable(derivation: Derivation) -> Derivation:
-    """The derivation, if a program computes its bound; else a :class:`~ibsym.errors.DerivationError` with what to write."""
-    from ibsym.lowering import check_computable
-
-    try:
-        check_computable(derivation)
-    except EmissionError as error:
-        raise DerivationError(f"no code computes the bound {derivation.final}: {error}") from None
-    except SpecError as error:
-        raise derivation.spec.located(error) from None
-    return derivation
+    return derivation_of(spec)
 
 
 @takes(
@@ -186,12 +154,7 @@ def generate(derivation: Source) -> str:
 @takes('ibsym.compile("mine.toml")', derivation=_SOURCE)
 def compile(derivation: Source) -> type[Any]:
     """The emitted loss class, in memory. Needs PyTorch."""
-    from ibsym.codegen import emit
-    from ibsym.lowering import lower
-
-    certificate = derivation if isinstance(derivation, Certificate) else audit(derivation)
-    source = emit(lower(certificate), "bundle")
-    return load_module(source, load(certificate).module_name).Loss  # type: ignore[no-any-return]
+    return loss_of(derivation)
 
 
 @takes(
@@ -245,54 +208,6 @@ def compare(specs: Sequence[Source]) -> Comparison:
     from ibsym.diagnosis.tables import compared
 
     return compared([derive(s) for s in specs])
-
-
-def load_module(source: str, name: str, beside: OnePass | None = None) -> Any:
-    """An emitted module from its text, which is kept for tracebacks and ``inspect``, and travels with what is pickled.
-
-    ``beside`` is the compiled pass that would lie in files beside it.
-    """
-    import copyreg
-    import hashlib
-    import linecache
-    import sys
-    from types import ModuleType
-
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingDependencyError("an emitted loss needs PyTorch\n  write: pip install 'ibsym[torch]'") from None
-    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
-    full = f"ibsym_compiled_{name}_{digest}"
-    if full not in sys.modules:
-        module = ModuleType(full)
-        file = f"<ibsym {name} {digest}>"
-        module.__file__ = file
-        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-        exec(compile_text(source, file), module.__dict__)  # noqa: S102  our own emitted text: names in it are checked identifiers
-        copyreg.pickle(module.Loss, lambda loss: (_unpickled, (source, name), loss.__dict__.copy()))
-        for kind in (module.Input, module.Output):
-            copyreg.pickle(kind, lambda value: (_unpickled, (source, name, type(value).__name__, tuple(value))))
-        if beside is not None:
-            from ibsym.runtime import _ibsym_runtime as runtime
-
-            compiled = runtime.one_pass(beside.source, f"{name}.c", module.Loss.INPUTS, module.Output)
-            module._one_pass = lambda: compiled  # type: ignore[attr-defined]
-        sys.modules[full] = module
-    return sys.modules[full]
-
-
-def _unpickled(source: str, name: str, kind: str = "Loss", values: tuple[Any, ...] | None = None) -> Any:
-    """An object of a module that lives in memory, in whatever process: its state follows, or its fields are given."""
-    found = getattr(load_module(source, name), kind)
-    return found.__new__(found) if values is None else found(*values)
-
-
-def compile_text(source: str, file: str) -> Any:
-    """Python's own ``compile``, which this module's :func:`compile` hides."""
-    import builtins
-
-    return builtins.compile(source, file, "exec")
 
 
 @takes(

@@ -113,5 +113,13 @@ class EmissionError(IbsymError):
     """A certified bound cannot become code with the families that were declared."""
 
 
+class TrainingError(IbsymError):
+    """A run cannot go on: a loss that is no number."""
+
+
+class NetworkError(IbsymError):
+    """A network does not do what its factor needs: names the factor, the shapes, and what to return instead."""
+
+
 class MissingDependencyError(IbsymError):
     """An optional package is needed for this call."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ibsym.api import Source, diagnose
+from ibsym.api import diagnose
+from ibsym.sources import Source
 
 
 def assert_loss_is(

@@ -13,7 +13,20 @@ PAGE = (
     *("zoo", "runtime", "losses"),  # no code, and code that is copied: neither imports, so that all may name them
     *("errors", "files", "facts", "shown"),
     *("families", "estimators", "spec", "terms", "rules", "proving", "derivation", "checking"),
-    *("lowering", "codegen", "rendering", "training", "conformance", "diagnosis", "arguments", "api", "testing", "cli"),
+    *(
+        "lowering",
+        "codegen",
+        "rendering",
+        "sources",
+        "nn",
+        "training",
+        "conformance",
+        "diagnosis",
+        "arguments",
+        "api",
+        "testing",
+        "cli",
+    ),
 )
 ALIASES = {"__init__": "api", "__main__": "cli"}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("ibsym/**/*.py"))

@@ -152,7 +152,8 @@ def audited(derivation: Derivation) -> tuple[str, ...]:
     if find_spec("torch") is None:
         return proof, "code: emitted, not run: that needs PyTorch (pip install 'ibsym[torch]')", *idle
     from ibsym.conformance import agree
+    from ibsym.sources import load_module
 
-    found = agree(derivation.spec, program, api.load_module(source, derivation.spec.module_name, one_pass(program)).Loss)
+    found = agree(derivation.spec, program, load_module(source, derivation.spec.module_name, one_pass(program)).Loss)
     values = f"{found.comparisons} values as interpreted, largest error {found.largest_error:.0e}"
     return proof, f"code: {values}; {found.gradients} gradients as by differences", *idle

@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ibsym.errors import SpecError, unknown
+from ibsym.nn.samples import Rows, Value
+from ibsym.nn.sizes import DEFAULT_COMPONENTS, DEFAULT_SIZES, dimensions, shape_of, size_of
 from ibsym.spec.model import Spec
 from ibsym.training.data import Images, Split
 from ibsym.training.failures import refused
-from ibsym.training.samples import Value
 
-Rows = dict[str, Value]
-DEFAULT_SIZES = {"real": 8, "sphere": 8, "unit": 10, "binary": 16, "categorical": 10}
-DEFAULT_COMPONENTS = 10
 DEFAULT_LABELLED = 100
 
 
@@ -34,24 +32,6 @@ class Binding:
     sizes: dict[str, int]
     views: dict[str, tuple[int, int]]
     notes: tuple[str, ...]
-
-
-def shape_of(spec: Spec, variable: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """Axes of one code of the variable."""
-    return tuple(size_of(d, sizes) for d in spec.variables[variable].dims)
-
-
-def size_of(dimension: str, sizes: Mapping[str, int]) -> int:
-    """A dimension's size, by its name or as written."""
-    return int(dimension) if dimension.isdigit() else sizes[dimension]
-
-
-def dimensions(spec: Spec) -> list[str]:
-    """The named dimensions, and named numbers of mixture components, in the order of declaration."""
-    names = [d for space in spec.variables.values() for d in space.dims if not d.isdigit()]
-    options = [f.family.option("components") for f in spec.factors.values() if f.family is not None]
-    names += [o for o in options if isinstance(o, str) and not o.isdigit()]
-    return list(dict.fromkeys(names))
 
 
 def bind(

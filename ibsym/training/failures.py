@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from ibsym.errors import IbsymError, MissingDependencyError, Place, SpecError
+from ibsym.errors import IbsymError, MissingDependencyError, Place, SpecError, TrainingError
+
+__all__ = ["DataError", "TrainingError", "need", "need_all", "refused"]
 
 PACKAGES = {"torch": "PyTorch", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
 
 
 class DataError(IbsymError):
     """A data set or a checkpoint cannot be used: says which file and what is wrong with it."""
-
-
-class TrainingError(IbsymError):
-    """A run cannot go on: a loss that is no number."""
 
 
 def need(*modules: str, purpose: str = "training", extra: str = "train") -> None:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+from ibsym.nn.distributions import UNEVALUATED
+from ibsym.nn.draws import Draws, System
+from ibsym.nn.players import Players
+from ibsym.nn.samples import Rows, Value
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
-from ibsym.training.binding import Rows
-from ibsym.training.distributions import UNEVALUATED
-from ibsym.training.players import Players
-from ibsym.training.samples import Value
-from ibsym.training.system import Draws, System
 
 COPIES = 4
 CHUNK = 1000

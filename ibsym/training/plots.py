@@ -11,10 +11,10 @@ import torch
 
 from ibsym.errors import EmissionError
 from ibsym.files import write
+from ibsym.nn.draws import Draws
 from ibsym.training.checkpoint import SAMPLES, TERMS
 from ibsym.training.failures import need
 from ibsym.training.metrics import Meter
-from ibsym.training.system import Draws
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from ibsym.errors import Place, unknown
+from ibsym.nn.sizes import dimensions
 from ibsym.spec.model import Spec
-from ibsym.training.binding import dimensions
 from ibsym.training.failures import refused
 
 STEPS = 5000

@@ -17,6 +17,8 @@ need("torch")  # before any module that imports it, so that the error says what 
 
 import torch  # noqa: E402
 
+from ibsym.nn.draws import Draws, System  # noqa: E402
+from ibsym.nn.players import Players, Substitute  # noqa: E402
 from ibsym.training.binding import Batches, Binding, bind  # noqa: E402
 from ibsym.training.checkpoint import (  # noqa: E402
     Sparing,
@@ -29,11 +31,9 @@ from ibsym.training.checkpoint import (  # noqa: E402
 )
 from ibsym.training.data import load  # noqa: E402
 from ibsym.training.metrics import Meter  # noqa: E402
-from ibsym.training.players import Players, Substitute  # noqa: E402
 from ibsym.training.plots import save_samples, save_terms  # noqa: E402
 from ibsym.training.progress import Reporter, Silent  # noqa: E402
 from ibsym.training.settings import Choices, default_epochs, plain, sort_out, whole  # noqa: E402
-from ibsym.training.system import Draws, System  # noqa: E402
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 IWAE_DRAWS = 8

@@ -8,11 +8,12 @@ from __future__ import annotations
 import random
 import warnings
 
-from ibsym.api import derive, load_module
+from ibsym.api import derive
 from ibsym.checking.audit import audit
 from ibsym.codegen import emit
 from ibsym.errors import DerivationError, EmissionError, IbsymError, SpecError
 from ibsym.lowering import lower
+from ibsym.sources import load_module
 from ibsym.spec.model import Spec
 from ibsym.spec.variables import capitalised
 from tests.attack.bounds import Tally

@@ -12,12 +12,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ibsym.api import load_module  # noqa: E402
 from ibsym.checking.audit import audit  # noqa: E402
 from ibsym.codegen import emit  # noqa: E402
 from ibsym.conformance import constraint_of, in_domain  # noqa: E402
 from ibsym.derivation.engine import derive  # noqa: E402
 from ibsym.lowering import LossProgram, lower  # noqa: E402
+from ibsym.sources import load_module  # noqa: E402
 from ibsym.spec.loading import load  # noqa: E402
 from ibsym.spec.model import Spec  # noqa: E402
 

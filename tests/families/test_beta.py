@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 import ibsym  # noqa: E402
 from ibsym.codegen.runtime import text as header  # noqa: E402
 from ibsym.families.facts import FAMILIES, FamilyUse  # noqa: E402
-from ibsym.training import distributions as laws  # noqa: E402
+from ibsym.nn import distributions as laws  # noqa: E402
 from tests.training.helpers import numbers  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,8 +17,8 @@ from ibsym.families.facts import FAMILIES, Constraint, FamilyUse  # noqa: E402
 from ibsym.lowering.interpreter import _Machine  # noqa: E402
 from ibsym.lowering.program import InputKey, Load, Size  # noqa: E402
 from ibsym.lowering.translation import Translator  # noqa: E402
+from ibsym.nn import distributions  # noqa: E402
 from ibsym.spec.spaces import Space  # noqa: E402
-from ibsym.training import distributions  # noqa: E402
 
 D = torch.distributions
 N, L, M = 3, 3, 4  # rows, coordinates or classes, components

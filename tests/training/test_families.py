@@ -6,8 +6,8 @@ import torch
 import ibsym
 from ibsym.conformance import agree
 from ibsym.lowering import lower
+from ibsym.nn.draws import Draws
 from ibsym.training.binding import bind
-from ibsym.training.system import Draws
 from ibsym.training.train import run
 from tests.training.helpers import digits, numbers, trainer
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ibsym.training.distributions import Spherical
+from ibsym.nn.distributions import Spherical
 from ibsym.training.metrics import find_evidence, find_readouts
 from tests.training.helpers import SPECS, compiled, trainer
 

@@ -57,3 +57,6 @@ def beside(values: list[Value]) -> Tensor:
     """The flat codes of several variables, concatenated; a Monte-Carlo axis of one is shared by all."""
     lead = torch.broadcast_shapes(*(v.lead for v in values))
     return torch.cat([v.flat.expand(*lead, v.flat.shape[-1]) for v in values], -1)
+
+
+Rows = dict[str, Value]

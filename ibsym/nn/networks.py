@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ibsym.families.facts import Axes, Constraint, Role
+from ibsym.nn.distributions import shaped
+from ibsym.nn.samples import Value, beside
+from ibsym.nn.sizes import shape_of, size_of
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.training.binding import shape_of, size_of
-from ibsym.training.distributions import shaped
-from ibsym.training.samples import Value, beside
 
 NOISE = 16
 EMBEDDING = 64

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from ibsym.derivation.critics import sides
 from ibsym.errors import EmissionError
+from ibsym.nn.distributions import Law, Mode, draw, law
+from ibsym.nn.networks import Critic, FactorNetwork, Generator, Scores, width
+from ibsym.nn.samples import Rows, Value
+from ibsym.nn.sizes import shape_of
 from ibsym.spec.grammar import QuantitySyntax, parse
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import Density
 from ibsym.terms.reading import Reader
-from ibsym.training.binding import Rows, shape_of
-from ibsym.training.distributions import Law, Mode, draw, law
-from ibsym.training.networks import Critic, FactorNetwork, Generator, Scores, width
-from ibsym.training.samples import Value
 
 SAMPLED_ONLY = ("implicit", "deterministic")
 

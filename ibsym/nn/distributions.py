@@ -15,7 +15,7 @@ from torch import distributions as td
 
 from ibsym.errors import EmissionError
 from ibsym.families.facts import Constraint, FamilyUse
-from ibsym.training.samples import Value
+from ibsym.nn.samples import Value
 
 # relaxed: as the model learns, with the spec's relaxations; exact: as the joint says; typical: no noise where there is a centre.
 Mode = Literal["relaxed", "exact", "typical"]

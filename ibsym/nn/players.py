@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ibsym.errors import EmissionError
+from ibsym.errors import EmissionError, TrainingError
+from ibsym.nn.draws import Draws, System, ancestors, compared, detached, scope
+from ibsym.nn.samples import Value
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.training.failures import TrainingError
-from ibsym.training.samples import Value
-from ibsym.training.system import Draws, System, ancestors, compared, detached, scope
 
 Key = tuple[str, str, str]
 Substitute = Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
