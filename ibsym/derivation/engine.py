@@ -10,7 +10,7 @@ from ibsym.derivation.advice import no_bound, no_sign, unused_estimator
 from ibsym.derivation.critics import model_side, said
 from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, ModelSide, Note, Plan, Step
 from ibsym.derivation.planning import Planner
-from ibsym.derivation.sampling import estimator_of, relaxations
+from ibsym.derivation.sampling import estimator_of, refuse_undrawn, relaxations
 from ibsym.derivation.steps import ProofSteps, step
 from ibsym.derivation.unused import unused
 from ibsym.errors import SpecError
@@ -62,6 +62,7 @@ class _Engine:
         constants = Expression(tuple(w for w in state if isinstance(w.term, Entropy) and self.proof.constant(w.term)))
         state = self.estimate(state, side, steps, constraints)
         items = tuple(self.bound_term(w) for w in state if w not in constants.parts)
+        refuse_undrawn(self.spec, self.planner.coordinates, items)
         for factor, reason in relaxations(self.spec, self.planner.coordinates, items):
             how = factor.family.option("relax") if factor.family else ""
             note = Note(("draws of ", Density.factor(factor), f" ({how}) carry the gradient of ", reason))

@@ -66,10 +66,12 @@ def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]
     for item in items:
         for factor in _drawn(spec, coordinates, item):
             family = factor.family
-            if family is None or not factor.learned or family.facts.reparameterised:
+            if family is None or not factor.learned or family.reparameterised:
                 continue
             if not family.carries_gradient:
                 remedy = "a family whose draws are reparameterised"
+                if "reparameterised" in family.facts.options:
+                    remedy = f'families."{factor}" = {{ family = "{family.name}", reparameterised = true }}'
                 if "relax" in family.facts.options:
                     remedy = f'families."{factor}" = {{ family = "{family.name}", relax = "concrete" }}'
                 raise SpecError(
@@ -80,6 +82,30 @@ def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]
             if factor.text not in seen:
                 seen.add(factor.text)
                 yield factor, item.quantity
+
+
+def refuse_undrawn(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> None:
+    """Raises where a term is an average over draws of a factor that has none."""
+    for item in items:
+        for factor in _averaged(spec, coordinates, item):
+            if factor.family is not None and not factor.family.sampled:
+                raise SpecError(
+                    f"{factor} ({factor.family.name}) has no draws, and {item.text} is an average over them",
+                    key=f'families."{factor}"',
+                    remedy=f'families."{factor}" = {{ family = "{factor.family.name}", sampled = true }}',
+                )
+
+
+def _averaged(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Factor]:
+    """The factors whose draws a term is an average over, with a gradient or without."""
+    term = item.term.term if isinstance(item.term, Estimate) else item.term
+    if not isinstance(item.term, Estimate) or item.estimator == "batch-marginal" or isinstance(term, ExpectedLog):
+        yield from _drawn(spec, coordinates, item)
+        return
+    first, second = sides(spec, term)
+    for d in (first, *second):
+        if spec.joints[d.head].rooted:
+            yield from factors(spec, d)
 
 
 def _drawn(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Factor]:

@@ -39,11 +39,15 @@ class Axes(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A parameter: its name in specs and among a loss's inputs, its domain, its axes."""
+    """A parameter: its name in specs and among a loss's inputs, its domain, its axes.
+
+    ``at_value`` says that it depends on the variable's value too, as a density does.
+    """
 
     name: str
     constraint: Constraint = Constraint.REAL
     axes: Axes = Axes.EVENT
+    at_value: bool = False
 
     def shape(self, event: Sequence[Size], components: Size) -> tuple[Size, ...]:
         """The axes of one value, given those of the variable and the number of components.
@@ -99,6 +103,11 @@ def relaxation() -> Option:
     """How gradients pass a draw of a discrete law."""
     names = ", ".join(f'"{r}"' for r in RELAXATIONS[1:])
     return Option("none", lambda value: value in RELAXATIONS, "is unknown", f"one of {names}")
+
+
+def switch(what: str) -> Option:
+    """Yes or no; yes where nothing is said. ``what`` is the question."""
+    return Option(True, lambda value: isinstance(value, bool), f"does not say {what}", "true or false")
 
 
 def number_of(default: str) -> Option:
@@ -207,6 +216,16 @@ class FamilyUse:
         return (self, *learned)
 
     @property
+    def sampled(self) -> bool:
+        """Whether there are draws of it."""
+        return self.facts.sampled and self.option("sampled") is not False
+
+    @property
+    def reparameterised(self) -> bool:
+        """Whether a draw is a differentiable function of the parameters."""
+        return self.facts.reparameterised and self.option("reparameterised") is not False
+
+    @property
     def carries_gradient(self) -> bool:
         """Whether a draw passes gradients to the parameters, by reparameterisation or by a relaxation."""
-        return self.facts.reparameterised or self.option("relax") not in (None, "none")
+        return self.reparameterised or self.option("relax") not in (None, "none")

@@ -72,7 +72,7 @@ def _encoder(section: Section, item: BoundTerm, joint: str, model: Density, late
             and {*latents, *model.scope} <= set(parts[0][1].variables)
         ):
             owners: list[Factor] = [parts[0][1].by_variable[v] for v in latents]
-            if all(f.evaluated for f in owners):
+            if all(f.evaluated and f.family is not None and f.family.sampled for f in owners):
                 return parts[0][1]
     write = f"a joint with q({','.join(latents)}|{','.join(model.of)}) on the same source"
     raise EmissionError(

@@ -118,7 +118,8 @@ class Sampling:
         assert factor.family is not None
         (variable,) = factor.of
         axes = parameter_axes(factor.family, role, self.spec.variables[variable])
-        rows = self.sample_axes(joint, factor.given) if factor.given else ()
+        seen = (*factor.given, *factor.of) if factor.family.role(role).at_value else factor.given
+        rows = self.sample_axes(joint, seen) if seen else ()
         return Load(InputKey(factor.text, role, joint.name), (*rows, *axes))
 
     def critic(self, text: str, density: Density, role: str = "critic") -> Load:

@@ -171,6 +171,14 @@ class Draws:
         given = [self.value(joint, v) for v in factor.given]
         return self.system.parameters_of(factor, [v.detach() for v in given] if detached else given)
 
+    def log_prob(self, factor: Factor, joint: str) -> Tensor:
+        """log of the factor at the values drawn under the joint, one a row."""
+        given = [self.value(joint, v) for v in factor.given]
+        value, rows = self.value(joint, factor.of[0]), self.rows(joint)
+        found = self.system.law(factor, given, rows)
+        assert isinstance(found, torch.distributions.Distribution)
+        return found.log_prob(value.code)
+
     def first(self, name: str, joint: str) -> Rows:
         """The divergence's variables under its first argument's joint."""
         return pooled({v: self.value(joint, v) for v in scope(self.spec, name)})

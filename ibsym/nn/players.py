@@ -140,6 +140,8 @@ class Players:
                 return found
             case "value" | "sample" | "sample_reference":
                 return self.sample(entry, draws, apart)
+            case "log_prob":
+                return draws.log_prob(self.spec.factors[entry.of], entry.joint)
         factor = self.spec.factors[entry.of]
         found = draws.parameters(factor, entry.joint, detached=apart)[entry.role]
         if entry.shape and entry.shape[0].split("_")[0] in ("B", "S") and not factor.given:

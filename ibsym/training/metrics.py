@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from ibsym.nn.distributions import UNEVALUATED
-from ibsym.nn.draws import Draws, System
+from ibsym.nn.draws import Draws
 from ibsym.nn.players import Players
-from ibsym.nn.samples import Rows, Value
+from ibsym.nn.samples import Rows
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
 
@@ -155,15 +155,6 @@ class Meter:
             share = draws.rows(evidence.joint) / rows
 
             def log(factors: tuple[Factor, ...], draws: Draws = draws) -> float:
-                return sum(float(log_density(self.system, f, draws, evidence.joint).mean()) for f in factors)
+                return sum(float(draws.log_prob(f, evidence.joint).mean()) for f in factors)
 
             yield (log(evidence.encoders) - log(evidence.priors)) * share, -log(evidence.decoders) * share
-
-
-def log_density(system: System, factor: Factor, draws: Draws, joint: str) -> torch.Tensor:
-    """log of the factor at the values drawn under the joint, one a row."""
-    given = [draws.value(joint, v) for v in factor.given]
-    value: Value = draws.value(joint, factor.of[0])
-    found = system.law(factor, given, draws.rows(joint))
-    assert isinstance(found, torch.distributions.Distribution)
-    return found.log_prob(value.code)

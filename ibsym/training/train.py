@@ -30,6 +30,7 @@ from ibsym.training.checkpoint import (  # noqa: E402
     written,
 )
 from ibsym.training.data import load  # noqa: E402
+from ibsym.training.external import standing  # noqa: E402
 from ibsym.training.metrics import Meter  # noqa: E402
 from ibsym.training.plots import save_samples, save_terms  # noqa: E402
 from ibsym.training.progress import Reporter, Silent  # noqa: E402
@@ -101,7 +102,8 @@ def run(
     except SpecError as error:
         raise spec.located(error) if error.place.file == Place().file else error from None
     with torch.random.fork_rng(devices=[]), one_thread():
-        trainer = Trainer(spec, loss_class, binding, choices, dict(warmup or {}), seed=seed, dtype=dtype, loss=loss)
+        networks, stand_ins = standing(spec)
+        trainer = Trainer(networks, loss_class, binding, choices, dict(warmup or {}), seed=seed, dtype=dtype, loss=loss)
         total = epochs or default_epochs(trainer.batches.steps)
         fingerprint = {
             "spec": repr(spec.keys),
@@ -118,7 +120,7 @@ def run(
             if resume and folder is not None:
                 trainer.restore(load_checkpoint(folder, fingerprint))
             reporter = report or Silent()
-            reporter.start(title, (*binding.notes, trainer.describe()), total, len(trainer.history))
+            reporter.start(title, (*binding.notes, *stand_ins, trainer.describe()), total, len(trainer.history))
             try:
                 keeper.begin()
                 while len(trainer.history) < total:

@@ -164,7 +164,7 @@ def uses(facts):
     return [{"family": facts.name, **dict(use.options)} if use.options else facts.name for use in FamilyUse(facts).variants()]
 
 
-EVALUATED = [f for f in FAMILIES.values() if f.evaluated]
+EVALUATED = [f for f in FAMILIES.values() if f.evaluated and f.name != "external"]  # which has no formula of its own
 TERMS = (
     "KL(q(z)||p(z))",
     "KL(q(z|x)||p(z))",

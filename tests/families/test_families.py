@@ -27,7 +27,7 @@ GIVEN = {"isotropic-normal": {"scale": 0.7}, "laplace": {"scale": 0.3}, "relaxed
 USES = {
     f.name + (", learned" if use.options else ""): use if use.options else FamilyUse(f, tuple(GIVEN.get(f.name, {}).items()))
     for f in FAMILIES.values()
-    if f.evaluated
+    if f.evaluated and f.name != "external"  # whose formula is the caller's
     for use in FamilyUse(f).variants()
 }
 

@@ -38,6 +38,7 @@ EDGES = "tests/families/test_edges.py"
 ESTIMATORS = "tests/codegen/test_estimators.py"
 REFERENCES = "tests/codegen/test_references.py"
 SAMPLED = "tests/lowering/test_sampled.py"
+EXTERNAL = "tests/families/test_external.py"
 
 
 def mutants(file: str, tests: tuple[str, ...], *changes: tuple[str, str] | tuple[str, str, int]) -> list[Mutant]:
@@ -987,6 +988,21 @@ RUNTIME = [
     ),
 ]
 
+OUTSIDE = [
+    *mutants(
+        "ibsym/lowering/expectations.py",
+        (EXTERNAL,),
+        ("if factor.family.role(role).at_value else factor.given", "if False else factor.given"),
+    ),
+    *mutants("ibsym/lowering/pairs.py", (EXTERNAL,), ("if any(role.at_value for role in factor.family.roles):", "if False:")),
+    *mutants(
+        "ibsym/derivation/sampling.py",
+        (EXTERNAL,),
+        ("if factor.family is not None and not factor.family.sampled:", "if False:"),
+        ("not factor.learned or family.reparameterised", "not factor.learned or family.facts.reparameterised"),
+    ),
+]
+
 MUTANTS: tuple[Mutant, ...] = (
     *GRAPHS,
     *COORDINATES,
@@ -1011,4 +1027,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *LAWS,
     *LOSSES,
     *RUNTIME,
+    *OUTSIDE,
 )
