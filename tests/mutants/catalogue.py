@@ -500,7 +500,7 @@ SAMPLING = mutants(
     ("independent(own.of, model.given, own.given)", "independent(own.of, model.given, model.given)"),
     ('return "closed-form" if a and b and closed_relative_entropy(a, b) else "sampled"', 'return "sampled"'),
     ("if not family.carries_gradient", "if False"),
-    ("not factor.learned or family.facts.reparameterised", "not factor.learned"),
+    ("not factor.learned or family.reparameterised", "not factor.learned"),
 )
 
 UNUSED_MUTANTS = mutants(
