@@ -23,9 +23,10 @@ torch = pytest.importorskip("torch")
 import ibsym  # noqa: E402
 from ibsym.codegen.c.elements import logistic  # noqa: E402
 from ibsym.codegen.c.printing import c_text  # noqa: E402
+from ibsym.codegen.formulas import Code  # noqa: E402
 from ibsym.codegen.runtime import definitions  # noqa: E402
 from ibsym.codegen.runtime import text as header  # noqa: E402
-from ibsym.codegen.torch.expressions import Code, render  # noqa: E402
+from ibsym.codegen.torch.expressions import render  # noqa: E402
 from ibsym.conformance import Sizes, constraint_of, fix, projections, sample  # noqa: E402
 from ibsym.errors import IbsymError  # noqa: E402
 from ibsym.estimators import ESTIMATORS  # noqa: E402

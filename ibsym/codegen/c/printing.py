@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import sympy
 
+from ibsym.codegen.formulas import ATOM, PRODUCT, SIGN, Code, Formulas, called
 from ibsym.lowering.fusion import calculus as c
 from ibsym.lowering.fusion.calculus import Unfused
-
-SUM, PRODUCT, ATOM = range(3)
 
 CALLS: dict[type, str] = {
     sympy.exp: "exponential",
@@ -48,7 +48,7 @@ def double(e: sympy.Expr) -> str:
     >>> double(sympy.log(sympy.Symbol("size_K", positive=True)) / 2)
     '0.5 * log(size_K)'
     """
-    return _Printer({**CALLS, sympy.log: "log", sympy.exp: "exp"}, double_number).text(e)[0]
+    return Doubles().code(e).text
 
 
 def double_number(value: sympy.Expr) -> str:
@@ -63,70 +63,51 @@ def symbols(formulas: Iterable[sympy.Expr]) -> set[str]:
 
 def c_text(e: sympy.Expr) -> str:
     """The formula in the real type."""
-    return _Printer(CALLS, number).text(e)[0]
+    return Reals().code(e).text
 
 
-class _Printer:
-    def __init__(self, calls: dict[type, str], constant: Callable[[sympy.Expr], str]) -> None:
-        self.calls, self.constant = calls, constant
+class Reals(Formulas):
+    """Formulas over one real type: small powers are products, constants are literals."""
 
-    def text(self, e: sympy.Expr) -> tuple[str, int]:
-        """The text and how tightly it binds."""
-        if e.is_number:
-            text = self.constant(e)
-            return text, ATOM if not text.startswith("-") else SUM
-        if isinstance(e, sympy.Symbol):
-            return e.name, ATOM
-        if isinstance(e, sympy.Add):
-            return self._sum(e), SUM
-        if isinstance(e, sympy.Mul):
-            return self._product(e), PRODUCT
-        if isinstance(e, sympy.Pow) and not isinstance(e, sympy.exp):
-            return self._power(e)
-        if isinstance(e, c.times):
-            return " * ".join(self.at(a, ATOM) for a in e.args), PRODUCT
-        if type(e) not in self.calls:
-            raise Unfused(type(e).__name__)
-        return f"{self.calls[type(e)]}({', '.join(self.text(a)[0] for a in e.args)})", ATOM
+    calls: ClassVar[Mapping[type, str]] = CALLS
 
-    def at(self, e: sympy.Expr, binds: int) -> str:
-        text, own = self.text(e)
-        return text if own >= binds else f"({text})"
+    def code(self, e: sympy.Expr) -> Code:
+        """The formula as code; whatever has no symbols is one literal."""
+        return self.number(e) if e.is_number else super().code(e)
 
-    def _sum(self, e: sympy.Add) -> str:
-        terms = sorted(e.as_ordered_terms(), key=lambda t: t.could_extract_minus_sign())
-        text = ""
-        for term in terms:
-            negative = term.could_extract_minus_sign()
-            part = self.at(-term if negative else term, PRODUCT)
-            text += f" {'-' if negative else '+'} {part}" if text else ("-" if negative else "") + part
-        return text
+    def number(self, e: sympy.Expr) -> Code:
+        """In the real type."""
+        text = self.literal(e)
+        return Code(text, SIGN if text.startswith("-") else ATOM)
 
-    def _product(self, e: sympy.Mul) -> str:
-        if e.could_extract_minus_sign():
-            return f"-{self.at(-e, PRODUCT)}"
-        above, below = [], []
-        for factor in e.as_ordered_factors():
-            if (
-                isinstance(factor, sympy.Pow)
-                and not isinstance(factor, sympy.exp)
-                and factor.exp.is_number
-                and factor.exp.is_negative
-            ):
-                below.append(factor.base**-factor.exp)
-            else:
-                above.append(factor)
-        text = " * ".join(self.at(x, ATOM) for x in above) or self.constant(sympy.Integer(1))
-        return text + "".join(f" / {self.at(x, ATOM)}" for x in below)
+    def literal(self, e: sympy.Expr) -> str:
+        """The constant's text."""
+        return number(e)
 
-    def _power(self, e: sympy.Pow) -> tuple[str, int]:
-        base, exponent = e.base, e.exp
-        if exponent.is_number and exponent.is_negative:
-            return f"{self.constant(sympy.Integer(1))} / {self.at(base**-exponent, ATOM)}", PRODUCT
-        if exponent == sympy.Rational(1, 2):
-            return f"root({self.text(base)[0]})", ATOM
-        if exponent.is_Integer and exponent <= 4:
-            inner = self.text(base ** (int(exponent) // 2))[0]
-            square = f"square({inner})"
-            return (square, ATOM) if int(exponent) % 2 == 0 else (f"{square} * {self.at(base, ATOM)}", PRODUCT)
-        raise Unfused(f"the power {exponent}")
+    def root(self, base: sympy.Expr) -> Code:
+        """By the one function of both precisions."""
+        return called("root", [self.code(base)])
+
+    def power(self, base: sympy.Expr, exponent: sympy.Expr) -> Code:
+        """``square(x)``, ``square(x) * x`` and ``square(square(x))``."""
+        if not exponent.is_Integer or exponent > 4:
+            raise Unfused(f"the power {exponent}")
+        square = called("square", [self.code(base ** (int(exponent) // 2))])
+        return square if int(exponent) % 2 == 0 else Code(f"{square.text} * {self.code(base).at(SIGN)}", PRODUCT)
+
+    def unknown(self, e: sympy.Expr) -> Exception:
+        """The tensor expression computes it."""
+        return Unfused(type(e).__name__)
+
+    def _print_times(self, e: c.times) -> Code:
+        return Code(" * ".join(self.code(a).at(SIGN) for a in e.args), PRODUCT)
+
+
+class Doubles(Reals):
+    """The same in double precision, of sizes and parameters."""
+
+    calls: ClassVar[Mapping[type, str]] = {**CALLS, sympy.log: "log", sympy.exp: "exp"}
+
+    def literal(self, e: sympy.Expr) -> str:
+        """The constant's text."""
+        return double_number(e)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from ibsym.codegen.formulas import Code
 from ibsym.codegen.runtime import NOTHING_USED, Definition
 from ibsym.codegen.templating import Context, render
 from ibsym.codegen.torch.evaluation import Torch, loads, reached
-from ibsym.codegen.torch.expressions import Code, total
 from ibsym.codegen.torch.expressions import render as formula
+from ibsym.codegen.torch.expressions import total
 from ibsym.codegen.torch.text import WIDTH, assigned, plain, quoted, tupled
 from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, InputKey, Limit, LossProgram, Step, TermValue
 

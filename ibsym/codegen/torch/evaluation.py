@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from ibsym.codegen.torch.expressions import ATOM, PRODUCT, SIGN, Code, called, render, union
+from ibsym.codegen.formulas import ATOM, PRODUCT, SIGN, Code, called, union
+from ibsym.codegen.torch.expressions import render
 from ibsym.codegen.torch.text import quoted
 from ibsym.lowering.program import (
     Diagonal,
