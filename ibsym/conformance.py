@@ -235,8 +235,12 @@ def on_space(raw: Tensor, kind: str, observed: bool, dims: list[int]) -> Tensor:
     match kind:
         case "categorical" if observed:
             return (raw.abs() * 10).long() % dims[0]
-        case "categorical":
+        case "categorical" | "simplex":
             return raw.softmax(-1)
+        case "count" if observed:
+            return (3 * raw.abs()).floor()
+        case "positive" | "count":
+            return raw.abs() + 0.05
         case "binary" if observed:
             return (raw > 0).to(raw.dtype)
         case "unit" | "binary":

@@ -87,7 +87,7 @@ def spaces() -> Iterator[Row]:
     from ibsym.spec.spaces import KINDS, SETS
 
     for kind, discrete in KINDS.items():
-        dimension = "K" if kind == "categorical" else "D"
+        dimension = "K" if kind in ("categorical", "simplex") else "D"
         yield f"{kind}[{dimension}]", "discrete" if discrete else "continuous", SETS[kind]
 
 

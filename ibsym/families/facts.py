@@ -153,7 +153,7 @@ class FamilyFacts:
         return registered, (self.name,)
 
 
-ANY = ("real", "unit", "sphere", "binary", "categorical")
+ANY = ("real", "positive", "unit", "simplex", "sphere", "binary", "count", "categorical")
 
 FAMILIES: dict[str, FamilyFacts] = {}
 

@@ -11,7 +11,7 @@ from ibsym.families.base import CLASSES, VALUE, Formula, Law, log_density_of
 from ibsym.families.facts import FamilyFacts, Role, family, positive
 from ibsym.families.functions import ClassSum, LogSumExp
 
-family(FamilyFacts("relaxed-categorical", ("unit",), (Role("logits"),), options={"temperature": positive(0.5)}))
+family(FamilyFacts("relaxed-categorical", ("unit", "simplex"), (Role("logits"),), options={"temperature": positive(0.5)}))
 
 
 @log_density_of("relaxed-categorical")

@@ -1,4 +1,4 @@
-"""log r(v) = -n log 2 on n bits, -log K on K classes, 0 on [0, 1]^n: the uniform law, nothing learned."""
+"""log r(v) = -n log 2 on n bits, -log K on K classes, 0 on [0, 1]^n, log (K-1)! on the simplex: the uniform law, nothing learned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ibsym.families.base import CLASSES, SIZE, Formula, Law, entropy_of, log_den
 from ibsym.families.facts import FamilyFacts, family
 from ibsym.families.functions import ClassSum, EventSum, LogSoftmax, logsigmoid, unit_cumulant
 
-family(FamilyFacts("uniform", ("unit", "binary", "categorical"), learned=False))
+family(FamilyFacts("uniform", ("unit", "simplex", "binary", "categorical"), learned=False))
 
 HALF = sympy.Rational(1, 2)
 
@@ -19,6 +19,8 @@ def log_volume(law: Law) -> Formula:
         return Formula(SIZE * sympy.log(2), "n log 2")
     if law.space.kind == "categorical":
         return Formula(sympy.log(CLASSES), "log K")
+    if law.space.kind == "simplex":
+        return Formula(-sympy.loggamma(SIZE), "-log (K-1)!")
     return Formula(sympy.Integer(0), "0")
 
 
@@ -26,7 +28,7 @@ def log_volume(law: Law) -> Formula:
 def log_density(law: Law) -> Formula:
     """log r(v)."""
     volume = log_volume(law)
-    return Formula(-volume.expression, f"-{volume.text}")
+    return Formula(-volume.expression, volume.text.removeprefix("-") if volume.text.startswith("-") else f"-{volume.text}")
 
 
 @entropy_of("uniform")

@@ -96,6 +96,9 @@ def cosine_slope(w: Tensor, kappa: Tensor, n: int) -> Tensor:
     return (-integral(w.acos(), mean) / here).squeeze(-1)
 
 
+EDGES = {"unit": (1e-20, 1 - 1e-7), "simplex": (1e-20, 1.0), "positive": (1e-20, 1e20)}
+"""Between which numbers draws of a space stay."""
+
 Law = td.Distribution | Spherical
 Relaxation = Literal["mean", "concrete", "straight-through"]
 
@@ -140,6 +143,8 @@ def law(
                     return independent(td.Bernoulli(logits=constant(0), validate_args=False))
                 case "categorical":
                     return td.OneHotCategorical(logits=constant(0), validate_args=False)
+                case "simplex":
+                    return td.Dirichlet(constant(1), validate_args=False)
             return independent(td.Uniform(constant(0), constant(1), validate_args=False))
         case _:
             raise EmissionError(
@@ -183,8 +188,8 @@ def draw(family: FamilyUse, kind: str, event: int, source: Law, mode: Mode, copi
     relax = family.option("relax") if mode == "relaxed" else None
     if relax in (None, "none"):
         code = source.rsample(shape) if source.has_rsample else source.sample(shape)
-        if kind == "unit" and source.has_rsample:  # single precision reaches the edges, where a density may be none
-            code = code.clamp(1e-20, 1 - 1e-7)
+        if source.has_rsample and kind in EDGES:  # single precision reaches the edges, where a density may be none
+            code = code.clamp(*EDGES[kind])
         return as_value(code, kind, event)
     base = source.base_dist if isinstance(source, td.Independent) else source
     logits, temperature = base.logits.expand(*shape, *base.logits.shape), torch.tensor(number(family, "temperature"))  # type: ignore[union-attr]
@@ -213,6 +218,8 @@ def typical(family: FamilyUse, kind: str, source: Law) -> Tensor:
         return F.one_hot(source.mean.argmax(-1), source.mean.shape[-1]).to(source.mean.dtype)
     if kind == "binary":
         return (source.mean > 0.5).to(source.mean.dtype)
+    if kind == "count":
+        return source.mean.round()
     if family.name == "relaxed-categorical":
         assert isinstance(source, td.RelaxedOneHotCategorical)
         return source.logits.softmax(-1)

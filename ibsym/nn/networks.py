@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ibsym.families.facts import Axes, Constraint, Role
-from ibsym.nn.distributions import shaped
+from ibsym.nn.distributions import positive, shaped
 from ibsym.nn.samples import Value, beside
 from ibsym.nn.sizes import shape_of, size_of
 from ibsym.spec.graphs import Factor
@@ -99,9 +99,11 @@ def on_space(raw: Tensor, shape: tuple[int, ...], kind: str) -> Value:
     match kind:
         case "unit" | "binary":
             raw = raw.sigmoid()
+        case "positive" | "count":  # relaxed counts are any number above 0
+            raw = positive(raw)
         case "sphere":
             raw = F.normalize(raw, dim=-1)
-        case "categorical":
+        case "categorical" | "simplex":
             raw = raw.softmax(-1)
     code = raw.reshape(*raw.shape[:-1], *shape)
     return Value(code, len(shape), code.detach().argmax(-1) if kind == "categorical" else None)

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ibsym.spec.model import Spec
+from ibsym.spec.spaces import SpaceKind
 
-DEFAULT_SIZES = {"real": 8, "sphere": 8, "unit": 10, "binary": 16, "categorical": 10}
+DEFAULT_SIZES: dict[SpaceKind, int] = {
+    "real": 8,
+    "positive": 8,
+    "sphere": 8,
+    "unit": 10,
+    "simplex": 10,
+    "binary": 16,
+    "count": 16,
+    "categorical": 10,
+}
 DEFAULT_COMPONENTS = 10
 
 

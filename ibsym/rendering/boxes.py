@@ -37,7 +37,10 @@ class Mark(Enum):
     EXPECTATION = "𝔼"
     OBJECTIVE = "ℒ"
     REALS = "ℝ"
+    COUNTS = "ℕ"
     SPHERE = "𝕊"
+    SIMPLEX = "Δ"
+    INFINITY = "∞"
     DOTS = "…"
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from ibsym.rendering.boxes import Accent, Box, Fence, Hat, Letter, Mark, Number, Quotient, Row, Script, Style, Word
 from ibsym.rendering.notation import Phrase
 
-_LETTERS = (Mark.EXPECTATION, Mark.OBJECTIVE, Mark.REALS, Mark.SPHERE)
+_LETTERS = (Mark.EXPECTATION, Mark.OBJECTIVE, Mark.REALS, Mark.COUNTS, Mark.SPHERE, Mark.SIMPLEX, Mark.INFINITY)
 _HATS = {Hat.HAT: "^", Hat.WIDE: "^", Hat.TILDE: "~", Hat.BAR: "¯"}
 _WORDS = {
     Style.UPRIGHT: Markup('<mi mathvariant="normal">{}</mi>'),

@@ -280,6 +280,12 @@ def space(item: Space) -> Box:
             return Script(Fence("{}", joined(Mark.COMMA, (Number("0"), Number("1")))), None, dims)
         case "unit":
             return Script(Fence("[]", joined(Mark.COMMA, (Number("0"), Number("1")))), None, dims)
+        case "positive":
+            return Script(Fence("()", joined(Mark.COMMA, (Number("0"), Mark.INFINITY))), None, dims)
+        case "count":
+            return Script(Mark.COUNTS, Number("0"), dims)
+        case "simplex":
+            return Script(Mark.SIMPLEX, None, row(dims, Mark.MINUS, Number("1")))
         case "sphere":
             return Script(Mark.SPHERE, None, row(dims, Mark.MINUS, Number("1")))
         case "categorical":

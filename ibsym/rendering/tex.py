@@ -30,7 +30,10 @@ _MARKS = {
     Mark.EXPECTATION: r"\mathbb{E}",
     Mark.OBJECTIVE: r"\mathcal{L}",
     Mark.REALS: r"\mathbb{R}",
+    Mark.COUNTS: r"\mathbb{N}",
     Mark.SPHERE: r"\mathbb{S}",
+    Mark.SIMPLEX: r"\Delta",
+    Mark.INFINITY: r"\infty",
     Mark.DOTS: r"\dots",
 }
 _STYLES = {Style.UPRIGHT: r"\mathrm", Style.ITALIC: r"\mathit", Style.TEXT: r"\text"}

@@ -1,4 +1,4 @@
-"""Spaces of values: real[D], binary[D], categorical[K], unit[D], sphere[D]; discrete or continuous."""
+"""Spaces of values: real[D], positive[D], unit[D], simplex[K], sphere[D], binary[D], count[D], categorical[K]; discrete or continuous."""
 
 from __future__ import annotations
 
@@ -9,16 +9,30 @@ from typing import Literal, TypeAlias
 from ibsym.errors import SpecError, unknown
 from ibsym.facts import Fact
 
-SpaceKind: TypeAlias = Literal["real", "unit", "sphere", "binary", "categorical"]
-KINDS: dict[SpaceKind, bool] = {"real": False, "unit": False, "sphere": False, "binary": True, "categorical": True}
+SpaceKind: TypeAlias = Literal["real", "positive", "unit", "simplex", "sphere", "binary", "count", "categorical"]
+KINDS: dict[SpaceKind, bool] = {
+    "real": False,
+    "positive": False,
+    "unit": False,
+    "simplex": False,
+    "sphere": False,
+    "binary": True,
+    "count": True,
+    "categorical": True,
+}
 SETS = {
     "real": "R^D",
+    "positive": "(0, inf)^D",
     "unit": "[0, 1]^D",
+    "simplex": "{x in [0, 1]^K: sum x = 1}, densities in its first K - 1 coordinates",
     "sphere": "{x in R^D: |x| = 1}",
     "binary": "{0, 1}^D",
+    "count": "{0, 1, 2, ...}^D",
     "categorical": "{0, ..., K - 1}",
 }
 """The values of each kind, for `ibsym list spaces`."""
+WHOLE = ("categorical", "simplex", "sphere")
+"""The kinds whose values have one axis, along which coordinates depend on each other."""
 RESERVED_AXES = ("B", "S")
 _SPACE = re.compile(r"\s*([A-Za-z]\w*)\s*\[\s*([^\[\]]*?)\s*\]\s*", re.ASCII)
 _DIMENSION = re.compile(r"[A-Za-z]\w*|[1-9]\d{0,8}", re.ASCII)
@@ -56,8 +70,8 @@ class Space:
                 raise SpecError(
                     f"the dimension name {dim!r} is taken by the batch and Monte-Carlo axes", key=key, remedy="another name"
                 )
-        if match[1] in ("categorical", "sphere") and len(dims) != 1:
-            raise SpecError(f"{match[1]} has one dimension, {text!r} has {len(dims)}", key=key, remedy=f'"{match[1]}[K]"')
+        if kind in WHOLE and len(dims) != 1:
+            raise SpecError(f"{kind} has one dimension, {text!r} has {len(dims)}", key=key, remedy=f'"{kind}[K]"')
         return Space(kind, dims)
 
     @property

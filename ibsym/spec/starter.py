@@ -14,7 +14,7 @@ title = "{title}"
 # A subscript names the joint; a capital Z is the random variable of z. Every term is bounded on its own, as written.
 objective = "minimize I_q(X;Z) - beta*I_q(Z;C)"
 
-[variables]                                   # real[D], unit[D], binary[D], categorical[K], sphere[D]; several axes: real[C,H,W]
+[variables]                                   # real[D], binary[D], categorical[K], ... (ibsym list spaces); several axes: real[C,H,W]
 x = "real[D]"                                 # dimensions are names or numbers
 c = "categorical[K]"
 z = "real[L]"

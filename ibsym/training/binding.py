@@ -211,9 +211,17 @@ class _Binder:
         return f"{part}, {how}"
 
 
+def shares(pixels: Tensor) -> Tensor:
+    """What each pixel has of the light of its image."""
+    return pixels / pixels.sum((-2, -1), keepdim=True)
+
+
 PIXELS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "binary": (lambda pixels: (pixels >= 0.5).to(pixels.dtype), "thresholded at 1/2"),
     "unit": (lambda pixels: pixels, "in [0, 1]"),
+    "positive": (lambda pixels: pixels + 1 / 256, "in [0, 1], raised by 1/256"),
+    "count": (lambda pixels: (16 * pixels).round(), "counted in sixteenths"),
+    "simplex": (lambda pixels: shares(pixels + 1 / 256), "as shares of its light"),
     "real": (lambda pixels: 2 * pixels - 1, "scaled to [-1, 1]"),
 }
 """How pixels in [0, 1] become values of a space, and how that is said; no other space is bound to an image."""

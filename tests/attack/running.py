@@ -25,6 +25,7 @@ FAMILIES = {
     "binary": ("bernoulli", "implicit"),
     "categorical": ("categorical", "relaxed-categorical"),
     "unit": ("continuous-bernoulli", "implicit"),
+    "simplex": ("relaxed-categorical", "implicit"),
     "sphere": ("von-mises-fisher", "implicit"),
 }
 ROOTS = {
@@ -32,6 +33,7 @@ ROOTS = {
     "binary": "bernoulli",
     "categorical": "uniform",
     "unit": "uniform",
+    "simplex": "uniform",
     "sphere": "uniform-sphere",
 }
 SPACES = ("real[D]", "real[D]", "real[D]", "real[C,H]", "binary[D]", "categorical[K]", "unit[D]", "sphere[D]")

@@ -82,7 +82,11 @@ def tensor(spec, entry, shape, known, generator, dtype):
         real = (real > 0).double()
     elif kind in ("binary", "unit"):
         real = torch.sigmoid(real)
-    elif kind == "categorical":
+    elif kind == "positive":
+        real = real.exp()
+    elif kind == "count":
+        real = (3 * real.abs()).floor()
+    elif kind in ("categorical", "simplex"):
         real = real.softmax(-1)
     elif kind == "sphere":
         real = real / real.norm(dim=-1, keepdim=True)

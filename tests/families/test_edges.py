@@ -31,6 +31,7 @@ from ibsym.conformance import Sizes, constraint_of, fix, projections, sample  # 
 from ibsym.errors import IbsymError  # noqa: E402
 from ibsym.estimators import ESTIMATORS  # noqa: E402
 from ibsym.families import functions as heads  # noqa: E402
+from ibsym.families.base import RELATIVE_ENTROPIES  # noqa: E402
 from ibsym.families.facts import FAMILIES, Constraint, FamilyUse  # noqa: E402
 from ibsym.lowering import lower  # noqa: E402
 from ibsym.lowering.fusion.calculus import Stable, Unfused, own, weighted  # noqa: E402
@@ -186,7 +187,8 @@ def family_cases():
                 label = f.name if isinstance(use, str) else f"{f.name}, learned"
                 yield f"log {label} on {kind}", spec("maximize E_q[log p(x|z)]", decoder=(kind, use))
                 yield f"H {label} on {kind}", spec("minimize H_q(Z|X)", kind, use, beside[0].name)
-                for other in (u for g in beside for u in uses(g)):
+                closed = [g for g in beside if (f.name, g.name) in RELATIVE_ENTROPIES]
+                for other in (u for g in {g.name: g for g in (*closed, beside[0])}.values() for u in uses(g)):
                     against = other if isinstance(other, str) else f"{other['family']}, learned"
                     yield f"KL {label} {against} on {kind}", spec("minimize KL(q(z|x)||p(z))", kind, use, other)
 

@@ -105,6 +105,10 @@ def _shaped(role: str, kind: str, constraint: Constraint, noise: Tensor, spread:
                 return (noise > 0).double() if role == "value" else noise.sigmoid()
             case "unit":
                 return noise.sigmoid()
+            case "positive":
+                return (spread * noise).exp()
+            case "count":
+                return (3 * noise.abs()).floor()
             case "categorical" | "simplex":
                 return noise.softmax(-1)
             case "sphere":

@@ -32,6 +32,7 @@ CASES = {
     "a learned mixture as prior": spec(families={"p(z)": "normal-mixture"}),
     "images in [0, 1]": spec(variables={"x": "unit[D]"}, families={"p(x|z)": "continuous-bernoulli"}),
     "relaxed classes": spec(variables={"z": "unit[L]"}, families={"q(z|x)": "relaxed-categorical", "p(z)": "uniform"}),
+    "shares of classes": spec(variables={"z": "simplex[L]"}, families={"q(z|x)": "relaxed-categorical", "p(z)": "uniform"}),
     "bits, straight through": spec(
         variables={"z": "binary[L]"},
         families={"q(z|x)": {"family": "bernoulli", "relax": "straight-through"}, "p(z)": "uniform"},
