@@ -4,6 +4,7 @@
 # make lint, make fast: parts of it
 # make attack  10,000 bad inputs, then 100,000 (derivation, world) pairs and claims; ends with counts (a quarter of an hour)
 # make mutants the mathematics with one mistake at a time: which test notices; ends with counts
+# make docs    the documentation, as pages in build/docs
 # make house   the house in numbers: what is to be zero is zero
 # make coverage  the core layers' lines that tests reach: at least 98 %
 # make matrix  the tests on every interpreter here, and on the oldest dependencies
@@ -20,7 +21,7 @@ BIN := .venv/bin
 DEMO := build/demo
 ZOO := $(sort $(basename $(notdir $(wildcard ibsym/zoo/*.toml))))
 
-.PHONY: help setup demo test lint fast attack mutants house coverage matrix dist
+.PHONY: help setup demo test lint fast attack mutants house coverage matrix dist docs
 
 help:
 	@sed -n '1,/^$$/s/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -86,3 +87,8 @@ dist: setup
 
 house: setup
 	$(BIN)/python -m tests.house
+
+# Warnings are errors; a key, family, estimator, command or function without a page is one, too.
+docs: setup
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo 'Look at build/docs/index.html'

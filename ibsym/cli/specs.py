@@ -7,11 +7,14 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ibsym.cli.common import Command, columns, terminal, write
+
+if TYPE_CHECKING:
+    from ibsym.derivation.model import Derivation
 
 FORMATS = ("text", "latex", "json", "html")
 
@@ -53,14 +56,11 @@ CLASSES = {
 def classified(names: Sequence[str]) -> str:
     """The zoo by what its losses need, each entry with its objective and its bound."""
     import ibsym
-    from ibsym.estimators import ESTIMATORS
 
     found: dict[str, list[str]] = {kind: [] for kind in CLASSES}
     for name in names:
         derivation = ibsym.derive(name)
-        spec, estimators = derivation.spec, [ESTIMATORS[use.estimator] for use in derivation.spec.estimators]
-        kind = "critic" if any(e.critic for e in estimators) else "batch" if estimators else "densities"
-        width = columns()
+        spec, kind, width = derivation.spec, kind_of(derivation), columns()
         lines = textwrap.wrap(f"{name}  {spec.title}", width, initial_indent="  ", subsequent_indent="    ")
         lines[0] = lines[0].replace(name, click.style(name, fg="cyan"), 1)
         for line in (spec.objective_text, f"{derivation.relation} {derivation.final}"):
@@ -68,6 +68,14 @@ def classified(names: Sequence[str]) -> str:
         found[kind] += lines
     blocks = [[click.style(CLASSES[kind], bold=True), *lines] for kind, lines in found.items() if lines]
     return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def kind_of(derivation: Derivation) -> str:
+    """The class of :data:`CLASSES` that a system stands in."""
+    from ibsym.estimators import ESTIMATORS
+
+    estimators = [ESTIMATORS[use.estimator] for use in derivation.spec.estimators]
+    return "critic" if any(e.critic for e in estimators) else "batch" if estimators else "densities"
 
 
 @click.command("new", cls=Command)
