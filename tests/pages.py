@@ -23,7 +23,9 @@ COLUMNS = "100"
 
 def pages() -> list[Path]:
     """The pages that somebody wrote."""
-    return sorted(p for p in DOCS.rglob("*.md") if "zoo" not in p.relative_to(DOCS).parts and BLOCK.search(p.read_text("utf-8")))
+    return sorted(
+        p for p in DOCS.rglob("*.md") if "zoo" not in p.relative_to(DOCS).parts and BLOCK.search(p.read_text("utf-8"))
+    )
 
 
 class Story:

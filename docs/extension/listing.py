@@ -101,11 +101,12 @@ def _rule(rule: Any) -> Iterator[str]:
 
 
 def table(name: str) -> Callable[[], str]:
-    """What ``ibsym list`` prints, as sections."""
+    """What ``ibsym list`` prints, as a table."""
 
     def text() -> str:
-        kind = name.removesuffix("s")
-        return "\n".join(entry(kind, row[0], iter(map(code, row[1:]))) for row in LISTS[name]())
+        rows = [" | ".join(code(cell.replace("|", r"\|")) for cell in row) for row in LISTS[name]()]
+        width = rows[0].count(" | ") + 1
+        return "\n".join(["| " * width + "|", "|---" * width + "|", *(f"| {row} |" for row in rows)])
 
     return text
 
@@ -158,7 +159,7 @@ def _key(name: str, schema: Json, key: Json) -> Iterator[str]:
 
 def _described(key: Json) -> str:
     text = key.get("description", "")
-    kinds = [k for k in (key, *key.get("anyOf", ()))]
+    kinds = [key, *key.get("anyOf", ())]
     choices = next((k["enum"] for k in kinds if "enum" in k), [])
     examples = [e for k in (*kinds, key.get("additionalProperties", {}), key.get("items", {})) for e in k.get("examples", ())]
     if choices:

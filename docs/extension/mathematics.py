@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 def visit(self: HTML5Translator, node: Any) -> None:
     """A formula in LaTeX."""
     display = "block" if isinstance(node, nodes.math_block) else "inline"
-    self.body.append(convert(node.astext(), display=display))
+    thin = r'<mspace width="0.167em"/>'
+    self.body.append(re.sub(r"<mi>(log|exp|sup|max|min)</mi>", rf"{thin}\g<0>{thin}", convert(node.astext(), display=display)))
     raise nodes.SkipNode
 
 

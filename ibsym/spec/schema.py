@@ -39,15 +39,18 @@ MODELS = ("value", "saturating", "non-saturating", "nwj")
 class Strict(BaseModel):
     """A table without unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
 
 
 class ParameterEntry(Strict):
     """A run-time scalar: its default and the interval that its sign is read from."""
 
     default: Number
+    """Its value where the loss is not given another."""
     min: Number | None = None
+    """The least value; none where it is left out."""
     max: Number | None = None
+    """The greatest value; none where it is left out."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -59,7 +62,9 @@ class EstimatorEntry(Strict):
     """An estimator with what its model minimises; its options are keys of the table that is made of all of them."""
 
     estimator: Text
+    """What stands for the term."""
     model: Literal["value", "saturating", "non-saturating", "nwj"] | None = None
+    """What the model minimises; by default the value, or the surrogate that does not saturate where the second argument learns."""
 
 
 def _annotation(option: Option) -> Any:
@@ -90,31 +95,47 @@ class CriticEntry(Strict):
     """A critic that sees its samples through a factor, under a bound on an information term."""
 
     through: Annotated[Text, example("e(t|x)")]
+    """The factor through which the critic sees its samples."""
     subject_to: Annotated[Text, example("I_m(X;T) <= Ic")] | None = None
+    """A bound on an information of what it sees, by a parameter."""
     multiplier: Annotated[Text, example("mu")] | None = None
+    """The parameter that is the constraint's multiplier."""
 
 
 class DerivationEntry(Strict):
     """What is done to the finished bound."""
 
     expand: Annotated[tuple[Annotated[Text, example("H_q(X) with p(x)")], ...], Field(max_length=16)] = ()
+    """Constants of the finished bound that become a cross-entropy to a model, which is dropped, and a relative entropy, which is kept."""
 
 
 class SpecFile(Strict):
     """The keys of a spec."""
 
     name: Annotated[str, StringConstraints(max_length=80, strict=True), example("my-bottleneck")]
+    """ASCII words joined by hyphens; the emitted file is called so, with underscores."""
     objective: Annotated[Text, example("minimize I_q(X;Z) - beta*I_q(Z;C)")]
+    """A sum of terms to minimise or maximise, with coefficients in numbers and parameters."""
     variables: Annotated[dict[str, Annotated[Text, example("real[D]")]], Field(min_length=1, max_length=64)]
+    """The space of each variable, with its dimensions."""
     title: Text = ""
+    """What people call it."""
     cite: Annotated[tuple[Annotated[Text, example("Author et al. 2017")], ...], Field(max_length=64)] = ()
+    """Where it comes from."""
     notes: Text = ""
+    """What a reader should know besides."""
     joints: Annotated[dict[str, Annotated[Text, example("data(x) q(z|x)")]], Field(max_length=64)] = {}
+    """Products of factors; each is a joint distribution, sampled or evaluated."""
     families: Annotated[dict[str, Annotated[Text | dict[str, Any], example("diagonal-normal")]], Field(max_length=512)] = {}
+    """The family of each factor: a name, or a table with its options."""
     parameters: Annotated[dict[str, ParameterEntry], Field(max_length=64)] = {}
+    """Scalars of the coefficients, which may change while training."""
     estimators: Annotated[dict[str, Annotated[Text | EstimatorTable, example("density-ratio")]], Field(max_length=64)] = {}
+    """What stands for a term that cannot be evaluated: a name, or a table with options."""
     derivation: DerivationEntry = DerivationEntry()
+    """What is done to the finished bound."""
     critics: Annotated[dict[str, CriticEntry], Field(max_length=16)] = {}
+    """Critics that are graphs themselves, by their divergence."""
 
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
