@@ -5,6 +5,7 @@ import functools
 import hashlib
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -181,6 +182,15 @@ class DimLoss(_Parametrised):
             return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
         raise ValueError(f"no critic for {name!r}")
 
+    @staticmethod
+    def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None) -> Any:
+        """Draws of the product of marginals, for `critic_reference`: of the coordinates of one tensor, or of several tensors.
+
+        Rows in one random order, each part shifted further: no row has two parts of one row, so the law is the product's exactly.
+        Of one tensor the rows are axis -2, so that draws along S stay apart; of several they are the first axis of each.
+        """
+        return _permuted(z, generator, -2)
+
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
@@ -229,6 +239,20 @@ def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
     return loss if reduction == "mean" else loss * batch
+
+
+def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int) -> Any:
+    """The rows in one random order, every part shifted by its place: parts of one row come from different rows."""
+    alone = z.flatten(rows + 1) if isinstance(z, Tensor) else None
+    parts, size = (len(z), len(z[0])) if alone is None else (alone.shape[-1], alone.shape[-2])
+    if parts > size:
+        raise ValueError(f"{size} rows have no product of {parts} parts from different rows: at least {parts} are needed")
+    device = None if generator is None else generator.device
+    order = torch.randperm(size, generator=generator, device=device).to(z[0].device)
+    if alone is None:
+        return tuple(part.index_select(0, order.roll(-k)) for k, part in enumerate(z))
+    places = torch.arange(size, device=order.device)[:, None] + torch.arange(parts, device=order.device)
+    return alone.gather(-2, order[places % size].expand(alone.shape)).reshape(z.shape)
 
 
 def _expected(entry: Input) -> str:

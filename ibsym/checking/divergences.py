@@ -30,6 +30,14 @@ def correlation(p: Array) -> float:
     return sum(map(entropy, parts)) - entropy(p)
 
 
+def independent(p: Array) -> Array:
+    """prod_i P_i, over the axes of P."""
+    product = np.ones([1] * p.ndim)
+    for i in range(p.ndim):
+        product = product * p.sum(axis=tuple(j for j in range(p.ndim) if j != i), keepdims=True)
+    return product
+
+
 def _kl(p: Array, q: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(p > 0, p * (np.log(p) - np.log(q)), 0.0)

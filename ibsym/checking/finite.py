@@ -174,10 +174,14 @@ class FiniteWorld:
 
     def coordinate_correlation(self, joint: str, variable: str) -> float:
         """TC_J over the coordinates of one variable, whose alphabet is a product."""
+        return divergences.correlation(self.marginal(joint, (variable,)).reshape(self.product(variable)))
+
+    def product(self, variable: str) -> tuple[int, ...]:
+        """The numbers of values of a variable's coordinates."""
         shape = self.shapes[variable]
         if len(shape) < 2:
             raise IbsymError(f"{variable} has no coordinates in this world: give its size as a tuple")
-        return divergences.correlation(self.grid(self.marginal(joint, (variable,)), [(variable,)]).reshape(shape))
+        return shape
 
     def pair(self, term: Term) -> tuple[Table, Table]:
         """The two distributions P, Q that a divergence (or an information, as one) compares, over equal axes."""
@@ -195,6 +199,9 @@ class FiniteWorld:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     for group in groups:
                         q = q * np.nan_to_num(self.without(p, {*group, *given}) / base)
+            case TotalCorrelation(joint, ((variable,),)):
+                p = self.marginal(joint, (variable,))
+                q = divergences.independent(p.reshape(self.product(variable))).reshape(p.shape)
             case _:
                 raise IbsymError(f"{term} does not compare two distributions")
         full = np.broadcast_shapes(p.shape, q.shape)

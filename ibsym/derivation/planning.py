@@ -87,6 +87,8 @@ def estimates(estimator: str, term: Term) -> bool:
             plain = True
         case MutualInformation(groups=groups, given=given):
             plain = len(groups) == 2 and not given
+        case TotalCorrelation(given=given):
+            plain = not given
         case RelativeEntropy(first, second):
             plain = not first.given and not any(d.given for d in second)
         case ExpectedLog(_, second):

@@ -7,7 +7,7 @@ from ibsym.estimators.base import Critic, Estimator
 ESTIMATOR = Estimator(
     name="density-ratio",
     statement=r"D(P\|Q) \approx E_P[f],\; f \to \log P/Q",
-    estimates=("KL", "I"),
+    estimates=("KL", "I", "TC"),
     example="KL(q(z)||p(z))",
     sources=("Sugiyama et al. 2012", "Mescheder et al. 2017"),
     known="estimate, exact at the optimal critic",

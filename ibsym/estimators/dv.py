@@ -7,7 +7,7 @@ from ibsym.estimators.base import Critic, Estimator
 ESTIMATOR = Estimator(
     name="dv",
     statement=r"D(P\|Q) \approx E_P[f] - \log E_Q[e^f]",
-    estimates=("KL", "I"),
+    estimates=("KL", "I", "TC"),
     example="KL(q(z)||p(z))",
     sources=("Donsker & Varadhan 1983", "Belghazi et al. 2018"),
     known="estimate, biased upwards on minibatches: a lower bound with exact expectations only",

@@ -8,7 +8,7 @@ from ibsym.facts import Side
 ESTIMATOR = Estimator(
     name="nwj",
     statement=r"D(P\|Q) \ge 1 + E_P[f] - E_Q[e^f]",
-    estimates=("KL", "I"),
+    estimates=("KL", "I", "TC"),
     example="KL(q(z)||p(z))",
     sources=("Nguyen, Wainwright & Jordan 2010",),
     known="lower bound, exact at the optimal critic",

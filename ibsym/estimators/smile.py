@@ -16,7 +16,7 @@ def value(m: Words) -> Any:
 ESTIMATOR = Estimator(
     name="smile",
     statement=r"D(P\|Q) \approx E_P[f] - \log E_Q[\mathrm{clip}(e^f, e^{-t}, e^{t})]",
-    estimates=("KL", "I"),
+    estimates=("KL", "I", "TC"),
     example="I_q(X;Z)",
     sources=("Song & Ermon 2020",),
     known="estimate, of less variance than the unclipped one and biased by the clipping",

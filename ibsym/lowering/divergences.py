@@ -7,7 +7,7 @@ g(e^f), written here in forms that do not overflow early (Nguyen, Wainwright & J
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy
 
@@ -19,6 +19,7 @@ from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, LogMeanExp, No
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, mean, plain, refuse
 from ibsym.lowering.translation import elementwise
+from ibsym.spec.model import Spec
 from ibsym.terms.measures import Density, FDivergence, JensenShannon, MutualInformation, RelativeEntropy, Term, TotalCorrelation
 
 F, A, B = sympy.symbols("f a b", real=True)
@@ -141,7 +142,7 @@ def with_critic(section: Section, item: BoundTerm, estimator: Estimator) -> tupl
     f = sampling.critic(item.text, first)
     g = sampling.critic(item.text, reference_of(first, second), "critic_reference")
     given = {o.name: o.default for o in estimator.options} | dict(item.options)
-    loss = critic_loss(item, critic, dual, given)
+    loss = replace(critic_loss(item, critic, dual, given), coordinates=_apart(sampling.spec, term, second))
     value = estimate(critic, dual, given, f, g)
     formula = critic.text or dual.text
     comment = (f"{item.text} by {item.estimator}: {formula}" + (", s = softplus" if "s(" in formula else ""),)
@@ -153,6 +154,13 @@ def with_critic(section: Section, item: BoundTerm, estimator: Estimator) -> tupl
     surrogate, text = surrogate_of(dual, side, f, g)
     note = f"the model {VERBS.get(side.weight, 'takes')} {text}" + (", s = softplus" if "s(" in text else "")
     return Estimated(mean(value), comment, surrogate, note, why=TWO_BATCHES, note=note), loss
+
+
+def _apart(spec: Spec, term: Term, second: tuple[Density, ...]) -> int | None:
+    """Whether samples of the second argument are parts of different rows, and of what: axes of a variable's coordinates, 0 for groups."""
+    if isinstance(term, TotalCorrelation) and term.coordinatewise:
+        return len(spec.variables[term.groups[0][0]].dims)
+    return 0 if len(second) > 1 and len({d.head for d in second}) == 1 and not any(d.given for d in second) else None
 
 
 def reference_of(first: Density, second: tuple[Density, ...]) -> Density:

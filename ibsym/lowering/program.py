@@ -133,11 +133,16 @@ class TermValue:
 
 @dataclass(frozen=True)
 class CriticLoss:
-    """What the critic of a divergence minimises, over its logits on samples of either side."""
+    """What the critic of a divergence minimises, over its logits on samples of either side.
+
+    ``coordinates``: where the second argument is the product over a variable's coordinates, how many axes these have, and 0 where it is
+    the product over groups of variables.
+    """
 
     divergence: str
     node: Node
     comment: str
+    coordinates: int | None = None
 
 
 CRITIC = Load(InputKey("", "critic", ""), ("B",))

@@ -16,7 +16,7 @@ from ibsym.nn.sizes import shape_of
 from ibsym.spec.grammar import QuantitySyntax, parse
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.terms.measures import Density
+from ibsym.terms.measures import Density, Term, TotalCorrelation
 from ibsym.terms.reading import Reader
 
 SAMPLED_ONLY = ("implicit", "deterministic")
@@ -111,9 +111,14 @@ class System(nn.Module):
         return self.critics[name](list(seen.values()))
 
 
+def named(spec: Spec, name: str) -> Term:
+    """The term of this text."""
+    return Reader(spec, "estimators").term(quantity(name))
+
+
 def compared(spec: Spec, name: str) -> tuple[Density, tuple[Density, ...]]:
     """What a critic compares: a divergence's arguments; of an information, the joint density and the product of its marginals."""
-    return sides(spec, Reader(spec, "estimators").term(quantity(name)))
+    return sides(spec, named(spec, name))
 
 
 def scope(spec: Spec, name: str) -> tuple[str, ...]:
@@ -185,7 +190,8 @@ class Draws:
 
     def second(self, name: str, joint: str) -> Rows:
         """Its variables under the second argument: a product's parts are drawn apart, a conditional at the first's conditioners."""
-        _, densities = compared(self.spec, name)
+        term = named(self.spec, name)
+        _, densities = sides(self.spec, term)
         found: Rows = {}
         for place, density in enumerate(densities):
             if density.given:
@@ -193,6 +199,8 @@ class Draws:
             else:
                 part = {v: self.value(density.head, v) for v in density.of}
                 found |= self.apart(part, name, place) if len(densities) > 1 else part
+        if isinstance(term, TotalCorrelation) and term.coordinatewise:
+            found = {v: x.across() for v, x in found.items()}
         found |= {v: self.value(joint, v) for v in scope(self.spec, name) if v not in found}
         found = pooled(found)
         rows = min(len(v.code) for v in found.values())

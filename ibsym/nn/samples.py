@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ibsym.runtime.tensors import _permuted
+
 
 @dataclass(frozen=True)
 class Value:
@@ -40,6 +42,10 @@ class Value:
         if len(self.lead) == 2:
             return Value(self.code[:, rows], self.event, None if self.index is None else self.index[:, rows])
         return Value(self.code[rows], self.event, None if self.index is None else self.index[rows])
+
+    def across(self) -> Value:
+        """Every coordinate from another row, so that they are independent of one another."""
+        return Value(_permuted(self.code, None, -1 - self.event), self.event)
 
     def repeated(self, draws: int) -> Value:
         """The same rows along a leading axis S."""

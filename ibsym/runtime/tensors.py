@@ -6,6 +6,8 @@ Emission copies what a module uses, comments and all: these functions stand here
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -104,3 +106,17 @@ def _inverse(root: Tensor) -> Tensor:
     """C^-1, for lower triangular C."""
     identity = torch.eye(root.shape[-1], dtype=root.dtype, device=root.device)
     return torch.linalg.solve_triangular(root, identity, upper=False)
+
+
+def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int) -> Any:
+    """The rows in one random order, every part shifted by its place: parts of one row come from different rows."""
+    alone = z.flatten(rows + 1) if isinstance(z, Tensor) else None
+    parts, size = (len(z), len(z[0])) if alone is None else (alone.shape[-1], alone.shape[-2])
+    if parts > size:
+        raise ValueError(f"{size} rows have no product of {parts} parts from different rows: at least {parts} are needed")
+    device = None if generator is None else generator.device
+    order = torch.randperm(size, generator=generator, device=device).to(z[0].device)
+    if alone is None:
+        return tuple(part.index_select(0, order.roll(-k)) for k, part in enumerate(z))
+    places = torch.arange(size, device=order.device)[:, None] + torch.arange(parts, device=order.device)
+    return alone.gather(-2, order[places % size].expand(alone.shape)).reshape(z.shape)

@@ -67,6 +67,8 @@ def _term(spec: Spec, rng: random.Random) -> tuple[str, tuple[str, ...]]:
     relative = ("density-ratio", "density-ratio", "dv", "smile", "nwj", "nwj")
     q = list(spec.joints["q"].variables)
     if rng.random() < 0.35:
+        if rng.random() < 0.3:
+            return f"TC_q({';'.join(v.upper() for v in rng.sample(q, rng.randint(2, len(q))))})", relative
         a, b = rng.sample(q, 2)
         if rng.random() < 0.5:
             return f"I_q({a.upper()};{b.upper()})", relative

@@ -39,6 +39,8 @@ ARRANGEMENTS = {
     "KL(q(x,z)||p(x)q(z))": (True, True, False),
     "KL(q(x,z)||q(x)q(z))": (True, True, True),
     "I_q(X;Z)": (True, True, True),
+    "TC_q(X;Z)": (True, True, True),
+    "TC_q(Z)": (True, True, True),
     "JS(q(z)||p(z))": (True, False, False),
     "JS(data(x)||p(x))": (False, True, False),
     "JS(q(x,z)||p(x,z))": (True, True, False),

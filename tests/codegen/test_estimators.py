@@ -194,6 +194,56 @@ def test_a_total_correlation_and_an_information_by_a_critic(build):
     assert made.loss(reduction="none")(**made.inputs()).loss.shape == (5,) or made.program.rows == "B"
 
 
+CODES = {
+    "variables": {"x": "real[D]", "z1": "real[L]", "z2": "real[M]"},
+    "joints": {"q": "data(x) q(z1|x) q(z2|x)", "p": "p(x|z1,z2)"},
+    "families": {"q(z1|x)": "diagonal-normal", "q(z2|x)": "diagonal-normal", "p(x|z1,z2)": "isotropic-normal"},
+}
+
+
+@pytest.mark.parametrize("estimator", VALUES)
+@pytest.mark.parametrize("text", ["TC_q(Z1)", "TC_q(Z1;Z2)"])
+def test_a_total_correlation_by_a_critic(build, text, estimator):
+    made = build(**CODES, objective=f"minimize {text} - I_q(Z1,Z2;X)", estimators={text: estimator})
+    names = {i.role: i.name for i in made.module.Loss.INPUTS if i.of == text}
+    f, g = (torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
+    inputs = made.inputs() | {names[role]: t for role, t in (("critic", f), ("critic_reference", g)) if role in names}
+    torch.testing.assert_close(made.loss()(**inputs).terms[text], VALUES[estimator](f, g), **EXACT)
+    torch.testing.assert_close(made.loss().critic_loss(text, f, g), CRITICS[estimator](f, g), **EXACT)
+    assert set(names) == {"critic"} | ({"critic_reference"} if estimator != "density-ratio" else set())
+
+
+def test_no_permuted_row_has_two_parts_of_one_row(build):
+    """Each part is every row once; the order is the generator's; draws along S stay apart; too few rows are refused."""
+    made = build(**CODES, objective="minimize TC_q(Z1) - I_q(Z1,Z2;X)", estimators={"TC_q(Z1)": "density-ratio"})
+    permuted = made.module.Loss.permuted
+    rows, parts = 7, 4
+    z = (torch.arange(3)[:, None, None] * 100 + torch.arange(rows)[None, :, None] * 10 + torch.arange(parts)).double()
+    z.requires_grad_()
+    for one in (permuted(z, torch.Generator().manual_seed(1)), permuted(z[0])[None]):
+        origin, place, draw = one // 10 % 10, one % 10, one // 100
+        assert (place == torch.arange(parts)).all()
+        assert (draw == torch.arange(len(one))[:, None, None]).all()
+        assert all(len(set(row.tolist())) == parts for row in origin.reshape(-1, parts))
+        assert all(sorted(column.tolist()) == list(range(rows)) for column in origin[0].T)
+    assert torch.equal(permuted(z, torch.Generator().manual_seed(1)), permuted(z, torch.Generator().manual_seed(1)))
+    assert torch.equal(torch.autograd.grad(permuted(z).sum(), z)[0], torch.ones_like(z))
+    a, b, c = permuted((torch.arange(5), torch.arange(5), torch.arange(5)[:, None].expand(5, 2)))
+    assert not ((a == b) | (a == c[:, 0]) | (b == c[:, 0])).any()
+    assert torch.equal(c[:, 0], c[:, 1])  # a group stays together
+    with pytest.raises(ValueError, match="3 rows have no product of 4 parts"):
+        permuted(z[:, :3])
+
+
+def test_permuted_rows_have_the_law_of_the_product(build):
+    """TC of two equal Gaussian coordinates from rows by the thousand: E[z1 z2] is 0 after it, and (1/B) of before by independent orders."""
+    made = build(**CODES, objective="minimize TC_q(Z1) - I_q(Z1,Z2;X)", estimators={"TC_q(Z1)": "density-ratio"})
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(20000, 4, 1, dtype=torch.float64, generator=generator).expand(-1, -1, 2)  # S batches of four rows
+    rows = torch.cat([made.module.Loss.permuted(batch, generator) for batch in z[:4000]])
+    assert abs(float(rows.prod(-1).mean())) < 4 / len(rows) ** 0.5  # 1/4 by independent orders
+
+
 # ----------------------------------------------------------------------------------------- two samples
 
 AGGREGATED = "KL(q(z)||p(z))"

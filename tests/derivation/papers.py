@@ -44,6 +44,7 @@ PAPERS = {
     ),
     "empowerment": ("~", {"E_w[log w(a|s)]": "-1", "E_w[log r(a|s,t)]": "1"}),
     "f-gan": ("~", {"F[pearson](data(x)||p(x))": "1"}),
+    "factor-vae": ("~", {A: "1", "TC_q(Z)": "gamma", R: "-1"}),
     "few-labels-two-views": (
         "<=",
         {

@@ -962,6 +962,17 @@ NATIVE_STATE = "tests/native/test_state.py"
 
 RUNTIME = [
     *mutants(
+        "ibsym/runtime/tensors.py",
+        (ESTIMATORS,),
+        ("part.index_select(0, order.roll(-k))", "part.index_select(0, order)"),
+        ("[:, None] + torch.arange(parts, device=order.device)", "[:, None] + 0 * torch.arange(parts, device=order.device)"),
+    ),
+    *mutants(
+        "ibsym/checking/finite.py",
+        (MINIMISED,),
+        ("q = divergences.independent(p.reshape(self.product(variable))).reshape(p.shape)", "q = p"),
+    ),
+    *mutants(
         "ibsym/runtime/_ibsym_runtime.py",
         (NATIVE_GRAPHS,),
         ("own = [t.view_as(t) for t in given]", "own = list(given)"),

@@ -74,7 +74,9 @@ def test_one_epoch(name):
 
 
 @pytest.mark.parametrize("draws", [1, 3])
-@pytest.mark.parametrize(("term", "estimator"), [("KL(q(z,w)||q(z)q(w))", "density-ratio"), ("I_q(X;Z)", "dv")])
+@pytest.mark.parametrize(
+    ("term", "estimator"), [("KL(q(z,w)||q(z)q(w))", "density-ratio"), ("I_q(X;Z)", "dv"), ("TC_q(X;Z;W)", "nwj")]
+)
 def test_no_row_of_a_product_has_two_parts_of_one_row(term, estimator, draws):
     two = dict(CASES["a product's parts drawn apart"].keys)
     case = ibsym.Spec(**two | {"objective": TWO.replace("KL(q(z,w)||q(z)q(w))", term), "estimators": {term: estimator}})

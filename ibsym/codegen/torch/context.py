@@ -225,6 +225,11 @@ def critic_loss(program: LossProgram) -> Definition:
     return Definition(render("held_critic_loss.py.j2" if program.through else "critic_loss.py.j2", context), uses)
 
 
+def apart(program: LossProgram) -> int | None:
+    """How many axes the coordinates have that critics compare with coordinates of different rows; None where no critic does."""
+    return max((c.coordinates or 1 for c in program.critics if c.coordinates is not None), default=None)
+
+
 def _critic(torch: Torch, critic: CriticLoss, limit: Limit | None, any_held: bool) -> tuple[str, Written]:
     loss = torch.code(critic.node)
     comment = f"# {plain(critic.comment)}"

@@ -21,6 +21,7 @@ LIBRARY = ("inputs", "tensors", "functions")
 KNOWN = {
     **{name: f"import {name}" for name in ("functools", "hashlib", "logging", "math", "os", "sys")},
     "Callable": "from collections.abc import Callable",
+    "Sequence": "from collections.abc import Sequence",
     "Path": "from pathlib import Path",
     "ModuleType": "from types import ModuleType",
     "Any": "from typing import Any",
@@ -41,6 +42,13 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
     if rest:
         methods.append(context.others(program, rest))
     methods.append(context.critic_loss(program))
+    if (axes := context.apart(program)) is not None:
+        methods.append(
+            Definition(
+                render("permuted.py.j2", {"rows": str(-1 - axes)}),
+                frozenset({"torch", "Tensor", "Any", "Sequence", "_permuted"}),
+            )
+        )
     if program.limits:
         methods.append(context.constraints(program))
     uses = frozenset({"torch"}).union(*(m.uses for m in methods))
