@@ -148,10 +148,9 @@ class FactorVaeLoss(_Parametrised):
 
     @staticmethod
     def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None) -> Any:
-        """Draws of the product of marginals, for `critic_reference`: of the coordinates of one tensor, or of several tensors.
+        """Draws of the product of marginals, of one tensor's coordinates or of several tensors: what `critic_reference` is judged on.
 
-        Rows in one random order, each part shifted further: no row has two parts of one row, so the law is the product's exactly.
-        Of one tensor the rows are axis -2, so that draws along S stay apart; of several they are the first axis of each.
+        One random order of the rows (axis -2 of one tensor, the first of several), each part shifted further: an exact draw.
         """
         return _permuted(z, generator, -2)
 
@@ -210,16 +209,14 @@ def _reduced(per_row: Tensor, reduction: str) -> Tensor:
 
 def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int) -> Any:
     """The rows in one random order, every part shifted by its place: parts of one row come from different rows."""
-    alone = z.flatten(rows + 1) if isinstance(z, Tensor) else None
-    parts, size = (len(z), len(z[0])) if alone is None else (alone.shape[-1], alone.shape[-2])
-    if parts > size:
-        raise ValueError(f"{size} rows have no product of {parts} parts from different rows: at least {parts} are needed")
+    parts, axis = (z.flatten(rows + 1).unbind(-1), -1) if isinstance(z, Tensor) else (tuple(z), 0)
+    size = parts[0].shape[axis]
+    if len(parts) > size:
+        raise ValueError(f"{size} rows have no product of {len(parts)} parts from different rows: give more rows")
     device = None if generator is None else generator.device
-    order = torch.randperm(size, generator=generator, device=device).to(z[0].device)
-    if alone is None:
-        return tuple(part.index_select(0, order.roll(-k)) for k, part in enumerate(z))
-    places = torch.arange(size, device=order.device)[:, None] + torch.arange(parts, device=order.device)
-    return alone.gather(-2, order[places % size].expand(alone.shape)).reshape(z.shape)
+    order = torch.randperm(size, generator=generator, device=device).to(parts[0].device)
+    drawn = tuple(part.index_select(axis, order.roll(-k)) for k, part in enumerate(parts))
+    return torch.stack(drawn, -1).reshape(z.shape) if isinstance(z, Tensor) else drawn
 
 
 def _expected(entry: Input) -> str:

@@ -964,8 +964,8 @@ RUNTIME = [
     *mutants(
         "ibsym/runtime/tensors.py",
         (ESTIMATORS,),
-        ("part.index_select(0, order.roll(-k))", "part.index_select(0, order)"),
-        ("[:, None] + torch.arange(parts, device=order.device)", "[:, None] + 0 * torch.arange(parts, device=order.device)"),
+        ("part.index_select(axis, order.roll(-k))", "part.index_select(axis, order)"),
+        ("if len(parts) > size", "if False"),
     ),
     *mutants(
         "ibsym/checking/finite.py",
