@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from ibsym.codegen.c.source import one_pass
 from ibsym.codegen.runtime import VEHICLE, text
+from ibsym.codegen.target import check_names
 from ibsym.codegen.torch.module import Form, module
 from ibsym.lowering.program import LossProgram
+from ibsym.spec.reserved import by_target
 
 
 class PyTorch:
     """The target of every emitted loss. Its forms: files beside one another, all in one file, or no compiled pass."""
 
     name = "torch"
+    reserved = by_target()[name]
 
     def __init__(self, form: Form = "beside"):
         self.form = form
 
     def files(self, program: LossProgram) -> dict[str, str]:
         """The module first; beside it the C source and what builds and runs it."""
+        check_names(program, self)
         stem = program.name.replace("-", "_")
         found = one_pass(program)
         neighbours = {} if found is None else {f"{stem}.c": found.source, VEHICLE: text(VEHICLE)}

@@ -10,14 +10,10 @@ from typing import NamedTuple
 from ibsym.errors import SpecError
 from ibsym.lowering.program import InputKey
 from ibsym.spec.model import Spec
+from ibsym.spec.reserved import reserved
 
-MODULE = "torch math F Tensor NamedTuple Input Output Loss super float int str len max min sum zip range tuple dict list type isinstance"
-LOCALS = "self given loss terms per_row rows name value step critic critic_reference reduction inputs"
-TAKEN = frozenset((*keyword.kwlist, *keyword.softkwlist, *re.findall(r"\w+", f"{MODULE} {LOCALS}")))
+TAKEN = frozenset((*keyword.kwlist, *keyword.softkwlist, *reserved().names))
 """Names that mean something in an emitted module."""
-
-ATTRIBUTES = frozenset(["INPUTS", "CRITICS", "CRITIC_INPUTS", "constraint_value", "directions", "self", "super", "torch"])
-
 
 LOGITS = ("critic", "critic_reference", "scores")
 
@@ -105,8 +101,6 @@ def unused(name: str, taken: Iterable[str]) -> str:
 
 
 def check_parameters(spec: Spec, inputs: Iterable[str]) -> None:
-    """A parameter is an attribute of the emitted module: its name may mean nothing else there."""
-    clash = {*inputs, *ATTRIBUTES} & set(spec.parameters)
-    if clash:
-        name = sorted(clash)[0]
+    """A parameter is an attribute of the emitted module, and no input's name."""
+    for name in sorted({*inputs} & set(spec.parameters)):
         raise SpecError(f"{name!r} is taken in the emitted module", key=f"parameters.{name}", remedy="another name")

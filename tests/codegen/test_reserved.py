@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import ibsym
-from ibsym.spec.reserved import RESERVED
+from ibsym.codegen.emit import PyTorch
+from ibsym.lowering import lower
+from ibsym.spec.reserved import by_target, reserved
 
+RESERVED = reserved().parameters
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = [*sorted((ROOT / "ibsym/zoo").glob("*.toml")), *sorted((ROOT / "tests/specs").glob("*.toml"))]
 SPEC = """
@@ -94,3 +98,24 @@ def test_any_other_name_works(word: str) -> None:
     setattr(loss, word, 3.0)
     assert torch.allclose(loss.double()(**{k: v.detach().double() for k, v in given.items()}).loss, (rate - 3 * fit).double())
     loss.state_dict()
+
+
+def test_a_targets_words_are_in_its_folder() -> None:
+    """No page of words is kept elsewhere, and every folder that has one is asked."""
+    assert sorted(by_target()) == sorted(p.parent.name for p in (ROOT / "ibsym/codegen").glob("*/reserved.toml"))
+    assert PyTorch.reserved == by_target()["torch"]
+    assert {"torch", "self"} <= PyTorch.reserved.names & PyTorch.reserved.parameters
+    text = (ROOT / "ibsym/spec/reserved.py").read_text(encoding="utf-8")
+    assert [word for word in ("state_dict", "torch", "nn.Module") if word in text] == []
+
+
+@pytest.mark.parametrize("kind", ["parameters", "inputs", "steps"])
+def test_a_target_refuses_its_own_words(kind: str) -> None:
+    """A program that did not come from a spec, or a target whose page lacks a word."""
+    program = lower(ibsym.audit("beta-vae", worlds=1))
+    (first, *others) = getattr(program, kind)
+    renamed = replace(program, **{kind: (replace(first, name="self"), *others)})
+    with pytest.raises(
+        ibsym.EmissionError, match="'self' means something else in torch\n  write: another name for the " + kind[:-1]
+    ):
+        PyTorch().files(renamed)

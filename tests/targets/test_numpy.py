@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,15 @@ def test_its_values_are_the_interpreters(name: str) -> None:
 def test_what_it_has_no_words_for_is_refused_by_name() -> None:
     with pytest.raises(EmissionError, match="NumPy has no words for Points"):
         target.NumPy().files(lower(ibsym.audit("infovae", worlds=1)))
+
+
+def test_its_own_words_are_refused() -> None:
+    spec = ibsym.load("beta-vae")
+    text = (Path(ibsym.__file__).parent / "zoo/beta-vae.toml").read_text(encoding="utf-8")
+    renamed = ibsym.loads(re.sub(r"\bbeta\b(?!-)", "weighted", text))
+    assert set(renamed.parameters) == {"weighted"} != set(spec.parameters)
+    with pytest.raises(EmissionError, match="'weighted' means something else in numpy"):
+        target.NumPy().files(lower(ibsym.audit(renamed, worlds=1)))
 
 
 def test_a_target_is_one_folder() -> None:

@@ -10,6 +10,7 @@ import re
 import sympy
 from sympy.printing.numpy import NumPyPrinter
 
+from ibsym.codegen.target import check_names
 from ibsym.errors import EmissionError
 from ibsym.lowering.program import (
     Diagonal,
@@ -26,6 +27,7 @@ from ibsym.lowering.program import (
     Ref,
     Size,
 )
+from ibsym.spec.reserved import Reserved
 
 LIBRARY = '''"""{title}: the loss and its terms, in nats, by NumPy."""
 
@@ -88,6 +90,10 @@ def {name}({arguments}):
 '''
 
 
+WORDS = frozenset({"numpy", "loss", *re.findall(r"^def (\w+)", LIBRARY, re.MULTILINE)})
+"""What the library means by a name: no parameter, no input and no step is called so."""
+
+
 class _Formulas(NumPyPrinter):
     """SymPy's printer, and our functions by their names in the library."""
 
@@ -107,9 +113,11 @@ class NumPy:
     """A target: its name, and the files of a program."""
 
     name = "numpy"
+    reserved = Reserved(WORDS, WORDS)
 
     def files(self, program: LossProgram) -> dict[str, str]:
         """One module with one function: arrays and parameters to the loss and a mapping of its terms."""
+        check_names(program, self)
         stem = program.name.replace("-", "_")
         self.program, self.names = program, {i.key: i.name for i in program.inputs}
         arguments = [*self.names.values(), *(f"{p.name}={p.default!r}" for p in program.parameters)]
