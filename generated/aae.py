@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,15 +63,15 @@ class _Parametrised(torch.nn.Module):
 class AaeLoss(_Parametrised):
     """Adversarial autoencoder.
 
-    Only the aggregated posterior is held to the prior, by a density-ratio critic in the latent space. The
-    encoder may be stochastic here; Makhzani et al. also use deterministic ones.
+    Only the aggregated posterior is held to the prior, by a density-ratio critic in the latent space. The encoder may
+    be stochastic here; Makhzani et al. also use deterministic ones.
 
     Objective, in nats: minimize KL(q(z)||p(z)) - beta*I_q(Z;X)
 
     It is estimated by (an estimate or a surrogate, no bound):
         density-ratio[KL(q(z)||p(z))] - beta*H_q(X) - beta*E_q[log p(x|z)]
 
-    Gap, never negative: beta*KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): beta*KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -beta*H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.

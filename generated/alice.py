@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,20 +63,17 @@ class _Parametrised(torch.nn.Module):
 class AliceLoss(_Parametrised):
     """Adversarially learned inference with conditional entropy.
 
-    The bidirectional GAN, with the uncertainty H(X|Z) that it leaves open bounded from above by the decoder:
-    explicit cycle-consistency. The paper's other form, a critic for the cycle, is not used.
+    The bidirectional GAN, with the uncertainty H(X|Z) that it leaves open bounded from above by the decoder: explicit
+    cycle-consistency. The paper's other form, a critic for the cycle, is not used.
 
     Objective, in nats: minimize JS(q(x,z)||p(x,z)) + lam*H_q(X|Z)
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        logistic[JS(q(x,z)||p(x,z))] - lam*E_q[log p(x|z)]
-
-    Gap, never negative: lam*KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    It is estimated by (an estimate or a surrogate, no bound): logistic[JS(q(x,z)||p(x,z))] - lam*E_q[log p(x|z)]
+    Gap, never negative (closable: zero is reachable if the family is rich enough): lam*KL(q(x|z)||p(x|z))
 
     Minimised:
         `loss`, the weighted sum of `terms`, except that
-        for JS(q(x,z)||p(x,z)) the model minimises 1/2 E_P[s(f)] + 1/2 E_Q[s(-f)], s = softplus, while `terms`
-            holds its value
+        for JS(q(x,z)||p(x,z)) the model minimises 1/2 E_P[s(f)] + 1/2 E_Q[s(-f)], s = softplus, while `terms` holds its
+            value
 
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
@@ -118,11 +113,7 @@ class AliceLoss(_Parametrised):
     def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(q(x,z)||p(x,z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x_z = (
-            0.5 * F.logsigmoid(x_z_critic).mean()
-            + 0.5 * F.logsigmoid(-x_z_critic_reference).mean()
-            + math.log(2)
-        )
+        js_x_z = 0.5 * F.logsigmoid(x_z_critic).mean() + 0.5 * F.logsigmoid(-x_z_critic_reference).mean() + math.log(2)
         # the model minimises 1/2 E_P[s(f)] + 1/2 E_Q[s(-f)], s = softplus
         js_x_z_model = -0.5 * F.logsigmoid(-x_z_critic).mean() - 0.5 * F.logsigmoid(x_z_critic_reference).mean()
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]

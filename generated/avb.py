@@ -32,16 +32,16 @@ class Output(NamedTuple):
 class AvbLoss(torch.nn.Module):
     """Adversarial variational Bayes.
 
-    The encoder is a network with noise at its input, whose density nobody evaluates: the evidence bound's
-    relative entropy to the prior is read off a critic that tells pairs (x, z) of the encoder from pairs of data
-    and prior. Without the paper's adaptive contrast.
+    The encoder is a network with noise at its input, whose density nobody evaluates: the evidence bound's relative
+    entropy to the prior is read off a critic that tells pairs (x, z) of the encoder from pairs of data and prior.
+    Without the paper's adaptive contrast.
 
     Objective, in nats: minimize KL(q(x,z)||data(x)p(z)) - I_q(Z;X)
 
     It is estimated by (an estimate or a surrogate, no bound):
         density-ratio[KL(q(x,z)||data(x)p(z))] - H_q(X) - E_q[log p(x|z)]
 
-    Gap, never negative: KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.

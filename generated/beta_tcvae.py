@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,15 +63,15 @@ class _Parametrised(torch.nn.Module):
 class BetaTcvaeLoss(_Parametrised):
     """beta-TCVAE.
 
-    The paper's alpha and gamma are one: the evidence bound with an extra weight on the total correlation of the
-    code, estimated within the minibatch.
+    The paper's alpha and gamma are one: the evidence bound with an extra weight on the total correlation of the code,
+    estimated within the minibatch.
 
     Objective, in nats: minimize KL(q(z|x)||p(z)) + (beta - 1)*TC_q(Z) - I_q(Z;X)
 
     It is estimated by (an estimate or a surrogate, no bound):
         KL(q(z|x)||p(z)) + (beta - 1)*minibatch-weighted[TC_q(Z)] - H_q(X) - E_q[log p(x|z)]
 
-    Gap, never negative: KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -126,20 +124,14 @@ class BetaTcvaeLoss(_Parametrised):
         log_z_pairs = log_z_elements.sum(-1)
         # log of 1/B sum_j over the batch's components
         log_z = log_z_pairs.logsumexp(-1) - _log(log_z_pairs.shape[-1])
-        # log of 1/B sum_j over the batch's components
         log_z_apart = log_z_elements.logsumexp(-2) - _log(log_z_elements.shape[-2])
-        # TC_q(Z) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture in place of the aggregated
-        # density
+        # TC_q(Z) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z = (log_z - log_z_apart.sum(-1)).mean()
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = (x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1).mean()
 
         loss = kl_z + (self.beta - 1) * tc_z - log_p_x
-        terms = {
-            "KL(q(z|x)||p(z))": kl_z.detach(),
-            "TC_q(Z)": tc_z.detach(),
-            "E_q[log p(x|z)]": log_p_x.detach(),
-        }
+        terms = {"KL(q(z|x)||p(z))": kl_z.detach(), "TC_q(Z)": tc_z.detach(), "E_q[log p(x|z)]": log_p_x.detach()}
         return Output(_reduced(loss, self.reduction, z_mean.shape[-2]), terms)
 
     @staticmethod

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -70,9 +68,8 @@ class BetaVaeLoss(_Parametrised):
     Objective, in nats: minimize beta*I_q(X;Z) - I_q(Z;X)
     It is bounded from above by: beta*KL(q(z|x)||p(z)) - H_q(X) - E_q[log p(x|z)]
 
-    Gap, never negative:
-        beta*KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        beta*KL(q(z)||p(z)) + KL(q(x|z)||p(x|z))
 
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -71,8 +69,7 @@ class BibAeLoss(_Parametrised):
     Objective, in nats: minimize I_q(X;Z) - beta*I_q(Z;X)
 
     It is estimated by (an estimate or a surrogate, no bound):
-        KL(q(z|x)||p(z)) - density-ratio[KL(q(z)||p(z))] - beta*E_q[log p(x|z)] +
-        beta*density-ratio[KL(q(x)||p(x))]
+        KL(q(z|x)||p(z)) - density-ratio[KL(q(z)||p(z))] - beta*E_q[log p(x|z)] + beta*density-ratio[KL(q(x)||p(x))]
 
     Gap, never negative:
         beta*KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
@@ -118,8 +115,8 @@ class BibAeLoss(_Parametrised):
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor,
-        x_critic: Tensor, x_critic_reference: Tensor,
+        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor, x_critic: Tensor,
+        x_critic_reference: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [z_mean, z_logvar, z_critic, x, x_logits, x_critic, x_critic_reference])
@@ -157,10 +154,7 @@ class BibAeLoss(_Parametrised):
 
         At its best f = log P - log Q. A mean per side: the sides may differ in length.
         """
-        if name == "KL(q(z)||p(z))":
-            # E_P[s(-f)] + E_Q[s(f)], s = softplus
-            return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
-        if name == "KL(q(x)||p(x))":
+        if name in ("KL(q(z)||p(z))", "KL(q(x)||p(x))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
         raise ValueError(f"no critic for {name!r}")

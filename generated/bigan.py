@@ -40,8 +40,8 @@ class BiganLoss(torch.nn.Module):
 
     Minimised:
         `loss`, the weighted sum of `terms`, except that
-        for JS(q(x,z)||p(x,z)) the model minimises 1/2 E_P[s(f)] + 1/2 E_Q[s(-f)], s = softplus, while `terms`
-            holds its value
+        for JS(q(x,z)||p(x,z)) the model minimises 1/2 E_P[s(f)] + 1/2 E_Q[s(-f)], s = softplus, while `terms` holds its
+            value
 
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
@@ -74,11 +74,7 @@ class BiganLoss(torch.nn.Module):
     def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(q(x,z)||p(x,z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x_z = (
-            0.5 * F.logsigmoid(x_z_critic).mean()
-            + 0.5 * F.logsigmoid(-x_z_critic_reference).mean()
-            + math.log(2)
-        )
+        js_x_z = 0.5 * F.logsigmoid(x_z_critic).mean() + 0.5 * F.logsigmoid(-x_z_critic_reference).mean() + math.log(2)
         # the model minimises 1/2 E_P[s(f)] + 1/2 E_Q[s(-f)], s = softplus
         js_x_z_model = -0.5 * F.logsigmoid(-x_z_critic).mean() - 0.5 * F.logsigmoid(x_z_critic_reference).mean()
 

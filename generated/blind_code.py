@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,19 +63,18 @@ class _Parametrised(torch.nn.Module):
 class BlindCodeLoss(_Parametrised):
     """A code of few bits that does not say whose it is.
 
-    No paper has it. Why: records are stored for a reader who knows the attribute S from elsewhere, a patient's
-    file for the patient's doctor, so that the code need not carry S, and must not, for others may read it. The
-    entropy of the binary code is the rate; I(S;Z) = I(X;Z) - I(X;Z|S) is bounded as in the privacy funnel; the
-    decoder is given S, and serves twice.
+    No paper has it. Why: records are stored for a reader who knows the attribute S from elsewhere, a patient's file for
+    the patient's doctor, so that the code need not carry S, and must not, for others may read it. The entropy of the
+    binary code is the rate; I(S;Z) = I(X;Z) - I(X;Z|S) is bounded as in the privacy funnel; the decoder is given S, and
+    serves twice.
 
     Objective, in nats: minimize H_q(Z) + gamma*I_q(S;Z) - beta*I_q(Z;X|S)
 
     It is estimated by (an estimate or a surrogate, no bound):
         -E_q[log p(z)] + gamma*KL(q(z|x)||p(z)) - (beta + gamma)*H_q(X|S) - (beta + gamma)*E_q[log d(x|z,s)]
 
-    Gap, never negative:
-        (gamma + 1)*KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        (beta + gamma)*KL(q(x|s,z)||d(x|z,s))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        (gamma + 1)*KL(q(z)||p(z)) + (beta + gamma)*KL(q(x|s,z)||d(x|z,s))
 
     Left out, as no learned factor touches it: -(beta + gamma)*H_q(X|S)
     Minimised: `loss`, the weighted sum of `terms`
@@ -103,9 +100,7 @@ class BlindCodeLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf), "gamma": (0.0, math.inf)}
 
-    def __init__(
-        self, *, beta: float | Tensor = 4.0, gamma: float | Tensor = 1.0, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, *, beta: float | Tensor = 4.0, gamma: float | Tensor = 1.0, reduction: str = "mean") -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
@@ -120,12 +115,11 @@ class BlindCodeLoss(_Parametrised):
 
     def expression(self, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # E_q[log p(z)] in closed form: -(-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid + sum [s(a) log s(a)/s(a')
-        # + s(-a) log s(-a)/s(-a')], s the sigmoid)
+        # E_q[log p(z)] in closed form: -(-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid + sum [s(a) log s(a)/s(a') + s(-a)
+        # log s(-a)/s(-a')], s the sigmoid)
         log_p_z = -(
             (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
-             + _weighted(torch.sigmoid(q_z_logits),
-                         F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
+             + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
             - (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits))
                + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits))).sum(-1)
         )

@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -69,9 +67,8 @@ class CebLoss(_Parametrised):
     Objective, in nats: minimize I_q(X;Z|C) - gamma*I_q(Z;C)
     It is bounded from above by: KL(q(z|x)||b(z|c)) - gamma*H_q(C) - gamma*E_q[log p(c|z)]
 
-    Gap, never negative:
-        KL(q(z|c)||b(z|c))  (closable: zero is reachable if the family is rich enough)
-        gamma*KL(q(c|z)||p(c|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z|c)||b(z|c)) + gamma*KL(q(c|z)||p(c|z))
 
     Left out, as no learned factor touches it: -gamma*H_q(C)
     Minimised: `loss`, the weighted sum of `terms`
@@ -108,8 +105,7 @@ class CebLoss(_Parametrised):
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor,
-        c_logits: Tensor,
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor, c_logits: Tensor
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [q_z_mean, q_z_logvar, b_z_mean, b_z_logvar, c, c_logits])
@@ -117,16 +113,13 @@ class CebLoss(_Parametrised):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor,
-        c_logits: Tensor,
+        self, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor, c_logits: Tensor
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||b(z|c)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z = 0.5 * (
-            b_z_logvar
-            + torch.expm1(q_z_logvar - b_z_logvar)
-            + ((q_z_mean - b_z_mean) * torch.exp(-0.5 * b_z_logvar)) ** 2
-            - q_z_logvar
+            b_z_logvar + torch.expm1(q_z_logvar - b_z_logvar)
+            + ((q_z_mean - b_z_mean) * torch.exp(-0.5 * b_z_logvar)) ** 2 - q_z_logvar
         ).sum(-1)
         # E_q[log p(c|z)] at samples: log softmax(a)_v
         log_p_c = _over_draws(_pick(c_logits.log_softmax(-1), c))

@@ -40,8 +40,7 @@ class CganLoss(torch.nn.Module):
 
     Minimised:
         `loss`, the weighted sum of `terms`, except that
-        for JS(data(x,c)||p(x,c)) the model minimises 1/2 E_Q[s(-f)], s = softplus, while `terms` holds its
-            value
+        for JS(data(x,c)||p(x,c)) the model minimises 1/2 E_Q[s(-f)], s = softplus, while `terms` holds its value
 
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
@@ -74,11 +73,7 @@ class CganLoss(torch.nn.Module):
     def expression(self, x_c_critic: Tensor, x_c_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(data(x,c)||p(x,c)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x_c = (
-            0.5 * F.logsigmoid(x_c_critic).mean()
-            + 0.5 * F.logsigmoid(-x_c_critic_reference).mean()
-            + math.log(2)
-        )
+        js_x_c = 0.5 * F.logsigmoid(x_c_critic).mean() + 0.5 * F.logsigmoid(-x_c_critic_reference).mean() + math.log(2)
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_x_c_model = -0.5 * F.logsigmoid(x_c_critic_reference).mean()
 

@@ -28,24 +28,21 @@ class Output(NamedTuple):
 class ClipLoss(torch.nn.Module):
     """Contrastive language-image pretraining.
 
-    Two modalities are encoded so that each code finds its partner in the batch, from either side: InfoNCE over
-    the rows and over the columns, half of each. The scores are those of one critic, in the paper the inner
-    products of normalised codes over a learned temperature; the second term takes their transpose.
+    Two modalities are encoded so that each code finds its partner in the batch, from either side: InfoNCE over the rows
+    and over the columns, half of each. The scores are those of one critic, in the paper the inner products of
+    normalised codes over a learned temperature; the second term takes their transpose.
 
     Objective, in nats: maximize I_q(Z1;Z2)/2 + I_q(Z2;Z1)/2
     It is bounded from below by: 1/2*infonce[I_q(Z1;Z2)] + 1/2*infonce[I_q(Z2;Z1)]
 
-    Gap, never negative:
-        1/2*(I_q(Z1;Z2) - infonce[I_q(Z1;Z2)])  (not closable by the families: what the estimator misses)
-        1/2*(I_q(Z2;Z1) - infonce[I_q(Z2;Z1)])  (not closable by the families: what the estimator misses)
+    Gap, never negative (not closable by the families: what the estimator misses):
+        1/2*(I_q(Z1;Z2) - infonce[I_q(Z1;Z2)]) + 1/2*(I_q(Z2;Z1) - infonce[I_q(Z2;Z1)])
 
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`:
-        z1_z2_scores  (B, B)  critic of I_q(Z1;Z2) on all pairs: entry i, j pairs the i-th first with the j-th
-            second
-        z2_z1_scores  (B, B)  critic of I_q(Z2;Z1) on all pairs: entry i, j pairs the i-th first with the j-th
-            second
+        z1_z2_scores  (B, B)  critic of I_q(Z1;Z2) on all pairs: entry i, j pairs the i-th first with the j-th second
+        z2_z1_scores  (B, B)  critic of I_q(Z2;Z1) on all pairs: entry i, j pairs the i-th first with the j-th second
 
     Reductions: "mean"; "sum", the mean times the size of the first batch
     Sources: Radford et al. 2021; van den Oord et al. 2018
@@ -72,15 +69,11 @@ class ClipLoss(torch.nn.Module):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
-            z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            - z1_z2_scores.logsumexp(-1)
-            + _log(z1_z2_scores.shape[-1])
+            z1_z2_scores.diagonal(dim1=-2, dim2=-1) - z1_z2_scores.logsumexp(-1) + _log(z1_z2_scores.shape[-1])
         ).mean()
         # I_q(Z2;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z2_z1 = (
-            z2_z1_scores.diagonal(dim1=-2, dim2=-1)
-            - z2_z1_scores.logsumexp(-1)
-            + _log(z2_z1_scores.shape[-1])
+            z2_z1_scores.diagonal(dim1=-2, dim2=-1) - z2_z1_scores.logsumexp(-1) + _log(z2_z1_scores.shape[-1])
         ).mean()
 
         loss = -0.5 * i_z1_z2 - 0.5 * i_z2_z1

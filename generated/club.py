@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -64,8 +62,8 @@ class _Parametrised(torch.nn.Module):
 class ClubLoss(_Parametrised):
     """Information bottleneck by the contrastive log-ratio upper bound.
 
-    The rate is bounded by CLUB, which needs no prior: the encoder's own density at its draw against its density
-    at other rows' draws, j = i left out. The encoder is the true conditional, so that the bound is one.
+    The rate is bounded by CLUB, which needs no prior: the encoder's own density at its draw against its density at
+    other rows' draws, j = i left out. The encoder is the true conditional, so that the bound is one.
 
     Objective, in nats: minimize beta*I_q(X;Z) - I_q(Z;C)
     It is bounded from above by: beta*club[I_q(X;Z)] - H_q(C) - E_q[log p(c|z)]

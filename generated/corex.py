@@ -32,27 +32,19 @@ class Output(NamedTuple):
 class CorexLoss(torch.nn.Module):
     """Correlation explanation.
 
-    Z explains the dependence of three variables: TC(X) - TC(X|Z) = sum_i I(Z;X_i) - I(X;Z). A decoder for each
-    variable bounds what Z says of it from below, a prior what Z takes of all from above (Gao et al.); Ver Steeg
-    & Galstyan have discrete factors and tables. More variables are more terms.
+    Z explains the dependence of three variables: TC(X) - TC(X|Z) = sum_i I(Z;X_i) - I(X;Z). A decoder for each variable
+    bounds what Z says of it from below, a prior what Z takes of all from above (Gao et al.); Ver Steeg & Galstyan have
+    discrete factors and tables. More variables are more terms.
 
     Objective, in nats: maximize I_q(Z;X1) + I_q(Z;X2) + I_q(Z;X3) - I_q(X1,X2,X3;Z)
 
     It is bounded from below by:
-        H_q(X1) + E_q[log p(x1|z)] + H_q(X2) + E_q[log p(x2|z)] + H_q(X3) + E_q[log p(x3|z)] -
-        KL(q(z|x1,x2,x3)||p(z))
+        H_q(X1) + E_q[log p(x1|z)] + H_q(X2) + E_q[log p(x2|z)] + H_q(X3) + E_q[log p(x3|z)] - KL(q(z|x1,x2,x3)||p(z))
 
-    Gap, never negative:
-        KL(q(x1|z)||p(x1|z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(x2|z)||p(x2|z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(x3|z)||p(x3|z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(x1|z)||p(x1|z)) + KL(q(x2|z)||p(x2|z)) + KL(q(x3|z)||p(x3|z)) + KL(q(z)||p(z))
 
-    Left out, as no learned factor touches it:
-        H_q(X1)
-        H_q(X2)
-        H_q(X3)
-
+    Left out, as no learned factor touches it: H_q(X1) + H_q(X2) + H_q(X3)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:

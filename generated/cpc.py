@@ -28,24 +28,21 @@ class Output(NamedTuple):
 class CpcLoss(torch.nn.Module):
     """Contrastive predictive coding.
 
-    A context C of what was seen so far is to tell the codes of what comes one and two steps later from those of
-    other sequences. Context and codes are deterministic, the paper's autoregressive summary and encoder; the
-    steps ahead have an encoder each, where the paper has one for all of them. More steps are more terms.
+    A context C of what was seen so far is to tell the codes of what comes one and two steps later from those of other
+    sequences. Context and codes are deterministic, the paper's autoregressive summary and encoder; the steps ahead have
+    an encoder each, where the paper has one for all of them. More steps are more terms.
 
     Objective, in nats: maximize I_q(C;Z1) + I_q(C;Z2)
     It is bounded from below by: infonce[I_q(C;Z1)] + infonce[I_q(C;Z2)]
 
-    Gap, never negative:
-        (I_q(C;Z1) - infonce[I_q(C;Z1)])  (not closable by the families: what the estimator misses)
-        (I_q(C;Z2) - infonce[I_q(C;Z2)])  (not closable by the families: what the estimator misses)
+    Gap, never negative (not closable by the families: what the estimator misses):
+        (I_q(C;Z1) - infonce[I_q(C;Z1)]) + (I_q(C;Z2) - infonce[I_q(C;Z2)])
 
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`:
-        c_z1_scores  (B, B)  critic of I_q(C;Z1) on all pairs: entry i, j pairs the i-th first with the j-th
-            second
-        c_z2_scores  (B, B)  critic of I_q(C;Z2) on all pairs: entry i, j pairs the i-th first with the j-th
-            second
+        c_z1_scores  (B, B)  critic of I_q(C;Z1) on all pairs: entry i, j pairs the i-th first with the j-th second
+        c_z2_scores  (B, B)  critic of I_q(C;Z2) on all pairs: entry i, j pairs the i-th first with the j-th second
 
     Reductions: "mean"; "sum", the mean times the size of the first batch
     Sources: van den Oord et al. 2018
@@ -72,15 +69,11 @@ class CpcLoss(torch.nn.Module):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(C;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_c_z1 = (
-            c_z1_scores.diagonal(dim1=-2, dim2=-1)
-            - c_z1_scores.logsumexp(-1)
-            + _log(c_z1_scores.shape[-1])
+            c_z1_scores.diagonal(dim1=-2, dim2=-1) - c_z1_scores.logsumexp(-1) + _log(c_z1_scores.shape[-1])
         ).mean()
         # I_q(C;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_c_z2 = (
-            c_z2_scores.diagonal(dim1=-2, dim2=-1)
-            - c_z2_scores.logsumexp(-1)
-            + _log(c_z2_scores.shape[-1])
+            c_z2_scores.diagonal(dim1=-2, dim2=-1) - c_z2_scores.logsumexp(-1) + _log(c_z2_scores.shape[-1])
         ).mean()
 
         loss = -i_c_z1 - i_c_z2

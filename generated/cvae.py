@@ -32,12 +32,11 @@ class Output(NamedTuple):
 class CvaeLoss(torch.nn.Module):
     """Conditional variational autoencoder.
 
-    The VAE given C: the prior, the encoder and the decoder all see the condition, which no model factor
-    generates.
+    The VAE given C: the prior, the encoder and the decoder all see the condition, which no model factor generates.
 
     Objective, in nats: minimize KL(q(x|c)||p(x|c))
     It is bounded from above by: KL(q(z|x,c)||p(z|c)) - H_q(X|C) - E_q[log p(x|z,c)]
-    Gap, never negative: KL(q(z|x,c)||p(z|x,c))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(z|x,c)||p(z|x,c))
     Left out, as no learned factor touches it: -H_q(X|C)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -70,8 +69,7 @@ class CvaeLoss(torch.nn.Module):
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor,
-        x_logits: Tensor,
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, x, x_logits])
@@ -79,16 +77,13 @@ class CvaeLoss(torch.nn.Module):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor,
-        x_logits: Tensor,
+        self, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x,c)||p(z|c)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z = 0.5 * (
-            p_z_logvar
-            + torch.expm1(q_z_logvar - p_z_logvar)
-            + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2
-            - q_z_logvar
+            p_z_logvar + torch.expm1(q_z_logvar - p_z_logvar)
+            + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 - q_z_logvar
         ).sum(-1)
         # E_q[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))

@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -64,18 +62,15 @@ class _Parametrised(torch.nn.Module):
 class DibLoss(_Parametrised):
     """Deterministic information bottleneck.
 
-    The price of the code is its entropy H(Z), what it takes to send it, in place of I(X;Z). Strouse & Schwab
-    work with tables and find that the best encoder is deterministic; here the encoder is a network over M
-    symbols, and a learned table p(z) bounds the entropy of the code from above.
+    The price of the code is its entropy H(Z), what it takes to send it, in place of I(X;Z). Strouse & Schwab work with
+    tables and find that the best encoder is deterministic; here the encoder is a network over M symbols, and a learned
+    table p(z) bounds the entropy of the code from above.
 
     Objective, in nats: minimize H_q(Z) - beta*I_q(Z;C)
+    It is estimated by (an estimate or a surrogate, no bound): -E_q[log p(z)] - beta*H_q(C) - beta*E_q[log p(c|z)]
 
-    It is estimated by (an estimate or a surrogate, no bound):
-        -E_q[log p(z)] - beta*H_q(C) - beta*E_q[log p(c|z)]
-
-    Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(c|z)||p(c|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z)||p(z)) + beta*KL(q(c|z)||p(c|z))
 
     Left out, as no learned factor touches it: -beta*H_q(C)
     Minimised: `loss`, the weighted sum of `terms`
@@ -117,7 +112,6 @@ class DibLoss(_Parametrised):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # E_q[log p(z)]: what the compiled pass leaves
         rest = self._rest(q_z_logits, p_z_logits)
-
         # E_q[log p(c|z)] at samples: log softmax(a)_v
         log_p_c = _over_draws(_pick(c_logits.log_softmax(-1), c))
 

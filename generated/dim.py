@@ -48,10 +48,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -66,22 +64,19 @@ class _Parametrised(torch.nn.Module):
 class DimLoss(_Parametrised):
     """Deep InfoMax.
 
-    The code Z is to tell its own image, and the features Y at a place of it, from those of other rows, and is
-    held to a prior by a third critic. The paper's Jensen-Shannon estimate of information is, up to a constant,
-    twice the Jensen-Shannon divergence of pairs and of pairs of different rows. One place is drawn for each
-    row; the paper averages over all.
+    The code Z is to tell its own image, and the features Y at a place of it, from those of other rows, and is held to a
+    prior by a third critic. The paper's Jensen-Shannon estimate of information is, up to a constant, twice the
+    Jensen-Shannon divergence of pairs and of pairs of different rows. One place is drawn for each row; the paper
+    averages over all.
 
     Objective, in nats: maximize alpha*JS(q(x,z)||q(x)q(z)) + beta*JS(q(y,z)||q(y)q(z)) - gamma*JS(q(z)||p(z))
 
     It is estimated by (an estimate or a surrogate, no bound):
-        alpha*logistic[JS(q(x,z)||q(x)q(z))] + beta*logistic[JS(q(y,z)||q(y)q(z))] -
-        gamma*logistic[JS(q(z)||p(z))]
+        alpha*logistic[JS(q(x,z)||q(x)q(z))] + beta*logistic[JS(q(y,z)||q(y)q(z))] - gamma*logistic[JS(q(z)||p(z))]
 
-    Gap, never negative:
-        alpha*(JS(q(x,z)||q(x)q(z)) - logistic[JS(q(x,z)||q(x)q(z))])  (not closable by the families: what the
-            estimator misses)
-        beta*(JS(q(y,z)||q(y)q(z)) - logistic[JS(q(y,z)||q(y)q(z))])  (not closable by the families: what the
-            estimator misses)
+    Gap, never negative (not closable by the families: what the estimator misses):
+        alpha*(JS(q(x,z)||q(x)q(z)) - logistic[JS(q(x,z)||q(x)q(z))])
+            + beta*(JS(q(y,z)||q(y)q(z)) - logistic[JS(q(y,z)||q(y)q(z))])
 
     Minimised: `loss`, the weighted sum of `terms`
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
@@ -123,8 +118,8 @@ class DimLoss(_Parametrised):
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
-        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor,
-        y_z_critic_reference: Tensor, z_critic: Tensor, z_critic_reference: Tensor,
+        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor, y_z_critic_reference: Tensor,
+        z_critic: Tensor, z_critic_reference: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [
@@ -134,28 +129,16 @@ class DimLoss(_Parametrised):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor,
-        y_z_critic_reference: Tensor, z_critic: Tensor, z_critic_reference: Tensor,
+        self, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor, y_z_critic_reference: Tensor,
+        z_critic: Tensor, z_critic_reference: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(q(x,z)||q(x)q(z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x_z = (
-            0.5 * F.logsigmoid(x_z_critic).mean()
-            + 0.5 * F.logsigmoid(-x_z_critic_reference).mean()
-            + math.log(2)
-        )
+        js_x_z = 0.5 * F.logsigmoid(x_z_critic).mean() + 0.5 * F.logsigmoid(-x_z_critic_reference).mean() + math.log(2)
         # JS(q(y,z)||q(y)q(z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_y_z = (
-            0.5 * F.logsigmoid(y_z_critic).mean()
-            + 0.5 * F.logsigmoid(-y_z_critic_reference).mean()
-            + math.log(2)
-        )
+        js_y_z = 0.5 * F.logsigmoid(y_z_critic).mean() + 0.5 * F.logsigmoid(-y_z_critic_reference).mean() + math.log(2)
         # JS(q(z)||p(z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_z = (
-            0.5 * F.logsigmoid(z_critic).mean()
-            + 0.5 * F.logsigmoid(-z_critic_reference).mean()
-            + math.log(2)
-        )
+        js_z = 0.5 * F.logsigmoid(z_critic).mean() + 0.5 * F.logsigmoid(-z_critic_reference).mean() + math.log(2)
 
         loss = -self.alpha * js_x_z - self.beta * js_y_z + self.gamma * js_z
         terms = {
@@ -171,13 +154,7 @@ class DimLoss(_Parametrised):
 
         At its best f = log P - log Q. A mean per side: the sides may differ in length.
         """
-        if name == "JS(q(x,z)||q(x)q(z))":
-            # E_P[s(-f)] + E_Q[s(f)], s = softplus
-            return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
-        if name == "JS(q(y,z)||q(y)q(z))":
-            # E_P[s(-f)] + E_Q[s(f)], s = softplus
-            return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
-        if name == "JS(q(z)||p(z))":
+        if name in ("JS(q(x,z)||q(x)q(z))", "JS(q(y,z)||q(y)q(z))", "JS(q(z)||p(z))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
         raise ValueError(f"no critic for {name!r}")

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -73,15 +71,10 @@ class DvccaLoss(_Parametrised):
     It is bounded from above by:
         KL(q(z|x1)||p(z)) - beta*H_q(X1) - beta*E_q[log p(x1|z)] - beta*H_q(X2) - beta*E_q[log p(x2|z)]
 
-    Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(x1|z)||p(x1|z))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(x2|z)||p(x2|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z)||p(z)) + beta*KL(q(x1|z)||p(x1|z)) + beta*KL(q(x2|z)||p(x2|z))
 
-    Left out, as no learned factor touches it:
-        -beta*H_q(X1)
-        -beta*H_q(X2)
-
+    Left out, as no learned factor touches it: -beta*H_q(X1) - beta*H_q(X2)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:

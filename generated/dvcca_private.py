@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,26 +63,20 @@ class _Parametrised(torch.nn.Module):
 class DvccaPrivateLoss(_Parametrised):
     """Deep variational canonical correlation analysis with private codes.
 
-    The shared code Z is read off the first view; each view has a private code beside it, from which it is read
-    back. With beta = 1 it is Wang et al.'s; the weight is Abdelaleem et al.'s.
+    The shared code Z is read off the first view; each view has a private code beside it, from which it is read back.
+    With beta = 1 it is Wang et al.'s; the weight is Abdelaleem et al.'s.
 
     Objective, in nats: minimize I_q(X1;Z) + I_q(X1;W1) + I_q(X2;W2) - beta*I_q(Z,W1;X1) - beta*I_q(Z,W2;X2)
 
     It is bounded from above by:
         KL(q(z|x1)||p(z)) + KL(q(w1|x1)||p(w1)) + KL(q(w2|x2)||p(w2)) - beta*H_q(X1) - beta*E_q[log p(x1|z,w1)]
-        - beta*H_q(X2) - beta*E_q[log p(x2|z,w2)]
+            - beta*H_q(X2) - beta*E_q[log p(x2|z,w2)]
 
-    Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(w1)||p(w1))  (closable: zero is reachable if the family is rich enough)
-        KL(q(w2)||p(w2))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(x1|z,w1)||p(x1|z,w1))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(x2|z,w2)||p(x2|z,w2))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z)||p(z)) + KL(q(w1)||p(w1)) + KL(q(w2)||p(w2)) + beta*KL(q(x1|z,w1)||p(x1|z,w1))
+            + beta*KL(q(x2|z,w2)||p(x2|z,w2))
 
-    Left out, as no learned factor touches it:
-        -beta*H_q(X1)
-        -beta*H_q(X2)
-
+    Left out, as no learned factor touches it: -beta*H_q(X1) - beta*H_q(X2)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
@@ -138,8 +130,8 @@ class DvccaPrivateLoss(_Parametrised):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, w1_mean: Tensor, w1_logvar: Tensor, w2_mean: Tensor,
-        w2_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
+        self, z_mean: Tensor, z_logvar: Tensor, w1_mean: Tensor, w1_logvar: Tensor, w2_mean: Tensor, w2_logvar: Tensor,
+        x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x1)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,26 +63,21 @@ class _Parametrised(torch.nn.Module):
 class DvsibLoss(_Parametrised):
     """Deep variational symmetric information bottleneck.
 
-    The symmetric bottleneck with a decoder per view; the information between the codes is estimated from all
-    pairs of the batch.
+    The symmetric bottleneck with a decoder per view; the information between the codes is estimated from all pairs of
+    the batch.
 
     Objective, in nats: minimize I_q(X1;Z1) + I_q(X2;Z2) - beta*I_q(Z1;Z2) - beta*I_q(Z1;X1) - beta*I_q(Z2;X2)
 
     It is bounded from above by:
-        KL(q(z1|x1)||p(z1)) + KL(q(z2|x2)||p(z2)) - beta*infonce[I_q(Z1;Z2)] - beta*H_q(X1) - beta*E_q[log
-        p(x1|z1)] - beta*H_q(X2) - beta*E_q[log p(x2|z2)]
+        KL(q(z1|x1)||p(z1)) + KL(q(z2|x2)||p(z2)) - beta*infonce[I_q(Z1;Z2)] - beta*H_q(X1) - beta*E_q[log p(x1|z1)]
+            - beta*H_q(X2) - beta*E_q[log p(x2|z2)]
 
     Gap, never negative:
-        KL(q(z1)||p(z1))  (closable: zero is reachable if the family is rich enough)
-        KL(q(z2)||p(z2))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(x1|z1)||p(x1|z1))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(x2|z2)||p(x2|z2))  (closable: zero is reachable if the family is rich enough)
+        KL(q(z1)||p(z1)) + KL(q(z2)||p(z2)) + beta*KL(q(x1|z1)||p(x1|z1))
+            + beta*KL(q(x2|z2)||p(x2|z2))  (closable: zero is reachable if the family is rich enough)
         beta*(I_q(Z1;Z2) - infonce[I_q(Z1;Z2)])  (not closable by the families: what the estimator misses)
 
-    Left out, as no learned factor touches it:
-        -beta*H_q(X1)
-        -beta*H_q(X2)
-
+    Left out, as no learned factor touches it: -beta*H_q(X1) - beta*H_q(X2)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
@@ -92,8 +85,8 @@ class DvsibLoss(_Parametrised):
         z1_logvar     (B, L1)     logvar of q(z1|x1) under q
         z2_mean       (B, L2)     mean of q(z2|x2) under q
         z2_logvar     (B, L2)     logvar of q(z2|x2) under q
-        z1_z2_scores  (B, B)      critic of I_q(Z1;Z2) on all pairs: entry i, j pairs the i-th first with the
-            j-th second
+        z1_z2_scores  (B, B)      critic of I_q(Z1;Z2) on all pairs: entry i, j pairs the i-th first with the j-th
+            second
         x1            (B, D1)     x1 under q, observed or drawn
         x1_mean       (S, B, D1)  mean of p(x1|z1) under q
         x2            (B, D2)     x2 under q, observed or drawn
@@ -137,13 +130,12 @@ class DvsibLoss(_Parametrised):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1_z2_scores: Tensor,
-        x1: Tensor, x1_mean: Tensor, x2: Tensor, x2_logits: Tensor,
+        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1_z2_scores: Tensor, x1: Tensor,
+        x1_mean: Tensor, x2: Tensor, x2_logits: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(Z1;Z2): what the compiled pass leaves
         rest = self._rest(z1_mean, z1_z2_scores)
-
         # KL(q(z1|x1)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = (0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1)).mean()
         # KL(q(z2|x2)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
@@ -167,9 +159,7 @@ class DvsibLoss(_Parametrised):
         """The terms that the compiled pass leaves to tensor operations."""
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
-            z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            - z1_z2_scores.logsumexp(-1)
-            + _log(z1_z2_scores.shape[-1])
+            z1_z2_scores.diagonal(dim1=-2, dim2=-1) - z1_z2_scores.logsumexp(-1) + _log(z1_z2_scores.shape[-1])
         ).mean()
 
         loss = -self.beta * i_z1_z2

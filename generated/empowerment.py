@@ -31,15 +31,14 @@ class Output(NamedTuple):
 class EmpowermentLoss(torch.nn.Module):
     """Variational empowerment.
 
-    How much an action A says about the state T it leads to, given the state S: the entropy of the policy
-    w(a|s), and how well r(a|s,t) reads the action off its outcome. Mohamed & Rezende have an environment that
-    passes no gradient, and fit the policy to what r says of it; here the environment is a simulator that can be
-    differentiated, and the actions are relaxed on their way through it. Keep it fixed: one that learned would
-    make itself easy to steer.
+    How much an action A says about the state T it leads to, given the state S: the entropy of the policy w(a|s), and
+    how well r(a|s,t) reads the action off its outcome. Mohamed & Rezende have an environment that passes no gradient,
+    and fit the policy to what r says of it; here the environment is a simulator that can be differentiated, and the
+    actions are relaxed on their way through it. Keep it fixed: one that learned would make itself easy to steer.
 
     Objective, in nats: maximize I_w(T;A|S)
     It is estimated by (an estimate or a surrogate, no bound): -E_w[log w(a|s)] + E_w[log r(a|s,t)]
-    Gap, never negative: KL(w(a|s,t)||r(a|s,t))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(w(a|s,t)||r(a|s,t))
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
@@ -74,15 +73,11 @@ class EmpowermentLoss(torch.nn.Module):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # E_w[log r(a|s,t)]: what the compiled pass leaves
         rest = self._rest(a, r_a_logits)
-
         # E_w[log w(a|s)] in closed form: -(-sum r log r, r = softmax(a))
         log_w_a = --_weighted(torch.exp(w_a_logits.log_softmax(-1)), w_a_logits.log_softmax(-1)).sum(-1)
 
         per_row = log_w_a
-        terms = {
-            "E_w[log w(a|s)]": log_w_a.mean().detach(),
-            "E_w[log r(a|s,t)]": rest.terms["E_w[log r(a|s,t)]"],
-        }
+        terms = {"E_w[log w(a|s)]": log_w_a.mean().detach(), "E_w[log r(a|s,t)]": rest.terms["E_w[log r(a|s,t)]"]}
         return Output(_reduced(per_row, self.reduction) + rest.loss, terms)
 
     def _rest(self, a: Tensor, r_a_logits: Tensor, **_: Tensor) -> Output:

@@ -31,8 +31,8 @@ class Output(NamedTuple):
 class FGanLoss(torch.nn.Module):
     """f-GAN, Pearson's chi-squared divergence.
 
-    Any f-divergence of data and model by its convex dual: another name in the brackets is another member of the
-    family. The generator minimises the paper's surrogate, minus the critic's output on its own samples.
+    Any f-divergence of data and model by its convex dual: another name in the brackets is another member of the family.
+    The generator minimises the paper's surrogate, minus the critic's output on its own samples.
 
     Objective, in nats: minimize F[pearson](data(x)||p(x))
     It is estimated by (an estimate or a surrogate, no bound): dual[F[pearson](data(x)||p(x))]

@@ -48,10 +48,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -66,15 +64,15 @@ class _Parametrised(torch.nn.Module):
 class FactorVaeLoss(_Parametrised):
     """FactorVAE.
 
-    The evidence bound with an extra weight on the total correlation of the code, read off a critic that tells
-    codes from codes whose coordinates were permuted within the batch.
+    The evidence bound with an extra weight on the total correlation of the code, read off a critic that tells codes
+    from codes whose coordinates were permuted within the batch.
 
     Objective, in nats: minimize KL(q(z|x)||p(z)) + gamma*TC_q(Z) - I_q(Z;X)
 
     It is estimated by (an estimate or a surrogate, no bound):
         KL(q(z|x)||p(z)) + gamma*density-ratio[TC_q(Z)] - H_q(X) - E_q[log p(x|z)]
 
-    Gap, never negative: KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
@@ -108,17 +106,13 @@ class FactorVaeLoss(_Parametrised):
         self.reduction = reduction
         _reduced(torch.zeros(1), reduction)  # is it one?
 
-    def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor
-    ) -> Output:
+    def forward(self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [z_mean, z_logvar, z_critic, x, x_logits])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor
-    ) -> Output:
+    def expression(self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)

@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -64,21 +62,19 @@ class _Parametrised(torch.nn.Module):
 class FewLabelsTwoViewsLoss(_Parametrised):
     """Two views, many pairs, few labels.
 
-    No paper has it. Why: pairs of views cost nothing, labels do. Each view has a code that pays for what it
-    takes and is read by a classifier of its own on the few labelled pairs; on the many unlabelled ones the two
-    codes are to find each other, so that what they share, and the class with it, survives the compression.
+    No paper has it. Why: pairs of views cost nothing, labels do. Each view has a code that pays for what it takes and
+    is read by a classifier of its own on the few labelled pairs; on the many unlabelled ones the two codes are to find
+    each other, so that what they share, and the class with it, survives the compression.
 
     Objective, in nats: minimize I_u(X1;Z1) + I_u(X2;Z2) - beta*I_q(Z1;C) - beta*I_q(Z2;C) - gamma*I_u(Z1;Z2)
 
     It is bounded from above by:
-        KL(u(z1|x1)||p(z1)) + KL(u(z2|x2)||p(z2)) - 2*beta*H_q(C) - beta*E_q[log p(c|z1)] - beta*E_q[log
-        r(c|z2)] - gamma*infonce[I_u(Z1;Z2)]
+        KL(u(z1|x1)||p(z1)) + KL(u(z2|x2)||p(z2)) - 2*beta*H_q(C) - beta*E_q[log p(c|z1)] - beta*E_q[log r(c|z2)]
+            - gamma*infonce[I_u(Z1;Z2)]
 
     Gap, never negative:
-        KL(u(z1)||p(z1))  (closable: zero is reachable if the family is rich enough)
-        KL(u(z2)||p(z2))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(c|z1)||p(c|z1))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(c|z2)||r(c|z2))  (closable: zero is reachable if the family is rich enough)
+        KL(u(z1)||p(z1)) + KL(u(z2)||p(z2)) + beta*KL(q(c|z1)||p(c|z1))
+            + beta*KL(q(c|z2)||r(c|z2))  (closable: zero is reachable if the family is rich enough)
         gamma*(I_u(Z1;Z2) - infonce[I_u(Z1;Z2)])  (not closable by the families: what the estimator misses)
 
     Left out, as no learned factor touches it: -2*beta*H_q(C)
@@ -92,8 +88,8 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         c             (B,)                          c under q, observed or drawn: a class index
         p_c_logits    (S, B, K)                     logits of p(c|z1) under q
         r_c_logits    (S, B, K)                     logits of r(c|z2) under q
-        z1_z2_scores  (B_unlabelled, B_unlabelled)  critic of I_u(Z1;Z2) on all pairs: entry i, j pairs the i-th
-            first with the j-th second
+        z1_z2_scores  (B_unlabelled, B_unlabelled)  critic of I_u(Z1;Z2) on all pairs: entry i, j pairs the i-th first
+            with the j-th second
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta, gamma
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -114,9 +110,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf), "gamma": (0.0, math.inf)}
 
-    def __init__(
-        self, *, beta: float | Tensor = 10.0, gamma: float | Tensor = 10.0, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, *, beta: float | Tensor = 10.0, gamma: float | Tensor = 10.0, reduction: str = "mean") -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
@@ -124,24 +118,21 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
-        self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor,
-        p_c_logits: Tensor, r_c_logits: Tensor, z1_z2_scores: Tensor,
+        self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor, p_c_logits: Tensor,
+        r_c_logits: Tensor, z1_z2_scores: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [
-            z1_mean, z1_logvar, z2_mean, z2_logvar, c, p_c_logits, r_c_logits, z1_z2_scores,
-        ])
+        given = _checked(self.INPUTS, [z1_mean, z1_logvar, z2_mean, z2_logvar, c, p_c_logits, r_c_logits, z1_z2_scores])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor,
-        p_c_logits: Tensor, r_c_logits: Tensor, z1_z2_scores: Tensor,
+        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor, p_c_logits: Tensor,
+        r_c_logits: Tensor, z1_z2_scores: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_u(Z1;Z2): what the compiled pass leaves
         rest = self._rest(c, z1_z2_scores)
-
         # KL(u(z1|x1)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = (0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1)).mean()
         # KL(u(z2|x2)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
@@ -165,9 +156,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         """The terms that the compiled pass leaves to tensor operations."""
         # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
-            z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            - z1_z2_scores.logsumexp(-1)
-            + _log(z1_z2_scores.shape[-1])
+            z1_z2_scores.diagonal(dim1=-2, dim2=-1) - z1_z2_scores.logsumexp(-1) + _log(z1_z2_scores.shape[-1])
         ).mean()
 
         loss = -self.gamma * i_z1_z2

@@ -33,8 +33,8 @@ class Output(NamedTuple):
 class GanLoss(torch.nn.Module):
     """Generative adversarial network.
 
-    The Jensen-Shannon divergence of data and model, by its dual with a logistic critic; the generator minimises
-    the non-saturating surrogate.
+    The Jensen-Shannon divergence of data and model, by its dual with a logistic critic; the generator minimises the
+    non-saturating surrogate.
 
     Objective, in nats: minimize JS(data(x)||p(x))
     It is estimated by (an estimate or a surrogate, no bound): logistic[JS(data(x)||p(x))]
@@ -74,11 +74,7 @@ class GanLoss(torch.nn.Module):
     def expression(self, x_critic: Tensor, x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(data(x)||p(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = (
-            0.5 * F.logsigmoid(x_critic).mean()
-            + 0.5 * F.logsigmoid(-x_critic_reference).mean()
-            + math.log(2)
-        )
+        js_x = 0.5 * F.logsigmoid(x_critic).mean() + 0.5 * F.logsigmoid(-x_critic_reference).mean() + math.log(2)
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_x_model = -0.5 * F.logsigmoid(x_critic_reference).mean()
 

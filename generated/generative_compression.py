@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,20 +63,18 @@ class _Parametrised(torch.nn.Module):
 class GenerativeCompressionLoss(_Parametrised):
     """Generative image compression.
 
-    A binary code whose entropy is the rate, bounded by a learned entropy model; the decoder is to bring back
-    the image, and to turn codes of the entropy model into images that look like the data, by a critic on its
-    samples (Santurkar et al., Tschannen et al.). Agustsson et al. let the critic see reconstructions, quantise
-    to a few levels with a fixed bound on the rate in place of an entropy model, and add the critic's features
-    to the distortion.
+    A binary code whose entropy is the rate, bounded by a learned entropy model; the decoder is to bring back the image,
+    and to turn codes of the entropy model into images that look like the data, by a critic on its samples (Santurkar et
+    al., Tschannen et al.). Agustsson et al. let the critic see reconstructions, quantise to a few levels with a fixed
+    bound on the rate in place of an entropy model, and add the critic's features to the distortion.
 
     Objective, in nats: minimize H_q(Z) - beta*I_q(Z;X) + gamma*JS(data(x)||p(x))
 
     It is estimated by (an estimate or a surrogate, no bound):
         -E_q[log p(z)] - beta*H_q(X) - beta*E_q[log p(x|z)] + gamma*logistic[JS(data(x)||p(x))]
 
-    Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z)||p(z)) + beta*KL(q(x|z)||p(x|z))
 
     Left out, as no learned factor touches it: -beta*H_q(X)
 
@@ -113,9 +109,7 @@ class GenerativeCompressionLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf), "gamma": (0.0, math.inf)}
 
-    def __init__(
-        self, *, beta: float | Tensor = 1.0, gamma: float | Tensor = 1.0, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, *, beta: float | Tensor = 1.0, gamma: float | Tensor = 1.0, reduction: str = "mean") -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
@@ -136,10 +130,9 @@ class GenerativeCompressionLoss(_Parametrised):
         x_critic_reference: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # E_q[log p(z)] in closed form: -(-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid + sum [s(a) log s(a)/s(a')
-        # + s(-a) log s(-a)/s(-a')], s the sigmoid)
-        log_p_z = (-((_weighted(torch.sigmoid(-q_z_logits),
-                                F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
+        # E_q[log p(z)] in closed form: -(-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid + sum [s(a) log s(a)/s(a') + s(-a)
+        # log s(-a)/s(-a')], s the sigmoid)
+        log_p_z = (-((_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
                       + _weighted(torch.sigmoid(q_z_logits),
                                   F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
                      - (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits))
@@ -147,11 +140,7 @@ class GenerativeCompressionLoss(_Parametrised):
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = (-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1)).mean()
         # JS(data(x)||p(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = (
-            0.5 * F.logsigmoid(x_critic).mean()
-            + 0.5 * F.logsigmoid(-x_critic_reference).mean()
-            + math.log(2)
-        )
+        js_x = 0.5 * F.logsigmoid(x_critic).mean() + 0.5 * F.logsigmoid(-x_critic_reference).mean() + math.log(2)
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_x_model = -0.5 * F.logsigmoid(x_critic_reference).mean()
 

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,20 +63,20 @@ class _Parametrised(torch.nn.Module):
 class HfvaeLoss(_Parametrised):
     """Hierarchically factorised variational autoencoder.
 
-    Two groups of latents. The aggregated divergence of the evidence bound is split into the total correlation
-    between the groups and that within each of them, with weights of their own, all estimated within the
-    minibatch. The paper's third weight, on I(X;Z), is one here.
+    Two groups of latents. The aggregated divergence of the evidence bound is split into the total correlation between
+    the groups and that within each of them, with weights of their own, all estimated within the minibatch. The paper's
+    third weight, on I(X;Z), is one here.
 
     Objective, in nats:
-        minimize KL(q(z1|x)||p(z1)) + KL(q(z2|x)||p(z2)) + (beta - 1)*TC_q(Z1;Z2) + (gamma - 1)*TC_q(Z1) +
-        (gamma - 1)*TC_q(Z2) - I_q(Z1,Z2;X)
+        minimize KL(q(z1|x)||p(z1)) + KL(q(z2|x)||p(z2)) + (beta - 1)*TC_q(Z1;Z2) + (gamma - 1)*TC_q(Z1)
+            + (gamma - 1)*TC_q(Z2) - I_q(Z1,Z2;X)
 
     It is estimated by (an estimate or a surrogate, no bound):
-        KL(q(z1|x)||p(z1)) + KL(q(z2|x)||p(z2)) + (beta - 1)*minibatch-weighted[TC_q(Z1;Z2)] + (gamma -
-        1)*minibatch-weighted[TC_q(Z1)] + (gamma - 1)*minibatch-weighted[TC_q(Z2)] - H_q(X) - E_q[log
-        p(x|z1,z2)]
+        KL(q(z1|x)||p(z1)) + KL(q(z2|x)||p(z2)) + (beta - 1)*minibatch-weighted[TC_q(Z1;Z2)]
+            + (gamma - 1)*minibatch-weighted[TC_q(Z1)] + (gamma - 1)*minibatch-weighted[TC_q(Z2)] - H_q(X)
+            - E_q[log p(x|z1,z2)]
 
-    Gap, never negative: KL(q(x|z1,z2)||p(x|z1,z2))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(x|z1,z2)||p(x|z1,z2))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -111,9 +109,7 @@ class HfvaeLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (1.0, math.inf), "gamma": (1.0, math.inf)}
 
-    def __init__(
-        self, *, beta: float | Tensor = 6.0, gamma: float | Tensor = 2.0, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, *, beta: float | Tensor = 6.0, gamma: float | Tensor = 2.0, reduction: str = "mean") -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
@@ -130,13 +126,12 @@ class HfvaeLoss(_Parametrised):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
-        x: Tensor, x_logits: Tensor,
+        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor, x: Tensor,
+        x_logits: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # TC_q(Z1;Z2): what the compiled pass leaves
         rest = self._rest(z1_mean, z1_logvar, z2_mean, z2_logvar, z1, z2)
-
         # KL(q(z1|x)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = (0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1)).mean()
         # KL(q(z2|x)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
@@ -151,10 +146,8 @@ class HfvaeLoss(_Parametrised):
         log_z1_pairs_2 = log_z1_elements.sum(-1)
         # log of 1/B sum_j over the batch's components
         log_z1_2 = log_z1_pairs_2.logsumexp(-1) - _log(log_z1_pairs_2.shape[-1])
-        # log of 1/B sum_j over the batch's components
         log_z1_apart = log_z1_elements.logsumexp(-2) - _log(log_z1_elements.shape[-2])
-        # TC_q(Z1) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture in place of the aggregated
-        # density
+        # TC_q(Z1) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z1 = (log_z1_2 - log_z1_apart.sum(-1)).mean()
         # log q(z2|x) of every draw i at the parameters of every row j, coordinate by coordinate
         log_z2_elements = -0.5 * (
@@ -162,26 +155,19 @@ class HfvaeLoss(_Parametrised):
             + ((z2.unsqueeze(-2) - z2_mean.unsqueeze(-3)) * torch.exp(-0.5 * z2_logvar.unsqueeze(-3))) ** 2
             + math.log(2 * math.pi)
         )
-        # summed over coordinates
         log_z2_pairs_2 = log_z2_elements.sum(-1)
-        # log of 1/B sum_j over the batch's components
         log_z2_2 = log_z2_pairs_2.logsumexp(-1) - _log(log_z2_pairs_2.shape[-1])
-        # log of 1/B sum_j over the batch's components
         log_z2_apart = log_z2_elements.logsumexp(-2) - _log(log_z2_elements.shape[-2])
-        # TC_q(Z2) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture in place of the aggregated
-        # density
+        # TC_q(Z2) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z2 = (log_z2_2 - log_z2_apart.sum(-1)).mean()
         # E_q[log p(x|z1,z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = (x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1).mean()
 
         loss = kl_z1 + kl_z2 + (self.gamma - 1) * tc_z1 + (self.gamma - 1) * tc_z2 - log_p_x
         terms = {
-            "KL(q(z1|x)||p(z1))": kl_z1.detach(),
-            "KL(q(z2|x)||p(z2))": kl_z2.detach(),
-            "TC_q(Z1;Z2)": rest.terms["TC_q(Z1;Z2)"],
-            "TC_q(Z1)": tc_z1.detach(),
-            "TC_q(Z2)": tc_z2.detach(),
-            "E_q[log p(x|z1,z2)]": log_p_x.detach(),
+            "KL(q(z1|x)||p(z1))": kl_z1.detach(),     "KL(q(z2|x)||p(z2))": kl_z2.detach(),
+            "TC_q(Z1;Z2)": rest.terms["TC_q(Z1;Z2)"], "TC_q(Z1)": tc_z1.detach(),
+            "TC_q(Z2)": tc_z2.detach(),               "E_q[log p(x|z1,z2)]": log_p_x.detach(),
         }
         return Output(_reduced(loss, self.reduction, z1_mean.shape[-2]) + rest.loss, terms)
 
@@ -206,12 +192,9 @@ class HfvaeLoss(_Parametrised):
         log_z1_z2_pairs = log_z1_pairs + log_z2_pairs
         # log of 1/B sum_j over the batch's components
         log_z1_z2 = log_z1_z2_pairs.logsumexp(-1) - _log(log_z1_z2_pairs.shape[-1])
-        # log of 1/B sum_j over the batch's components
         log_z1 = log_z1_pairs.logsumexp(-1) - _log(log_z1_pairs.shape[-1])
-        # log of 1/B sum_j over the batch's components
         log_z2 = log_z2_pairs.logsumexp(-1) - _log(log_z2_pairs.shape[-1])
-        # TC_q(Z1;Z2) by minibatch-weighted: E[log of the joint - sum log of the marginals], the batch's mixture in place
-        # of the aggregated density
+        # TC_q(Z1;Z2) by minibatch-weighted: E[log of the joint - sum log of the marginals], the batch's mixture as q
         tc_z1_z2 = (log_z1_z2 - log_z1 - log_z2).mean()
 
         loss = (self.beta - 1) * tc_z1_z2

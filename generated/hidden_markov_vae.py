@@ -32,20 +32,18 @@ class Output(NamedTuple):
 class HiddenMarkovVaeLoss(torch.nn.Module):
     """Variational hidden Markov model of three steps.
 
-    Three hidden states in a chain, each emitting one observation; the encoder is a chain as well, so that with
-    a rich enough network the bound is the likelihood. The states are relaxed draws on their way down the chain.
-    Longer sequences are more variables.
+    Three hidden states in a chain, each emitting one observation; the encoder is a chain as well, so that with a rich
+    enough network the bound is the likelihood. The states are relaxed draws on their way down the chain. Longer
+    sequences are more variables.
 
     Objective, in nats: minimize KL(data(x1,x2,x3)||p(x1,x2,x3))
 
     It is estimated by (an estimate or a surrogate, no bound):
-        KL(q(z1|x1,x2,x3)||p(z1)) + KL(q(z2|z1,x2,x3)||p(z2|z1)) + KL(q(z3|z2,x3)||p(z3|z2)) - H_q(X1,X2,X3) -
-        E_q[log p(x1|z1)] - E_q[log p(x2|z2)] - E_q[log p(x3|z3)]
+        KL(q(z1|x1,x2,x3)||p(z1)) + KL(q(z2|z1,x2,x3)||p(z2|z1)) + KL(q(z3|z2,x3)||p(z3|z2)) - H_q(X1,X2,X3)
+            - E_q[log p(x1|z1)] - E_q[log p(x2|z2)] - E_q[log p(x3|z3)]
 
-    Gap, never negative:
-        KL(q(z3|z2,x3)||p(z3|x3,z2))  (closable: zero is reachable if the family is rich enough)
-        KL(q(z1|x1,x2,x3)||p(z1|x1,x2,x3))  (closable: zero is reachable if the family is rich enough)
-        KL(q(z2|z1,x2,x3)||p(z2|x2,x3,z1))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z3|z2,x3)||p(z3|x3,z2)) + KL(q(z1|x1,x2,x3)||p(z1|x1,x2,x3)) + KL(q(z2|z1,x2,x3)||p(z2|x2,x3,z1))
 
     Left out, as no learned factor touches it: -H_q(X1,X2,X3)
     Minimised: `loss`, the weighted sum of `terms`
@@ -97,21 +95,20 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [
-            q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x1, x1_logits, x2,
-            x2_logits, x3, x3_logits,
+            q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x1, x1_logits, x2, x2_logits,
+            x3, x3_logits,
         ])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
-        q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor,
-        x3: Tensor, x3_logits: Tensor,
+        self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor, q_z3_logits: Tensor,
+        p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor, x3: Tensor,
+        x3_logits: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z1|x1,x2,x3)||p(z1)), KL(q(z2|z1,x2,x3)||p(z2|z1)), KL(q(z3|z2,x3)||p(z3|z2)): what the compiled pass leaves
         rest = self._rest(q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits)
-
         # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x1 = _over_draws((x1 * F.logsigmoid(x1_logits) + (1 - x1) * F.logsigmoid(-x1_logits)).sum(-1))
         # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
@@ -131,14 +128,13 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         return Output(_reduced(per_row, self.reduction) + rest.loss, terms)
 
     def _rest(
-        self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
-        q_z3_logits: Tensor, p_z3_logits: Tensor, **_: Tensor,
+        self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor, q_z3_logits: Tensor,
+        p_z3_logits: Tensor, **_: Tensor,
     ) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # KL(q(z1|x1,x2,x3)||p(z1)) in closed form: sum r log r/r', r = softmax(a)
         kl_z1 = _weighted(
-            torch.exp(q_z1_logits.log_softmax(-1)), q_z1_logits.log_softmax(-1)
-            - p_z1_logits.log_softmax(-1)
+            torch.exp(q_z1_logits.log_softmax(-1)), q_z1_logits.log_softmax(-1) - p_z1_logits.log_softmax(-1)
         ).sum(-1)
         # KL(q(z2|z1,x2,x3)||p(z2|z1)) in closed form: sum r log r/r', r = softmax(a)
         kl_z2 = _over_draws(_weighted(torch.exp(q_z2_logits.log_softmax(-1)),

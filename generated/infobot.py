@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -64,17 +62,15 @@ class _Parametrised(torch.nn.Module):
 class InfobotLoss(_Parametrised):
     """InfoBot: a policy that looks at its goal as little as it can.
 
-    The policy p(a|s,z) sees the goal G through a code Z alone, and pays for every nat that it takes from the
-    goal beyond the state. Goyal et al. maximise an expected return; here the actions are those of
-    demonstrations, so that the return is their log-likelihood. The default policy's prior of Z is a standard
-    normal, as in the paper.
+    The policy p(a|s,z) sees the goal G through a code Z alone, and pays for every nat that it takes from the goal
+    beyond the state. Goyal et al. maximise an expected return; here the actions are those of demonstrations, so that
+    the return is their log-likelihood. The default policy's prior of Z is a standard normal, as in the paper.
 
     Objective, in nats: minimize beta*I_q(G;Z|S) - I_q(Z;A|S)
     It is bounded from above by: beta*KL(q(z|s,g)||p(z)) - H_q(A|S) - E_q[log p(a|s,z)]
 
-    Gap, never negative:
-        beta*KL(q(z|s)||p(z|s))  (closable: zero is reachable if the family is rich enough)
-        KL(q(a|s,z)||p(a|s,z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        beta*KL(q(z|s)||p(z|s)) + KL(q(a|s,z)||p(a|s,z))
 
     Left out, as no learned factor touches it: -H_q(A|S)
     Minimised: `loss`, the weighted sum of `terms`

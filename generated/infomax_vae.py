@@ -48,10 +48,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -66,8 +64,8 @@ class _Parametrised(torch.nn.Module):
 class InfomaxVaeLoss(_Parametrised):
     """InfoMax variational autoencoder.
 
-    The beta-VAE with a reward for what the code says about X, by the dual of the relative entropy between pairs
-    (x, z) and pairs of different rows; encoder and critic both raise it.
+    The beta-VAE with a reward for what the code says about X, by the dual of the relative entropy between pairs (x, z)
+    and pairs of different rows; encoder and critic both raise it.
 
     Objective, in nats: minimize beta*KL(q(z|x)||p(z)) - I_q(Z;X) - alpha*I_q(X;Z)
     It is bounded from above by: beta*KL(q(z|x)||p(z)) - H_q(X) - E_q[log p(x|z)] - alpha*nwj[I_q(X;Z)]
@@ -105,9 +103,7 @@ class InfomaxVaeLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"alpha": (0.0, math.inf), "beta": (0.0, math.inf)}
 
-    def __init__(
-        self, *, alpha: float | Tensor = 1.0, beta: float | Tensor = 1.0, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, *, alpha: float | Tensor = 1.0, beta: float | Tensor = 1.0, reduction: str = "mean") -> None:
         super().__init__()
         self.alpha = alpha
         self.beta = beta
@@ -136,11 +132,7 @@ class InfomaxVaeLoss(_Parametrised):
         i_x_z = x_z_critic.mean() + 1 - torch.exp(x_z_critic_reference).mean()
 
         loss = self.beta * kl_z - log_p_x - self.alpha * i_x_z
-        terms = {
-            "KL(q(z|x)||p(z))": kl_z.detach(),
-            "E_q[log p(x|z)]": log_p_x.detach(),
-            "I_q(X;Z)": i_x_z.detach(),
-        }
+        terms = {"KL(q(z|x)||p(z))": kl_z.detach(), "E_q[log p(x|z)]": log_p_x.detach(), "I_q(X;Z)": i_x_z.detach()}
         return Output(_reduced(loss, self.reduction, z_mean.shape[-2]), terms)
 
     @staticmethod

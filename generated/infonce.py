@@ -28,20 +28,16 @@ class Output(NamedTuple):
 class InfonceLoss(torch.nn.Module):
     """Contrastive representation by InfoNCE.
 
-    Z is a function of X, and a critic on all pairs of the batch tells which Y belongs with it: a lower bound of
-    I(Z;Y), at most the logarithm of the number of rows.
+    Z is a function of X, and a critic on all pairs of the batch tells which Y belongs with it: a lower bound of I(Z;Y),
+    at most the logarithm of the number of rows.
 
     Objective, in nats: maximize I_q(Z;Y)
     It is bounded from below by: infonce[I_q(Z;Y)]
-
-    Gap, never negative:
-        (I_q(Z;Y) - infonce[I_q(Z;Y)])  (not closable by the families: what the estimator misses)
-
+    Gap, never negative (not closable by the families: what the estimator misses): (I_q(Z;Y) - infonce[I_q(Z;Y)])
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`:
-        z_y_scores  (B, B)  critic of I_q(Z;Y) on all pairs: entry i, j pairs the i-th first with the j-th
-        second
+        z_y_scores  (B, B)  critic of I_q(Z;Y) on all pairs: entry i, j pairs the i-th first with the j-th second
 
     Reductions: "mean"; "sum", the mean times the size of the first batch
     Sources: van den Oord et al. 2018; Poole et al. 2019
@@ -66,11 +62,7 @@ class InfonceLoss(torch.nn.Module):
     def expression(self, z_y_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(Z;Y) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_y = (
-            z_y_scores.diagonal(dim1=-2, dim2=-1)
-            - z_y_scores.logsumexp(-1)
-            + _log(z_y_scores.shape[-1])
-        ).mean()
+        i_z_y = (z_y_scores.diagonal(dim1=-2, dim2=-1) - z_y_scores.logsumexp(-1) + _log(z_y_scores.shape[-1])).mean()
 
         loss = -i_z_y
         terms = {"I_q(Z;Y)": i_z_y.detach()}

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,8 +63,8 @@ class _Parametrised(torch.nn.Module):
 class InfovaeLoss(_Parametrised):
     """InfoVAE.
 
-    Every term is exact but the aggregated divergence, which an MMD stands in for: (1 - alpha) A + (alpha + lam
-    - 1) B - R.
+    Every term is exact but the aggregated divergence, which an MMD stands in for: (1 - alpha) A + (alpha + lam - 1) B -
+    R.
 
     Objective, in nats: minimize lam*KL(q(z)||p(z)) + KL(q(x|z)||p(x|z)) - alpha*I_q(X;Z)
 
@@ -101,9 +99,7 @@ class InfovaeLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"alpha": (-math.inf, 1.0), "lam": (0.0, math.inf)}
 
-    def __init__(
-        self, *, alpha: float | Tensor = 0.5, lam: float | Tensor = 100.0, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, *, alpha: float | Tensor = 0.5, lam: float | Tensor = 100.0, reduction: str = "mean") -> None:
         super().__init__()
         self.alpha = alpha
         self.lam = lam

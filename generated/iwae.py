@@ -33,9 +33,7 @@ class IwaeLoss(torch.nn.Module):
 
     Objective, in nats: maximize E_q[log p(x)]
     It is bounded from below by: iwae[E_q[log p(x)]]
-
-    Gap, never negative:
-        (E_q[log p(x)] - iwae[E_q[log p(x)]])  (not closable by the families: what the estimator misses)
+    Gap, never negative (not closable by the families: what the estimator misses): (E_q[log p(x)] - iwae[E_q[log p(x)]])
 
     Minimised:
         `loss`, the weighted sum of `terms`
@@ -79,11 +77,7 @@ class IwaeLoss(torch.nn.Module):
         # log p(x|z) at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = (x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1)
         # log q(z|x) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
-        log_q_z = -0.5 * (
-            z_logvar
-            + ((z - z_mean) * torch.exp(-0.5 * z_logvar)) ** 2
-            + math.log(2 * math.pi)
-        ).sum(-1)
+        log_q_z = -0.5 * (z_logvar + ((z - z_mean) * torch.exp(-0.5 * z_logvar)) ** 2 + math.log(2 * math.pi)).sum(-1)
         # log weights of the draws: log p(z) + log p(x|z) - log q(z|x)
         log_w_x = log_p_z + log_p_x - log_q_z
         # E_q[log p(x)] by iwae: E log 1/S sum_s of the weights

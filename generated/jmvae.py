@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,17 +63,17 @@ class _Parametrised(torch.nn.Module):
 class JmvaeLoss(_Parametrised):
     """Joint multimodal variational autoencoder.
 
-    Two modalities share one code; two encoders of one modality each are fitted to the joint encoder, so that
-    either modality gives the other (JMVAE-kl).
+    Two modalities share one code; two encoders of one modality each are fitted to the joint encoder, so that either
+    modality gives the other (JMVAE-kl).
 
     Objective, in nats:
         minimize KL(data(x1,x2)||p(x1,x2)) + alpha*KL(q(z|x1,x2)||a(z|x1)) + alpha*KL(q(z|x1,x2)||b(z|x2))
 
     It is bounded from above by:
         KL(q(z|x1,x2)||p(z)) - H_q(X1,X2) - E_q[log p(x1|z)] - E_q[log p(x2|z)] + alpha*KL(q(z|x1,x2)||a(z|x1))
-        + alpha*KL(q(z|x1,x2)||b(z|x2))
+            + alpha*KL(q(z|x1,x2)||b(z|x2))
 
-    Gap, never negative: KL(q(z|x1,x2)||p(z|x1,x2))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(z|x1,x2)||p(z|x1,x2))
     Left out, as no learned factor touches it: -H_q(X1,X2)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -119,8 +117,8 @@ class JmvaeLoss(_Parametrised):
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor,
-        x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor,
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
+        a_z_mean: Tensor, a_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [
@@ -142,24 +140,17 @@ class JmvaeLoss(_Parametrised):
         log_p_x2 = _over_draws(-0.5 * ((x2 - x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
         # KL(q(z|x1,x2)||a(z|x1)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z_given_x1_x2_under_q_2 = 0.5 * (
-            a_z_logvar
-            + torch.expm1(q_z_logvar - a_z_logvar)
-            + ((q_z_mean - a_z_mean) * torch.exp(-0.5 * a_z_logvar)) ** 2
-            - q_z_logvar
+            a_z_logvar + torch.expm1(q_z_logvar - a_z_logvar)
+            + ((q_z_mean - a_z_mean) * torch.exp(-0.5 * a_z_logvar)) ** 2 - q_z_logvar
         ).sum(-1)
         # KL(q(z|x1,x2)||b(z|x2)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z_given_x1_x2_under_q_3 = 0.5 * (
-            b_z_logvar
-            + torch.expm1(q_z_logvar - b_z_logvar)
-            + ((q_z_mean - b_z_mean) * torch.exp(-0.5 * b_z_logvar)) ** 2
-            - q_z_logvar
+            b_z_logvar + torch.expm1(q_z_logvar - b_z_logvar)
+            + ((q_z_mean - b_z_mean) * torch.exp(-0.5 * b_z_logvar)) ** 2 - q_z_logvar
         ).sum(-1)
 
         per_row = (
-            kl_z_given_x1_x2_under_q
-            - log_p_x1
-            - log_p_x2
-            + self.alpha * kl_z_given_x1_x2_under_q_2
+            kl_z_given_x1_x2_under_q - log_p_x1 - log_p_x2 + self.alpha * kl_z_given_x1_x2_under_q_2
             + self.alpha * kl_z_given_x1_x2_under_q_3
         )
         terms = {

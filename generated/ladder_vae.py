@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,18 +63,15 @@ class _Parametrised(torch.nn.Module):
 class LadderVaeLoss(_Parametrised):
     """Ladder variational autoencoder.
 
-    Two layers of latents, both drawn from the top downwards, so that each layer's relative entropy is closed.
-    In the paper q(z1|x,z2) is the precision-weighted product of what the way up says and of p(z1|z2): that is a
-    matter of the networks. beta is its warm-up.
+    Two layers of latents, both drawn from the top downwards, so that each layer's relative entropy is closed. In the
+    paper q(z1|x,z2) is the precision-weighted product of what the way up says and of p(z1|z2): that is a matter of the
+    networks. beta is its warm-up.
 
     Objective, in nats: minimize beta*I_q(X;Z1,Z2) - I_q(Z1,Z2;X)
+    It is bounded from above by: beta*KL(q(z2|x)||p(z2)) + beta*KL(q(z1|x,z2)||p(z1|z2)) - H_q(X) - E_q[log p(x|z1)]
 
-    It is bounded from above by:
-        beta*KL(q(z2|x)||p(z2)) + beta*KL(q(z1|x,z2)||p(z1|z2)) - H_q(X) - E_q[log p(x|z1)]
-
-    Gap, never negative:
-        beta*KL(q(z1,z2)||p(z1,z2))  (closable: zero is reachable if the family is rich enough)
-        KL(q(x|z1,z2)||p(x|z1,z2))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        beta*KL(q(z1,z2)||p(z1,z2)) + KL(q(x|z1,z2)||p(x|z1,z2))
 
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
@@ -121,9 +116,7 @@ class LadderVaeLoss(_Parametrised):
         p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [
-            z2_mean, z2_logvar, q_z1_mean, q_z1_logvar, p_z1_mean, p_z1_logvar, x, x_logits,
-        ])
+        given = _checked(self.INPUTS, [z2_mean, z2_logvar, q_z1_mean, q_z1_logvar, p_z1_mean, p_z1_logvar, x, x_logits])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
@@ -137,8 +130,7 @@ class LadderVaeLoss(_Parametrised):
         # KL(q(z1|x,z2)||p(z1|z2)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z1 = _over_draws(0.5
                             * (p_z1_logvar + torch.expm1(q_z1_logvar - p_z1_logvar)
-                               + ((q_z1_mean - p_z1_mean) * torch.exp(-0.5 * p_z1_logvar)) ** 2
-                               - q_z1_logvar).sum(-1))
+                               + ((q_z1_mean - p_z1_mean) * torch.exp(-0.5 * p_z1_logvar)) ** 2 - q_z1_logvar).sum(-1))
         # E_q[log p(x|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
 

@@ -33,8 +33,8 @@ class Output(NamedTuple):
 class MimLoss(torch.nn.Module):
     """Mutual information machine.
 
-    Encoder and decoder are to agree on the pairs (x, z), and these are to have little entropy, so that the one
-    says much about the other. It is the paper's asymmetric form, with pairs from the encoder alone: half of the
+    Encoder and decoder are to agree on the pairs (x, z), and these are to have little entropy, so that the one says
+    much about the other. It is the paper's asymmetric form, with pairs from the encoder alone: half of the
     cross-entropies of the pairs to either factorisation.
 
     Objective, in nats: minimize H_q(X,Z) + KL(q(x,z)||p(x,z))/2

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,13 +63,13 @@ class _Parametrised(torch.nn.Module):
 class MineLoss(_Parametrised):
     """Information bottleneck by mutual information neural estimation.
 
-    The rate I(X;Z) is the critic's Donsker-Varadhan value on pairs (x, z) against pairs of different rows, in
-    place of a prior's bound: the encoder lowers what the critic raises, so that it is no bound while the critic
-    is not at its best. The plain minibatch gradient is used; the paper corrects its bias by a moving average.
+    The rate I(X;Z) is the critic's Donsker-Varadhan value on pairs (x, z) against pairs of different rows, in place of
+    a prior's bound: the encoder lowers what the critic raises, so that it is no bound while the critic is not at its
+    best. The plain minibatch gradient is used; the paper corrects its bias by a moving average.
 
     Objective, in nats: minimize beta*I_q(X;Z) - I_q(Z;C)
     It is estimated by (an estimate or a surrogate, no bound): beta*dv[I_q(X;Z)] - H_q(C) - E_q[log p(c|z)]
-    Gap, never negative: KL(q(c|z)||p(c|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(c|z)||p(c|z))
     Left out, as no learned factor touches it: -H_q(C)
     Minimised: `loss`, the weighted sum of `terms`
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
@@ -103,21 +101,16 @@ class MineLoss(_Parametrised):
         self.reduction = reduction
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor
-    ) -> Output:
+    def forward(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [x_z_critic, x_z_critic_reference, c, c_logits])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor
-    ) -> Output:
+    def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(X;Z): what the compiled pass leaves
         rest = self._rest(x_z_critic, x_z_critic_reference)
-
         # E_q[log p(c|z)] at samples: log softmax(a)_v
         log_p_c = _pick(c_logits.log_softmax(-1), c).mean()
 

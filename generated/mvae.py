@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,33 +63,24 @@ class _Parametrised(torch.nn.Module):
 class MvaeLoss(_Parametrised):
     """Multimodal variational autoencoder.
 
-    The evidence bounds of both modalities together and of each alone, with one decoder for each. In the paper
-    the joint encoder is the normalised product of p(z), a(z|x1) and b(z|x2), a normal again: whoever calls the
-    loss multiplies the experts and passes the product's mean and logvar. With a network of its own for
-    q(z|x1,x2) the bound is the same.
+    The evidence bounds of both modalities together and of each alone, with one decoder for each. In the paper the joint
+    encoder is the normalised product of p(z), a(z|x1) and b(z|x2), a normal again: whoever calls the loss multiplies
+    the experts and passes the product's mean and logvar. With a network of its own for q(z|x1,x2) the bound is the
+    same.
 
     Objective, in nats:
-        minimize beta*I_q(X1,X2;Z) - lam1*I_q(Z;X1) - lam2*I_q(Z;X2) + beta*I_a(X1;Z) - lam1*I_a(Z;X1) +
-        beta*I_b(X2;Z) - lam2*I_b(Z;X2)
+        minimize beta*I_q(X1,X2;Z) - lam1*I_q(Z;X1) - lam2*I_q(Z;X2) + beta*I_a(X1;Z) - lam1*I_a(Z;X1) + beta*I_b(X2;Z)
+            - lam2*I_b(Z;X2)
 
     It is bounded from above by:
-        beta*KL(q(z|x1,x2)||p(z)) - 2*lam1*H_q(X1) - lam1*E_q[log p(x1|z)] - 2*lam2*H_q(X2) - lam2*E_q[log
-        p(x2|z)] + beta*KL(a(z|x1)||p(z)) - lam1*E_a[log p(x1|z)] + beta*KL(b(z|x2)||p(z)) - lam2*E_b[log
-        p(x2|z)]
+        beta*KL(q(z|x1,x2)||p(z)) - 2*lam1*H_q(X1) - lam1*E_q[log p(x1|z)] - 2*lam2*H_q(X2) - lam2*E_q[log p(x2|z)]
+            + beta*KL(a(z|x1)||p(z)) - lam1*E_a[log p(x1|z)] + beta*KL(b(z|x2)||p(z)) - lam2*E_b[log p(x2|z)]
 
-    Gap, never negative:
-        beta*KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        lam1*KL(q(x1|z)||p(x1|z))  (closable: zero is reachable if the family is rich enough)
-        lam2*KL(q(x2|z)||p(x2|z))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(a(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        lam1*KL(a(x1|z)||p(x1|z))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(b(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        lam2*KL(b(x2|z)||p(x2|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        beta*KL(q(z)||p(z)) + lam1*KL(q(x1|z)||p(x1|z)) + lam2*KL(q(x2|z)||p(x2|z)) + beta*KL(a(z)||p(z))
+            + lam1*KL(a(x1|z)||p(x1|z)) + beta*KL(b(z)||p(z)) + lam2*KL(b(x2|z)||p(x2|z))
 
-    Left out, as no learned factor touches it:
-        -2*lam1*H_q(X1)
-        -2*lam2*H_q(X2)
-
+    Left out, as no learned factor touches it: -2*lam1*H_q(X1) - 2*lam2*H_q(X2)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
@@ -148,21 +137,21 @@ class MvaeLoss(_Parametrised):
 
     def forward(
         self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
-        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
-        b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
+        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor, b_z_mean: Tensor,
+        b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [
-            q_z_mean, q_z_logvar, q_x1, q_x1_logits, q_x2, q_x2_mean, a_z_mean, a_z_logvar, a_x1, a_x1_logits,
-            b_z_mean, b_z_logvar, b_x2, b_x2_mean,
+            q_z_mean, q_z_logvar, q_x1, q_x1_logits, q_x2, q_x2_mean, a_z_mean, a_z_logvar, a_x1, a_x1_logits, b_z_mean,
+            b_z_logvar, b_x2, b_x2_mean,
         ])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
-        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
-        b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
+        self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor, q_x2_mean: Tensor,
+        a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor,
+        b_x2: Tensor, b_x2_mean: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x1,x2)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
@@ -183,12 +172,8 @@ class MvaeLoss(_Parametrised):
         log_p_x2_given_z_under_b = _over_draws(-0.5 * ((b_x2 - b_x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
         per_row = (
-            self.beta * kl_z_given_x1_x2
-            - self.lam1 * log_p_x1_given_z_under_q
-            - self.lam2 * log_p_x2_given_z_under_q
-            + self.beta * kl_z_given_x1
-            - self.lam1 * log_p_x1_given_z_under_a
-            + self.beta * kl_z_given_x2
+            self.beta * kl_z_given_x1_x2 - self.lam1 * log_p_x1_given_z_under_q - self.lam2 * log_p_x2_given_z_under_q
+            + self.beta * kl_z_given_x1 - self.lam1 * log_p_x1_given_z_under_a + self.beta * kl_z_given_x2
             - self.lam2 * log_p_x2_given_z_under_b
         )
         terms = {

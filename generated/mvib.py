@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -64,22 +62,21 @@ class _Parametrised(torch.nn.Module):
 class MvibLoss(_Parametrised):
     """Multi-view information bottleneck.
 
-    Each view is encoded into one space of codes; what a code says of its own view beyond the other one is
-    compressed, with the other view's encoder as the bound, which gives the symmetrised relative entropy of the
-    two encoders. What it says of the other view is kept by a critic on all pairs. Federici et al. let the
-    critic see the other view's code; here it sees the view, and a critic that encodes it first is theirs.
+    Each view is encoded into one space of codes; what a code says of its own view beyond the other one is compressed,
+    with the other view's encoder as the bound, which gives the symmetrised relative entropy of the two encoders. What
+    it says of the other view is kept by a critic on all pairs. Federici et al. let the critic see the other view's
+    code; here it sees the view, and a critic that encodes it first is theirs.
 
     Objective, in nats: minimize beta*I_a(X1;Z|X2)/2 + beta*I_b(X2;Z|X1)/2 - I_a(Z;X2)/2 - I_b(Z;X1)/2
 
     It is bounded from above by:
-        beta/2*KL(a(z|x1)||b(z|x2)) + beta/2*KL(b(z|x2)||a(z|x1)) - 1/2*infonce[I_a(Z;X2)] -
-        1/2*infonce[I_b(Z;X1)]
+        beta/2*KL(a(z|x1)||b(z|x2)) + beta/2*KL(b(z|x2)||a(z|x1)) - 1/2*infonce[I_a(Z;X2)] - 1/2*infonce[I_b(Z;X1)]
 
     Gap, never negative:
-        beta/2*KL(a(z|x2)||b(z|x2))  (closable: zero is reachable if the family is rich enough)
-        beta/2*KL(b(z|x1)||a(z|x1))  (closable: zero is reachable if the family is rich enough)
-        1/2*(I_a(Z;X2) - infonce[I_a(Z;X2)])  (not closable by the families: what the estimator misses)
-        1/2*(I_b(Z;X1) - infonce[I_b(Z;X1)])  (not closable by the families: what the estimator misses)
+        beta/2*KL(a(z|x2)||b(z|x2))
+            + beta/2*KL(b(z|x1)||a(z|x1))  (closable: zero is reachable if the family is rich enough)
+        1/2*(I_a(Z;X2) - infonce[I_a(Z;X2)])
+            + 1/2*(I_b(Z;X1) - infonce[I_b(Z;X1)])  (not closable by the families: what the estimator misses)
 
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -92,10 +89,8 @@ class MvibLoss(_Parametrised):
         b_b_z_logvar  (B, L)  logvar of b(z|x2) under b
         b_a_z_mean    (B, L)  mean of a(z|x1) under b
         b_a_z_logvar  (B, L)  logvar of a(z|x1) under b
-        z_x2_scores   (B, B)  critic of I_a(Z;X2) on all pairs: entry i, j pairs the i-th first with the j-th
-            second
-        z_x1_scores   (B, B)  critic of I_b(Z;X1) on all pairs: entry i, j pairs the i-th first with the j-th
-            second
+        z_x2_scores   (B, B)  critic of I_a(Z;X2) on all pairs: entry i, j pairs the i-th first with the j-th second
+        z_x1_scores   (B, B)  critic of I_b(Z;X1) on all pairs: entry i, j pairs the i-th first with the j-th second
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -125,27 +120,24 @@ class MvibLoss(_Parametrised):
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
-        self, *, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor,
-        b_b_z_mean: Tensor, b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor,
-        z_x1_scores: Tensor,
+        self, *, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor, b_b_z_mean: Tensor,
+        b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [
-            a_a_z_mean, a_a_z_logvar, a_b_z_mean, a_b_z_logvar, b_b_z_mean, b_b_z_logvar, b_a_z_mean,
-            b_a_z_logvar, z_x2_scores, z_x1_scores,
+            a_a_z_mean, a_a_z_logvar, a_b_z_mean, a_b_z_logvar, b_b_z_mean, b_b_z_logvar, b_a_z_mean, b_a_z_logvar,
+            z_x2_scores, z_x1_scores,
         ])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor,
-        b_b_z_mean: Tensor, b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor,
-        z_x1_scores: Tensor,
+        self, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor, b_b_z_mean: Tensor,
+        b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_a(Z;X2), I_b(Z;X1): what the compiled pass leaves
         rest = self._rest(a_a_z_mean, z_x2_scores, z_x1_scores)
-
         # KL(a(z|x1)||b(z|x2)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z_given_x1 = (0.5
                          * (a_b_z_logvar + torch.expm1(a_a_z_logvar - a_b_z_logvar)
@@ -170,15 +162,11 @@ class MvibLoss(_Parametrised):
         """The terms that the compiled pass leaves to tensor operations."""
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x2 = (
-            z_x2_scores.diagonal(dim1=-2, dim2=-1)
-            - z_x2_scores.logsumexp(-1)
-            + _log(z_x2_scores.shape[-1])
+            z_x2_scores.diagonal(dim1=-2, dim2=-1) - z_x2_scores.logsumexp(-1) + _log(z_x2_scores.shape[-1])
         ).mean()
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x1 = (
-            z_x1_scores.diagonal(dim1=-2, dim2=-1)
-            - z_x1_scores.logsumexp(-1)
-            + _log(z_x1_scores.shape[-1])
+            z_x1_scores.diagonal(dim1=-2, dim2=-1) - z_x1_scores.logsumexp(-1) + _log(z_x1_scores.shape[-1])
         ).mean()
 
         loss = -0.5 * i_z_x2 - 0.5 * i_z_x1

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,17 +63,16 @@ class _Parametrised(torch.nn.Module):
 class NoveltyDetectionLoss(_Parametrised):
     """Novelty detection with an adversarial autoencoder.
 
-    Trained on one class. Codes are held to the prior and samples of the model to the inliers, each by a critic;
-    the decoder reads the inliers back. A new x is scored by its reconstruction and by both critics. Pidhorskyi
-    et al. score by the density of the code and of the residual, and have the encoder and the decoder both
-    non-saturating, as here.
+    Trained on one class. Codes are held to the prior and samples of the model to the inliers, each by a critic; the
+    decoder reads the inliers back. A new x is scored by its reconstruction and by both critics. Pidhorskyi et al. score
+    by the density of the code and of the residual, and have the encoder and the decoder both non-saturating, as here.
 
     Objective, in nats: minimize JS(p(z)||q(z)) + JS(inliers(x)||p(x)) - beta*I_q(Z;X)
 
     It is estimated by (an estimate or a surrogate, no bound):
         logistic[JS(p(z)||q(z))] + logistic[JS(inliers(x)||p(x))] - beta*H_q(X) - beta*E_q[log p(x|z)]
 
-    Gap, never negative: beta*KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): beta*KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -beta*H_q(X)
 
     Minimised:
@@ -117,8 +114,8 @@ class NoveltyDetectionLoss(_Parametrised):
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
-        self, *, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, *, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [z_critic, z_critic_reference, x_critic, x_critic_reference, x, x_mean])
@@ -126,25 +123,16 @@ class NoveltyDetectionLoss(_Parametrised):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(p(z)||q(z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_z = (
-            0.5 * F.logsigmoid(z_critic).mean()
-            + 0.5 * F.logsigmoid(-z_critic_reference).mean()
-            + math.log(2)
-        )
+        js_z = 0.5 * F.logsigmoid(z_critic).mean() + 0.5 * F.logsigmoid(-z_critic_reference).mean() + math.log(2)
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_z_model = -0.5 * F.logsigmoid(z_critic_reference).mean()
         # JS(inliers(x)||p(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = (
-            0.5 * F.logsigmoid(x_critic).mean()
-            + 0.5 * F.logsigmoid(-x_critic_reference).mean()
-            + math.log(2)
-        )
-        # the model minimises 1/2 E_Q[s(-f)], s = softplus
+        js_x = 0.5 * F.logsigmoid(x_critic).mean() + 0.5 * F.logsigmoid(-x_critic_reference).mean() + math.log(2)
         js_x_model = -0.5 * F.logsigmoid(x_critic_reference).mean()
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = (-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1)).mean()
@@ -163,10 +151,7 @@ class NoveltyDetectionLoss(_Parametrised):
 
         At its best f = log P - log Q. A mean per side: the sides may differ in length.
         """
-        if name == "JS(p(z)||q(z))":
-            # E_P[s(-f)] + E_Q[s(f)], s = softplus
-            return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
-        if name == "JS(inliers(x)||p(x))":
+        if name in ("JS(p(z)||q(z))", "JS(inliers(x)||p(x))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
         raise ValueError(f"no critic for {name!r}")

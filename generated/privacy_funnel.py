@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -64,24 +62,17 @@ class _Parametrised(torch.nn.Module):
 class PrivacyFunnelLoss(_Parametrised):
     """Privacy funnel.
 
-    Release Z, which says much about X and little about the attribute S. I(S;Z) = I(X;Z) - I(X;Z|S): a prior
-    bounds the first term from above, a decoder d(x|z,s) that is given the attribute bounds the second from
-    below. Makhdoumi et al. fix I(X;Z) and work with tables; the bound for networks is that of Razeghi et al.
+    Release Z, which says much about X and little about the attribute S. I(S;Z) = I(X;Z) - I(X;Z|S): a prior bounds the
+    first term from above, a decoder d(x|z,s) that is given the attribute bounds the second from below. Makhdoumi et al.
+    fix I(X;Z) and work with tables; the bound for networks is that of Razeghi et al.
 
     Objective, in nats: minimize I_q(S;Z) - beta*I_q(Z;X)
+    It is bounded from above by: KL(q(z|x)||p(z)) - H_q(X|S) - E_q[log d(x|z,s)] - beta*H_q(X) - beta*E_q[log p(x|z)]
 
-    It is bounded from above by:
-        KL(q(z|x)||p(z)) - H_q(X|S) - E_q[log d(x|z,s)] - beta*H_q(X) - beta*E_q[log p(x|z)]
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z)||p(z)) + KL(q(x|s,z)||d(x|z,s)) + beta*KL(q(x|z)||p(x|z))
 
-    Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(x|s,z)||d(x|z,s))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
-
-    Left out, as no learned factor touches it:
-        -H_q(X|S)
-        -beta*H_q(X)
-
+    Left out, as no learned factor touches it: -H_q(X|S) - beta*H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
@@ -113,17 +104,13 @@ class PrivacyFunnelLoss(_Parametrised):
         self.reduction = reduction
         _reduced(torch.zeros(1), reduction)  # is it one?
 
-    def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor
-    ) -> Output:
+    def forward(self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [z_mean, z_logvar, x, d_x_mean, p_x_mean])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor
-    ) -> Output:
+    def expression(self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)

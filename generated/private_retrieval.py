@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -64,10 +62,9 @@ class _Parametrised(torch.nn.Module):
 class PrivateRetrievalLoss(_Parametrised):
     """Retrieval by codes that keep an attribute to themselves.
 
-    No paper has it. Why: an index of codes is what leaks. Queries find their partners by contrast between the
-    codes of both sides, while the stored code Z1 is to say little of the attribute S of what it stores: I(S;Z1)
-    = I(X1;Z1) - I(X1;Z1|S), the first part bounded through a prior, the second through a decoder that is given
-    S.
+    No paper has it. Why: an index of codes is what leaks. Queries find their partners by contrast between the codes of
+    both sides, while the stored code Z1 is to say little of the attribute S of what it stores: I(S;Z1) = I(X1;Z1) -
+    I(X1;Z1|S), the first part bounded through a prior, the second through a decoder that is given S.
 
     Objective, in nats: minimize gamma*I_q(S;Z1) - I_q(Z1;Z2)
 
@@ -75,8 +72,8 @@ class PrivateRetrievalLoss(_Parametrised):
         gamma*KL(q(z1|x1)||p(z1)) - gamma*H_q(X1|S) - gamma*E_q[log d(x1|z1,s)] - infonce[I_q(Z1;Z2)]
 
     Gap, never negative:
-        gamma*KL(q(z1)||p(z1))  (closable: zero is reachable if the family is rich enough)
-        gamma*KL(q(x1|s,z1)||d(x1|z1,s))  (closable: zero is reachable if the family is rich enough)
+        gamma*KL(q(z1)||p(z1))
+            + gamma*KL(q(x1|s,z1)||d(x1|z1,s))  (closable: zero is reachable if the family is rich enough)
         (I_q(Z1;Z2) - infonce[I_q(Z1;Z2)])  (not closable by the families: what the estimator misses)
 
     Left out, as no learned factor touches it: -gamma*H_q(X1|S)
@@ -87,8 +84,8 @@ class PrivateRetrievalLoss(_Parametrised):
         z1_logvar     (B, L)      logvar of q(z1|x1) under q
         x1            (B, D1)     x1 under q, observed or drawn
         x1_mean       (S, B, D1)  mean of d(x1|z1,s) under q
-        z1_z2_scores  (B, B)      critic of I_q(Z1;Z2) on all pairs: entry i, j pairs the i-th first with the
-            j-th second
+        z1_z2_scores  (B, B)      critic of I_q(Z1;Z2) on all pairs: entry i, j pairs the i-th first with the j-th
+            second
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): gamma
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -126,7 +123,6 @@ class PrivateRetrievalLoss(_Parametrised):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(Z1;Z2): what the compiled pass leaves
         rest = self._rest(z1_mean, z1_z2_scores)
-
         # KL(q(z1|x1)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = (0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1)).mean()
         # E_q[log d(x1|z1,s)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
@@ -144,9 +140,7 @@ class PrivateRetrievalLoss(_Parametrised):
         """The terms that the compiled pass leaves to tensor operations."""
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = (
-            z1_z2_scores.diagonal(dim1=-2, dim2=-1)
-            - z1_z2_scores.logsumexp(-1)
-            + _log(z1_z2_scores.shape[-1])
+            z1_z2_scores.diagonal(dim1=-2, dim2=-1) - z1_z2_scores.logsumexp(-1) + _log(z1_z2_scores.shape[-1])
         ).mean()
 
         loss = -i_z1_z2

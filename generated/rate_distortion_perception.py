@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,20 +63,18 @@ class _Parametrised(torch.nn.Module):
 class RateDistortionPerceptionLoss(_Parametrised):
     """Rate, distortion and perception.
 
-    The code's information about X, the log-likelihood of X given the code, and the divergence of what the
-    decoder makes from the data are traded off. Blau & Michaeli take a quantised code of fixed rate, the
-    Wasserstein distance, and the law of reconstructions; here the rate is a normal code's, the perception term
-    a Jensen-Shannon divergence, one of those of their definition, and its samples are decoded from the prior,
-    to which the rate pulls the codes.
+    The code's information about X, the log-likelihood of X given the code, and the divergence of what the decoder makes
+    from the data are traded off. Blau & Michaeli take a quantised code of fixed rate, the Wasserstein distance, and the
+    law of reconstructions; here the rate is a normal code's, the perception term a Jensen-Shannon divergence, one of
+    those of their definition, and its samples are decoded from the prior, to which the rate pulls the codes.
 
     Objective, in nats: minimize I_q(X;Z) - lam*I_q(Z;X) + mu*JS(data(x)||p(x))
 
     It is estimated by (an estimate or a surrogate, no bound):
         KL(q(z|x)||p(z)) - lam*H_q(X) - lam*E_q[log p(x|z)] + mu*logistic[JS(data(x)||p(x))]
 
-    Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        lam*KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z)||p(z)) + lam*KL(q(x|z)||p(x|z))
 
     Left out, as no learned factor touches it: -lam*H_q(X)
 
@@ -130,8 +126,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
-        x_critic_reference: Tensor,
+        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor, x_critic_reference: Tensor
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
@@ -139,11 +134,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = (-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1)).mean()
         # JS(data(x)||p(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = (
-            0.5 * F.logsigmoid(x_critic).mean()
-            + 0.5 * F.logsigmoid(-x_critic_reference).mean()
-            + math.log(2)
-        )
+        js_x = 0.5 * F.logsigmoid(x_critic).mean() + 0.5 * F.logsigmoid(-x_critic_reference).mean() + math.log(2)
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_x_model = -0.5 * F.logsigmoid(x_critic_reference).mean()
 

@@ -33,16 +33,12 @@ class Output(NamedTuple):
 class SVaeLoss(torch.nn.Module):
     """Hyperspherical variational autoencoder.
 
-    The code lives on the unit sphere: a von Mises-Fisher encoder and a uniform prior, whose relative entropy
-    depends on the concentration alone.
+    The code lives on the unit sphere: a von Mises-Fisher encoder and a uniform prior, whose relative entropy depends on
+    the concentration alone.
 
     Objective, in nats: minimize I_q(X;Z) - I_q(Z;X)
     It is bounded from above by: KL(q(z|x)||p(z)) - H_q(X) - E_q[log p(x|z)]
-
-    Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
-
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(z)||p(z)) + KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -80,7 +76,6 @@ class SVaeLoss(torch.nn.Module):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)): what the compiled pass leaves
         rest = self._rest(z_mean, z_concentration)
-
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
 
@@ -93,11 +88,8 @@ class SVaeLoss(torch.nn.Module):
         # KL(q(z|x)||p(z)) in closed form: k A(k) + log C(k) + log area, A(k) = I_(n/2)(k) / I_(n/2-1)(k)
         kl_z = (
             z_concentration * _bessel_ratio(z_mean.shape[-1], z_concentration)
-            + 0.5 * z_mean.shape[-1] * math.log(math.pi)
-            + math.log(2)
-            - 0.5 * z_mean.shape[-1] * math.log(2 * math.pi)
-            - _log_bessel(z_mean.shape[-1], z_concentration)
-            - math.lgamma(0.5 * z_mean.shape[-1])
+            + 0.5 * z_mean.shape[-1] * math.log(math.pi) + math.log(2) - 0.5 * z_mean.shape[-1] * math.log(2 * math.pi)
+            - _log_bessel(z_mean.shape[-1], z_concentration) - math.lgamma(0.5 * z_mean.shape[-1])
         )
 
         per_row = kl_z

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,21 +63,20 @@ class _Parametrised(torch.nn.Module):
 class SemiSupervisedIbLoss(_Parametrised):
     """Semi-supervised information bottleneck.
 
-    Labelled joint q, unlabelled joint u, one encoder and one classifier in both. The label entropy is expanded
-    through the class marginal of the unlabelled data, the latent and the data-space divergences are kept, all
-    on unlabelled data.
+    Labelled joint q, unlabelled joint u, one encoder and one classifier in both. The label entropy is expanded through
+    the class marginal of the unlabelled data, the latent and the data-space divergences are kept, all on unlabelled
+    data.
 
     Objective, in nats: minimize I_u(X;Z) - beta_c*I_q(Z;C) - beta_x*I_u(Z;X)
 
     It is estimated by (an estimate or a surrogate, no bound):
-        KL(u(z|x)||p(z)) - density-ratio[KL(u(z)||p(z))] - beta_c*E_q[log p(c|z)] - beta_x*E_u[log p(x|z)] +
-        beta_c*batch-marginal[KL(q(c)||u(c))] + beta_x*density-ratio[KL(u(x)||p(x))]
+        KL(u(z|x)||p(z)) - density-ratio[KL(u(z)||p(z))] - beta_c*E_q[log p(c|z)] - beta_x*E_u[log p(x|z)]
+            + beta_c*batch-marginal[KL(q(c)||u(c))] + beta_x*density-ratio[KL(u(x)||p(x))]
 
     Gap, never negative:
-        beta_c*KL(q(c|z)||p(c|z))  (closable: zero is reachable if the family is rich enough)
-        beta_x*KL(u(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
-        beta_c*CE(q(c)||u(c))  (not closable)
-        beta_x*CE(u(x)||p(x))  (not closable)
+        beta_c*KL(q(c|z)||p(c|z))
+            + beta_x*KL(u(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+        beta_c*CE(q(c)||u(c)) + beta_x*CE(u(x)||p(x))  (not closable)
 
     Minimised:
         `loss`, the weighted sum of `terms`, except that
@@ -120,9 +117,7 @@ class SemiSupervisedIbLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta_c": (0.0, math.inf), "beta_x": (0.0, math.inf)}
 
-    def __init__(
-        self, *, beta_c: float | Tensor = 10.0, beta_x: float | Tensor = 1.0, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, *, beta_c: float | Tensor = 10.0, beta_x: float | Tensor = 1.0, reduction: str = "mean") -> None:
         super().__init__()
         self.beta_c = beta_c
         self.beta_x = beta_x
@@ -147,7 +142,6 @@ class SemiSupervisedIbLoss(_Parametrised):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(c)||u(c)): what the compiled pass leaves
         rest = self._rest(c, u_c_logits)
-
         # KL(u(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x = (0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)).mean()
         # KL(u(z)||p(z)) by density-ratio: E_P[f]
@@ -163,12 +157,9 @@ class SemiSupervisedIbLoss(_Parametrised):
 
         loss = kl_z_given_x - kl_z - self.beta_c * log_p_c - self.beta_x * log_p_x + self.beta_x * kl_x_model
         terms = {
-            "KL(u(z|x)||p(z))": kl_z_given_x.detach(),
-            "KL(u(z)||p(z))": kl_z.detach(),
-            "E_q[log p(c|z)]": log_p_c.detach(),
-            "E_u[log p(x|z)]": log_p_x.detach(),
-            "KL(q(c)||u(c))": rest.terms["KL(q(c)||u(c))"],
-            "KL(u(x)||p(x))": kl_x.detach(),
+            "KL(u(z|x)||p(z))": kl_z_given_x.detach(),      "KL(u(z)||p(z))": kl_z.detach(),
+            "E_q[log p(c|z)]": log_p_c.detach(),            "E_u[log p(x|z)]": log_p_x.detach(),
+            "KL(q(c)||u(c))": rest.terms["KL(q(c)||u(c))"], "KL(u(x)||p(x))": kl_x.detach(),
         }
         return Output(_reduced(loss, self.reduction, c.shape[-1]) + rest.loss, terms)
 
@@ -193,10 +184,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
         At its best f = log P - log Q. A mean per side: the sides may differ in length.
         """
-        if name == "KL(u(z)||p(z))":
-            # E_P[s(-f)] + E_Q[s(f)], s = softplus
-            return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
-        if name == "KL(u(x)||p(x))":
+        if name in ("KL(u(z)||p(z))", "KL(u(x)||p(x))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
         raise ValueError(f"no critic for {name!r}")

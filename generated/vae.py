@@ -32,16 +32,12 @@ class Output(NamedTuple):
 class VaeLoss(torch.nn.Module):
     """Variational autoencoder.
 
-    Compress X into Z and keep what Z says about X; each term is bounded on its own, and together they are the
-    negative evidence lower bound.
+    Compress X into Z and keep what Z says about X; each term is bounded on its own, and together they are the negative
+    evidence lower bound.
 
     Objective, in nats: minimize I_q(X;Z) - I_q(Z;X)
     It is bounded from above by: KL(q(z|x)||p(z)) - H_q(X) - E_q[log p(x|z)]
-
-    Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
-
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(z)||p(z)) + KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 

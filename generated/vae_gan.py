@@ -32,9 +32,9 @@ class Output(NamedTuple):
 class VaeGanLoss(torch.nn.Module):
     """VAE/GAN.
 
-    The VAE with the data-space term kept: H_q(X) is expanded through the model, whose cross-entropy is dropped
-    (X is discrete) and whose relative entropy a critic estimates. Larsen et al. measure the reconstruction in
-    the critic's features; here it is the decoder's log-likelihood.
+    The VAE with the data-space term kept: H_q(X) is expanded through the model, whose cross-entropy is dropped (X is
+    discrete) and whose relative entropy a critic estimates. Larsen et al. measure the reconstruction in the critic's
+    features; here it is the decoder's log-likelihood.
 
     Objective, in nats: minimize I_q(X;Z) - I_q(Z;X)
 
@@ -42,8 +42,7 @@ class VaeGanLoss(torch.nn.Module):
         KL(q(z|x)||p(z)) - E_q[log p(x|z)] + density-ratio[KL(q(x)||p(x))]
 
     Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+        KL(q(z)||p(z)) + KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
         CE(q(x)||p(x))  (not closable)
 
     Minimised:

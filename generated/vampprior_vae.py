@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -66,15 +64,14 @@ class VamppriorVaeLoss(_Parametrised):
     """Variational autoencoder with a mixture of posteriors as prior.
 
     The prior is a learned mixture of M diagonal normals. In the paper its components are the encoder at learned
-    pseudo-inputs, with equal weights: whoever calls the loss passes the encoder's mean and logvar there, and
-    zeros for the logits.
+    pseudo-inputs, with equal weights: whoever calls the loss passes the encoder's mean and logvar there, and zeros for
+    the logits.
 
     Objective, in nats: minimize beta*I_q(X;Z) - I_q(Z;X)
     It is bounded from above by: beta*KL(q(z|x)||p(z)) - H_q(X) - E_q[log p(x|z)]
 
-    Gap, never negative:
-        beta*KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        beta*KL(q(z)||p(z)) + KL(q(x|z)||p(x|z))
 
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
@@ -124,13 +121,12 @@ class VamppriorVaeLoss(_Parametrised):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
-        p_z_logits: Tensor, x: Tensor, x_logits: Tensor,
+        self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, p_z_logits: Tensor,
+        x: Tensor, x_logits: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)): what the compiled pass leaves
         rest = self._rest(z, q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, p_z_logits)
-
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
 
@@ -139,15 +135,13 @@ class VamppriorVaeLoss(_Parametrised):
         return Output(_reduced(per_row, self.reduction) + rest.loss, terms)
 
     def _rest(
-        self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
-        p_z_logits: Tensor, **_: Tensor,
+        self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, p_z_logits: Tensor,
+        **_: Tensor,
     ) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # log q(z|x) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_q_z = -0.5 * (
-            q_z_logvar
-            + ((z - q_z_mean) * torch.exp(-0.5 * q_z_logvar)) ** 2
-            + math.log(2 * math.pi)
+            q_z_logvar + ((z - q_z_mean) * torch.exp(-0.5 * q_z_logvar)) ** 2 + math.log(2 * math.pi)
         ).sum(-1)
         # log p(z) at samples: log sum_m softmax(a)_m N(v; mean_m, var_m)
         log_p_z = (

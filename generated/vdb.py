@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -124,11 +122,7 @@ class VdbLoss(_Parametrised):
     def expression(self, x_critic: Tensor, x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(data(x)||p(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = (
-            0.5 * F.logsigmoid(x_critic).mean()
-            + 0.5 * F.logsigmoid(-x_critic_reference).mean()
-            + math.log(2)
-        )
+        js_x = 0.5 * F.logsigmoid(x_critic).mean() + 0.5 * F.logsigmoid(-x_critic_reference).mean() + math.log(2)
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_x_model = -0.5 * F.logsigmoid(x_critic_reference).mean()
 

@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -69,9 +67,8 @@ class VibLoss(_Parametrised):
     Objective, in nats: minimize I_q(X;Z) - beta*I_q(Z;C)
     It is bounded from above by: KL(q(z|x)||p(z)) - beta*H_q(C) - beta*E_q[log p(c|z)]
 
-    Gap, never negative:
-        KL(q(z)||p(z))  (closable: zero is reachable if the family is rich enough)
-        beta*KL(q(c|z)||p(c|z))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z)||p(z)) + beta*KL(q(c|z)||p(c|z))
 
     Left out, as no learned factor touches it: -beta*H_q(C)
     Minimised: `loss`, the weighted sum of `terms`

@@ -47,10 +47,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -65,17 +63,13 @@ class _Parametrised(torch.nn.Module):
 class WaeGanLoss(_Parametrised):
     """Wasserstein autoencoder, adversarial.
 
-    A deterministic encoder whose codes are held to the prior by a critic in the latent space: the
-    Jensen-Shannon divergence of the two, of which the encoder minimises the non-saturating surrogate. The
-    decoder's log-likelihood, at scale 0.70710678, is minus the squared error, the paper's cost, up to a
-    constant. The paper's lambda is half of lam.
+    A deterministic encoder whose codes are held to the prior by a critic in the latent space: the Jensen-Shannon
+    divergence of the two, of which the encoder minimises the non-saturating surrogate. The decoder's log-likelihood, at
+    scale 0.70710678, is minus the squared error, the paper's cost, up to a constant. The paper's lambda is half of lam.
 
     Objective, in nats: minimize lam*JS(p(z)||q(z)) - I_q(Z;X)
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        lam*logistic[JS(p(z)||q(z))] - H_q(X) - E_q[log p(x|z)]
-
-    Gap, never negative: KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    It is estimated by (an estimate or a surrogate, no bound): lam*logistic[JS(p(z)||q(z))] - H_q(X) - E_q[log p(x|z)]
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -H_q(X)
 
     Minimised:
@@ -120,11 +114,7 @@ class WaeGanLoss(_Parametrised):
     def expression(self, z_critic: Tensor, z_critic_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(p(z)||q(z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_z = (
-            0.5 * F.logsigmoid(z_critic).mean()
-            + 0.5 * F.logsigmoid(-z_critic_reference).mean()
-            + math.log(2)
-        )
+        js_z = 0.5 * F.logsigmoid(z_critic).mean() + 0.5 * F.logsigmoid(-z_critic_reference).mean() + math.log(2)
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_z_model = -0.5 * F.logsigmoid(z_critic_reference).mean()
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]

@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -64,17 +62,14 @@ class _Parametrised(torch.nn.Module):
 class WaeMmdLoss(_Parametrised):
     """Wasserstein autoencoder, maximum mean discrepancy.
 
-    A deterministic encoder whose codes are held to the prior by an MMD with a sum of inverse multiquadratic
-    kernels. The decoder's log-likelihood, at scale 0.70710678, is minus the squared error, the paper's cost, up
-    to a constant. The penalty is a surrogate, zero if and only if the two laws are equal; the paper's
-    relaxation of the constraint is this same penalty.
+    A deterministic encoder whose codes are held to the prior by an MMD with a sum of inverse multiquadratic kernels.
+    The decoder's log-likelihood, at scale 0.70710678, is minus the squared error, the paper's cost, up to a constant.
+    The penalty is a surrogate, zero if and only if the two laws are equal; the paper's relaxation of the constraint is
+    this same penalty.
 
     Objective, in nats: minimize lam*KL(q(z)||p(z)) - I_q(Z;X)
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        lam*mmd[KL(q(z)||p(z))] - H_q(X) - E_q[log p(x|z)]
-
-    Gap, never negative: KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+    It is estimated by (an estimate or a surrogate, no bound): lam*mmd[KL(q(z)||p(z))] - H_q(X) - E_q[log p(x|z)]
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -121,8 +116,7 @@ class WaeMmdLoss(_Parametrised):
         d_aa = ((z_points.unsqueeze(-2) - z_points.unsqueeze(-3)) ** 2).sum(-1)
         d_bb = ((z_reference_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
         d_ab = ((z_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
-        # inverse multiquadratic kernels, sum over s of c / (c + |a - b|^2) with c = 2 s h, h = n, the number of
-        # coordinates
+        # inverse multiquadratic kernels, sum over s of c / (c + |a - b|^2) with c = 2 s h, h = n, the number of coordinates
         k_aa = (
             20 * z_points.shape[-1] / (d_aa + 20 * z_points.shape[-1])
             + 10 * z_points.shape[-1] / (d_aa + 10 * z_points.shape[-1])

@@ -128,7 +128,7 @@ def test_third_parties_are_declared_and_in_their_place(path: Path) -> None:
 
 
 EMITTED = sorted(ROOT.glob("generated/[!_]*.py"))
-LONGER = {"vdb": 260, "semi_supervised_ib": 275, "hfvae": 285, "mvib": 255, "mvae": 270, "dim": 260}
+LONGER = {"semi_supervised_ib": 261, "hfvae": 267, "mvae": 251}
 """The longest, by what they compute. Shorten the code that all share before you add one."""
 
 

@@ -40,9 +40,7 @@ class AliceLoss(torch.nn.Module):
     reduction: str
     def __init__(self, *, lam: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output: ...
-    def __call__(
-        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, x: Tensor, x_mean: Tensor
-    ) -> Output: ...
+    def __call__(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output: ...
     def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -97,12 +95,12 @@ class BibAeLoss(torch.nn.Module):
     reduction: str
     def __init__(self, *, beta: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor,
-        x_critic: Tensor, x_critic_reference: Tensor,
+        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor, x_critic: Tensor,
+        x_critic_reference: Tensor,
     ) -> Output: ...
     def __call__(
-        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor,
-        x_critic: Tensor, x_critic_reference: Tensor,
+        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor, x_critic: Tensor,
+        x_critic_reference: Tensor,
     ) -> Output: ...
     def expression(
         self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor, x_critic: Tensor,
@@ -132,9 +130,7 @@ class BlindCodeLoss(torch.nn.Module):
     beta: float | Tensor
     gamma: float | Tensor
     reduction: str
-    def __init__(
-        self, *, beta: float | Tensor = ..., gamma: float | Tensor = ..., reduction: str = ...
-    ) -> None: ...
+    def __init__(self, *, beta: float | Tensor = ..., gamma: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(self, *, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor) -> Output: ...
     def __call__(self, *, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor) -> Output: ...
     def expression(self, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor) -> Output: ...
@@ -150,16 +146,13 @@ class CebLoss(torch.nn.Module):
     reduction: str
     def __init__(self, *, gamma: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor,
-        c_logits: Tensor,
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor, c_logits: Tensor
     ) -> Output: ...
     def __call__(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor,
-        c_logits: Tensor,
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor, c_logits: Tensor
     ) -> Output: ...
     def expression(
-        self, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor,
-        c_logits: Tensor,
+        self, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor, c_logits: Tensor
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -247,16 +240,13 @@ class CvaeLoss(torch.nn.Module):
     reduction: str
     def __init__(self, *, reduction: str = ...) -> None: ...
     def forward(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor,
-        x_logits: Tensor,
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor
     ) -> Output: ...
     def __call__(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor,
-        x_logits: Tensor,
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor
     ) -> Output: ...
     def expression(
-        self, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor,
-        x_logits: Tensor,
+        self, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -289,16 +279,16 @@ class DimLoss(torch.nn.Module):
         reduction: str = ...,
     ) -> None: ...
     def forward(
-        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor,
-        y_z_critic_reference: Tensor, z_critic: Tensor, z_critic_reference: Tensor,
+        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor, y_z_critic_reference: Tensor,
+        z_critic: Tensor, z_critic_reference: Tensor,
     ) -> Output: ...
     def __call__(
-        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor,
-        y_z_critic_reference: Tensor, z_critic: Tensor, z_critic_reference: Tensor,
+        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor, y_z_critic_reference: Tensor,
+        z_critic: Tensor, z_critic_reference: Tensor,
     ) -> Output: ...
     def expression(
-        self, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor,
-        y_z_critic_reference: Tensor, z_critic: Tensor, z_critic_reference: Tensor,
+        self, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor, y_z_critic_reference: Tensor,
+        z_critic: Tensor, z_critic_reference: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
     def permuted(self, z: Tensor | Sequence[Tensor], generator: torch.Generator | None = ...) -> Any: ...
@@ -344,8 +334,8 @@ class DvccaPrivateLoss(torch.nn.Module):
         w2_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
     ) -> Output: ...
     def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, w1_mean: Tensor, w1_logvar: Tensor, w2_mean: Tensor,
-        w2_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
+        self, z_mean: Tensor, z_logvar: Tensor, w1_mean: Tensor, w1_logvar: Tensor, w2_mean: Tensor, w2_logvar: Tensor,
+        x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -367,8 +357,8 @@ class DvsibLoss(torch.nn.Module):
         x1: Tensor, x1_mean: Tensor, x2: Tensor, x2_logits: Tensor,
     ) -> Output: ...
     def expression(
-        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1_z2_scores: Tensor,
-        x1: Tensor, x1_mean: Tensor, x2: Tensor, x2_logits: Tensor,
+        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1_z2_scores: Tensor, x1: Tensor,
+        x1_mean: Tensor, x2: Tensor, x2_logits: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -407,15 +397,9 @@ class FactorVaeLoss(torch.nn.Module):
     gamma: float | Tensor
     reduction: str
     def __init__(self, *, gamma: float | Tensor = ..., reduction: str = ...) -> None: ...
-    def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor
-    ) -> Output: ...
-    def __call__(
-        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor
-    ) -> Output: ...
-    def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor
-    ) -> Output: ...
+    def forward(self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor) -> Output: ...
+    def __call__(self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor) -> Output: ...
+    def expression(self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
     def permuted(self, z: Tensor | Sequence[Tensor], generator: torch.Generator | None = ...) -> Any: ...
 
@@ -428,20 +412,18 @@ class FewLabelsTwoViewsLoss(torch.nn.Module):
     beta: float | Tensor
     gamma: float | Tensor
     reduction: str
-    def __init__(
-        self, *, beta: float | Tensor = ..., gamma: float | Tensor = ..., reduction: str = ...
-    ) -> None: ...
+    def __init__(self, *, beta: float | Tensor = ..., gamma: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
-        self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor,
-        p_c_logits: Tensor, r_c_logits: Tensor, z1_z2_scores: Tensor,
+        self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor, p_c_logits: Tensor,
+        r_c_logits: Tensor, z1_z2_scores: Tensor,
     ) -> Output: ...
     def __call__(
-        self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor,
-        p_c_logits: Tensor, r_c_logits: Tensor, z1_z2_scores: Tensor,
+        self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor, p_c_logits: Tensor,
+        r_c_logits: Tensor, z1_z2_scores: Tensor,
     ) -> Output: ...
     def expression(
-        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor,
-        p_c_logits: Tensor, r_c_logits: Tensor, z1_z2_scores: Tensor,
+        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor, p_c_logits: Tensor,
+        r_c_logits: Tensor, z1_z2_scores: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -467,9 +449,7 @@ class GenerativeCompressionLoss(torch.nn.Module):
     beta: float | Tensor
     gamma: float | Tensor
     reduction: str
-    def __init__(
-        self, *, beta: float | Tensor = ..., gamma: float | Tensor = ..., reduction: str = ...
-    ) -> None: ...
+    def __init__(self, *, beta: float | Tensor = ..., gamma: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
         self, *, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
         x_critic_reference: Tensor,
@@ -493,16 +473,16 @@ class GmVaeLoss(torch.nn.Module):
     reduction: str
     def __init__(self, *, reduction: str = ...) -> None: ...
     def forward(
-        self, *, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor,
-        p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
+        self, *, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor, p_z_mean: Tensor,
+        p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
     ) -> Output: ...
     def __call__(
-        self, *, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor,
-        p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
+        self, *, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor, p_z_mean: Tensor,
+        p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
     ) -> Output: ...
     def expression(
-        self, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor,
-        p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
+        self, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor, p_z_mean: Tensor,
+        p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -515,9 +495,7 @@ class HfvaeLoss(torch.nn.Module):
     beta: float | Tensor
     gamma: float | Tensor
     reduction: str
-    def __init__(
-        self, *, beta: float | Tensor = ..., gamma: float | Tensor = ..., reduction: str = ...
-    ) -> None: ...
+    def __init__(self, *, beta: float | Tensor = ..., gamma: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
         self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
         x: Tensor, x_logits: Tensor,
@@ -527,8 +505,8 @@ class HfvaeLoss(torch.nn.Module):
         x: Tensor, x_logits: Tensor,
     ) -> Output: ...
     def expression(
-        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
-        x: Tensor, x_logits: Tensor,
+        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor, x: Tensor,
+        x_logits: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -551,9 +529,9 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         x3: Tensor, x3_logits: Tensor,
     ) -> Output: ...
     def expression(
-        self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
-        q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor,
-        x3: Tensor, x3_logits: Tensor,
+        self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor, q_z3_logits: Tensor,
+        p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor, x3: Tensor,
+        x3_logits: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -594,9 +572,7 @@ class InfomaxVaeLoss(torch.nn.Module):
     alpha: float | Tensor
     beta: float | Tensor
     reduction: str
-    def __init__(
-        self, *, alpha: float | Tensor = ..., beta: float | Tensor = ..., reduction: str = ...
-    ) -> None: ...
+    def __init__(self, *, alpha: float | Tensor = ..., beta: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
         self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_z_critic: Tensor,
         x_z_critic_reference: Tensor,
@@ -669,12 +645,12 @@ class JmvaeLoss(torch.nn.Module):
     reduction: str
     def __init__(self, *, alpha: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor,
-        x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor,
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
+        a_z_mean: Tensor, a_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor,
     ) -> Output: ...
     def __call__(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor,
-        x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor,
+        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
+        a_z_mean: Tensor, a_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor,
     ) -> Output: ...
     def expression(
         self, q_z_mean: Tensor, q_z_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
@@ -727,15 +703,9 @@ class MineLoss(torch.nn.Module):
     beta: float | Tensor
     reduction: str
     def __init__(self, *, beta: float | Tensor = ..., reduction: str = ...) -> None: ...
-    def forward(
-        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor
-    ) -> Output: ...
-    def __call__(
-        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor
-    ) -> Output: ...
-    def expression(
-        self, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor
-    ) -> Output: ...
+    def forward(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output: ...
+    def __call__(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output: ...
+    def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
     def permuted(self, z: Tensor | Sequence[Tensor], generator: torch.Generator | None = ...) -> Any: ...
 
@@ -755,18 +725,18 @@ class MvaeLoss(torch.nn.Module):
     ) -> None: ...
     def forward(
         self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
-        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
-        b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
+        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor, b_z_mean: Tensor,
+        b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
     ) -> Output: ...
     def __call__(
         self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
-        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
-        b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
+        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor, b_z_mean: Tensor,
+        b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
     ) -> Output: ...
     def expression(
-        self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
-        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
-        b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
+        self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor, q_x2_mean: Tensor,
+        a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor,
+        b_x2: Tensor, b_x2_mean: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -780,19 +750,16 @@ class MvibLoss(torch.nn.Module):
     reduction: str
     def __init__(self, *, beta: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
-        self, *, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor,
-        b_b_z_mean: Tensor, b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor,
-        z_x1_scores: Tensor,
+        self, *, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor, b_b_z_mean: Tensor,
+        b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor,
     ) -> Output: ...
     def __call__(
-        self, *, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor,
-        b_b_z_mean: Tensor, b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor,
-        z_x1_scores: Tensor,
+        self, *, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor, b_b_z_mean: Tensor,
+        b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor,
     ) -> Output: ...
     def expression(
-        self, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor,
-        b_b_z_mean: Tensor, b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor,
-        z_x1_scores: Tensor,
+        self, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor, b_b_z_mean: Tensor,
+        b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -806,16 +773,16 @@ class NoveltyDetectionLoss(torch.nn.Module):
     reduction: str
     def __init__(self, *, beta: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
-        self, *, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, *, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output: ...
     def __call__(
-        self, *, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, *, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output: ...
     def expression(
-        self, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, z_critic: Tensor, z_critic_reference: Tensor, x_critic: Tensor, x_critic_reference: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -828,15 +795,9 @@ class PrivacyFunnelLoss(torch.nn.Module):
     beta: float | Tensor
     reduction: str
     def __init__(self, *, beta: float | Tensor = ..., reduction: str = ...) -> None: ...
-    def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor
-    ) -> Output: ...
-    def __call__(
-        self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor
-    ) -> Output: ...
-    def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor
-    ) -> Output: ...
+    def forward(self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor) -> Output: ...
+    def __call__(self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor) -> Output: ...
+    def expression(self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, d_x_mean: Tensor, p_x_mean: Tensor) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
 class PrivateRetrievalLoss(torch.nn.Module):
@@ -878,8 +839,7 @@ class RateDistortionPerceptionLoss(torch.nn.Module):
         x_critic_reference: Tensor,
     ) -> Output: ...
     def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
-        x_critic_reference: Tensor,
+        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor, x_critic_reference: Tensor
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
@@ -905,9 +865,7 @@ class SemiSupervisedIbLoss(torch.nn.Module):
     beta_c: float | Tensor
     beta_x: float | Tensor
     reduction: str
-    def __init__(
-        self, *, beta_c: float | Tensor = ..., beta_x: float | Tensor = ..., reduction: str = ...
-    ) -> None: ...
+    def __init__(self, *, beta_c: float | Tensor = ..., beta_x: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
         self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, c: Tensor, q_c_logits: Tensor, x: Tensor,
         x_logits: Tensor, u_c_logits: Tensor, x_critic: Tensor, x_critic_reference: Tensor,
@@ -997,8 +955,8 @@ class VamppriorVaeLoss(torch.nn.Module):
         p_z_logits: Tensor, x: Tensor, x_logits: Tensor,
     ) -> Output: ...
     def expression(
-        self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
-        p_z_logits: Tensor, x: Tensor, x_logits: Tensor,
+        self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, p_z_logits: Tensor,
+        x: Tensor, x_logits: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 
 from ibsym.derivation.model import Derivation, GapTerm
 from ibsym.derivation.unused import sentence
@@ -27,8 +28,8 @@ def about(derivation: Derivation) -> About:
         title=spec.title,
         objective=" ".join(spec.objective_text.split()),
         bound=f"{SAYS[derivation.relation]}\n{derivation.final}",
-        gap=tuple(gap(g) for g in derivation.gap),
-        constants=tuple(str(Expression((w,))) for w in derivation.constants),
+        gap=gaps(derivation.gap),
+        constants=str(derivation.constants) if len(derivation.constants) else "",
         cite=tuple(spec.cite),
         notes=" ".join(part for part in (spec.notes, sentence(derivation.unused)) if part),
         digest=digest(spec),
@@ -40,16 +41,24 @@ def digest(spec: Spec) -> str:
     return hashlib.sha256(json.dumps(spec.keys, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def gap(part: GapTerm) -> str:
-    """A dropped term, and whether training can close it."""
-    text = str(Expression.of((part.coefficient, part.term)))
+def gaps(parts: Iterable[GapTerm]) -> tuple[tuple[str, str], ...]:
+    """The dropped terms by what is said of them, whether training can close them first of all: that and their sum."""
+    found: dict[str, Expression] = {}
+    for part in parts:
+        says = closing(part)
+        found[says] = found.get(says, Expression()) + Expression.of((part.coefficient, part.term))
+    return tuple((says, str(total)) for says, total in found.items())
+
+
+def closing(part: GapTerm) -> str:
+    """Whether training can close a dropped term."""
     if part.closable:
-        return f"{text}  (closable: zero is reachable if the family is rich enough)"
+        return "closable: zero is reachable if the family is rich enough"
     match part.term:
         case Slack():
-            return f"{text}  (not closable by the families: what the estimator misses)"
+            return "not closable by the families: what the estimator misses"
         case RelativeEntropy():
-            return f"{text}  (not closable: no learned factor in it)"
+            return "not closable: no learned factor in it"
         case Entropy():
-            return f"{text}  (not closable: an entropy of the data)"
-    return f"{text}  (not closable)"
+            return "not closable: an entropy of the data"
+    return "not closable"

@@ -128,7 +128,7 @@ def mixture(section: Section, item: BoundTerm, name: str, pairs: Node, axes: int
 def minibatch(section: Section, item: BoundTerm) -> Estimated:
     """Entropies of an aggregated law, by the mixture of the batch's components."""
     term = plain(item)
-    how = "the batch's mixture in place of the aggregated density"
+    how = "the batch's mixture as q"
     match term:
         case TotalCorrelation(joint, (group,), ()):
             batch = Batch(section, joint)

@@ -186,13 +186,13 @@ class LossProgram:
 
 @dataclass(frozen=True)
 class About:
-    """What the docstring says, as plain text; ``digest`` tells the spec from any other."""
+    """What the docstring says, as plain text: of the gap, what is said of it and its sum. ``digest`` tells the spec from any other."""
 
     title: str
     objective: str
     bound: str
-    gap: tuple[str, ...]
-    constants: tuple[str, ...]
+    gap: tuple[tuple[str, str], ...]
+    constants: str
     cite: tuple[str, ...]
     notes: str
     digest: str = ""

@@ -85,7 +85,7 @@ def test_a_docstring_tells_the_derivation(made):
     for entry in made.module.Loss.INPUTS:
         assert entry.name in text
         assert f"({', '.join(entry.shape)}" in text
-    for line in (*made.program.about.gap, *made.program.about.constants):
+    for line in (*(part for said in made.program.about.gap for part in said), made.program.about.constants):
         assert " ".join(line.split()) in words
     for source in made.spec.cite:
         assert source in words

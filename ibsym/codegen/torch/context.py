@@ -38,11 +38,13 @@ def declared(entry: Input) -> str:
 
 
 def statements(torch: Torch, steps: Iterable[Step], like: str) -> Written:
-    """Each step under its comment. A number becomes a tensor like the one named."""
+    """Each step under its comment, if that was not said before. A number becomes a tensor like the one named."""
     lines: list[str] = []
     uses = NOTHING_USED
+    said: set[Lines] = set()
     for step in steps:
-        if step.comment:
+        if step.comment not in said:
+            said.add(step.comment)
             lines += [f"# {piece}" for line in step.comment for piece in textwrap.wrap(plain(line), WIDTH)]
         code = torch.code(step.node)
         uses |= code.uses
@@ -162,7 +164,7 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
     lines, uses = list(body.lines), body.uses
     if rest:
         call = f"rest = self._rest({', '.join(used_inputs(part(program, rest)))})"
-        lines = [f"# {', '.join(program.terms[k].text for k in rest)}: what the compiled pass leaves", call, "", *lines]
+        lines = [f"# {', '.join(program.terms[k].text for k in rest)}: what the compiled pass leaves", call, *lines]
     values = [torch.code(t.surrogate or t.value) for t in own.terms]
     loss = total(zip((t.coefficient for t in own.terms), values, strict=True), parameter)
     reduced = _reduced(program, torch)
@@ -187,7 +189,25 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
 def _mapping(name: str, items: Sequence[str]) -> Lines:
     """``terms = {"a": 1, "b": 2}``, an item a line where it is long."""
     line = f"{name} = {{{', '.join(items)}}}"
-    return (line,) if len(line) + 8 <= WIDTH else (f"{name} = {{", *(f"    {item}," for item in items), "}")
+    if len(line) + 8 <= WIDTH:
+        return (line,)
+    return (f"{name} = {{", *(f"    {row}" for row in table([f"{item}," for item in items], WIDTH - 12)), "}")
+
+
+FEW = 5
+"""What is listed one a line; more stand side by side."""
+
+
+def table(items: Sequence[str], width: int) -> list[str]:
+    """Few items one a line, many in columns that fit.
+
+    >>> table(["a,", "bbb,", "cc,", "d,", "e,", "f,"], 11)
+    ['a,   bbb,', 'cc,  d,', 'e,   f,']
+    """
+    column = max(map(len, items), default=0) + 1
+    columns = max(1, (width + 1) // column) if len(items) > FEW else 1
+    rows = [items[k : k + columns] for k in range(0, len(items), columns)]
+    return ["".join(item.ljust(column) for item in row).rstrip() for row in rows]
 
 
 def _reported(program: LossProgram, torch: Torch, term: TermValue) -> str:
@@ -221,13 +241,21 @@ def critic_loss(program: LossProgram) -> Definition:
     held = {limit.divergence: limit for limit in program.limits}
     blocks = [_critic(torch, c, held.get(c.divergence), bool(program.through)) for c in program.critics]
     uses = NOTHING_USED.union(*(written.uses for _, written in blocks), {"_logits"} if program.through else ())
-    context: Context = {"blocks": tuple((divergence, written.lines) for divergence, written in blocks)}
+    alike: dict[Lines, list[str]] = {}
+    for divergence, written in blocks:
+        alike.setdefault(written.lines, []).append(divergence)
+    context: Context = {"blocks": tuple((named("name", names), lines) for lines, names in alike.items())}
     return Definition(render("held_critic_loss.py.j2" if program.through else "critic_loss.py.j2", context), uses)
 
 
 def apart(program: LossProgram) -> int | None:
     """How many axes the coordinates have that critics compare with coordinates of different rows; None where no critic does."""
     return max((c.coordinates or 1 for c in program.critics if c.coordinates is not None), default=None)
+
+
+def named(subject: str, names: Sequence[str]) -> str:
+    """The test of a name: ``name == "a"``, ``name in ("a", "b")``."""
+    return f"{subject} == {names[0]}" if len(names) == 1 else f"{subject} in {tupled(names)}"
 
 
 def _critic(torch: Torch, critic: CriticLoss, limit: Limit | None, any_held: bool) -> tuple[str, Written]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ibsym.codegen.torch.text import WIDTH, wrapped
+from ibsym.codegen.torch.text import WIDTH, wrapped, wrapped_sum
 from ibsym.lowering.program import Input, LossProgram
 
 MEANINGS = {
@@ -23,7 +23,7 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
     lines: list[str] = []
     short = False  # whether the section before is one line, which the next may follow without a blank one
 
-    def section(head: str, *body: str) -> None:
+    def section(head: str, *body: str, total: bool = False) -> None:
         nonlocal short
         if len(body) < 2 and len(line := " ".join(("   ", head, *body))) <= WIDTH:
             lines.extend([*([] if short else [""]), *wrapped(line.strip(), 4)])
@@ -32,17 +32,20 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
         short = False
         lines.extend(["", *wrapped(head, 4)])
         for text in body:
-            lines.extend(wrapped(text, 8, 4 if len(body) > 1 else 0))
+            lines.extend(wrapped_sum(text, 8) if total else wrapped(text, 8, 4 if len(body) > 1 else 0))
 
     if about.notes:
         lines.extend(["", *wrapped(about.notes, 4)])
-    section("Objective, in nats:", about.objective)
+    section("Objective, in nats:", about.objective, total=True)
     says, bound = about.bound.split("\n")
-    section(f"It is {says}:", bound)
-    if about.gap:
-        section("Gap, never negative:", *about.gap)
+    section(f"It is {says}:", bound, total=True)
+    if len(about.gap) == 1:
+        ((closing, total),) = about.gap
+        section(f"Gap, never negative ({closing}):", total, total=True)
+    elif about.gap:
+        section("Gap, never negative:", *(f"{total}  ({closing})" for closing, total in about.gap), total=True)
     if about.constants:
-        section("Left out, as no learned factor touches it:", *about.constants)
+        section("Left out, as no learned factor touches it:", about.constants, total=True)
     section("Minimised:", *_minimised(program))
     if program.critics:
         section("A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.")

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from ibsym.codegen.breaking import broken
 
-WIDTH = 112
+WIDTH = 120
+"""The columns of an emitted line."""
 
 
 def quoted(text: str) -> str:
@@ -44,6 +45,25 @@ def wrapped(text: str, indent: int, hanging: int = 0) -> list[str]:
     )
 
 
+def wrapped_sum(text: str, indent: int) -> list[str]:
+    """Lines of a docstring that hold a sum, broken before a sign that stands outside of all parentheses.
+
+    >>> wrapped_sum("a" * 70 + " + (beta - 1)*" + "b" * 40, 4)[1]
+    '        + (beta - 1)*bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'
+    """
+    lines = [" " * indent]
+    for part in _summands(plain(text)):
+        if lines[-1].strip() and len(lines[-1]) + 1 + len(part) > WIDTH:
+            lines.append(" " * (indent + 4))
+        lines[-1] += part if not lines[-1].strip() else f" {part}"
+    return [piece for line in lines for piece in ([line] if len(line) <= WIDTH else wrapped(line.strip(), _indent(line), 4))]
+
+
+def _indent(line: str) -> int:
+    """The columns before its text."""
+    return len(line) - len(line.lstrip())
+
+
 def assigned(name: str, expression: str) -> list[str]:
     """``name = expression``, over several lines where it is long: broken at sums, outermost first.
 
@@ -55,8 +75,23 @@ def assigned(name: str, expression: str) -> list[str]:
         return [line]
     head, inner, tail = _outer(expression)
     parts = _summands(inner)
-    lines = [line] if len(parts) == 1 else [f"{name} = {head}(", *(f"    {p}" for p in parts), f"){tail}"]
+    lines = [line] if len(parts) == 1 else [f"{name} = {head}(", *(f"    {p}" for p in _rows(parts, WIDTH - 12)), f"){tail}"]
     return [piece for long in lines for piece in broken(long, WIDTH - 8, 1)]
+
+
+def _rows(parts: Iterable[str], width: int) -> list[str]:
+    """Summands, as many a line as fit.
+
+    >>> _rows(["a", "+ b", "- cc"], 5)
+    ['a + b', '- cc']
+    """
+    rows: list[str] = []
+    for part in parts:
+        if rows and len(rows[-1]) + 1 + len(part) <= width:
+            rows[-1] += f" {part}"
+        else:
+            rows.append(part)
+    return rows
 
 
 def _outer(expression: str) -> tuple[str, str, str]:
