@@ -113,16 +113,20 @@ def critics(spec: Spec, program: LossProgram, loss_class: Any, parameters: Mappi
     """Pairs of numbers: what each critic minimises, and what it is held to."""
     loss = loss_class(**parameters)
     for name in loss.CRITICS:
-        sides = torch.randn(5, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
+        sides: tuple[Tensor, ...] = torch.randn(5, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
+        entries = loss.CRITIC_INPUTS.get(name, ())
+        player = bool(entries) and not any(i.role.startswith("critic") for i in entries)
+        sides = () if player else sides
         extra = {
             i.name: sample(spec, i, sizes, drawn=False)
             for i in loss.CRITIC_INPUTS.get(name, ())
             if not i.role.startswith("critic")
         }
         arrays = {k: t.numpy() for k, t in extra.items()}
-        wanted = oracle.critic_loss(program, name, sides[0].numpy(), sides[1].numpy(), arrays, parameters)
+        left, right = map(Tensor.numpy, sides) if sides else (None, None)
+        wanted = oracle.critic_loss(program, name, left, right, arrays, parameters)
         yield f"loss of the critic of {name}", float(loss.critic_loss(name, *sides, **extra)), wanted
-        if extra:
+        if extra and not player:
             yield (
                 f"constraint on {name}",
                 float(loss.constraint_value(name, **extra)),

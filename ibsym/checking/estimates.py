@@ -51,6 +51,9 @@ def admits(estimate: Estimate) -> bool:
             groups=(_, _)
         ):
             return True
+        case "adversary", MutualInformation(groups=(a, b)):
+            density = estimate.density
+            return density is not None and {frozenset(density.of), frozenset(density.given)} == {frozenset(a), frozenset(b)}
         case ("batch-marginal", RelativeEntropy()) | ("logistic", JensenShannon()) | ("dual", FDivergence()):
             return True
         case "iwae", ExpectedLog(second=(_,)) | CrossEntropy(second=(_,)):
@@ -64,17 +67,19 @@ def side(estimate: Estimate) -> Side | None:
     """The side from which an estimate bounds its term whatever its critic, or None."""
     if isinstance(estimate.term, CrossEntropy):
         return -SIDES["iwae"] if estimate.estimator == "iwae" else None
+    if estimate.density is not None and estimate.estimator != "adversary":
+        return None  # another conditional than the true one
     return SIDES.get(estimate.estimator)
 
 
 KNOWN = frozenset(
     (
         *("density-ratio", "dv", "nwj", "logistic", "dual", "mmd", "sliced-wasserstein", "minibatch-weighted"),
-        *("minibatch-stratified", "batch-marginal", "infonce", "iwae", "leave-one-out", "club"),
+        *("minibatch-stratified", "batch-marginal", "infonce", "iwae", "leave-one-out", "club", "adversary"),
     )
 )
 SIDES = {
-    **dict.fromkeys(("nwj", "logistic", "dual", "infonce", "iwae"), Side.LOWER),
+    **dict.fromkeys(("nwj", "logistic", "dual", "infonce", "iwae", "adversary"), Side.LOWER),
     **dict.fromkeys(("leave-one-out", "club"), Side.UPPER),
 }
 
@@ -87,6 +92,8 @@ def value(world: FiniteWorld, estimate: Estimate) -> float:
     if side(estimate) is None and name != "dv":
         return world.value(term)
     match name, term:
+        case "adversary", MutualInformation(joint) if estimate.density is not None:
+            return world.entropy(joint, estimate.density.of) + world.expected_log(joint, [(1, estimate.density)])
         case _, MutualInformation() if name in ("infonce", "leave-one-out", "club"):
             return _pairs(world, name, term)
         case _, ExpectedLog(joint, (density,)):

@@ -146,7 +146,7 @@ def _check_bounds(world: FiniteWorld, item: BoundTerm, rng: np.random.Generator)
 def _check_whole(world: FiniteWorld, derivation: Derivation, side: Side, rng: np.random.Generator) -> int:
     """objective (relation) what is minimised + constants, every critic at random."""
     for critic_scale in SCALES:
-        total = world.evaluate(derivation.constants)
+        total = world.evaluate(derivation.apart)
         scale = 1 + abs(total)
         for item in derivation.bound:
             weight = world.coefficient(item.coefficient)

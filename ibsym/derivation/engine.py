@@ -8,6 +8,7 @@ import sympy
 
 from ibsym.derivation.advice import no_bound, no_sign, unused_estimator
 from ibsym.derivation.critics import model_side, said
+from ibsym.derivation.fitted import constant, refuse_shared
 from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, ModelSide, Note, Plan, Step
 from ibsym.derivation.planning import Planner
 from ibsym.derivation.sampling import estimator_of, refuse_undrawn, relaxations
@@ -37,6 +38,7 @@ def derive(spec: Spec) -> Derivation:
     try:
         engine = _Engine(spec)
         objective = read_objective(spec)
+        refuse_shared((w.term for w in objective), engine.planner.fitted)
         constraints = tuple(engine.constraint(c) for c in spec.critics)
         return engine.derive(objective, Side.of(spec.sense), constraints, whole=True)
     except SpecError as error:
@@ -85,7 +87,7 @@ class _Engine:
             tuple(steps),
             items,
             gaps,
-            constants,
+            constants + Expression.of(*((i.coefficient, i.left_out) for i in items if i.left_out is not None)),
             plans,
             self.planner.coordinates,
             constraints,
@@ -201,7 +203,8 @@ class _Engine:
             if ESTIMATORS[use.estimator].plain:
                 continue
             rule = ESTIMATORS[use.estimator]
-            estimate = Estimate(wanted, use.estimator)
+            density = self.planner.fitted.get(wanted)
+            estimate = Estimate(wanted, use.estimator, density)
             after = Expression.of(*((w.coefficient, estimate if w.term == wanted else w.term) for w in state))
             direction = self.sign(coefficient)
             relation, gap = Relation.APPROX, Expression()
@@ -209,12 +212,18 @@ class _Engine:
             proved = direction is not Sign.UNKNOWN and rule.side is side.times(direction)
             if use.estimator in ONE_SIDED and not proved:
                 raise unused_estimator(self.planner, use, wanted, state, ())
+            proved = proved and (density is None or rule.player)
             model = self.model_side(use, wanted, coefficient, side, proved)
             if proved and (model is None or model.bounds):
                 relation = side.relation
                 size = coefficient if direction is Sign.NONNEGATIVE else -coefficient
                 gap = Expression.of((size, Slack(estimate, side.times(direction))))
             notes: list[str | Density] = [rule.known]
+            if density is not None:
+                notes += ["; ", density, " is fitted by a player of its own, to draws that are cut from the model"]
+                notes += (
+                    [] if proved else ["; no bound of the objective" if rule.player else ", and not known to be it: no bound"]
+                )
             if rule.side is not None and model is not None and not model.bounds:
                 notes.append("; no bound of the objective")
             for c in constraints:
@@ -236,7 +245,9 @@ class _Engine:
         if isinstance(part.term, Estimate):
             wanted = part.term.term
             use = next(u for u, t in self.planner.requested if t == wanted)
-            return BoundTerm(part.coefficient, part.term, use.estimator, self.models.get(wanted), use.options)
+            density = part.term.density
+            left_out = constant(wanted, density) if density is not None and ESTIMATORS[use.estimator].player else None
+            return BoundTerm(part.coefficient, part.term, use.estimator, self.models.get(wanted), use.options, left_out)
         asked = next((u.estimator for u, t in self.planner.requested if t == part.term), None)
         return BoundTerm(part.coefficient, part.term, asked or estimator_of(self.spec, part.term))
 

@@ -11,7 +11,7 @@ from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import Row
 from ibsym.shown import Shown
 from ibsym.spec.model import CriticUse, Spec
-from ibsym.terms.measures import Density, Estimate, Expression, Term
+from ibsym.terms.measures import Density, Entropy, Estimate, Expression, Term
 from ibsym.terms.premises import Premise
 from ibsym.terms.vectors import Coordinates, Equation, Vector
 
@@ -105,13 +105,17 @@ class ModelSide:
 
 @dataclass(frozen=True)
 class BoundTerm:
-    """A term of the bound that code computes: ``estimator`` is ``closed-form``, ``sampled``, or what the spec asked for."""
+    """A term of the bound that code computes: ``estimator`` is ``closed-form``, ``sampled``, or what the spec asked for.
+
+    ``left_out`` is the constant that is part of an estimate and not of the value that code computes.
+    """
 
     coefficient: sympy.Expr
     term: Term
     estimator: str
     model_side: ModelSide | None = None
     options: tuple[tuple[str, object], ...] = ()
+    left_out: Entropy | None = None
 
     @property
     def model(self) -> str | None:
@@ -176,6 +180,11 @@ class Derivation(Shown):
     def final(self) -> Expression:
         """The last expression of the chain: bound and constants."""
         return self.steps[-1].after if self.steps else self.objective
+
+    @property
+    def apart(self) -> Expression:
+        """The constants beside the estimates: those that are part of one are left out of its value, and stand in :attr:`constants`."""
+        return self.constants - Expression.of(*((b.coefficient, b.left_out) for b in self.bound if b.left_out is not None))
 
     @property
     def certificate(self) -> tuple[dict[str, object], ...]:

@@ -14,6 +14,7 @@ from typing import assert_never
 
 import sympy
 
+from ibsym.derivation.fitted import fitted
 from ibsym.derivation.model import Computable, Plan
 from ibsym.errors import SolverError, SpecError
 from ibsym.estimators import ESTIMATORS, ONE_SIDED
@@ -144,6 +145,12 @@ class Planner:
             found[term] = use
         return tuple((use, term) for term, use in found.items())
 
+    @cached_property
+    def fitted(self) -> dict[Term, Density]:
+        """The declared densities that players of their own fit, by the terms that they serve."""
+        found = ((wanted, fitted(self.spec, use, wanted)) for use, wanted in self.requested)
+        return {wanted: d for wanted, d in found if d is not None}
+
     def rows(self, samplers: tuple[str, ...]) -> list[Row]:
         """The elemental inequalities of some samplers' coordinates, once."""
         if samplers not in self._rows:
@@ -191,7 +198,7 @@ class Planner:
         for use, wanted in self.requested:
             if ESTIMATORS[use.estimator].plain or not self.serves(wanted, term, samplers):
                 continue
-            if use.estimator in ONE_SIDED:
+            if use.estimator in ONE_SIDED and wanted not in self.fitted:
                 estimate = Estimate(wanted, use.estimator)
                 record(Computable(estimate, self.coordinates.vector(estimate), estimated=True))
             else:
@@ -209,8 +216,9 @@ class Planner:
                     if of and not self.learned_law(sampler, (*of, *given)):
                         entropy = Entropy(sampler, of, given)
                         record(Computable(entropy, self.coordinates.vector(entropy), cost(of), learned=False, constant=True))
+            players = {str(d) for d in self.fitted.values()}
             for factor in self.spec.factors.values():
-                if factor.evaluated and {*factor.of, *factor.given} <= set(variables):
+                if factor.evaluated and factor.text not in players and {*factor.of, *factor.given} <= set(variables):
                     record(self._evaluated(sampler, factor, cost(factor.of)))
         return list(found.values())
 

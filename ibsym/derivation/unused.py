@@ -44,6 +44,8 @@ def unused(spec: Spec, bound: Iterable[BoundTerm], constraints: Iterable[Constra
 def touched(spec: Spec, item: BoundTerm) -> Iterator[Factor]:
     """The factors that a term evaluates, and those that draw what it evaluates them at."""
     term = item.term.term if isinstance(item.term, Estimate) else item.term
+    if isinstance(item.term, Estimate) and item.term.density is not None:
+        yield spec.factors[str(item.term.density)]
     if item.estimator == "iwae":
         yield from _importance(spec, term)
     for d in densities(spec, term):

@@ -39,7 +39,10 @@ class Words(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A key of the estimator's table. ``kind``: number, numbers, whole or choice; numbers are above ``above``, at most ``most``."""
+    """A key of the estimator's table.
+
+    ``kind``: number, numbers, whole, choice, or density, a declared factor; numbers are above ``above``, at most ``most``.
+    """
 
     name: str
     kind: str
@@ -73,7 +76,8 @@ class Estimator:
 
     ``statement`` is LaTeX, ``known`` what is known of its value. ``estimates`` are kinds of terms as specs write them (KL, I, TC, JS, F,
     E), with an ``example``. Without a ``critic``, ``lowering`` names the function below :mod:`ibsym.lowering` that computes it. ``plain``:
-    the term is computed as it stands, conditional ones too, and the derivation has no step for it.
+    the term is computed as it stands, conditional ones too, and the derivation has no step for it. ``player``: the option ``density``
+    names a factor that a player of its own fits.
     """
 
     name: str
@@ -87,6 +91,7 @@ class Estimator:
     critic: Critic | None = None
     lowering: str = ""
     plain: bool = False
+    player: bool = False
 
     def __post_init__(self) -> None:
         if (self.critic is None) is not bool(self.lowering):
@@ -95,4 +100,4 @@ class Estimator:
     @property
     def one_sided(self) -> Side | None:
         """The side of a bound without a game, which is of no use from the other side; a game's value may be minimised all the same."""
-        return self.side if self.critic is None else None
+        return self.side if self.critic is None and not self.player else None

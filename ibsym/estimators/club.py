@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ibsym.estimators.base import Estimator
+from ibsym.estimators.base import Estimator, Option
 from ibsym.facts import Side
 
 ESTIMATOR = Estimator(
@@ -13,5 +13,6 @@ ESTIMATOR = Estimator(
     sources=("Cheng et al. 2020",),
     known="upper bound for the true conditional",
     side=Side.UPPER,
+    options=(Option("density", "density"),),
     lowering="pairs.club",
 )

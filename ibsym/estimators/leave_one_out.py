@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ibsym.estimators.base import Estimator
+from ibsym.estimators.base import Estimator, Option
 from ibsym.facts import Side
 
 ESTIMATOR = Estimator(
@@ -13,5 +13,6 @@ ESTIMATOR = Estimator(
     sources=("Poole et al. 2019",),
     known="upper bound in expectation",
     side=Side.UPPER,
+    options=(Option("density", "density"),),
     lowering="pairs.leave_one_out",
 )

@@ -82,13 +82,17 @@ def evaluate(
 def critic_loss(
     program: LossProgram,
     name: str,
-    critic: Array,
-    critic_reference: Array,
+    critic: Array | None = None,
+    critic_reference: Array | None = None,
     inputs: Mapping[str, Array] | None = None,
     parameters: Mapping[str, float] | None = None,
 ) -> float:
     """What the critic of a divergence minimises, its constraint's price included."""
     loss = next(c for c in program.critics if c.divergence == name)
+    if loss.steps:
+        machine = _Machine(loss.inputs, inputs or {}, {})
+        machine.run(loss.steps)
+        return float(machine.node(loss.node))
     logits = {
         "critic": np.asarray(critic, dtype=np.float64),
         "critic_reference": np.asarray(critic_reference, dtype=np.float64),

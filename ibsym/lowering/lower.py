@@ -18,6 +18,7 @@ from ibsym.lowering.divergences import with_critic
 from ibsym.lowering.documentation import about
 from ibsym.lowering.expectations import ROWS, Sampling
 from ibsym.lowering.naming import TAKEN, check_parameters, input_names, unused
+from ibsym.lowering.players import density_of, fit
 from ibsym.lowering.program import (
     CriticLoss,
     Input,
@@ -32,6 +33,7 @@ from ibsym.lowering.program import (
     TermValue,
 )
 from ibsym.lowering.section import Section
+from ibsym.lowering.section import loads as section_loads
 from ibsym.lowering.terms import Estimated, direct, mean, plain
 from ibsym.lowering.translation import elementwise
 from ibsym.terms.measures import (
@@ -116,7 +118,7 @@ def _program(derivation: Derivation) -> LossProgram:
         tuple(terms),
         rows,
         batch(loads),
-        tuple(critics.values()),
+        tuple(replace(c, inputs=used(c.steps, inputs)) for c in critics.values()),
         limits,
         tuple((c.divergence, str(c.critic.through)) for c in derivation.constraints),
         about(derivation),
@@ -146,6 +148,8 @@ def _estimate(section: Section, item: BoundTerm, critics: dict[str, CriticLoss])
     if estimator.critic is not None:
         estimated, critics[item.text] = with_critic(section, item, estimator)
         return estimated
+    if (density := density_of(item)) is not None:
+        critics[item.text] = fit(section, item, density)
     return lowering_function(estimator)(section, item)
 
 
@@ -178,6 +182,12 @@ def _words(term: Term) -> tuple[tuple[str, ...], tuple[str, ...], str]:
         case RelativeEntropy(first) | CrossEntropy(first) | JensenShannon(first) | FDivergence(_, first):
             return (str(term).split("(")[0].split("[")[0].lower(), *first.of), first.given, first.head
     return ("term",), (), ""
+
+
+def used(steps: Iterable[Step], inputs: Iterable[Input]) -> tuple[Input, ...]:
+    """The inputs that some steps load."""
+    keys = {load.key for step in steps for load in section_loads(step.node)}
+    return tuple(i for i in inputs if i.key in keys)
 
 
 def declare(loads: Iterable[Load], parameters: Iterable[str]) -> tuple[Input, ...]:

@@ -9,6 +9,7 @@ import sympy
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import EmissionError
 from ibsym.families.base import log_density, per_element
+from ibsym.lowering.players import density_of
 from ibsym.lowering.program import Diagonal, ExcludeDiagonal, Insert, Load, Node, OffDiagonalMean, Reduce, Size, Stratified
 from ibsym.lowering.section import Evaluation, Section
 from ibsym.lowering.terms import Estimated, let_at_sample, mean, plain, refuse
@@ -27,6 +28,14 @@ class Batch:
         self.section, self.sampling = section, section.sampling
         self.joint = section.sampling.part(joint)
         self.rows = section.sampling.rows(self.joint)
+
+    def declared(self, density: Density) -> Node:
+        """log r(b_i|a_j) of a declared conditional, as a matrix."""
+        factor = self.sampling.declared(density)
+        evaluation = Evaluation(self.sampling, self.joint, factor, change=self._pair)
+        name = f"log_{'_'.join(factor.of)}_pairs"
+        comment = f"log {factor} of every row i at the parameters of every row j"
+        return self.section.let(name, evaluation.node(log_density(evaluation.first)), comment)
 
     def evaluation(self, variable: str) -> Evaluation:
         """The conditional's density of each row's variable at every row's conditioners."""
@@ -223,6 +232,8 @@ def _information(section: Section, item: BoundTerm) -> Node:
     term = plain(item)
     if not isinstance(term, MutualInformation) or term.given:
         raise refuse(item)
+    if (density := density_of(item)) is not None:
+        return Batch(section, term.joint).declared(density)
     batch, variable, _ = _conditional(section, item, term.joint, term.groups)
     return batch.pairs(variable)
 

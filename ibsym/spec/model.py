@@ -168,6 +168,10 @@ class Spec:
         for option in options:
             if option not in known:
                 raise unknown(f"option of {entry.estimator}", option, known, key=key)
+        if "density" in options:
+            options["density"] = str(parse(options["density"], "density", f"{key}.density"))
+            if options["density"] not in self.factors:
+                raise unknown("factor", options["density"], self.factors, key=f"{key}.density")
         if entry.model is not None and ESTIMATORS[entry.estimator].critic is None:
             raise SpecError(f"{entry.estimator} has no critic, so no model side", key=key, remedy="leave out `model`")
         return EstimatorUse(text, term, entry.estimator, entry.model, tuple(sorted(options.items())))

@@ -79,6 +79,8 @@ def _annotation(option: Option) -> Any:
             return Annotated[tuple[number, ...], Field(min_length=1, max_length=64)]
         case "number":
             return number
+        case "density":
+            return Annotated[Text, example("a(s|z)")]
     raise TypeError(f"{option.name} is an option of the unknown kind {option.kind!r}")
 
 

@@ -161,10 +161,14 @@ class FDivergence:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What stands in for a term that cannot be evaluated: an estimator's value, by the estimator's name."""
+    """What stands in for a term that cannot be evaluated: an estimator's value, by the estimator's name.
+
+    ``density`` is the declared conditional that the estimator uses in place of the true one, and that a player of its own fits.
+    """
 
     term: Term
     estimator: str
+    density: Density | None = None
 
     def __str__(self) -> str:
         return f"{self.estimator}[{self.term}]"

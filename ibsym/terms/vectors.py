@@ -270,8 +270,9 @@ class Coordinates:
                 return self._divergence("JS", first, second)
             case FDivergence(generator, first, second):
                 return self._divergence(generator, first, second)
-            case Estimate(inner, estimator):
-                return {OneSided(estimator, str(inner)): 1} if estimator in ONE_SIDED else self.vector(inner)
+            case Estimate(inner, estimator, density):
+                bounds = estimator in ONE_SIDED and density is None
+                return {OneSided(estimator, str(inner)): 1} if bounds else self.vector(inner)
             case Slack():
                 return combine((1, self.vector(term.high)), (-1, self.vector(term.low)))
         assert_never(term)

@@ -282,6 +282,8 @@ class FiniteBatch(Batch):
                 law = self.grid(self.margin(self.joint(joint), (variable,)), ((variable,),)).reshape(self.size, 2, 2)
                 apart = law.sum(axis=2, keepdims=True) * law.sum(axis=1, keepdims=True)
                 return _xlog(law, law, apart).sum(axis=(1, 2))
+            case Estimate(MutualInformation(joint), "adversary", Density() as d):
+                return self.value(Entropy(joint, d.of)) + self.value(ExpectedLog(joint, (d,)))
             case Estimate(inner, name):
                 return self.estimate(inner, name)
         raise AssertionError(term)

@@ -76,7 +76,7 @@ def stages(derivation: Derivation) -> Iterator[Stage]:
             yield Stage(f"step {number} ({s.rule})", s.relation, at_best(s.before), at_best(s.after), s.gap)
     side = Relation.LE if derivation.spec.sense == "minimize" else Relation.GE
     gap = Expression.of(*((g.coefficient, g.term) for g in derivation.gap))
-    bound = Expression.of(*((b.coefficient, b.term) for b in derivation.bound)) + derivation.constants
+    bound = Expression.of(*((b.coefficient, b.term) for b in derivation.bound)) + derivation.apart
     yield Stage("the bound", side, derivation.objective, at_best(bound), gap)
 
 

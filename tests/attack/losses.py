@@ -144,7 +144,7 @@ def judge_loss(derivation: Derivation, program: LossProgram, seed: int, worlds: 
             slopes(batch, program, term, wanted, best, rng, tally, f"{about}: {item.text} by {item.estimator} ({form})")
         tally.pairs["critics in worlds"] += worlds
     if derivation.relation in (Relation.LE, Relation.GE):
-        rest = [*losses, *batch.summands(derivation.constants)]
+        rest = [*losses, *batch.summands(derivation.apart)]
         total = sum((_weight(c, batch) * v for c, v in rest), np.zeros(worlds))
         objective = sum((c * v for c, v in batch.summands(derivation.objective)), np.zeros(worlds))
         difference = total - objective if derivation.relation is Relation.LE else objective - total

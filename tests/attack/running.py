@@ -83,7 +83,11 @@ def random_system(seed: int) -> dict[str, object]:
         text, names = _estimated(rng, observed, codes, joints, kinds)
         if text not in asked:
             name = rng.choice(names)
-            asked[text] = _entry(rng, name)
+            asked[text] = entry = _entry(rng, name)
+            if "a" not in joints and (name == "adversary" or (name in ("club", "leave-one-out") and rng.random() < 0.4)):
+                of, given = sorted(text[4:-1].lower().split(";"), key=lambda n: (n not in observed, rng.random()))
+                joints["a"] = factor("a", of, [given])
+                asked[text] = (entry if isinstance(entry, dict) else {"estimator": name}) | {"density": joints["a"]}
             up = {"leave-one-out": "+", "club": "+", "infonce": "-", "iwae": "-"}.get(name, rng.choice("+-"))
             sign = up if sense == "minimize" else {"+": "-", "-": "+"}[up]
             parts.append(f"{sign} {rng.choice(POSITIVE)}{text}")
@@ -124,6 +128,7 @@ def _estimated(
             a, b = rng.sample(every, 2)
             return f"I_q({capitalised(a)};{capitalised(b)})", (
                 *("leave-one-out", "club", "infonce", "infonce", "density-ratio", "dv", "nwj", "smile"),
+                *("adversary", "adversary"),
             )
         case 1:
             of = ",".join(codes[: rng.randint(1, len(codes))])

@@ -960,6 +960,39 @@ NATIVE_PASSES = "tests/native/test_passes.py"
 NATIVE_VEHICLE = "tests/native/test_vehicle.py"
 NATIVE_STATE = "tests/native/test_state.py"
 
+PLAYERS = "tests/estimators/test_players.py"
+
+PLAYED = [
+    *mutants(
+        "ibsym/derivation/fitted.py",
+        (PLAYERS,),
+        ("if sides.get(frozenset(factor.of)) != frozenset(factor.given)", "if False"),
+        ("if rule.player and learned is not None", "if False"),
+        ("            if d in owners:", "            if False:"),
+    ),
+    *mutants(
+        "ibsym/derivation/engine.py",
+        (PLAYERS,),
+        ("proved = proved and (density is None or rule.player)", "pass"),
+        ("constants + Expression.of(*((i.coefficient, i.left_out)", "constants + Expression.of(*((0, i.left_out)"),
+    ),
+    *mutants(
+        "ibsym/derivation/planning.py",
+        (PLAYERS,),
+        ("if factor.evaluated and factor.text not in players and", "if factor.evaluated and"),
+    ),
+    *mutants(
+        "ibsym/lowering/players.py",
+        (PLAYERS,),
+        ("elementwise(-A, a=mean(value))", "elementwise(A, a=mean(value))"),
+    ),
+    *mutants(
+        "ibsym/lowering/pairs.py",
+        (PLAYERS,),
+        ("return Batch(section, term.joint).declared(density)", "pass"),
+    ),
+]
+
 RUNTIME = [
     *mutants(
         "ibsym/runtime/tensors.py",
@@ -1037,6 +1070,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *WORLDS,
     *LAWS,
     *LOSSES,
+    *PLAYED,
     *RUNTIME,
     *OUTSIDE,
 )

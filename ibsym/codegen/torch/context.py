@@ -95,6 +95,8 @@ def class_attributes(program: LossProgram) -> Lines:
     for divergence, _ in program.through:
         entries = (*logits(program, divergence), *inputs.get(divergence, ()))
         lines += [f"    {quoted(divergence)}: (", *(f"        {declared(i)}," for i in entries), "    ),"]
+    for critic in (c for c in program.critics if c.inputs):
+        lines += [f"    {quoted(critic.divergence)}: (", *(f"        {declared(i)}," for i in critic.inputs), "    ),"]
     name = "CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {"
     lines = [name, *lines, "}"] if lines else [name + "}"]
     if program.parameters:
@@ -117,7 +119,9 @@ def logits(program: LossProgram, divergence: str) -> tuple[Input, ...]:
     known = {i.key.role: i for i in program.inputs if i.key.of == divergence}
     if "critic" not in known and "critic_reference" not in known:
         return ()
-    heads = dict(zip(("critic", "critic_reference"), (part.split("(")[-2] for part in divergence.split("||")), strict=True))
+    own = next(iter(known.values())).key.joint
+    parts = [part.split("(")[-2] for part in divergence.split("||")] if "||" in divergence else [own, own]
+    heads = dict(zip(("critic", "critic_reference"), parts, strict=True))
     for role, other in (("critic", "critic_reference"), ("critic_reference", "critic")):
         if role not in known:
             like = known[other]
@@ -239,13 +243,19 @@ def critic_loss(program: LossProgram) -> Definition:
         return Definition(render("no_critic_loss.py.j2", {}), NOTHING_USED)
     torch = Torch({CRITIC.key: "critic", REFERENCE.key: "critic_reference"})
     held = {limit.divergence: limit for limit in program.limits}
-    blocks = [_critic(torch, c, held.get(c.divergence), bool(program.through)) for c in program.critics]
-    uses = NOTHING_USED.union(*(written.uses for _, written in blocks), {"_logits"} if program.through else ())
+    takes_inputs = bool(program.through) or any(c.inputs for c in program.critics)
+    players = [_player(c) for c in program.critics if c.inputs]
+    blocks = [_critic(torch, c, held.get(c.divergence), takes_inputs) for c in program.critics if not c.inputs]
+    by_logits = {"_logits"} if takes_inputs and blocks else NOTHING_USED
+    uses = NOTHING_USED.union(*(written.uses for _, written in (*players, *blocks)), by_logits)
     alike: dict[Lines, list[str]] = {}
     for divergence, written in blocks:
         alike.setdefault(written.lines, []).append(divergence)
     context: Context = {"blocks": tuple((named("name", names), lines) for lines, names in alike.items())}
-    return Definition(render("held_critic_loss.py.j2" if program.through else "critic_loss.py.j2", context), uses)
+    if not takes_inputs:
+        return Definition(render("critic_loss.py.j2", context), uses)
+    context = {**context, "players": tuple((named("name", [name]), written.lines) for name, written in players)}
+    return Definition(render("held_critic_loss.py.j2" if program.through else "player_loss.py.j2", context), uses)
 
 
 def apart(program: LossProgram) -> int | None:
@@ -256,6 +266,17 @@ def apart(program: LossProgram) -> int | None:
 def named(subject: str, names: Sequence[str]) -> str:
     """The test of a name: ``name == "a"``, ``name in ("a", "b")``."""
     return f"{subject} == {names[0]}" if len(names) == 1 else f"{subject} in {tupled(names)}"
+
+
+def _player(critic: CriticLoss) -> tuple[str, Written]:
+    """What a player minimises that fits a density: its parameters and the draws in place of logits."""
+    torch = Torch({i.key: i.name for i in critic.inputs}, critic.steps)
+    body, loss = statements(torch, critic.steps, critic.inputs[0].name), torch.code(critic.node)
+    names = [i.name for i in critic.inputs]
+    target = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
+    read = broken(target, "_codes(Loss.CRITIC_INPUTS[name], inputs, name)")
+    lines = (f"# {plain(critic.comment)}", *read, *body.lines, f"return {loss.text}")
+    return quoted(critic.divergence), Written(lines, body.uses | loss.uses | {"_codes"})
 
 
 def _critic(torch: Torch, critic: CriticLoss, limit: Limit | None, any_held: bool) -> tuple[str, Written]:

@@ -47,13 +47,17 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
     if about.constants:
         section("Left out, as no learned factor touches it:", about.constants, total=True)
     section("Minimised:", *_minimised(program))
-    if program.critics:
+    if any(not c.inputs for c in program.critics):
         section("A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.")
     section(
         "Arguments of `forward`"
         + (", of which a leading S, a Monte-Carlo axis, may be left out:" if _drawn(program.inputs) else ":"),
         *shapes(program.inputs),
     )
+    for player in program.critics:
+        if player.inputs:
+            head = f"The player of {player.divergence} minimises `critic_loss` in its density's parameters, on detached draws; its inputs:"
+            section(head, *shapes(player.inputs))
     limits = {limit.divergence: limit for limit in program.limits}
     for divergence, factor in program.through:
         held = limits.get(divergence)
