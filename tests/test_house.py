@@ -30,7 +30,8 @@ ONLY_IN = {
     "click": {"cli"},
     "rich": {"training", "cli"},
     "sklearn": {"training"},
-    "matplotlib": {"rendering", "training"},
+    "matplotlib": {"drawing", "training"},
+    "igraph": {"drawing"},
 }
 # Names of systems that are also estimators, or words of any program.
 ALSO_WORDS = {"dim", "mine", "clip", "iwae", "infonce", "club"}
@@ -118,7 +119,11 @@ def test_a_module_is_short(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_third_parties_are_declared_and_in_their_place(path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    requirements = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["train"],
+        *project["optional-dependencies"]["figures"],
+    ]
     declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
     third_parties = roots(path.read_text(encoding="utf-8")) - set(sys.stdlib_module_names) - {"ibsym"}
     assert {DISTRIBUTIONS.get(name, name) for name in third_parties} <= declared

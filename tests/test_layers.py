@@ -17,6 +17,7 @@ PAGE = (
         "lowering",
         "codegen",
         "rendering",
+        "drawing",
         "sources",
         "nn",
         "training",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import ibsym
 from ibsym.cli.specs import CLASSES, kind_of
 from ibsym.diagnosis.identifying import identify, named
+from ibsym.drawing import figure
 from ibsym.rendering.html import page
 from ibsym.spec.loading import zoo_text
 
@@ -28,8 +29,11 @@ def write_pages(app: Sphinx) -> None:
     folder.mkdir(exist_ok=True)
     found = {name: ibsym.derive(name) for name in ibsym.zoo()}
     pages = {"index.md": index(found)} | {f"{name}.md": system(name, derivation) for name, derivation in found.items()}
-    for stale in {path.name for path in folder.iterdir()} - pages.keys():
+    for stale in {path.name for path in folder.glob("*.md")} - pages.keys():
         (folder / stale).unlink()
+    (folder / "figures").mkdir(exist_ok=True)
+    for name, derivation in found.items():
+        (folder / "figures" / f"{name}.svg").write_bytes(figure(derivation))
     for name, text in pages.items():
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -60,6 +64,7 @@ def system(name: str, derivation: Derivation) -> str:
             f"`{name}` · {'; '.join(spec.cite)}" if spec.cite else f"`{name}`",
             spec.notes,
             f"```text\n{spec.objective_text}\n```",
+            f"```{{image}} figures/{name}.svg\n:alt: the system {name}\n:class: figure\n```",
             *(f"## {title}\n\n{raw(body)}" for title, body in sections(page(derivation)) if title in SHOWN),
             "## Neighbours",
             "\n".join(neighbours(derivation)),

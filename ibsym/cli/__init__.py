@@ -17,6 +17,7 @@ from ibsym.cli.building import build_command
 from ibsym.cli.code import check_command, generate_command
 from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands
 from ibsym.cli.diagnosing import compare_command, diagnose_command, identify_command
+from ibsym.cli.drawing import figure_command
 from ibsym.cli.listing import list_command, schema_command
 from ibsym.cli.proving import prove_command
 from ibsym.cli.specs import derive_command, new_command, zoo_command
@@ -47,6 +48,7 @@ for command in (
     schema_command,
     new_command,
     derive_command,
+    figure_command,
     generate_command,
     check_command,
     build_command,

@@ -1,0 +1,41 @@
+"""ibsym figure: the system as papers draw it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ibsym.cli.common import Command
+
+
+@click.command("figure", cls=Command)
+@click.argument("spec")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The file; its ending says what it is: .svg, .pdf or .tikz.",
+)
+def figure_command(spec: str, target: Path) -> None:
+    r"""Draw the system: data, networks, codes, priors, critics, and each term where it acts.
+
+    Boxes are networks, dotted ones are fixed; a double box is one of several places of the same network. Dashed lines lead to what a
+    term looks at; a thick outline is a critic. Needs igraph and matplotlib: pip install 'ibsym[figures]'.
+
+    \b
+    Examples:
+      ibsym figure {name} -o {name}.svg
+      ibsym figure {name} -o {name}.tikz
+    """
+    import ibsym
+    from ibsym.drawing import FORMATS, figure
+    from ibsym.files import write
+
+    form = target.suffix.removeprefix(".")
+    if form not in FORMATS:
+        raise click.UsageError(f"{target} has no ending that is known\n  write: -o {target.stem}.svg, .pdf or .tikz")
+    write(target, figure(ibsym.derive(spec), form))
+    click.echo(f"wrote {target}")

@@ -1,0 +1,122 @@
+"""A scheme on paper: SVG and PDF by matplotlib, TikZ as text. Kinds differ by shape and stroke, so that grey print reads."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ibsym.drawing.layout import FONT, Layout, Line, Place, Point, layout, mathtext, need
+from ibsym.drawing.scheme import Kind, Node, Scheme, scheme
+from ibsym.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from ibsym.derivation.model import Derivation
+
+FORMATS = ("svg", "pdf", "tikz")
+MARGIN = 0.15
+
+STYLES: dict[Kind, dict[str, Any]] = {
+    Kind.SOURCE: {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": "#e4e4e4", "edgecolor": "black"},
+    Kind.NETWORK: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "black"},
+    Kind.FIXED: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "black", "linestyle": (0, (1, 1.5))},
+    Kind.CRITIC: {"boxstyle": "round,pad=0,rounding_size=0.2", "facecolor": "white", "edgecolor": "#1f5fbf", "linewidth": 1.6},
+    Kind.TERM: {"boxstyle": "round,pad=0,rounding_size=0.2", "facecolor": "white", "edgecolor": "#1f5fbf", "linewidth": 0.9},
+}
+TIKZ = {
+    Kind.SOURCE: "draw, rounded corners=2pt, fill=black!10",
+    Kind.VARIABLE: "draw, circle, inner sep=0pt",
+    Kind.NETWORK: "draw",
+    Kind.FIXED: "draw, densely dotted",
+    Kind.CRITIC: "draw, thick, rounded corners=6pt",
+    Kind.TERM: "draw, thin, rounded corners=6pt",
+}
+
+
+def figure(derivation: Derivation, form: str = "svg") -> bytes:
+    """The system as a picture; the same bytes for the same derivation."""
+    if form not in FORMATS:
+        raise ArgumentError(f"unknown figure format {form!r}\n  write: one of {', '.join(FORMATS)}")
+    need()
+    drawn = scheme(derivation)
+    found = layout(drawn)
+    return tikz(drawn, found).encode() if form == "tikz" else picture(drawn, found, form)
+
+
+def picture(drawn: Scheme, found: Layout, form: str) -> bytes:
+    """By matplotlib, text as outlines."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": drawn.name, "svg.fonttype": "path"}):
+        paper = Figure(figsize=(found.width + 2 * MARGIN, found.height + 2 * MARGIN))
+        axes = paper.add_axes((0, 0, 1, 1))
+        axes.set_xlim(-MARGIN, found.width + MARGIN)
+        axes.set_ylim(-MARGIN, found.height + MARGIN)
+        axes.axis("off")
+        for line in found.lines:
+            _stroke(axes, line)
+        for node, place in found.places.items():
+            _shape(axes, node, place, node in drawn.shared)
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if form == "svg" else {"CreationDate": None}
+        paper.savefig(buffer, format=form, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _stroke(axes: Any, line: Line) -> None:
+    """A curve that leaves and enters level; the flow has a head, a look is dashed."""
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
+
+    points = [line.points[0], *(p for bend in bends(line) for p in bend)]
+    path = Path(points, [Path.MOVETO, *[Path.CURVE4] * (len(points) - 1)])
+    style: dict[str, Any] = {"color": "black", "linewidth": 0.9, "arrowstyle": "-|>,head_length=4,head_width=2"}
+    if line.look:
+        style = {"color": "#1f5fbf", "linewidth": 0.8, "linestyle": (0, (4, 2.5)), "arrowstyle": "-"}
+    axes.add_patch(FancyArrowPatch(path=path, mutation_scale=1, shrinkA=0, shrinkB=0, zorder=1, **style))
+
+
+def _shape(axes: Any, node: Node, place: Place, shared: bool) -> None:
+    """The node's outline, twice for one of several boxes of a network, and its formula."""
+    from matplotlib.patches import Circle, FancyBboxPatch
+
+    corner = (place.x - place.width / 2, place.y - place.height / 2)
+    if node.kind is Kind.VARIABLE:
+        axes.add_patch(Circle((place.x, place.y), place.height / 2, facecolor="white", edgecolor="black", zorder=2))
+    else:
+        axes.add_patch(FancyBboxPatch(corner, place.width, place.height, zorder=2, **STYLES[node.kind]))
+    if shared:
+        inner = (corner[0] + 0.04, corner[1] + 0.04)
+        style = {**STYLES[node.kind], "linewidth": 0.6}
+        axes.add_patch(FancyBboxPatch(inner, place.width - 0.08, place.height - 0.08, zorder=2, **style))
+    axes.text(
+        place.x, place.y, f"${mathtext(node.label)}$", ha="center", va="center", fontsize=FONT, math_fontfamily="stix", zorder=3
+    )
+
+
+def bends(line: Line) -> Iterator[tuple[Point, Point, Point]]:
+    """Control points and end of each piece, level at both ends."""
+    for (x0, y0), (x1, y1) in zip(line.points, line.points[1:], strict=False):
+        middle = (x0 + x1) / 2
+        yield (middle, y0), (middle, y1), (x1, y1)
+
+
+def tikz(drawn: Scheme, found: Layout) -> str:
+    """A ``tikzpicture`` that needs tikz, amsmath and amssymb."""
+    names = {node: f"n{i}" for i, node in enumerate(found.places)}
+    lines = [r"\begin{tikzpicture}[x=1in, y=1in, >=stealth]"]
+    for node, place in found.places.items():
+        style = TIKZ[node.kind] + (", double" if node in drawn.shared else "")
+        box = f"minimum width={place.width:.2f}in, minimum height={place.height:.2f}in"
+        lines.append(rf"  \node[{style}, {box}] ({names[node]}) at ({place.x:.2f}, {place.y:.2f}) {{${node.label}$}};")
+    for line in found.lines:
+        way = _point(line.points[0])
+        for a, b, end in bends(line):
+            way += f" .. controls {_point(a)} and {_point(b)} .. {_point(end)}"
+        lines.append(rf"  \draw[{'dashed' if line.look else '->'}] {way};")
+    return "\n".join([*lines, r"\end{tikzpicture}", ""])
+
+
+def _point(at: Point) -> str:
+    return f"({at[0]:.2f}, {at[1]:.2f})"
