@@ -261,10 +261,9 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_w_mean, *in_w_logvar, *in_y_logits, *in_q_z_logvar, *in_z, *in_p_z_mean, *in_p_z_logvar, *in_x,
-        *in_x_logits;
-    REAL *d_w_mean, *d_w_logvar, *d_y_logits, *d_q_z_logvar, *d_z, *d_p_z_mean, *d_p_z_logvar, *d_x, *d_x_logits;
-    int64_t n_w_mean, n_w_logvar, n_y_logits, n_q_z_logvar, n_z, n_p_z_mean, n_p_z_logvar, n_x, n_x_logits;
+    const REAL *in_w_mean, *in_w_logvar, *in_y_logits, *in_q_z_logvar, *in_x, *in_x_logits;
+    REAL *d_w_mean, *d_w_logvar, *d_y_logits, *d_q_z_logvar, *d_x, *d_x_logits;
+    int64_t n_w_mean, n_w_logvar, n_y_logits, n_q_z_logvar, n_x, n_x_logits;
     int64_t size_M, size_L, size_D, size_K, size_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
@@ -273,13 +272,12 @@ typedef struct {
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
 const char *const fields =
-    "in_w_mean in_w_logvar in_y_logits in_q_z_logvar in_z in_p_z_mean in_p_z_logvar in_x in_x_logits d_w_mean "
-    "d_w_logvar d_y_logits d_q_z_logvar d_z d_p_z_mean d_p_z_logvar d_x d_x_logits n_w_mean n_w_logvar n_y_logits "
-    "n_q_z_logvar n_z n_p_z_mean n_p_z_logvar n_x n_x_logits size_M size_L size_D size_K size_B";
+    "in_w_mean in_w_logvar in_y_logits in_q_z_logvar in_x in_x_logits d_w_mean d_w_logvar d_y_logits d_q_z_logvar "
+    "d_x d_x_logits n_w_mean n_w_logvar n_y_logits n_q_z_logvar n_x n_x_logits size_M size_L size_D size_K size_B";
 const char *const terms =
     "KL(q(w|x)||p(w))\nKL(q(y|z,w)||p(y))\nE_q[log q(z|x)]\nE_q[log p(z|w,y)]\nE_q[log p(x|z)]";
 
-enum { OPERANDS = 3, ROWS = 2, SUMS = 1 };
+enum { OPERANDS = 2, ROWS = 2, SUMS = 1 };
 
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
@@ -599,66 +597,8 @@ static int loop1(const Arguments *g, double *means)
     return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
-/* E_q[log p(z|w,y)]: p_z_logvar + quadratic(-p_z_mean + z, p_z_logvar) */
-INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
-{
-    const REAL *restrict in_p_z_logvar = in[0];
-    const REAL *restrict in_p_z_mean = in[1];
-    const REAL *restrict in_z = in[2];
-    REAL *restrict d_p_z_logvar = d[0];
-    REAL *restrict d_p_z_mean = d[1];
-    REAL *restrict d_z = d[2];
-    REAL *restrict row0 = row[0];
-    const REAL s0 = scale[0];
-    LOOP
-    for (int j = 0; j < LANES; j++) {
-        const REAL v_p_z_logvar = in_p_z_logvar[j];
-        const REAL v_p_z_mean = in_p_z_mean[j];
-        const REAL v_z = in_z[j];
-        const REAL t0 = v_z - v_p_z_mean;
-        const REAL t1 = -v_p_z_logvar;
-        const REAL t2 = t0 * exponential_first(t1);
-        const REAL t3 = exponential_second(t1);
-        const REAL t4 = t2 * (t0 * t3);
-        const REAL t5 = 2 * s0 * (t2 * t3);
-        row0[j] += t4 + v_p_z_logvar;
-        if (want >= 1) d_p_z_logvar[j] = s0 * (1 - t4);
-        if (want >= 1) d_p_z_mean[j] = -t5;
-        if (want >= 1) d_z[j] = t5;
-    }
-}
-
-static void span2_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
-{
-    span2(0, in, d, scale, row);
-}
-
-static void span2_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
-{
-    span2(1, in, d, scale, row);
-}
-
-static int loop2(const Arguments *g, double *means)
-{
-    Loop loop = {
-        .operands = 3,
-        .rows = 1,
-        .sums = 1,
-        .span = {span2_0, span2_1, span2_1},
-        .in = {g->in_p_z_logvar, g->in_p_z_mean, g->in_z},
-        .n = {g->n_p_z_logvar, g->n_p_z_mean, g->n_z},
-        .d = {g->d_p_z_logvar, g->d_p_z_mean, g->d_z},
-        .level = {1, 1, 1},
-        .shared = {0, 0, 0},
-        .sum = {0},
-        .factor = {0},
-        .weight = {rows(g) * (0.5)},
-    };
-    return elements(&loop, g->size_L, (int)g->threads, means);
-}
-
 /* E_q[log p(x|z)]: x*logsigmoid(x_logits) + (1 - x)*logsigmoid(-x_logits) */
-INLINE void span3(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x = in[0];
     const REAL *restrict in_x_logits = in[1];
@@ -685,28 +625,28 @@ INLINE void span3(const int want, const REAL *const *in, REAL *const *d, const R
     }
 }
 
-static void span3_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+static void span2_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
-    span3(0, in, d, scale, row);
+    span2(0, in, d, scale, row);
 }
 
-static void span3_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+static void span2_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
-    span3(1, in, d, scale, row);
+    span2(1, in, d, scale, row);
 }
 
-static void span3_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+static void span2_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
-    span3(2, in, d, scale, row);
+    span2(2, in, d, scale, row);
 }
 
-static int loop3(const Arguments *g, double *means)
+static int loop2(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
         .rows = 2,
         .sums = 1,
-        .span = {span3_0, span3_1, span3_2},
+        .span = {span2_0, span2_1, span2_2},
         .in = {g->in_x, g->in_x_logits},
         .n = {g->n_x, g->n_x_logits},
         .d = {g->d_x, g->d_x_logits},
@@ -765,21 +705,19 @@ int fused(const Arguments *g)
     double loop_0[1];
     double loop_1[1];
     double loop_2[1];
-    double loop_3[1];
     double classes_0;
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
-    if ((status = loop3(g, loop_3))) return status;
     if ((status = classes0(g, &classes_0))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = (REAL)(classes_0 + log(g->size_K));
     g->terms[2] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_L * 2.8378770664093453);
-    g->terms[3] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_L * 1.8378770664093456);
-    g->terms[4] = (REAL)(loop_3[0]);
+    g->terms[3] = 0; /* computed elsewhere */
+    g->terms[4] = (REAL)(loop_2[0]);
     const double loss = 0.5 * loop_0[0] + classes_0 + log(g->size_K) - 0.5 * loop_1[0]
-        - 0.5 * g->size_L * 2.8378770664093453 - (-0.5 * loop_2[0] - 0.5 * g->size_L * 1.8378770664093456) - loop_3[0];
+        - 0.5 * g->size_L * 2.8378770664093453 - loop_2[0];
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

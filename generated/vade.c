@@ -260,23 +260,20 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_q_z_mean, *in_q_z_logvar, *in_p_z_mean, *in_p_z_logvar, *in_x, *in_x_logits;
-    REAL *d_q_z_mean, *d_q_z_logvar, *d_p_z_mean, *d_p_z_logvar, *d_x, *d_x_logits;
-    int64_t n_q_z_mean, n_q_z_logvar, n_p_z_mean, n_p_z_logvar, n_x, n_x_logits;
-    int64_t size_L, size_D, size_B;
+    const REAL *in_x, *in_x_logits;
+    REAL *d_x, *d_x_logits;
+    int64_t n_x, n_x_logits;
+    int64_t size_D, size_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
-const char *const fields =
-    "in_q_z_mean in_q_z_logvar in_p_z_mean in_p_z_logvar in_x in_x_logits d_q_z_mean d_q_z_logvar d_p_z_mean "
-    "d_p_z_logvar d_x d_x_logits n_q_z_mean n_q_z_logvar n_p_z_mean n_p_z_logvar n_x n_x_logits size_L size_D "
-    "size_B";
+const char *const fields = "in_x in_x_logits d_x d_x_logits n_x n_x_logits size_D size_B";
 const char *const terms = "KL(q(z|x)||p(z|c))\nKL(q(c|x)||p(c))\nE_q[log p(x|z)]";
 
-enum { OPERANDS = 4, ROWS = 2, SUMS = 1 };
+enum { OPERANDS = 2, ROWS = 2, SUMS = 1 };
 
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
@@ -395,73 +392,8 @@ static double rows(const Arguments *g)
     return g->sum ? g->size_B : 1;
 }
 
-/* KL(q(z|x)||p(z|c)): p_z_logvar - q_z_logvar + expm1(-p_z_logvar + q_z_logvar) + quadratic(-p_z_mean + q_z_mean,
-   p_z_logvar) */
-INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
-{
-    const REAL *restrict in_p_z_logvar = in[0];
-    const REAL *restrict in_p_z_mean = in[1];
-    const REAL *restrict in_q_z_logvar = in[2];
-    const REAL *restrict in_q_z_mean = in[3];
-    REAL *restrict d_p_z_logvar = d[0];
-    REAL *restrict d_p_z_mean = d[1];
-    REAL *restrict d_q_z_logvar = d[2];
-    REAL *restrict d_q_z_mean = d[3];
-    REAL *restrict row0 = row[0];
-    const REAL s0 = scale[0];
-    LOOP
-    for (int j = 0; j < LANES; j++) {
-        const REAL v_p_z_logvar = in_p_z_logvar[j];
-        const REAL v_p_z_mean = in_p_z_mean[j];
-        const REAL v_q_z_logvar = in_q_z_logvar[j];
-        const REAL v_q_z_mean = in_q_z_mean[j];
-        const REAL t0 = v_p_z_logvar - v_q_z_logvar;
-        const REAL t1 = exponential_minus_one(-t0);
-        const REAL t2 = v_q_z_mean - v_p_z_mean;
-        const REAL t3 = -v_p_z_logvar;
-        const REAL t4 = t2 * exponential_first(t3);
-        const REAL t5 = exponential_second(t3);
-        const REAL t6 = t1 + t4 * (t2 * t5);
-        const REAL t7 = 2 * s0 * (t4 * t5);
-        row0[j] += t0 + t6;
-        if (want >= 1) d_p_z_logvar[j] = -s0 * t6;
-        if (want >= 1) d_p_z_mean[j] = -t7;
-        if (want >= 1) d_q_z_logvar[j] = s0 * t1;
-        if (want >= 1) d_q_z_mean[j] = t7;
-    }
-}
-
-static void span0_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
-{
-    span0(0, in, d, scale, row);
-}
-
-static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
-{
-    span0(1, in, d, scale, row);
-}
-
-static int loop0(const Arguments *g, double *means)
-{
-    Loop loop = {
-        .operands = 4,
-        .rows = 1,
-        .sums = 1,
-        .span = {span0_0, span0_1, span0_1},
-        .in = {g->in_p_z_logvar, g->in_p_z_mean, g->in_q_z_logvar, g->in_q_z_mean},
-        .n = {g->n_p_z_logvar, g->n_p_z_mean, g->n_q_z_logvar, g->n_q_z_mean},
-        .d = {g->d_p_z_logvar, g->d_p_z_mean, g->d_q_z_logvar, g->d_q_z_mean},
-        .level = {1, 1, 1, 1},
-        .shared = {0, 0, 0, 0},
-        .sum = {0},
-        .factor = {0},
-        .weight = {rows(g) * (0.5)},
-    };
-    return elements(&loop, g->size_L, (int)g->threads, means);
-}
-
 /* E_q[log p(x|z)]: x*logsigmoid(x_logits) + (1 - x)*logsigmoid(-x_logits) */
-INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x = in[0];
     const REAL *restrict in_x_logits = in[1];
@@ -488,28 +420,28 @@ INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const R
     }
 }
 
-static void span1_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+static void span0_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
-    span1(0, in, d, scale, row);
+    span0(0, in, d, scale, row);
 }
 
-static void span1_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
-    span1(1, in, d, scale, row);
+    span0(1, in, d, scale, row);
 }
 
-static void span1_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+static void span0_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
-    span1(2, in, d, scale, row);
+    span0(2, in, d, scale, row);
 }
 
-static int loop1(const Arguments *g, double *means)
+static int loop0(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
         .rows = 2,
         .sums = 1,
-        .span = {span1_0, span1_1, span1_2},
+        .span = {span0_0, span0_1, span0_2},
         .in = {g->in_x, g->in_x_logits},
         .n = {g->n_x, g->n_x_logits},
         .d = {g->d_x, g->d_x_logits},
@@ -527,14 +459,12 @@ int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
     double loop_0[1];
-    double loop_1[1];
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
-    if ((status = loop1(g, loop_1))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    g->terms[0] = 0; /* computed elsewhere */
     g->terms[1] = 0; /* computed elsewhere */
-    g->terms[2] = (REAL)(loop_1[0]);
-    const double loss = 0.5 * loop_0[0] - loop_1[0];
+    g->terms[2] = (REAL)(loop_0[0]);
+    const double loss = -loop_0[0];
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -66,7 +66,7 @@ def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]
     for item in items:
         for factor in _drawn(spec, coordinates, item):
             family = factor.family
-            if family is None or not factor.learned or family.reparameterised:
+            if family is None or not factor.learned or family.reparameterised or family.enumerated:
                 continue
             if not family.carries_gradient:
                 remedy = "a family whose draws are reparameterised"
@@ -85,9 +85,15 @@ def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]
 
 
 def refuse_undrawn(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> None:
-    """Raises where a term is an average over draws of a factor that has none."""
+    """Raises where a term is an average over draws of a factor that has none, or whose variable is summed over."""
     for item in items:
         for factor in _averaged(spec, coordinates, item):
+            if factor.enumerated and isinstance(item.term, Estimate):
+                raise SpecError(
+                    f"{factor} is summed over exactly, and {item.estimator} of {item.text} takes its draws",
+                    key=f'families."{factor}"',
+                    remedy=f'families."{factor}" = {{ family = "categorical", relax = "concrete" }}, or another estimator',
+                )
             if factor.family is not None and not factor.family.sampled:
                 raise SpecError(
                     f"{factor} ({factor.family.name}) has no draws, and {item.text} is an average over them",

@@ -47,13 +47,15 @@ class Space(Protocol):
 class Law:
     """A family on a space, its parameters as symbols; ``mark`` tells the second law of a pair from the first.
 
-    ``soft`` says that a categorical value comes as weights of the classes, from a relaxation, and not as an index.
+    ``soft`` says that a categorical value comes as weights of the classes, from a relaxation, and not as an index; ``every`` that
+    it is summed over, so that a density is that of every class.
     """
 
     family: FamilyUse
     space: Space
     mark: str = ""
     soft: bool = False
+    every: bool = False
 
     @property
     def name(self) -> str:

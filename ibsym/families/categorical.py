@@ -5,8 +5,8 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import CLASSES, VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
-from ibsym.families.facts import FamilyFacts, Role, family, positive, relaxation
-from ibsym.families.functions import ClassSum, LogSoftmax, Pick, expected, weighted
+from ibsym.families.facts import FamilyFacts, Role, family, marginal, positive, relaxation
+from ibsym.families.functions import ClassSum, EveryClass, LogSoftmax, Pick, expected, weighted
 
 family(
     FamilyFacts(
@@ -14,7 +14,7 @@ family(
         ("categorical",),
         (Role("logits"),),
         reparameterised=False,
-        options={"relax": relaxation(), "temperature": positive(0.5)},
+        options={"relax": relaxation(), "temperature": positive(0.5), "marginal": marginal()},
     )
 )
 
@@ -23,6 +23,8 @@ family(
 def log_density(law: Law) -> Formula:
     """log r(v)."""
     log_r = LogSoftmax(law.parameter("logits"))
+    if law.every:
+        return Formula(EveryClass(log_r), "log softmax(a) of every class")
     if law.soft:
         return Formula(ClassSum(weighted(VALUE, log_r)), "sum v log softmax(a)")
     return Formula(Pick(log_r, VALUE), "log softmax(a)_v")

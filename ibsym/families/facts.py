@@ -105,6 +105,11 @@ def relaxation() -> Option:
     return Option("none", lambda value: value in RELAXATIONS, "is unknown", f"one of {names}")
 
 
+def marginal() -> Option:
+    """How a variable is averaged over: by its draws, or by the exact sum over its values."""
+    return Option("draws", lambda value: value in ("draws", "enumerate"), "is unknown", 'one of "enumerate", "draws"')
+
+
 def switch(what: str) -> Option:
     """Yes or no; yes where nothing is said. ``what`` is the question."""
     return Option(True, lambda value: isinstance(value, bool), f"does not say {what}", "true or false")
@@ -224,6 +229,11 @@ class FamilyUse:
     def reparameterised(self) -> bool:
         """Whether a draw is a differentiable function of the parameters."""
         return self.facts.reparameterised and self.option("reparameterised") is not False
+
+    @property
+    def enumerated(self) -> bool:
+        """Whether its values are summed over exactly, and not drawn."""
+        return self.option("marginal") == "enumerate"
 
     @property
     def carries_gradient(self) -> bool:

@@ -166,6 +166,13 @@ class Pick(sympy.Function):
     is_real = True
 
 
+class EveryClass(sympy.Function):
+    """The entries of the last axis along the class axis of the variable that is summed over."""
+
+    nargs = 1
+    is_real = True
+
+
 class Components(sympy.Function):
     """The value once for each component of a mixture: a new axis before the event."""
 
@@ -230,6 +237,7 @@ STRUCTURAL = (
     LogSumExp,
     LogSoftmax,
     Pick,
+    EveryClass,
     Components,
     Solve,
     SolveMatrix,

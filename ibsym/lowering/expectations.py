@@ -51,11 +51,19 @@ class Sampling:
 
     def drawn(self, joint: Joint, names: Iterable[str]) -> bool:
         """Whether any of the variables is drawn, several times a row if one likes, beside what is observed."""
-        return self.source(joint) is not None and any(not joint.by_variable[v].empirical for v in names)
+        return self.source(joint) is not None and any(
+            not joint.by_variable[v].empirical and not joint.by_variable[v].enumerated for v in names
+        )
+
+    def classes(self, joint: Joint, names: Iterable[str]) -> tuple[str, ...]:
+        """The variables with exact sums that values of the names depend on, each with a class axis, in the order of declaration."""
+        return self.spec.ordered(joint.summed(names))
 
     def sample_axes(self, joint: Joint, names: Iterable[str]) -> Axes:
-        """The axes in front of an event: S where anything among the names is drawn, then the batch."""
-        return (*((DRAWS,) if self.drawn(joint, names) else ()), self.rows(joint))
+        """The axes in front of an event: S where anything among the names is drawn, class axes, then the batch."""
+        seen = tuple(names)
+        classes = (d for v in self.classes(joint, seen) for d in self.spec.variables[v].dims)
+        return (*((DRAWS,) if self.drawn(joint, seen) else ()), *classes, self.rows(joint))
 
     def learned(self, joint: Joint, names: Iterable[str]) -> bool:
         """Whether any factor above the names is learned."""
@@ -89,7 +97,9 @@ class Sampling:
                 f"{factor} is full-normal, whose Cholesky factor is a matrix, and {variable} is {space}\n"
                 f'  write: variables.{variable} = "{space.kind}[D]", or "diagonal-normal"'
             )
-        return Law(factor.family, self.spec.variables[variable], mark, self.role(joint, variable) == "sample")
+        own = joint.by_variable.get(variable)
+        every = own is not None and own.enumerated
+        return Law(factor.family, space, mark, self.role(joint, variable) == "sample", every)
 
     def role(self, joint: Joint, variable: str) -> str:
         """``sample`` for a draw through which gradients flow, else ``value``."""

@@ -26,6 +26,7 @@ from ibsym.lowering.program import (
     LogSoftmax,
     LossProgram,
     Mean,
+    MoveLast,
     Node,
     OffDiagonalMean,
     OverDraws,
@@ -162,7 +163,9 @@ class _Machine:
             case Insert():
                 return np.expand_dims(self.node(node.operand), node.dim)
             case Diagonal():
-                return np.diagonal(self.node(node.operand), axis1=-2, axis2=-1)
+                return np.diagonal(self.node(node.operand), axis1=node.dim, axis2=-1)
+            case MoveLast():
+                return np.moveaxis(self.node(node.operand), -1, node.dim)
             case Inverse():
                 root = self.node(node.operand)
                 return _solved(root, np.broadcast_to(np.eye(root.shape[-1]), root.shape))

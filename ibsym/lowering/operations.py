@@ -163,14 +163,30 @@ class Insert:
 
 @dataclass(frozen=True)
 class Diagonal:
-    """The diagonal of the last two axes."""
+    """The diagonal of the last axis and another, ``dim``; it becomes the last."""
 
     operand: Node
+    dim: int = -2
 
     @cached_property
     def axes(self) -> Axes:
         """The axes of the value, by their names."""
-        return self.operand.axes[:-1]
+        return (*without(self.operand.axes, (self.dim, -1)), self.operand.axes[-1])
+
+
+@dataclass(frozen=True)
+class MoveLast:
+    """The last axis moved to the place ``dim`` of the result, from the right."""
+
+    operand: Node
+    dim: int
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes of the value, by their names."""
+        *rest, last = self.operand.axes
+        place = len(rest) + 1 + self.dim
+        return (*rest[:place], last, *rest[place:])
 
 
 @dataclass(frozen=True)
@@ -320,6 +336,7 @@ Node: TypeAlias = (
     | Pick
     | Insert
     | Diagonal
+    | MoveLast
     | Inverse
     | Solve
     | ExcludeDiagonal

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import sympy
 
 from ibsym.errors import EmissionError
 from ibsym.families.base import CLASSES, SIZE, VALUE, Formula, Law
+from ibsym.lowering.classes import Names, aligned, of_every_class
 from ibsym.lowering.expectations import Sampling
 from ibsym.lowering.program import Elementwise, InputKey, Load, Node, Ref, Size, Step, children
 from ibsym.lowering.translation import Translator
@@ -85,14 +86,25 @@ class Evaluation:
         (self.variable,) = first.of
         self.space = sampling.spec.variables[self.variable]
         self.operands: dict[sympy.Symbol, Callable[[], Node]] = {}
+        self.own: dict[sympy.Symbol, tuple[Names, int]] = {}
         for factor, law in ((first, self.first), (second, self.second)):
             if factor is not None and law is not None:
                 for role, symbol in law.symbols.items():
-                    self.operands[symbol] = self._loader(False, sampling.parameter(factor, role, joint))
-        self.operands[VALUE] = self._loader(True, sampling.value(joint, self.variable))
+                    seen = (*factor.given, *factor.of) if law.family.role(role).at_value else factor.given
+                    self._operand(symbol, seen, sampling.parameter(factor, role, joint))
+        self._operand(VALUE, (self.variable,), sampling.value(joint, self.variable))
 
-    def _loader(self, value: bool, load: Load) -> Callable[[], Node]:
-        return lambda: self.change(value, load)
+    def _operand(self, symbol: sympy.Symbol, seen: Iterable[str], load: Load) -> None:
+        """What a symbol loads, its class axes, and how many axes stand behind these."""
+        rows = self.sampling.rows(self.joint)
+        behind = len(load.axes) - load.axes.index(rows) if rows in load.axes else len(load.axes) + 1
+        self.own[symbol] = self.sampling.classes(self.joint, seen), behind
+        self.operands[symbol] = lambda: self.change(symbol == VALUE, load)
+
+    def classes(self, formula: Formula) -> Names:
+        """The class axes of the formula's operands, in the order of declaration."""
+        used = formula.expression.free_symbols
+        return self.sampling.spec.ordered({v for s, (names, _) in self.own.items() if s in used for v in names})
 
     @property
     def event(self) -> int:
@@ -101,11 +113,27 @@ class Evaluation:
 
     def node(self, formula: Formula | sympy.Expr) -> Node:
         """The formula's value at every row."""
-        expression = formula.expression if isinstance(formula, Formula) else formula
-        operands = dict(self.operands)
+        return self.with_classes(formula if isinstance(formula, Formula) else Formula(formula, ""))[0]
+
+    def with_classes(self, formula: Formula) -> tuple[Node, Names]:
+        """The formula's value at every row, and its class axes."""
+        expression, found = formula.expression, self.classes(formula)
+        order = self.sampling.spec.ordered({*self.joint.variables})
+        operands = {s: self._aligned(s, found) for s in self.operands}
         operands[SIZE] = lambda: self._size(expression, len(self.space.dims))
         operands[CLASSES] = lambda: self._size(expression, 1)
-        return Translator(operands, self.event).node(expression)
+        table = found
+
+        def every_class(node: Node) -> Node:
+            nonlocal found
+            node, found = of_every_class(node, table, self.variable, order)
+            return node
+
+        return Translator(operands, self.event, every_class).node(expression), found
+
+    def _aligned(self, symbol: sympy.Symbol, classes: Names) -> Callable[[], Node]:
+        own, behind = self.own[symbol]
+        return lambda: aligned(self.operands[symbol](), own, classes, behind)
 
     def _size(self, expression: sympy.Expr, axes: int) -> Node:
         """How many coordinates, or classes, a value has: a number where the spec gives one, else read off an input."""

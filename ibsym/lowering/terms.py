@@ -10,6 +10,7 @@ import sympy
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import EmissionError
 from ibsym.families.base import Formula, cross_entropy, entropy, log_density, relative_entropy
+from ibsym.lowering.enumeration import summed
 from ibsym.lowering.expectations import Sampling
 from ibsym.lowering.program import Mean, Node
 from ibsym.lowering.section import Evaluation, Section, laws
@@ -47,11 +48,11 @@ def direct(section: Section, term: Term, estimator: str) -> Estimated:
             )
         case ExpectedLog(joint, second):
             return _averaged(
-                sampling, joint, str(term), estimator, _expected_log(sampling, second, estimator == "closed-form", 1)
+                sampling, joint, str(term), estimator, _expected_log(section, second, estimator == "closed-form", 1)
             )
         case CrossEntropy(first, second):
             return _averaged(
-                sampling, first.head, str(term), estimator, _expected_log(sampling, second, estimator == "closed-form", -1)
+                sampling, first.head, str(term), estimator, _expected_log(section, second, estimator == "closed-form", -1)
             )
         case Entropy(joint, of, given):
             return _averaged(
@@ -59,7 +60,7 @@ def direct(section: Section, term: Term, estimator: str) -> Estimated:
                 joint,
                 str(term),
                 estimator,
-                _expected_log(sampling, (Density(joint, of, given),), estimator == "closed-form", -1),
+                _expected_log(section, (Density(joint, of, given),), estimator == "closed-form", -1),
             )
     raise EmissionError(f'{term} cannot be computed as it stands\n  write: estimators."{term}" = ...')
 
@@ -103,8 +104,7 @@ def _divergence(section: Section, first: Density, second: tuple[Density, ...], c
     def value(part: Joint) -> tuple[Node, Formula]:
         if closed and len(second) == 1:
             both = Evaluation(sampling, part, own, sampling.declared(second[0]))
-            formula = relative_entropy(*laws(both))
-            return both.node(formula), formula
+            return averaged_over_classes(section, both, relative_entropy(*laws(both)), f"kl_{'_'.join(first.of)}")
         values = {"first": let_at_sample(section, part, first)}
         total = sympy.Symbol("first", real=True)
         for k, density in enumerate(second):
@@ -117,28 +117,33 @@ def _divergence(section: Section, first: Density, second: tuple[Density, ...], c
 
 def let_at_sample(section: Section, part: Joint, density: Density) -> Node:
     """log r(a|b) at the samples of the joint, as a step of its own; a constant stays where it is used."""
-    node, formula = at_sample(section.sampling, part, density)
+    node, formula = at_sample(section, part, density)
     if not node.axes:
         return node
     return section.let(f"log_{density.head}_{'_'.join(density.of)}", node, f"log {density} at samples: {formula.text}")
 
 
-def at_sample(sampling: Sampling, part: Joint, density: Density) -> tuple[Node, Formula]:
+def at_sample(section: Section, part: Joint, density: Density) -> tuple[Node, Formula]:
     """log r(a|b) at the samples of the joint."""
-    evaluation = Evaluation(sampling, part, sampling.declared(density))
-    formula = log_density(evaluation.first)
-    return evaluation.node(formula), formula
+    evaluation = Evaluation(section.sampling, part, section.sampling.declared(density))
+    return averaged_over_classes(
+        section, evaluation, log_density(evaluation.first), f"log_{density.head}_{'_'.join(density.of)}"
+    )
 
 
-def _expected_log(sampling: Sampling, second: tuple[Density, ...], closed: bool, sign: int) -> PartValue:
+def averaged_over_classes(section: Section, evaluation: Evaluation, formula: Formula, name: str) -> tuple[Node, Formula]:
+    """The formula's value at every row, variables with exact sums summed out."""
+    node, classes = evaluation.with_classes(formula)
+    return summed(section, evaluation.joint, name, (node, formula), classes)
+
+
+def _expected_log(section: Section, second: tuple[Density, ...], closed: bool, sign: int) -> PartValue:
     def value(part: Joint) -> tuple[Node, Formula]:
         total: sympy.Expr = sympy.Integer(0)
         values: dict[str, Node] = {}
         texts = []
         for k, density in enumerate(second):
-            factor_sign, (node, formula) = (
-                _closed(sampling, part, density) if closed else (1, at_sample(sampling, part, density))
-            )
+            factor_sign, (node, formula) = _closed(section, part, density) if closed else (1, at_sample(section, part, density))
             total += sign * factor_sign * sympy.Symbol(f"log{k}", real=True)
             values[f"log{k}"] = node
             texts.append(formula.text if sign * factor_sign > 0 else f"-({formula.text})")
@@ -148,17 +153,16 @@ def _expected_log(sampling: Sampling, second: tuple[Density, ...], closed: bool,
     return value
 
 
-def _closed(sampling: Sampling, part: Joint, density: Density) -> tuple[int, tuple[Node, Formula]]:
+def _closed(section: Section, part: Joint, density: Density) -> tuple[int, tuple[Node, Formula]]:
     """Minus E[log r(a|b)], a drawn from its own factor: the entropy, or the cross-entropy to the factor that is evaluated."""
+    sampling = section.sampling
     factor = sampling.declared(density)
     own = sampling.own(part, factor.of[0])
     if own == factor:
         alone = Evaluation(sampling, part, own)
-        formula = entropy(alone.first)
-        return -1, (alone.node(formula), formula)
+        return -1, averaged_over_classes(section, alone, entropy(alone.first), f"h_{factor.of[0]}")
     both = Evaluation(sampling, part, own, factor)
-    formula = cross_entropy(*laws(both))
-    return -1, (both.node(formula), formula)
+    return -1, averaged_over_classes(section, both, cross_entropy(*laws(both)), f"ce_{factor.of[0]}")
 
 
 def plain(item: BoundTerm) -> Term:

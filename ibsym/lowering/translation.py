@@ -38,11 +38,11 @@ def elementwise(expression: sympy.Expr, **operands: Node) -> Node:
 class Translator:
     """Translates formulas over given operands, of which only those that occur are loaded.
 
-    ``event`` is the number of axes of one value.
+    ``event`` is the number of axes of one value; ``every_class`` moves the classes of a table to their axis.
     """
 
-    def __init__(self, operands: Operands, event: int):
-        self.operands, self.event = operands, event
+    def __init__(self, operands: Operands, event: int, every_class: Callable[[Node], Node] = lambda node: node):
+        self.operands, self.event, self.every_class = operands, event, every_class
         self.loaded: dict[sympy.Symbol, Node] = {}
 
     def load(self, symbol: sympy.Symbol) -> Node:
@@ -68,6 +68,8 @@ class Translator:
                 return LogSoftmax(self.node(expression.args[0]))
             case heads.Pick():
                 return Pick(self.node(expression.args[0]), self.node(expression.args[1]))
+            case heads.EveryClass():
+                return self.every_class(self.node(expression.args[0]))
             case heads.Components():
                 return Insert(self.node(expression.args[0]), -1 - self.event)
             case heads.Solve() | heads.SolveMatrix():

@@ -25,12 +25,26 @@ def read_family(factor: str, entry: object, kind: str) -> FamilyUse:
         fitting = [f.name for f in FAMILIES.values() if kind in f.spaces and f.name != "empirical"]
         raise SpecError(f"{entry} does not live on a {kind} space", key=key, remedy="one of " + ", ".join(fitting))
     for name, value in options.items():
+        owners = [f.name for f in FAMILIES.values() if name in f.options]
+        if name not in facts.options and owners:
+            what = f"{name} is an option of {', '.join(owners)}, and {entry} has none of that name"
+            raise SpecError(what, key=key, remedy=_without(name, facts, kind, owners))
         if name not in facts.options:
             raise unknown(f"option of {entry}", name, facts.options, key=key)
         option = facts.options[name]
         if not option.accepts(value) and not (option.learnable and value == "learned"):
             raise SpecError(f"{name} = {value!r} {option.wanted}", key=key, remedy=_remedy(name, option))
-    return FamilyUse(facts, tuple(sorted(options.items())))
+    use = FamilyUse(facts, tuple(sorted(options.items())))
+    if use.enumerated and options.get("relax", "none") != "none":
+        what = f"{factor} is summed over exactly, so that nothing is drawn and nothing relaxed"
+        raise SpecError(what, key=key, remedy='marginal = "enumerate" or relax = "...", one of the two')
+    return use
+
+
+def _without(name: str, facts: FamilyFacts, kind: str, owners: list[str]) -> str:
+    fitting = [o for o in owners if kind in FAMILIES[o].spaces]
+    families = " or ".join(fitting)
+    return f"leave {name} out" + (f", or the family {families}" if families else "")
 
 
 def _remedy(name: str, option: Option) -> str:

@@ -60,6 +60,11 @@ class Factor:
         return self.family is not None and self.family.name == "empirical"
 
     @property
+    def enumerated(self) -> bool:
+        """Whether its variable is summed over exactly, and not drawn."""
+        return self.family is not None and self.family.enumerated
+
+    @property
     def learned(self) -> bool:
         """Whether its parameters are trained."""
         return self.family is not None and self.family.facts.learned
@@ -140,6 +145,18 @@ class Joint:
                     pending += factor.given
             self._memory[key] = frozenset(found)
         return self._memory[key]  # type: ignore[return-value]
+
+    def summed(self, names: Iterable[str]) -> frozenset[str]:
+        """The variables with exact sums that values of the names depend on: themselves, or those nearest above their draws."""
+        found: set[str] = set()
+        pending = list(names)
+        while pending:
+            factor = self.by_variable.get(variable := pending.pop())
+            if factor is not None and factor.enumerated:
+                found.add(variable)
+            elif factor is not None:
+                pending += factor.given
+        return frozenset(found)
 
     def independent(self, a: Iterable[str], b: Iterable[str], given: Iterable[str] = ()) -> bool:
         """Whether a and b are d-separated by the given variables; what is given counts on neither side."""

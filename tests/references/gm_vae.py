@@ -1,10 +1,11 @@
 """Gaussian mixture VAE (Dilokthanakul et al. 2017): the negative evidence bound of p(w) p(y) p(z|w,y) p(x|z) with the
-encoder q(z|x) q(w|x) q(y|z,w), y one of K components, equally likely:
+encoder q(z|x) q(w|x) q(y|z,w), y one of K components, summed out:
 
-    E_q log q(z|x) + KL(q(w|x)||p(w)) + E KL(q(y|z,w)||p(y)) - E log p(z|w,y) - E_q log p(x|z).
+    E_q log q(z|x) + KL(q(w|x)||p(w)) + E KL(q(y|z,w)||p(y)) - E sum_y q(y|z,w) log p(z|w,y) - E_q log p(x|z).
 
-log p(z|w,y) is taken at the draw of z, on which y depends, and a relaxed draw of y; E_q log q(z|x) is minus the entropy of a
-normal."""
+log p(z|w,y) is taken at the draw of z, on which q(y|z,w) depends; E_q log q(z|x) is minus the entropy of a normal.
+
+p(z|w,y)'s mean and logvar have a class axis before their rows: (S, K, B, L)."""
 
 import math
 
@@ -14,9 +15,11 @@ import torch.nn.functional as F
 def loss(inputs, *, reduction="mean"):
     own = rows(-0.5 * (inputs["q(z|x)", "logvar", "q"] + 1 + math.log(2 * math.pi)).sum(-1))
     noise = rows(kl_standard(inputs["q(w|x)", "mean", "q"], inputs["q(w|x)", "logvar", "q"]))
-    parts = inputs["q(y|z,w)", "logits", "q"].log_softmax(-1)
+    parts = inputs["q(y|z,w)", "logits", "q"].log_softmax(-1)  # (S, B, K)
     unsure = rows(((parts + math.log(parts.shape[-1])) * parts.exp()).sum(-1))
-    prior = rows(log_normal(inputs["z", "sample", "q"], inputs["p(z|w,y)", "mean", "q"], inputs["p(z|w,y)", "logvar", "q"]))
+    z = inputs["z", "sample", "q"].unsqueeze(-3)
+    prior = log_normal(z, inputs["p(z|w,y)", "mean", "q"], inputs["p(z|w,y)", "logvar", "q"])  # (S, K, B)
+    prior = rows((parts.exp().transpose(-1, -2) * prior).sum(-2))
     fit = rows(log_bernoulli(inputs["x", "value", "q"], inputs["p(x|z)", "logits", "q"]))
     terms = {
         "E_q[log q(z|x)]": own.mean().detach(),

@@ -1,18 +1,22 @@
 """Variational deep embedding (Jiang et al. 2017): the negative evidence bound of p(c) p(z|c) p(x|z) with the encoder
-q(z|x) q(c|x), the cluster c a relaxed draw:
+q(z|x) q(c|x), the cluster c summed out:
 
-    KL(q(c|x)||p(c)) + E_c KL(q(z|x)||p(z|c)) - E_q log p(x|z).
+    KL(q(c|x)||p(c)) + sum_c q(c|x) KL(q(z|x)||p(z|c)) - E_q log p(x|z).
 
-Given x, z and c are independent under q, so that the inner relative entropy of normals is closed at every c."""
+Given x, z and c are independent under q, so that every inner relative entropy of normals is closed. p(z|c)'s mean and
+logvar have a class axis before their rows, where they have any: (K, L) or (K, B, L)."""
 
 import torch.nn.functional as F
 
 
 def loss(inputs, *, reduction="mean"):
+    mean, logvar = inputs["q(z|x)", "mean", "q"], inputs["q(z|x)", "logvar", "q"]
     clusters, prior = inputs["q(c|x)", "logits", "q"].log_softmax(-1), inputs["p(c)", "logits", "q"].log_softmax(-1)
     unsure = rows((clusters.exp() * (clusters - prior)).sum(-1))
-    own = inputs["q(z|x)", "mean", "q"], inputs["q(z|x)", "logvar", "q"]
-    rate = rows(kl_normals(*own, inputs["p(z|c)", "mean", "q"], inputs["p(z|c)", "logvar", "q"]))
+    centre, width = inputs["p(z|c)", "mean", "q"], inputs["p(z|c)", "logvar", "q"]
+    if centre.dim() == 2:
+        centre, width = centre.unsqueeze(1), width.unsqueeze(1)
+    rate = rows((clusters.exp().T * kl_normals(mean, logvar, centre, width)).sum(-2))
     fit = rows(log_bernoulli(inputs["x", "value", "q"], inputs["p(x|z)", "logits", "q"]))
     terms = {
         "KL(q(c|x)||p(c))": unsure.mean().detach(),

@@ -22,6 +22,7 @@ from ibsym.lowering.program import (
     LogSoftmax,
     LossProgram,
     Mean,
+    MoveLast,
     Node,
     OffDiagonalMean,
     OverDraws,
@@ -78,7 +79,9 @@ class Torch:
             case Insert():
                 return self._method(node.operand, "unsqueeze", str(node.dim))
             case Diagonal():
-                return self._method(node.operand, "diagonal", "dim1=-2, dim2=-1")
+                return self._method(node.operand, "diagonal", f"dim1={node.dim}, dim2=-1")
+            case MoveLast():
+                return self._method(node.operand, "movedim", f"-1, {node.dim}")
             case Inverse():
                 return self._helper("_inverse", node.operand)
             case Solve():

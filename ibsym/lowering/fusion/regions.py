@@ -112,7 +112,7 @@ class Reader:
                 return self.mean(node.operand)
             case Reduce(kind="logsumexp", dims=(-1,)):
                 return one(self.pairs.matrix(node.operand))
-            case Diagonal():
+            case Diagonal(dim=-2):
                 return one(replace(self.pairs.matrix(node.operand), kind="own"))
             case OffDiagonalMean():
                 return one(self._off_diagonal(node.operand))
