@@ -36,6 +36,12 @@ def iwae(section: Section, item: BoundTerm) -> Estimated:
     ]
     latents = [v for f in above for v in f.of if v not in model.of]
     part = _encoder(section, item, joint, model, latents)
+    exact = next((f for f in part.ancestral_factors(latents) if f.enumerated), None)
+    if exact is not None:
+        raise EmissionError(
+            f"{exact} is summed over exactly, and iwae of {item.text} draws it\n"
+            f'  write: families."{exact}" = {{ family = "categorical", relax = "concrete" }}'
+        )
     values: dict[str, Node] = {}
     total: sympy.Expr = sympy.Integer(0)
     text = []

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ibsym.derivation.critics import sides
 from ibsym.errors import EmissionError
+from ibsym.nn.classes import every_class, summed_over, without_classes
 from ibsym.nn.distributions import Law, Mode, draw, law
 from ibsym.nn.networks import Critic, FactorNetwork, Generator, Scores, width
 from ibsym.nn.samples import Rows, Value
@@ -148,13 +149,20 @@ class Draws:
             if not graph.rooted or variable not in graph.by_variable:
                 raise EmissionError(f"{variable} cannot be drawn under {joint}")
             factor = graph.by_variable[variable]
-            if factor.components:
+            classes = summed_over(self.spec, graph) if self.mode == "relaxed" else ()
+            if variable in classes:
+                (number,) = shape_of(self.spec, variable, self.system.sizes)
+                place = classes.index(variable)
+                fresh = {variable: every_class(place, len(classes), number, self.rows(joint), self.system.dtype)}
+            elif factor.components:
                 fresh = self.mixture(factor, self.rows(joint))
             elif factor.empirical:
                 fresh = {v: self.batch[factor.head][v].take(slice(self.rows(joint))) for v in factor.of}
+                fresh = {v: without_classes(x, len(classes)) for v, x in fresh.items()}
             else:
                 given = [self.value(joint, v) for v in factor.given]
-                once = all(len(v.lead) == 1 for v in given) and any(f.empirical for f in graph.ancestral_factors((variable,)))
+                above = graph.ancestral_factors((variable,))
+                once = all(len(v.lead) == 1 + len(classes) for v in given) and any(f.empirical for f in above)
                 fresh = self.system.sample(factor, given, self.rows(joint), self.mode, self.copies if once else 1)
             self.drawn |= {(joint, v): x for v, x in fresh.items()}
         return self.drawn[joint, variable]

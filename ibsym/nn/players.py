@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ibsym.errors import EmissionError, TrainingError
+from ibsym.nn.classes import as_declared
 from ibsym.nn.draws import Draws, System, ancestors, compared, detached, scope
 from ibsym.nn.samples import Value
 from ibsym.spec.graphs import Factor
@@ -175,7 +176,7 @@ class Players:
 
     def evaluate(self, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """The emitted loss and its terms on one draw."""
-        tensors = {i.name: self.tensor(i, draws) for i in self.inputs}
+        tensors = {i.name: as_declared(self.tensor(i, draws), i, self.spec) for i in self.inputs}
         if self.substitute is not None:
             keyed = {key_of(i): tensors[i.name] for i in self.inputs}
             loss, terms = self.substitute(keyed, **{p: getattr(self.loss, p) for p in self.spec.parameters})

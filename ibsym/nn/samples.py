@@ -39,9 +39,9 @@ class Value:
 
     def take(self, rows: Tensor | slice) -> Value:
         """The same rows of every draw."""
-        if len(self.lead) == 2:
-            return Value(self.code[:, rows], self.event, None if self.index is None else self.index[:, rows])
-        return Value(self.code[rows], self.event, None if self.index is None else self.index[rows])
+        before = (slice(None),) * (len(self.lead) - 1)
+        index = None if self.index is None else self.index[*before, rows]
+        return Value(self.code[*before, rows], self.event, index)
 
     def across(self) -> Value:
         """Every coordinate from another row, so that they are independent of one another."""
@@ -56,7 +56,8 @@ class Value:
         """Draws along S become rows."""
         if len(self.lead) < 2:
             return self
-        return Value(self.code.flatten(0, 1), self.event, None if self.index is None else self.index.flatten())
+        index = None if self.index is None else self.index.flatten()
+        return Value(self.code.flatten(0, len(self.lead) - 1), self.event, index)
 
 
 def beside(values: list[Value]) -> Tensor:

@@ -38,6 +38,7 @@ EDGES = "tests/families/test_edges.py"
 ESTIMATORS = "tests/codegen/test_estimators.py"
 REFERENCES = "tests/codegen/test_references.py"
 SAMPLED = "tests/lowering/test_sampled.py"
+SUMMED = "tests/lowering/test_enumerate.py"
 EXTERNAL = "tests/families/test_external.py"
 
 
@@ -1047,6 +1048,27 @@ OUTSIDE = [
     ),
 ]
 
+SUMS = [
+    *mutants(
+        "ibsym/lowering/enumeration.py",
+        (SUMMED,),
+        ("variable = max(classes, key=graph.index)", "variable = min(classes, key=graph.index)"),
+        ("{*classes, *own}", "{*classes}"),
+    ),
+    *mutants(
+        "ibsym/lowering/classes.py",
+        (SUMMED,),
+        ("if variable in classes: return MoveLast(Diagonal", "if False: return MoveLast(Diagonal"),
+        ("if variable not in have and len(node.axes) >= -dim:", "if False:"),
+    ),
+    *mutants("ibsym/spec/graphs.py", (SUMMED,), ("if factor is not None and factor.enumerated:", "if False:")),
+    *mutants(
+        "ibsym/derivation/sampling.py",
+        (SUMMED,),
+        ("if factor.enumerated and isinstance(item.term, Estimate):", "if False:"),
+    ),
+]
+
 MUTANTS: tuple[Mutant, ...] = (
     *GRAPHS,
     *COORDINATES,
@@ -1073,4 +1095,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *PLAYED,
     *RUNTIME,
     *OUTSIDE,
+    *SUMS,
 )
