@@ -27,7 +27,7 @@ def read_family(factor: str, entry: object, kind: str) -> FamilyUse:
     for name, value in options.items():
         owners = [f.name for f in FAMILIES.values() if name in f.options]
         if name not in facts.options and owners:
-            what = f"{name} is an option of {', '.join(owners)}, and {entry} has none of that name"
+            what = f"unknown option of {entry}: {name!r}, which is one of {', '.join(owners)}"
             raise SpecError(what, key=key, remedy=_without(name, facts, kind, owners))
         if name not in facts.options:
             raise unknown(f"option of {entry}", name, facts.options, key=key)

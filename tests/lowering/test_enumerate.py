@@ -171,6 +171,31 @@ def test_random_specs_at_every_class():
     assert tally["of every class"] > 25, tally
 
 
+CLASS_MEETS_CLASS = {
+    "objective": "minimize -E_q[log p(y|z)] - E_q[log p(x|z,y)]",
+    "p": "p(z) p(y|z) p(x|z,y)",
+    "families": {"p(z)": "standard-normal", "p(y|z)": "categorical"},
+}
+LATER_IN_THE_GRAPH = {
+    "q": "data(x) q(w|x) q(y|x,w)",
+    "p": "p(w) p(y) p(x|w,y)",
+    "families": {"q(w|x)": SUM, "q(y|x,w)": SUM, "p(w)": "uniform", "p(x|w,y)": "bernoulli"},
+    "variables": {"w": "categorical[K]"},
+}
+
+
+@pytest.mark.parametrize("keys", [CLASS_MEETS_CLASS, LATER_IN_THE_GRAPH])
+def test_sums_one_after_the_other(keys):
+    """A model's density of the class at draws given that class; of two classes the later in the graph, declared first, goes first."""
+    exact = derive(spec(**keys))
+    families = {f: SOFT if e == SUM else e for f, e in exact.spec.keys["families"].items()}
+    relaxed = ibsym.Spec(**{**exact.spec.keys, "families": families})
+    programs = [lower(audit(d, worlds=0)) for d in (exact, derive(relaxed))]
+    tally = Counter()
+    compare(exact, *programs, np.random.default_rng(7), tally)
+    assert tally["of every class"] == len(exact.bound) > 1
+
+
 def compare(derivation, program, relaxed, rng, tally):
     arrays = values(program, SIZES, rng)
     whole = interpreter.evaluate(program, arrays, dict.fromkeys((p.name for p in program.parameters), 0.5))
@@ -261,9 +286,13 @@ def test_several_draws_inside_a_logarithm_are_no_sum():
         (
             "q(z|x,y)",
             {"family": "diagonal-normal", "marginal": "enumerate"},
-            r"diagonal-normal has none of that name\n  write: leave marginal out",
+            r"unknown option of diagonal-normal: .*\n  write: leave marginal out",
         ),
-        ("p(x|z,y)", {"family": "bernoulli", "marginal": "enumerate"}, r"option of categorical, and bernoulli has none"),
+        (
+            "p(x|z,y)",
+            {"family": "bernoulli", "marginal": "enumerate"},
+            r"unknown option of bernoulli: 'marginal', which is one of categorical",
+        ),
     ],
 )
 def test_what_cannot_be_summed(factor, entry, wanted):
