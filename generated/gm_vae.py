@@ -33,19 +33,17 @@ class Output(NamedTuple):
 class GmVaeLoss(torch.nn.Module):
     """Gaussian mixture variational autoencoder.
 
-    The prior of Z is a mixture of normals whose components are functions of a noise W; the component Y is
-    summed out exactly. In the paper q(y|z,w) is the model's own posterior, and the conditional prior term is a
-    closed relative entropy with the weights at the draw of z held: log p(z|w,y) is evaluated at the draw here,
-    since y depends on it.
+    The prior of Z is a mixture of normals whose components are functions of a noise W; the component Y is summed out
+    exactly. In the paper q(y|z,w) is the model's own posterior, and the conditional prior term is a closed relative
+    entropy with the weights at the draw of z held: log p(z|w,y) is evaluated at the draw here, since y depends on it.
 
     Objective, in nats: minimize KL(data(x)||p(x))
 
     It is bounded from above by:
         KL(q(w|x)||p(w)) + KL(q(y|z,w)||p(y)) - H_q(X) + E_q[log q(z|x)] - E_q[log p(z|w,y)] - E_q[log p(x|z)]
 
-    Gap, never negative:
-        KL(q(z,w|x)||p(z,w|x))  (closable: zero is reachable if the family is rich enough)
-        KL(q(y|z,w)||p(y|z,w))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z,w|x)||p(z,w|x)) + KL(q(y|z,w)||p(y|z,w))
 
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
@@ -85,30 +83,26 @@ class GmVaeLoss(torch.nn.Module):
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(
-        self, *, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor,
-        p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
+        self, *, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor, p_z_mean: Tensor,
+        p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [
-            w_mean, w_logvar, y_logits, q_z_logvar, z, p_z_mean, p_z_logvar, x, x_logits,
-        ])
+        given = _checked(self.INPUTS, [w_mean, w_logvar, y_logits, q_z_logvar, z, p_z_mean, p_z_logvar, x, x_logits])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor,
-        p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
+        self, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor, p_z_mean: Tensor,
+        p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # E_q[log p(z|w,y)]: what the compiled pass leaves
         rest = self._rest(y_logits, z, p_z_mean, p_z_logvar)
-
         # KL(q(w|x)||p(w)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_w = 0.5 * (w_mean**2 + torch.expm1(w_logvar) - w_logvar).sum(-1)
         # KL(q(y|z,w)||p(y)) in closed form: log K + sum r log r, r = softmax(a)
         kl_y = _over_draws(
-            _weighted(torch.exp(y_logits.log_softmax(-1)), y_logits.log_softmax(-1)).sum(-1)
-            + _log(y_logits.shape[-1])
+            _weighted(torch.exp(y_logits.log_softmax(-1)), y_logits.log_softmax(-1)).sum(-1) + _log(y_logits.shape[-1])
         )
         # E_q[log q(z|x)] in closed form: -(1/2 sum [log var + log 2 pi + 1])
         log_q_z = -0.5 * (q_z_logvar + 1 + math.log(2 * math.pi)).sum(-1)
@@ -129,14 +123,11 @@ class GmVaeLoss(torch.nn.Module):
         """The terms that the compiled pass leaves to tensor operations."""
         # -1/2 sum [(v - mean)^2 / var + log var + log 2 pi], for every class
         log_p_z_given_y = -0.5 * (
-            p_z_logvar
-            + ((z.unsqueeze(-3) - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2
-            + math.log(2 * math.pi)
+            p_z_logvar + ((z.unsqueeze(-3) - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 + math.log(2 * math.pi)
         ).sum(-1)
         # log q(y|z,w) of every class of y
         log_q_y = y_logits.log_softmax(-1).movedim(-1, -2)
-        # E_q[log p(z|w,y)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]; the exact sum over y by
-        # q(y|z,w)
+        # E_q[log p(z|w,y)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]; the exact sum over y by q(y|z,w)
         log_p_z = _over_draws(_weighted(torch.exp(log_q_y), log_p_z_given_y).sum(-2))
 
         per_row = -log_p_z

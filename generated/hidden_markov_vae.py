@@ -28,20 +28,17 @@ class Output(NamedTuple):
 class HiddenMarkovVaeLoss(torch.nn.Module):
     """Variational hidden Markov model of three steps.
 
-    Three hidden states in a chain, each emitting one observation; the encoder is a chain as well, so that with
-    a rich enough network the bound is the likelihood. All states are summed out exactly. Longer sequences are
-    more variables.
+    Three hidden states in a chain, each emitting one observation; the encoder is a chain as well, so that with a rich
+    enough network the bound is the likelihood. All states are summed out exactly. Longer sequences are more variables.
 
     Objective, in nats: minimize KL(data(x1,x2,x3)||p(x1,x2,x3))
 
     It is bounded from above by:
-        KL(q(z1|x1,x2,x3)||p(z1)) + KL(q(z2|z1,x2,x3)||p(z2|z1)) + KL(q(z3|z2,x3)||p(z3|z2)) - H_q(X1,X2,X3) -
-        E_q[log p(x1|z1)] - E_q[log p(x2|z2)] - E_q[log p(x3|z3)]
+        KL(q(z1|x1,x2,x3)||p(z1)) + KL(q(z2|z1,x2,x3)||p(z2|z1)) + KL(q(z3|z2,x3)||p(z3|z2)) - H_q(X1,X2,X3)
+            - E_q[log p(x1|z1)] - E_q[log p(x2|z2)] - E_q[log p(x3|z3)]
 
-    Gap, never negative:
-        KL(q(z3|z2,x3)||p(z3|x3,z2))  (closable: zero is reachable if the family is rich enough)
-        KL(q(z1|x1,x2,x3)||p(z1|x1,x2,x3))  (closable: zero is reachable if the family is rich enough)
-        KL(q(z2|z1,x2,x3)||p(z2|x2,x3,z1))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(z3|z2,x3)||p(z3|x3,z2)) + KL(q(z1|x1,x2,x3)||p(z1|x1,x2,x3)) + KL(q(z2|z1,x2,x3)||p(z2|x2,x3,z1))
 
     Left out, as no learned factor touches it: -H_q(X1,X2,X3)
     Minimised: `loss`, the weighted sum of `terms`
@@ -93,66 +90,55 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [
-            q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x1, x1_logits, x2,
-            x2_logits, x3, x3_logits,
+            q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x1, x1_logits, x2, x2_logits,
+            x3, x3_logits,
         ])
         return self.expression(*given)
 
     def expression(
-        self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
-        q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor,
-        x3: Tensor, x3_logits: Tensor,
+        self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor, q_z3_logits: Tensor,
+        p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor, x3: Tensor,
+        x3_logits: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z1|x1,x2,x3)||p(z1)) in closed form: sum r log r/r', r = softmax(a)
         kl_z1 = _weighted(
-            torch.exp(q_z1_logits.log_softmax(-1)), q_z1_logits.log_softmax(-1)
-            - p_z1_logits.log_softmax(-1)
+            torch.exp(q_z1_logits.log_softmax(-1)), q_z1_logits.log_softmax(-1) - p_z1_logits.log_softmax(-1)
         ).sum(-1)
         # sum r log r/r', r = softmax(a), for every class
         kl_z2_given_z1 = _weighted(
-            torch.exp(q_z2_logits.log_softmax(-1)), q_z2_logits.log_softmax(-1)
-            - p_z2_logits.log_softmax(-1)
+            torch.exp(q_z2_logits.log_softmax(-1)), q_z2_logits.log_softmax(-1) - p_z2_logits.log_softmax(-1)
         ).sum(-1)
         # log q(z1|x1,x2,x3) of every class of z1
         log_q_z1 = q_z1_logits.log_softmax(-1).movedim(-1, -2)
-        # KL(q(z2|z1,x2,x3)||p(z2|z1)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z1 by
-        # q(z1|x1,x2,x3)
+        # KL(q(z2|z1,x2,x3)||p(z2|z1)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z1 by q(z1|x1,x2,x3)
         kl_z2 = _weighted(torch.exp(log_q_z1), kl_z2_given_z1).sum(-2)
-        # sum r log r/r', r = softmax(a), for every class
         kl_z3_given_z2 = _weighted(
-            torch.exp(q_z3_logits.log_softmax(-1)), q_z3_logits.log_softmax(-1)
-            - p_z3_logits.log_softmax(-1)
+            torch.exp(q_z3_logits.log_softmax(-1)), q_z3_logits.log_softmax(-1) - p_z3_logits.log_softmax(-1)
         ).sum(-1)
         # log q(z2|z1,x2,x3) of every class of z2
         log_q_z2 = q_z2_logits.log_softmax(-1).movedim(-1, -2)
         # summed over z2 by q(z2|z1,x2,x3)
         kl_z3_given_z1 = _weighted(torch.exp(log_q_z2), kl_z3_given_z2).sum(-2)
-        # KL(q(z3|z2,x3)||p(z3|z2)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z2 by
-        # q(z2|z1,x2,x3)
+        # KL(q(z3|z2,x3)||p(z3|z2)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z2 by q(z2|z1,x2,x3)
         kl_z3 = _weighted(torch.exp(log_q_z1), kl_z3_given_z1).sum(-2)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
         log_p_x1_given_z1 = (x1 * F.logsigmoid(x1_logits) + (1 - x1) * F.logsigmoid(-x1_logits)).sum(-1)
         # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z1 by
         # q(z1|x1,x2,x3)
         log_p_x1 = _weighted(torch.exp(log_q_z1), log_p_x1_given_z1).sum(-2)
-        # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
         log_p_x2_given_z2 = (x2 * F.logsigmoid(x2_logits) + (1 - x2) * F.logsigmoid(-x2_logits)).sum(-1)
-        # summed over z2 by q(z2|z1,x2,x3)
         log_p_x2_given_z1 = _weighted(torch.exp(log_q_z2), log_p_x2_given_z2).sum(-2)
         # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z2 by
         # q(z2|z1,x2,x3)
         log_p_x2 = _weighted(torch.exp(log_q_z1), log_p_x2_given_z1).sum(-2)
-        # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
         log_p_x3_given_z3 = (x3 * F.logsigmoid(x3_logits) + (1 - x3) * F.logsigmoid(-x3_logits)).sum(-1)
         # log q(z3|z2,x3) of every class of z3
         log_q_z3 = q_z3_logits.log_softmax(-1).movedim(-1, -2)
         # summed over z3 by q(z3|z2,x3)
         log_p_x3_given_z2 = _weighted(torch.exp(log_q_z3), log_p_x3_given_z3).sum(-2)
-        # summed over z2 by q(z2|z1,x2,x3)
         log_p_x3_given_z1 = _weighted(torch.exp(log_q_z2), log_p_x3_given_z2).sum(-2)
-        # E_q[log p(x3|z3)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z3 by
-        # q(z3|z2,x3)
+        # E_q[log p(x3|z3)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z3 by q(z3|z2,x3)
         log_p_x3 = _weighted(torch.exp(log_q_z1), log_p_x3_given_z1).sum(-2)
 
         per_row = kl_z1 + kl_z2 + kl_z3 - log_p_x1 - log_p_x2 - log_p_x3

@@ -32,13 +32,13 @@ class Output(NamedTuple):
 class VadeLoss(torch.nn.Module):
     """Variational deep embedding.
 
-    A VAE whose prior is a mixture of normals with learned weights; the cluster C is summed out exactly. In the
-    paper q(c|x) is the model's posterior p(c|z) averaged over draws of z: whoever calls the loss may pass its
-    logarithm as the logits.
+    A VAE whose prior is a mixture of normals with learned weights; the cluster C is summed out exactly. In the paper
+    q(c|x) is the model's posterior p(c|z) averaged over draws of z: whoever calls the loss may pass its logarithm as
+    the logits.
 
     Objective, in nats: minimize KL(data(x)||p(x))
     It is bounded from above by: KL(q(z|x)||p(z|c)) + KL(q(c|x)||p(c)) - H_q(X) - E_q[log p(x|z)]
-    Gap, never negative: KL(q(z,c|x)||p(z,c|x))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(z,c|x)||p(z,c|x))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -79,9 +79,7 @@ class VadeLoss(torch.nn.Module):
         p_c_logits: Tensor, x: Tensor, x_logits: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [
-            q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, q_c_logits, p_c_logits, x, x_logits,
-        ])
+        given = _checked(self.INPUTS, [q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, q_c_logits, p_c_logits, x, x_logits])
         run = None if torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
@@ -92,7 +90,6 @@ class VadeLoss(torch.nn.Module):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z|c)), KL(q(c|x)||p(c)): what the compiled pass leaves
         rest = self._rest(q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, q_c_logits, p_c_logits)
-
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
 
@@ -111,20 +108,17 @@ class VadeLoss(torch.nn.Module):
         """The terms that the compiled pass leaves to tensor operations."""
         # 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var', for every class
         kl_z_given_c = 0.5 * (
-            p_z_logvar
-            + torch.expm1(q_z_logvar - p_z_logvar)
-            + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2
-            - q_z_logvar
+            p_z_logvar + torch.expm1(q_z_logvar - p_z_logvar)
+            + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 - q_z_logvar
         ).sum(-1)
         # log q(c|x) of every class of c
         log_q_c = q_c_logits.log_softmax(-1).movedim(-1, -2)
-        # KL(q(z|x)||p(z|c)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'; the exact
-        # sum over c by q(c|x)
+        # KL(q(z|x)||p(z|c)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'; the exact sum over
+        # c by q(c|x)
         kl_z = _weighted(torch.exp(log_q_c), kl_z_given_c).sum(-2)
         # KL(q(c|x)||p(c)) in closed form: sum r log r/r', r = softmax(a)
         kl_c = _weighted(
-            torch.exp(q_c_logits.log_softmax(-1)), q_c_logits.log_softmax(-1)
-            - p_c_logits.log_softmax(-1)
+            torch.exp(q_c_logits.log_softmax(-1)), q_c_logits.log_softmax(-1) - p_c_logits.log_softmax(-1)
         ).sum(-1)
 
         per_row = kl_z + kl_c

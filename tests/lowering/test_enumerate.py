@@ -165,7 +165,7 @@ def test_random_specs_at_every_class():
         except IbsymError:
             tally["refused"] += 1
             continue
-        compare(exact, *programs, np.random.default_rng(seed), tally)
+        compare(exact, programs, np.random.default_rng(seed), tally)
     assert tally["terms"] > 30, tally
     assert tally["two classes"] > 10, tally
     assert tally["of every class"] > 25, tally
@@ -192,11 +192,12 @@ def test_sums_one_after_the_other(keys):
     relaxed = ibsym.Spec(**{**exact.spec.keys, "families": families})
     programs = [lower(audit(d, worlds=0)) for d in (exact, derive(relaxed))]
     tally = Counter()
-    compare(exact, *programs, np.random.default_rng(7), tally)
+    compare(exact, programs, np.random.default_rng(7), tally)
     assert tally["of every class"] == len(exact.bound) > 1
 
 
-def compare(derivation, program, relaxed, rng, tally):
+def compare(derivation, programs, rng, tally):
+    program, relaxed = programs
     arrays = values(program, SIZES, rng)
     whole = interpreter.evaluate(program, arrays, dict.fromkeys((p.name for p in program.parameters), 0.5))
     keyed = {i.key: (arrays[i.name], i.shape) for i in program.inputs}
