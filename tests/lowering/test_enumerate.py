@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def values(program, sizes, rng):
 
 def random_pair(seed):
     """A random spec with exact sums over classes under its sources' joints, and the same with relaxed classes."""
-    keys = random_case(seed).keys
+    keys: dict[str, Any] = dict(random_case(seed).keys)
     ours = [k for k, f in keys["families"].items() if f == SOFT and k.split("(")[0] == "q"]
     if not ours:
         return None
@@ -188,7 +189,7 @@ LATER_IN_THE_GRAPH = {
 def test_sums_one_after_the_other(keys):
     """A model's density of the class at draws given that class; of two classes the later in the graph, declared first, goes first."""
     exact = derive(spec(**keys))
-    families = {f: SOFT if e == SUM else e for f, e in exact.spec.keys["families"].items()}
+    families = {f: SOFT if e == SUM else e for f, e in dict(exact.spec.keys["families"]).items()}
     relaxed = ibsym.Spec(**{**exact.spec.keys, "families": families})
     programs = [lower(audit(d, worlds=0)) for d in (exact, derive(relaxed))]
     tally = Counter()
