@@ -39,7 +39,7 @@ def coordinate(world: FiniteWorld, key: Coordinate) -> float:
             reached = weights > 0
             with np.errstate(divide="ignore", invalid="ignore"):
                 return float((weights[reached] * np.log(np.broadcast_to(evaluated, weights.shape)[reached])).sum())
-    raise IbsymError(f"{key} is no coordinate that can be evaluated by itself")
+    raise IbsymError(f"the coordinate {key} cannot be evaluated by itself")
 
 
 def _marginal(world: FiniteWorld, law: Law, scope: tuple[str, ...]) -> Table:

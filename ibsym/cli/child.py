@@ -30,7 +30,7 @@ def run(place: str, spec: str, inputs: Mapping[str, str], options: Mapping[str, 
     """The record of a diagnosis of ``FILE.py:FUNCTION``; raises where the child fails, dies or takes too long."""
     file, _, name = place.rpartition(":")
     if not file or not name:
-        raise DiagnosisError(f"{place!r} is no FILE.py:FUNCTION\n  write: losses.py:loss")
+        raise DiagnosisError(f"{place!r} is not FILE.py:FUNCTION\n  write: losses.py:loss")
     if not Path(file).is_file():
         raise DiagnosisError(f"{file}: no such file\n  write: the path of a Python file, a colon, and the function's name")
     with tempfile.TemporaryDirectory(prefix="ibsym-") as folder:
@@ -171,7 +171,7 @@ def found(file: str, name: str) -> Callable[..., Any]:
     if isinstance(target, type):
         target = _made(target, name)
     if not callable(target):
-        raise DiagnosisError(f"{name} in {file} is no function\n  write: a function, a module or a method")
+        raise DiagnosisError(f"{name} in {file} is not a function\n  write: a function, a module or a method")
     result: Callable[..., Any] = target
     return result
 

@@ -118,4 +118,4 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise click.UsageError(f"--set {name}={text}: {text!r} is no number\n  write: --set {name}=1.0") from None
+        raise click.UsageError(f"--set {name}={text}: {text!r} is not a number\n  write: --set {name}=1.0") from None

@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, meta
 
+Text: TypeAlias = "str | tuple[Text, ...]"
+"""What a template of code lays out: strings, and tuples of them."""
 Context: TypeAlias = Mapping[str, object]
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -45,7 +47,7 @@ def filled(environment: Environment, name: str, context: Context) -> str:
     """The template's text; raises unless the context's keys are exactly the names that it uses."""
     names = wanted(environment, name)
     if set(context) != names:
-        raise AssertionError(f"{name}: missing {sorted(names - set(context))}, unused {sorted(set(context) - names)}")
+        raise TypeError(f"{name}: missing {sorted(names - set(context))}, unused {sorted(set(context) - names)}")
     return environment.get_template(name).render(context)
 
 
@@ -54,16 +56,6 @@ def _environment() -> Environment:
     return strict(folder() / "torch", folder())
 
 
-def render(name: str, context: Context) -> str:
+def render(name: str, context: Mapping[str, Text]) -> str:
     """The text of a template of code, whose context is strings and tuples of them, nothing else."""
-    for key, value in context.items():
-        _check(f"{name}: {key}", value)
     return filled(_environment(), name, context)
-
-
-def _check(where: str, value: object) -> None:
-    if isinstance(value, tuple):
-        for item in value:
-            _check(where, item)
-    elif not isinstance(value, str):
-        raise AssertionError(f"{where} is {type(value).__name__}")

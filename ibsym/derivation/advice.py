@@ -91,7 +91,7 @@ def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, 
         return unused_estimator(planner, wrong, term, Expression.of((1, term)), ())
     if isinstance(term, JensenShannon | FDivergence) or (isinstance(term, TotalCorrelation) and term.coordinatewise):
         name = {JensenShannon: "logistic", FDivergence: "dual"}.get(type(term), "minibatch-weighted")
-        return DerivationError(f'{head}: it is no sum of expected log-densities\n  write: estimators."{term}" = "{name}"')
+        return DerivationError(f'{head}: it is not a sum of expected log-densities\n  write: estimators."{term}" = "{name}"')
     reasons = []
     blocked = _unevaluated(planner, term, coefficient, side)
     if blocked is not None and blocked.family is not None:

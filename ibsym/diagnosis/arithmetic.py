@@ -142,14 +142,14 @@ def read(argument: str, text: str, subject: Subject) -> Formula:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise SpecError(
-            f"{text!r} is no arithmetic", key=key, remedy='"exp(z_logvar/2)", or one of ' + known(subject)
+            f"{text!r} is not arithmetic", key=key, remedy='"exp(z_logvar/2)", or one of ' + known(subject)
         ) from None
     formula = Formula(argument, text, tree)
     names = {i.name for i in subject.inputs} | set(subject.spec.parameters) | {"noise", CONST, "N", "pi"}
     names |= {str(a) for i in subject.inputs for a in i.shape}
     splits = {axis for _, new in formula.splits(subject) for axis in new}
     for name in sorted(formula.names() - names - splits):
-        raise SpecError(f"{name!r} is no input of {subject.spec.name}", key=key, remedy="one of " + known(subject))
+        raise SpecError(f"unknown input {name!r} of {subject.spec.name}", key=key, remedy="one of " + known(subject))
     return formula
 
 

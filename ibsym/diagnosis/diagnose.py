@@ -352,7 +352,9 @@ class Diagnosis:
         share = min(1.0, fit.residual)
         where = f"most at seed {worlds[worst].seed}, where the loss is {values[worst]:.6g} and the spec's {spec[worst]:.6g}"
         sizes = f"; what fits at one size fails at {', '.join(failures)}" if failures else ""
-        words = f"{100 * share:.3g} % of the loss's variation is no sum of the spec's terms and their deformations; it differs "
+        words = (
+            f"{100 * share:.3g} % of the loss's variation is not a sum of the spec's terms and their deformations; it differs "
+        )
         words += where + sizes
         coefficients = {
             f.term: Coefficient(sympy.Float(c, 6), False) for f, c in zip(self.plain, fit.coefficients, strict=True)

@@ -46,7 +46,7 @@ class Identification:
             lines += [f"  names: {names}" for names in (named(first.naming),) if names]
             lines += [f"  also {told(m)}" for m in rest]
             return "\n".join(lines)
-        lines = [f"{self.name} is no system that is known here; nearest:"]
+        lines = [f"{self.name} is not a known system; nearest:"]
         for match in self.nearest:
             names = named(match.naming)
             lines.append(f"  {match.name}{f' ({names})' if names else ''}")

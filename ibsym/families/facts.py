@@ -96,7 +96,7 @@ def positive(default: float, *, learnable: bool = False) -> Option:
     def accepts(value: object) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
 
-    return Option(default, accepts, "is no positive number", "1.0" + (' or "learned"' if learnable else ""), learnable)
+    return Option(default, accepts, "is not a positive number", "1.0" + (' or "learned"' if learnable else ""), learnable)
 
 
 def relaxation() -> Option:

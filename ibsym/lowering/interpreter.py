@@ -72,7 +72,7 @@ def evaluate(
         loss = loss + value(term.coefficient, numbers) * (estimate if term.surrogate is None else machine.node(term.surrogate))
     if reduction == "none":
         if program.rows is None:
-            raise ValueError("a term is no per-row average")
+            raise ValueError("a term is not an average over rows")
         return Values(loss, terms)
     loss = np.mean(loss)
     if reduction == "sum" and program.batch is not None:

@@ -39,7 +39,7 @@ def broadcast(shapes: Iterable[Axes]) -> Axes:
             elif result[place] == "1":
                 result[place] = axis
             elif axis not in ("1", result[place]):
-                raise AssertionError(f"axes {axis} and {result[place]} meet")
+                raise ValueError(f"the axes {axis} and {result[place]} do not broadcast")
     return tuple(reversed(result))
 
 

@@ -51,7 +51,9 @@ class OrbitSum:
     orbit: orbits.Orbit
 
 
-Label: TypeAlias = Elemental | Instance | Premise | Surplus | Fact | OrbitSum
+Line: TypeAlias = Elemental | Instance | Premise | Surplus | Fact
+"""What has a vector of its own, and is a line of a proof."""
+Label: TypeAlias = Line | OrbitSum
 Used: TypeAlias = list[tuple[Fraction, Label]]
 
 

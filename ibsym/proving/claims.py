@@ -8,6 +8,8 @@ from fractions import Fraction
 from itertools import product
 from typing import Any, TypeAlias
 
+from sympy import factorint
+
 from ibsym.errors import SpecError, shown
 from ibsym.proving.notation import Chain, Function, Piecewise, Relation, read
 from ibsym.spec.grammar import Arithmetic, QuantitySyntax
@@ -81,12 +83,12 @@ def read_premise(text: str, unit: str = "nats") -> tuple[Chain | Function | Stat
     forms = lattice(right, unit, "given", left)
     if any(len(clause) > 1 for clause in forms):
         raise SpecError(
-            f"{shown(text, 120)!r} holds if one of several relations does, which is no convex premise",
+            f"{shown(text, 120)!r} holds if one of several relations does, which is not a convex premise",
             key="given",
             remedy="one of them in each run",
         )
     if found.comparison == "=" and len(forms) > 1:
-        raise SpecError(f"{shown(text, 120)!r} is no convex premise", key="given", remedy="sums of quantities on both sides")
+        raise SpecError(f"{shown(text, 120)!r} is not a convex premise", key="given", remedy="sums of quantities on both sides")
     if len(forms) == 1:
         known = _known_zero(forms[0][0], found.comparison == "=", text.strip())
         if known is not None:
@@ -173,7 +175,7 @@ class _Forms:
                 return [[[(value, Constant(2 if self.unit == "bits" else 0))]]]
             case "parameter":
                 raise SpecError(
-                    f"{syntax.value!r} is no number and no quantity", key=self.key, remedy=REMEDY, column=syntax.column
+                    f"{syntax.value!r} is neither a number nor a quantity", key=self.key, remedy=REMEDY, column=syntax.column
                 )
             case "neg":
                 return self._negative(self.read(syntax.arguments[0]))
@@ -281,16 +283,12 @@ class _Forms:
 
 
 def factors(n: int) -> tuple[tuple[int, int], ...]:
-    """The primes of n with their exponents."""
-    found, p = [], 2
-    while p * p <= n:
-        k = 0
-        while n % p == 0:
-            n, k = n // p, k + 1
-        if k:
-            found.append((p, k))
-        p += 1
-    return (*found, (n, 1)) if n > 1 else tuple(found)
+    """The primes of n with their exponents.
+
+    >>> factors(12), factors(1)
+    (((2, 2), (3, 1)), ())
+    """
+    return tuple(factorint(n).items())
 
 
 def terms_of(statements: Iterable[Statement]) -> Iterator[QuantitySyntax]:

@@ -159,7 +159,9 @@ def read(text: str, key: str) -> Relation | tuple[Chain, ...] | Function:
             return _form(form, found, text.strip(), key)
     if "->" in plain or "_|_" in plain:
         raise SpecError(
-            f"{shown(text, 120)!r} is no Markov chain and no independence", key=key, remedy='"X -> Y -> Z", "X _|_ Y | Z"'
+            f"{shown(text, 120)!r} is neither a Markov chain nor an independence",
+            key=key,
+            remedy='"X -> Y -> Z", "X _|_ Y | Z"',
         )
     return _relation(plain, text, key)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from ibsym.errors import SolverError
 from ibsym.proving import constants, entropic
-from ibsym.proving.attempts import Label, OrbitSum, Premise, Surplus, Used
+from ibsym.proving.attempts import Label, Line, OrbitSum, Premise, Surplus, Used
 from ibsym.proving.axioms import Instance
 from ibsym.proving.claims import Linear
 from ibsym.proving.entropic import Elemental, Fact, mask_of
@@ -19,29 +19,33 @@ if TYPE_CHECKING:
 
 
 def proof(space: Single, terms: Linear, target: Vector, used: Used) -> Proof:
-    """target = sum of the items, exactly; raises ``AssertionError`` otherwise."""
+    """target = sum of the items, exactly; raises :class:`SolverError` otherwise."""
     sums = [(x, label) for x, label in used if isinstance(label, OrbitSum)]
     if sums:
         symmetric = sums[0][1].symmetric
         rest = combine((1, symmetric.reduced(target)), *((-x * symmetric.size(s.orbit), _averaged(s)) for x, s in sums))
         facts: list[tuple[Fraction, Fact]] = []
         if rest or len(sums) < len(used):
-            raise AssertionError(f"the proof leaves {rest}")
+            raise SolverError(f"the proof leaves {rest}")
     else:
         joined = entropic.join((x, e) for x, e in used if isinstance(e, Elemental))
-        used = [*((x, e) for x, e in used if not isinstance(e, Elemental | Surplus)), *joined]
-        rest = combine((1, target), *((-x, _vector(label)) for x, label in used))
+        lines: list[tuple[Fraction, Line]] = [
+            *((x, e) for x, e in used if not isinstance(e, Elemental | Surplus | OrbitSum)),
+            *joined,
+        ]
+        rest = combine((1, target), *((-x, _vector(label)) for x, label in lines))
         left, rewritten = space.reduction.explain(rest)
         if any(not constants.is_constant(key) for key in left):
-            raise AssertionError(f"the proof leaves {left}")
+            raise SolverError(f"the proof leaves {left}")
         if constants.sign(constants.logs(left)) < 0:
             raise SolverError(f"the constants are too near to one another: {left}")
         if left:
-            used.append((Fraction(1), Surplus(left)))
+            lines.append((Fraction(1), Surplus(left)))
         total: dict[Fact, Fraction] = {}
-        for x, f in (*((Fraction(x), f) for x, f in rewritten), *((x, f) for x, f in used if isinstance(f, Fact))):
+        for x, f in (*((Fraction(x), f) for x, f in rewritten), *((x, f) for x, f in lines if isinstance(f, Fact))):
             total[f] = total.get(f, Fraction(0)) + x
         facts = [(x, f) for f, x in total.items() if x]
+        used = [*lines]
     items = [_item(space, x, f) for x, f in facts]
     order = (Premise, Instance, OrbitSum, Elemental, Surplus)
     items += [_item(space, x, label) for kind in order for x, label in used if isinstance(label, kind)]
@@ -55,15 +59,8 @@ def _averaged(item: OrbitSum) -> Vector:
     return item.symmetric.row(item.orbit)
 
 
-def _vector(label: Label) -> Vector:
-    match label:
-        case Fact(quantity):
-            return quantity.vector
-        case Elemental() | Instance() | Premise() | Surplus():
-            return label.vector
-        case OrbitSum():
-            raise AssertionError(label)
-    assert_never(label)
+def _vector(label: Line) -> Vector:
+    return label.quantity.vector if isinstance(label, Fact) else label.vector
 
 
 def _item(space: Single, x: Fraction, label: Label) -> Item:

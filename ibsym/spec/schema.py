@@ -149,7 +149,7 @@ def check_name(name: str, key: str, what: str) -> None:
         raise SpecError(
             f"{name!r} cannot be the name of a {what}",
             key=key,
-            remedy="an ASCII identifier of at most 40 characters that is no Python keyword, such as " + identifier(name),
+            remedy="an ASCII identifier of at most 40 characters, not a Python keyword, such as " + identifier(name),
         )
 
 

@@ -30,8 +30,8 @@ def need_all(data: object, folder: object) -> None:
 def refused(message: str, *, option: str, remedy: str) -> SpecError:
     """An error about an option of a run, which stands in no file.
 
-    >>> print(refused("Q is no dimension", option="--set", remedy="L=8"))
-    --set: Q is no dimension
+    >>> print(refused("unknown dimension Q", option="--set", remedy="L=8"))
+    --set: unknown dimension Q
       write: L=8
     """
     return SpecError(message, key=option, remedy=remedy, place=Place(file=option))

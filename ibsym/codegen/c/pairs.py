@@ -14,7 +14,7 @@ import sympy
 from ibsym.codegen.c.elements import shared
 from ibsym.codegen.c.printing import c_text, symbols
 from ibsym.codegen.c.text import comment
-from ibsym.codegen.templating import render
+from ibsym.codegen.templating import Text, render
 from ibsym.lowering.fusion.calculus import Stable, derivative, times
 from ibsym.lowering.fusion.pairing import ENTRY, Pairs, Table
 from ibsym.lowering.program import Load
@@ -215,7 +215,7 @@ def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], wi
         "mask": (kernel.mask or "every").upper(),
         "total": str(kernel.total),
     }
-    parts = {
+    parts: dict[str, Text] = {
         "k": str(k),
         "comment": about,
         "v": v,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ibsym.codegen.formulas import Code
 from ibsym.codegen.runtime import NOTHING_USED, Definition
-from ibsym.codegen.templating import Context, render
+from ibsym.codegen.templating import Text, render
 from ibsym.codegen.torch.evaluation import Torch, loads, reached
 from ibsym.codegen.torch.expressions import render as formula
 from ibsym.codegen.torch.expressions import total
@@ -251,7 +251,7 @@ def critic_loss(program: LossProgram) -> Definition:
     alike: dict[Lines, list[str]] = {}
     for divergence, written in blocks:
         alike.setdefault(written.lines, []).append(divergence)
-    context: Context = {"blocks": tuple((named("name", names), lines) for lines, names in alike.items())}
+    context: dict[str, Text] = {"blocks": tuple((named("name", names), lines) for lines, names in alike.items())}
     if not takes_inputs:
         return Definition(render("critic_loss.py.j2", context), uses)
     context = {**context, "players": tuple((named("name", [name]), written.lines) for name, written in players)}
