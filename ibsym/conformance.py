@@ -16,6 +16,7 @@ from ibsym.lowering import LossProgram
 from ibsym.lowering import interpreter as oracle
 from ibsym.lowering.program import Directions, Points, Ref
 from ibsym.spec.model import Spec
+from ibsym.spec.schema import OPTIONS
 from ibsym.training.failures import need
 
 need("torch", purpose="checking emitted code", extra="torch")
@@ -28,6 +29,8 @@ TOLERANCE = 1e-10
 BATCHES = (5, 4, 6, 7)
 DIMENSIONS = (3, 2, 4)
 DRAWS = 2
+ROWS = 60
+"""A data set's, above those of any batch here."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Agreement:
     comparisons: int
     largest_error: float
     gradients: int
+
+
+def rows_of(spec: Spec) -> set[str]:
+    """The parameters that are numbers of rows."""
+    return {str(v) for use in spec.estimators for k, v in use.options if OPTIONS[k].kind == "size" and isinstance(v, str)}
 
 
 class Sizes:
@@ -71,6 +79,7 @@ def agree(spec: Spec, program: LossProgram, loss_class: Any, *, worlds: int = 3,
         for world in range(worlds):
             sizes = Sizes()
             parameters = {name: inside(entry.min, entry.max) for name, entry in spec.parameters.items()}
+            parameters |= {name: ROWS + inside(0, 1) for name in rows_of(spec)}
             inputs = {i.name: sample(spec, i, sizes, drawn=world != 1) for i in loss_class.INPUTS}
             for name, got, wanted in compared(program, loss_class, parameters, inputs, sizes):
                 error = far(got, wanted)

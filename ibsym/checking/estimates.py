@@ -45,7 +45,9 @@ def admits(estimate: Estimate) -> bool:
             return True
         case "mmd" | "sliced-wasserstein", RelativeEntropy() | TotalCorrelation() | JensenShannon() | FDivergence():
             return True
-        case "mmd" | "sliced-wasserstein" | "infonce" | "leave-one-out" | "club", MutualInformation(groups=(_, _)):
+        case "mmd" | "sliced-wasserstein" | "infonce" | "leave-one-out" | "club" | "pairwise-kl", MutualInformation(
+            groups=(_, _)
+        ):
             return True
         case "minibatch-weighted" | "minibatch-stratified", RelativeEntropy() | TotalCorrelation() | MutualInformation(
             groups=(_, _)
@@ -75,7 +77,7 @@ def side(estimate: Estimate) -> Side | None:
 KNOWN = frozenset(
     (
         *("density-ratio", "dv", "nwj", "logistic", "dual", "mmd", "sliced-wasserstein", "minibatch-weighted"),
-        *("minibatch-stratified", "batch-marginal", "infonce", "iwae", "leave-one-out", "club", "adversary"),
+        *("minibatch-stratified", "batch-marginal", "infonce", "iwae", "leave-one-out", "club", "adversary", "pairwise-kl"),
     )
 )
 SIDES = {

@@ -140,6 +140,8 @@ def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Fac
         for d in term.second:
             joint = spec.joints[d.head]
             yield from joint.ancestral_factors(joint.by_variable[d.of[0]].given)
+    elif item.estimator == "pairwise-kl":
+        return  # of the conditionals' parameters alone
     elif isinstance(term, TotalCorrelation):
         yield from spec.joints[term.joint].ancestral_factors(term.groups[0])
     elif isinstance(term, RelativeEntropy | JensenShannon | FDivergence | MutualInformation):

@@ -41,7 +41,8 @@ class Words(Protocol):
 class Option:
     """A key of the estimator's table.
 
-    ``kind``: number, numbers, whole, choice, or density, a declared factor; numbers are above ``above``, at most ``most``.
+    ``kind``: number, numbers, whole, size (whole, or a parameter), choice, or density, a declared factor; numbers are above ``above``,
+    at most ``most``.
     """
 
     name: str

@@ -36,6 +36,7 @@ from ibsym.lowering.program import (
     QuantileDistance,
     Reduce,
     Ref,
+    Setting,
     Size,
     Solve,
     Sort,
@@ -61,9 +62,9 @@ def evaluate(
     directions: Mapping[str, Array] | None = None,
 ) -> Values:
     """The loss and its terms. ``parameters`` default to the spec's; ``directions`` are the unit vectors of sliced distances."""
-    machine = _Machine(program.inputs, inputs, directions or {})
-    machine.run(program.steps)
     numbers = {p.name: p.default for p in program.parameters} | dict(parameters or {})
+    machine = _Machine(program.inputs, inputs, directions or {}, parameters=numbers)
+    machine.run(program.steps)
     loss: Array = 0.0
     terms: dict[str, float] = {}
     for term in program.terms:
@@ -123,7 +124,9 @@ class _Machine:
         inputs: Mapping[str, Array],
         directions: Mapping[str, Array],
         logits: Mapping[str, Array] | None = None,
+        parameters: Mapping[str, float] | None = None,
     ):
+        self.parameters = dict(parameters or {})
         self.inputs: dict[object, Array] = {}
         for entry in declared:
             array = np.asarray(inputs[entry.name])
@@ -189,7 +192,9 @@ class _Machine:
                 index, classes = self.node(node.index).reshape(-1), self.node(node.like).shape[-1]
                 return np.bincount(index, minlength=classes) / len(index)
             case Stratified():
-                return _stratified(self.node(node.rows), node.total)
+                return _stratified(self.node(node.rows), node.total if isinstance(node.total, int) else self.node(node.total))
+            case Setting():
+                return self.parameters[node.name]
             case Directions():
                 return np.asarray(self.directions[node.term], dtype=np.float64)
             case Project():

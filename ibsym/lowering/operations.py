@@ -275,13 +275,21 @@ class Stratified:
 
     rows: Size
     like: Node
-    total: int
+    total: int | Setting
 
     @cached_property
     def axes(self) -> Axes:
         """The axes of the value, by their names."""
         rows = self.rows.operand.axes[self.rows.dims[0]]
         return rows, rows
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A parameter of the loss: a number, no tensor of its inputs."""
+
+    name: str
+    axes: Axes = ()
 
 
 @dataclass(frozen=True)
@@ -345,6 +353,7 @@ Node: TypeAlias = (
     | Points
     | Frequency
     | Stratified
+    | Setting
     | Directions
     | Project
     | Sort
@@ -355,7 +364,7 @@ Node: TypeAlias = (
 def children(node: Node) -> tuple[Node, ...]:
     """What a node is computed from."""
     match node:
-        case Load() | Ref():
+        case Load() | Ref() | Setting():
             return ()
         case Elementwise(operands=operands):
             return tuple(n for _, n in operands)

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import sympy
 
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import EmissionError
-from ibsym.families.base import log_density, per_element
+from ibsym.families.base import log_density, per_element, relative_entropy
 from ibsym.lowering.players import density_of
-from ibsym.lowering.program import Diagonal, ExcludeDiagonal, Insert, Load, Node, OffDiagonalMean, Reduce, Size, Stratified
-from ibsym.lowering.section import Evaluation, Section
+from ibsym.lowering.program import (
+    Diagonal,
+    ExcludeDiagonal,
+    Insert,
+    Load,
+    Node,
+    OffDiagonalMean,
+    Reduce,
+    Setting,
+    Size,
+    Stratified,
+)
+from ibsym.lowering.section import Evaluation, Section, laws
 from ibsym.lowering.terms import Estimated, let_at_sample, mean, plain, refuse
 from ibsym.lowering.translation import elementwise
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.terms.measures import Density, Entropy, MutualInformation, RelativeEntropy, TotalCorrelation
 
 WHY = "compares the rows of a batch"
-A, B, N = sympy.symbols("a b n", real=True)
+A, B, N, TOTAL = sympy.symbols("a b n total", real=True)
 
 
 class Batch:
@@ -65,6 +77,23 @@ class Batch:
         return self.section.let(
             f"log_{variable}_pairs", evaluation.node(log_density(evaluation.first)), self._comment(variable)
         )
+
+    def divergences(self, variable: str) -> Node:
+        """KL(q(z|x_i)||q(z|x_j)), as a matrix."""
+        factor = self.joint.by_variable[variable]
+        if factor.family is None or any(not self.joint.by_variable[v].empirical for v in factor.given):
+            raise EmissionError(
+                f"{factor} is conditioned on what is drawn itself: rows have no relative entropies to one another\n"
+                "  write: a factor of what is observed, or an estimator with a critic"
+            )
+        both = Evaluation(self.sampling, self.joint, factor, factor)
+        for first, law in zip((True, False), laws(both), strict=True):
+            for role, symbol in law.symbols.items():
+                load = self.sampling.parameter(factor, role, self.joint)
+                both.operands[symbol] = partial(self._pair, first, load)
+        formula = relative_entropy(*laws(both))
+        comment = f"KL of {factor} at row i to it at row j: {formula.text}"
+        return self.section.let(f"kl_{variable}_pairs", both.node(formula), comment)
 
     def coordinates(self, variable: str) -> tuple[Node, int]:
         """log q(z_il|x_j) before the sum over coordinates l, and how many axes those have."""
@@ -119,14 +148,17 @@ def mixture(section: Section, item: BoundTerm, name: str, pairs: Node, axes: int
     """log q(z_i) from log q(z_i|x_j), ``axes`` coordinate axes after j kept: the batch as a sample of the mixture's components."""
     total, dim = dict(item.options).get("dataset_size"), -1 - axes
     if item.estimator == "minibatch-weighted":
-        size = N if total is None else int(str(total)) * N
-        node = elementwise(A - sympy.log(size), a=Reduce("logsumexp", pairs, (dim,)), n=Size(pairs, (dim,)))
+        size = N if total is None else N * TOTAL if isinstance(total, str) else int(str(total)) * N
+        rows: dict[str, Node] = {"n": Size(pairs, (dim,))}
+        if isinstance(total, str):
+            rows["total"] = Setting(total)
+        node = elementwise(A - sympy.log(size), a=Reduce("logsumexp", pairs, (dim,)), **rows)
         share = "1/B" if total is None else f"1/({total} B)"
         return section.let(name, node, f"log of {share} sum_j over the batch's components")
     if total is None:
         write = f'estimators."{item.text}" = {{ estimator = "minibatch-stratified", dataset_size = 60000 }}'
         raise EmissionError(f"minibatch-stratified needs the number of rows in the data set\n  write: {write}")
-    stratified = Stratified(Size(pairs, (dim,)), pairs, int(str(total)))
+    stratified = Stratified(Size(pairs, (dim,)), pairs, Setting(total) if isinstance(total, str) else int(str(total)))
     weights = section.let("log_weights", stratified, "log weights of the components j for row i (Chen et al. 2018)")
     for _ in range(axes):
         weights = Insert(weights, -1)
@@ -157,9 +189,10 @@ def minibatch(section: Section, item: BoundTerm) -> Estimated:
                 item, elementwise(A - _sum(values), a=total, **values), f"E[log of the joint - sum log of the marginals], {how}"
             )
         case MutualInformation(joint, groups, ()):
-            batch, variable, _ = _conditional(section, item, joint, groups)
-            own = let_at_sample(section, batch.joint, Density(joint, (variable,), batch.joint.by_variable[variable].given))
-            node = elementwise(A - B, a=own, b=_aggregated(batch, item, (variable,)))
+            batch, mine = _conditional(section, item, joint, groups)
+            parts = [let_at_sample(section, batch.joint, Density(joint, f.of, f.given)) for f in _own(batch.joint, mine)]
+            values = {f"part{k}": part for k, part in enumerate(parts)}
+            node = elementwise(_sum(values) - A, a=_aggregated(batch, item, mine), **values)
             return _estimated(item, node, f"E[log q(z|x) - log q(z)], {how}")
         case RelativeEntropy(Density(joint, of, ()), second):
             batch = Batch(section, joint)
@@ -192,13 +225,12 @@ def _estimated(item: BoundTerm, node: Node, formula: str) -> Estimated:
 
 def _conditional(
     section: Section, item: BoundTerm, joint: str, groups: tuple[tuple[str, ...], ...]
-) -> tuple[Batch, str, Factor]:
-    """The variable of one group whose factor is its conditional given the other group."""
+) -> tuple[Batch, tuple[str, ...]]:
+    """The group whose factors are its conditional given the other group."""
     batch = Batch(section, joint)
     for other, mine in (groups, groups[::-1]):
-        factor = batch.joint.by_variable[mine[0]]
-        if len(mine) == 1 and factor.family is not None and factor.evaluated and _given(batch.joint, factor, other):
-            return batch, mine[0], factor
+        if all(f.family is not None and f.evaluated for f in _own(batch.joint, mine)) and _given(batch.joint, mine, other):
+            return batch, mine
     a, b = groups
     names = ",".join(b), ",".join(a)
     raise EmissionError(
@@ -207,9 +239,29 @@ def _conditional(
     )
 
 
-def _given(joint: Joint, factor: Factor, other: tuple[str, ...]) -> bool:
-    extra = [v for v in other if v not in factor.given]
-    return bool(factor.given) and set(factor.given) <= set(other) and joint.independent(factor.of, extra, factor.given)
+def _own(joint: Joint, group: tuple[str, ...]) -> list[Factor]:
+    return [joint.by_variable[v] for v in group]
+
+
+def _given(joint: Joint, mine: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether q(mine|other) is the product of mine's factors: their conditioners lie in both, nothing of the other comes from mine."""
+    own = _own(joint, mine)
+    used = {v for f in own for v in f.given} - {*mine}
+    extra = [v for v in other if v not in used]
+    roots = not joint.ancestral_factors(used) & {*own}
+    return bool(used) and used <= {*other} and roots and joint.independent(mine, extra, used)
+
+
+def pairwise_kl(section: Section, item: BoundTerm) -> Estimated:
+    """I(X;Z) <= -mean_i log mean_j exp(-KL(q(z|x_i)||q(z|x_j))), of X uniform over the rows."""
+    term = plain(item)
+    if not isinstance(term, MutualInformation) or term.given:
+        raise refuse(item)
+    batch, mine = _conditional(section, item, term.joint, term.groups)
+    pairs = {f"part{k}": batch.divergences(v) for k, v in enumerate(mine)}
+    between = elementwise(-_sum(pairs), **pairs)
+    node = elementwise(sympy.log(N) - A, a=Reduce("logsumexp", between, (-1,)), n=Size(between, (-1,)))
+    return Estimated(mean(node), (f"{item.text} by pairwise-kl: -E_i log mean_j exp(-KL(q_i||q_j))",), why=WHY)
 
 
 def leave_one_out(section: Section, item: BoundTerm) -> Estimated:
@@ -234,8 +286,8 @@ def _information(section: Section, item: BoundTerm) -> Node:
         raise refuse(item)
     if (density := density_of(item)) is not None:
         return Batch(section, term.joint).declared(density)
-    batch, variable, _ = _conditional(section, item, term.joint, term.groups)
-    return batch.pairs(variable)
+    batch, mine = _conditional(section, item, term.joint, term.groups)
+    return batch.joint_pairs(mine)
 
 
 def infonce(section: Section, item: BoundTerm) -> Estimated:

@@ -50,11 +50,11 @@ def _exclude_diagonal(pairs: Tensor) -> Tensor:
     return pairs.masked_fill(torch.eye(pairs.shape[-1], dtype=torch.bool, device=pairs.device), -math.inf)
 
 
-def _stratified_log_weights(rows: int, total: int, like: Tensor) -> Tensor:
+def _stratified_log_weights(rows: int, total: float, like: Tensor) -> Tensor:
     """log w_ij of component j for row i, M + 1 rows of N = `total`: w_ii = 1/N, a neighbour (N - M)/(N M), others 1/M."""
     others = rows - 1
     if rows == 1 or rows > total:
-        raise ValueError(f"stratified weights need 2 to {total} rows, not {rows}")
+        raise ValueError(f"stratified weights need 2 to {total:g} rows, not {rows}")
     own = torch.eye(rows, dtype=torch.bool, device=like.device)
     weights = torch.full((rows, rows), 1 / others, dtype=like.dtype, device=like.device)
     weights = weights.masked_fill(own.roll(1, dims=1), (total - others) / (total * others))

@@ -168,6 +168,9 @@ class Spec:
         for option in options:
             if option not in known:
                 raise unknown(f"option of {entry.estimator}", option, known, key=key)
+        for size in (o.name for o in ESTIMATORS[entry.estimator].options if o.kind == "size"):
+            if isinstance(options.get(size), str):
+                self._size(options[size], f"{key}.{size}")
         if "density" in options:
             options["density"] = str(parse(options["density"], "density", f"{key}.density"))
             if options["density"] not in self.factors:
@@ -175,6 +178,14 @@ class Spec:
         if entry.model is not None and ESTIMATORS[entry.estimator].critic is None:
             raise SpecError(f"{entry.estimator} has no critic, so no model side", key=key, remedy="leave out `model`")
         return EstimatorUse(text, term, entry.estimator, entry.model, tuple(sorted(options.items())))
+
+    def _size(self, name: str, key: str) -> None:
+        """Raises unless a parameter may stand for a number of rows."""
+        write = f"parameters.{name} = {{ default = 60000, min = 2 }}"
+        if name not in self.parameters:
+            raise SpecError(f"{name!r} is neither a number of rows nor a parameter", key=key, remedy=f"60000, or {write}")
+        if self.parameters[name].interval[0] < 1:
+            raise SpecError(f"the parameter {name} may be less than one row", key=key, remedy=write)
 
     def _critic(self, text: str, entry: Any) -> CriticUse:
         key = f'critics."{text}"'

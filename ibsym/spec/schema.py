@@ -75,6 +75,8 @@ def _annotation(option: Option) -> Any:
             return Literal[option.choices]
         case "whole":
             return Annotated[Whole, Field(gt=option.above, le=option.most)]
+        case "size":
+            return Annotated[Whole, Field(gt=option.above, le=option.most)] | Annotated[Text, example("N")]
         case "numbers":
             return Annotated[tuple[number, ...], Field(min_length=1, max_length=64)]
         case "number":

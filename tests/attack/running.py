@@ -128,7 +128,7 @@ def _estimated(
             a, b = rng.sample(every, 2)
             return f"I_q({capitalised(a)};{capitalised(b)})", (
                 *("leave-one-out", "club", "infonce", "infonce", "density-ratio", "dv", "nwj", "smile"),
-                *("adversary", "adversary"),
+                *("adversary", "adversary", "minibatch-weighted", "minibatch-stratified", "pairwise-kl"),
             )
         case 1:
             of = ",".join(codes[: rng.randint(1, len(codes))])

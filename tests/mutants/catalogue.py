@@ -994,6 +994,20 @@ PLAYED = [
     ),
 ]
 
+MIXTURES = "tests/estimators/test_mixtures.py"
+
+MIXED = mutants(
+    "ibsym/lowering/pairs.py",
+    (MIXTURES,),
+    (
+        "elementwise(_sum(values) - A, a=_aggregated(batch, item, mine), **values)",
+        "elementwise(-A, a=_aggregated(batch, item, mine))",
+    ),
+    ("size = N if total is None else N * TOTAL if", "size = N if total is None else N if"),
+    ("elementwise(sympy.log(N) - A, a=Reduce", "elementwise(-A, a=Reduce"),
+    ("zip((True, False), laws(both), strict=True)", "zip((False, True), laws(both), strict=True)"),
+)
+
 RUNTIME = [
     *mutants(
         "ibsym/runtime/tensors.py",
@@ -1093,6 +1107,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *LAWS,
     *LOSSES,
     *PLAYED,
+    *MIXED,
     *RUNTIME,
     *OUTSIDE,
     *SUMS,

@@ -32,6 +32,7 @@ from ibsym.lowering.program import (
     QuantileDistance,
     Reduce,
     Ref,
+    Setting,
     Size,
     Solve,
     Sort,
@@ -97,7 +98,10 @@ class Torch:
             case Frequency():
                 return self._helper("_frequency", node.index, node.like)
             case Stratified():
-                return called("_stratified_log_weights", [self.code(node.rows), str(node.total), self.code(node.like)])
+                total = str(node.total) if isinstance(node.total, int) else self.code(node.total)
+                return called("_stratified_log_weights", [self.code(node.rows), total, self.code(node.like)])
+            case Setting():
+                return Code(f"float(self.{node.name})", number=True)
             case Directions():
                 return self._directions(node)
             case Project():

@@ -89,6 +89,8 @@ class PairReader:
         masks = {n: v for n, v in operands.items() if isinstance(v, Stratified)}
         if len(operands) == 2 and len(masks) == 1:
             ((mask, stratified),) = masks.items()
+            if not isinstance(stratified.total, int):
+                raise Unfused("weights by a parameter")
             (other,) = set(operands) - {mask}
             if node.expression == sympy.Add(*node.expression.free_symbols):
                 return replace(self.matrix(operands[other]), mask="stratified", total=stratified.total)
@@ -119,7 +121,11 @@ class PairReader:
     def _stratified(self, node: Node) -> int | None:
         while isinstance(node, Insert):
             node = self.resolved(node.operand)
-        return node.total if isinstance(node, Stratified) else None
+        if not isinstance(node, Stratified):
+            return None
+        if not isinstance(node.total, int):
+            raise Unfused("weights by a parameter")
+        return node.total
 
     def mapped(self, node: Node) -> Pairs:
         """A function of a matrix over pairs, entry by entry."""
