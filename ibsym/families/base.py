@@ -95,7 +95,10 @@ def parameter_axes(family: FamilyUse, role: str, space: Space) -> tuple[str, ...
 Density = Callable[[Law], Formula]
 Pair = Callable[[Law, Law], Formula]
 
+Cell = Callable[[Law, sympy.Expr], Formula]
+
 LOG_DENSITIES: dict[str, Density] = {}
+LOG_MASSES: dict[str, Cell] = {}
 ENTROPIES: dict[str, Density] = {}
 RELATIVE_ENTROPIES: dict[tuple[str, str], Pair] = {}
 CROSS_ENTROPIES: dict[tuple[str, str], Pair] = {}
@@ -104,6 +107,11 @@ CROSS_ENTROPIES: dict[tuple[str, str], Pair] = {}
 def log_density_of(name: str) -> Callable[[Density], Density]:
     """Registers log r(value) of a family."""
     return _register(LOG_DENSITIES, (name,))
+
+
+def log_mass_of(*names: str) -> Callable[[Cell], Cell]:
+    """Registers the log of the mass within some distance of the value, F(v + h) - F(v - h), coordinate by coordinate."""
+    return _register(LOG_MASSES, names)
 
 
 def entropy_of(name: str) -> Callable[[Density], Density]:
@@ -140,6 +148,19 @@ def log_density(law: Law) -> Formula:
             "  write: a family with a density, or another estimator for the term"
         )
     return LOG_DENSITIES[law.name](law)
+
+
+def integrated_log_density(law: Law, width: sympy.Rational) -> Formula:
+    """log of the density of a draw plus uniform noise: the mass of the cell of that width around the value, over its volume."""
+    if law.name not in LOG_MASSES:
+        raise EmissionError(
+            f"an entropy model of codes with uniform noise integrates its density over a cell, and {law.name} has no distribution "
+            f"function here\n  write: one of {', '.join(LOG_MASSES)}"
+        )
+    mass = LOG_MASSES[law.name](law, width / 2)
+    if width == 1:
+        return mass
+    return Formula(mass.expression - SIZE * sympy.log(width), f"{mass.text} - n log {float(width):g}")
 
 
 def entropy(law: Law) -> Formula:

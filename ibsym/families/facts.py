@@ -136,7 +136,10 @@ class Draws:
 
 @dataclass(frozen=True, slots=True)
 class FamilyFacts:
-    """The declared facts of one family. A family without parameters is fixed, unless ``learned`` says otherwise."""
+    """The declared facts of one family. A family without parameters is fixed, unless ``learned`` says otherwise.
+
+    ``cell`` names the option that is the width of its noise: what another density gives to its draws is integrated over a cell of it.
+    """
 
     name: str
     spaces: tuple[str, ...]
@@ -147,6 +150,7 @@ class FamilyFacts:
     learned: bool = True
     options: Mapping[str, Option] = field(default_factory=dict)
     draws: Draws | None = None
+    cell: str | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -55,7 +55,9 @@ class standardised(sympy.Function):
 
     @classmethod
     def eval(cls, d: sympy.Expr, logvar: sympy.Expr) -> sympy.Expr | None:
-        """d itself at unit variance."""
+        """d itself at unit variance; a number of numbers."""
+        if d.is_number and logvar.is_number:
+            return d * sympy.exp(-logvar / 2)
         return d if logvar == 0 else None
 
 
@@ -121,6 +123,53 @@ class digamma(sympy.Function):
     """The derivative of log Gamma(t), for t >= 0."""
 
     nargs = 1
+    is_real = True
+
+
+class defined(sympy.Function):
+    """t for t >= 0, NaN below: a parameter whose formula would go on outside of its domain."""
+
+    nargs = 1
+    is_real = True
+
+    @classmethod
+    def eval(cls, t: sympy.Expr) -> sympy.Expr | None:
+        """A number that is not negative is itself."""
+        return t if t.is_number and t.is_nonnegative else None
+
+
+class barrier(sympy.Function):
+    """0 for t <= 0, infinity above; its slope counts as 0."""
+
+    nargs = 1
+    is_real = True
+
+
+class opened(sympy.Function):
+    """x where t < 0, infinity elsewhere; arguments t and x. The edge of a cell that has none on this side."""
+
+    nargs = 2
+    is_real = True
+
+
+class is_zero(sympy.Function):
+    """1 at 0, else 0; its slope counts as 0."""
+
+    nargs = 1
+    is_real = True
+
+
+class log_normal_cell(sympy.Function):
+    """log [Phi(d + w) - Phi(d - w)], Phi the standard normal distribution function; arguments d and w >= 0."""
+
+    nargs = 2
+    is_real = True
+
+
+class log_laplace_cell(sympy.Function):
+    """log [F(d + w) - F(d - w)], F the distribution function of e^-|t| / 2; arguments d and w >= 0."""
+
+    nargs = 2
     is_real = True
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import VALUE, Formula, Law
-from ibsym.families.functions import EventSum, expm1, standardised
+from ibsym.families.functions import EventSum, expm1, log_normal_cell, standardised
 
 HALF = sympy.Rational(1, 2)
 DEVIATION = sympy.exp(sympy.Symbol("logvar", real=True) / 2)
@@ -32,6 +32,13 @@ def log_density(law: Law) -> Formula:
     mean, logvar = moments(law)
     quadratic = standardised(VALUE - mean, logvar) ** 2
     return Formula(-HALF * EventSum(quadratic + logvar + LOG_TWO_PI), "-1/2 sum [(v - mean)^2 / var + log var + log 2 pi]")
+
+
+def log_mass(law: Law, half: sympy.Expr) -> Formula:
+    """log of the mass within ``half`` of v."""
+    mean, logvar = moments(law)
+    body = log_normal_cell(standardised(VALUE - mean, logvar), standardised(half, logvar))
+    return Formula(EventSum(body), f"sum log [F(v + {half}) - F(v - {half})], F of N(mean, var)")
 
 
 def entropy(law: Law) -> Formula:

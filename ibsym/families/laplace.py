@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sympy
 
-from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, log_mass_of, relative_entropy_of
 from ibsym.families.facts import FamilyFacts, Role, drawn, family, positive
-from ibsym.families.functions import EventSum, expm1
+from ibsym.families.functions import EventSum, expm1, log_laplace_cell
 
 family(
     FamilyFacts(
@@ -30,6 +30,14 @@ def log_density(law: Law) -> Formula:
     b = scale(law)
     body = sympy.Abs(VALUE - law.parameter("mean")) / b + sympy.log(2 * b)
     return Formula(-EventSum(body), "-sum [|v - mean| / b + log 2b]")
+
+
+@log_mass_of("laplace")
+def log_mass(law: Law, half: sympy.Expr) -> Formula:
+    """log of the mass within ``half`` of v."""
+    b = scale(law)
+    body = log_laplace_cell((VALUE - law.parameter("mean")) / b, half / b)
+    return Formula(EventSum(body), f"sum log [F(v + {half}) - F(v - {half})], F of the Laplace law")
 
 
 @entropy_of("laplace")

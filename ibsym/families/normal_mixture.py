@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ibsym.families.base import VALUE, Formula, Law, log_density_of
+import sympy
+
+from ibsym.families.base import VALUE, Formula, Law, log_density_of, log_mass_of
 from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, family, number_of
-from ibsym.families.functions import Components, EventSum, LogSoftmax, LogSumExp, standardised
+from ibsym.families.functions import Components, EventSum, LogSoftmax, LogSumExp, log_normal_cell, standardised
 from ibsym.families.gaussian import HALF, LOG_TWO_PI
 
 family(
@@ -29,3 +31,14 @@ def log_density(law: Law) -> Formula:
     quadratic = standardised(Components(VALUE) - mean, logvar) ** 2
     component = -HALF * EventSum(quadratic + logvar + LOG_TWO_PI)
     return Formula(LogSumExp(LogSoftmax(law.parameter("logits")) + component), "log sum_m softmax(a)_m N(v; mean_m, var_m)")
+
+
+@log_mass_of("normal-mixture")
+def log_mass(law: Law, half: sympy.Expr) -> Formula:
+    """log of the mass within ``half`` of v, in every coordinate."""
+    mean, logvar = law.parameter("mean"), law.parameter("logvar")
+    cells = EventSum(log_normal_cell(standardised(Components(VALUE) - mean, logvar), standardised(half, logvar)))
+    return Formula(
+        LogSumExp(LogSoftmax(law.parameter("logits")) + cells),
+        f"log sum_m softmax(a)_m prod [F_m(v + {half}) - F_m(v - {half})], F_m of N(mean_m, var_m)",
+    )

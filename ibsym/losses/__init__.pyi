@@ -535,6 +535,29 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 
+class HyperpriorCompressionLoss(torch.nn.Module):
+    """Learned image compression with a scale hyperprior."""
+
+    INPUTS: tuple[Input, ...]
+    CRITICS: tuple[str, ...]
+    CRITIC_INPUTS: dict[str, tuple[Input, ...]]
+    lam: float | Tensor
+    reduction: str
+    def __init__(self, *, lam: float | Tensor = ..., reduction: str = ...) -> None: ...
+    def forward(
+        self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
+        x: Tensor, x_mean: Tensor,
+    ) -> Output: ...
+    def __call__(
+        self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
+        x: Tensor, x_mean: Tensor,
+    ) -> Output: ...
+    def expression(
+        self, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
+        x: Tensor, x_mean: Tensor,
+    ) -> Output: ...
+    def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
+
 class InfobotLoss(torch.nn.Module):
     """InfoBot: a policy that looks at its goal as little as it can."""
 

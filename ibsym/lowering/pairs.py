@@ -64,6 +64,11 @@ class Batch:
                 f"the density of {factor} ({factor.family.name}) is known at its draws alone, and a batch's mixture needs that of every "
                 "pair of rows\n  write: a family with a density, or an estimator with a critic"
             )
+        if factor.family.facts.cell is not None:
+            raise EmissionError(
+                f"the density of {factor} ({factor.family.name}) is constant in a cell and 0 outside, so that a batch's mixture of it "
+                "has no gradient\n  write: a family with a smooth density, or an estimator with a critic"
+            )
         return Evaluation(self.sampling, self.joint, factor, change=self._pair)
 
     def _pair(self, value: bool, load: Load) -> Node:

@@ -93,6 +93,7 @@ class Evaluation:
                     seen = (*factor.given, *factor.of) if law.family.role(role).at_value else factor.given
                     self._operand(symbol, seen, sampling.parameter(factor, role, joint))
         self._operand(VALUE, (self.variable,), sampling.value(joint, self.variable))
+        self.sized_by: tuple[sympy.Symbol, ...] = ()
 
     def _operand(self, symbol: sympy.Symbol, seen: Iterable[str], load: Load) -> None:
         """What a symbol loads, its class axes, and how many axes stand behind these."""
@@ -140,7 +141,8 @@ class Evaluation:
         dims = self.space.dims[-axes:]
         if all(d.isdigit() for d in dims):
             return Elementwise(sympy.prod(map(int, dims)))
-        for symbol in (*sorted(expression.free_symbols & self.operands.keys(), key=str), *self.operands):
+        places = (*sorted(expression.free_symbols & self.operands.keys(), key=str), *self.sized_by, *self.operands)
+        for symbol in places:
             node = self.operands[symbol]()
             if node.axes[-axes:] == dims:
                 return Size(node, tuple(range(-axes, 0)))

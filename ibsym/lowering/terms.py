@@ -9,13 +9,23 @@ import sympy
 
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import EmissionError
-from ibsym.families.base import Formula, cross_entropy, entropy, log_density, relative_entropy
+from ibsym.families.base import (
+    VALUE,
+    Formula,
+    Law,
+    cross_entropy,
+    entropy,
+    exact,
+    integrated_log_density,
+    log_density,
+    relative_entropy,
+)
 from ibsym.lowering.enumeration import summed
 from ibsym.lowering.expectations import Sampling
 from ibsym.lowering.program import Mean, Node
 from ibsym.lowering.section import Evaluation, Section, laws
 from ibsym.lowering.translation import elementwise
-from ibsym.spec.graphs import Joint
+from ibsym.spec.graphs import Factor, Joint
 from ibsym.terms.measures import CrossEntropy, Density, Entropy, Estimate, ExpectedLog, RelativeEntropy, Term
 
 
@@ -125,16 +135,28 @@ def let_at_sample(section: Section, part: Joint, density: Density) -> Node:
 
 def at_sample(section: Section, part: Joint, density: Density) -> tuple[Node, Formula]:
     """log r(a|b) at the samples of the joint."""
-    evaluation = Evaluation(section.sampling, part, section.sampling.declared(density))
-    return averaged_over_classes(
-        section, evaluation, log_density(evaluation.first), f"log_{density.head}_{'_'.join(density.of)}"
-    )
+    factor = section.sampling.declared(density)
+    evaluation = Evaluation(section.sampling, part, factor)
+    evaluation.sized_by = (VALUE,)  # a constant of the law needs none of its parameters
+    formula = _log_density(evaluation.first, section.sampling.own(part, factor.of[0]), factor)
+    return averaged_over_classes(section, evaluation, formula, f"log_{density.head}_{'_'.join(density.of)}")
 
 
 def averaged_over_classes(section: Section, evaluation: Evaluation, formula: Formula, name: str) -> tuple[Node, Formula]:
     """The formula's value at every row, variables with exact sums summed out."""
     node, classes = evaluation.with_classes(formula)
     return summed(section, evaluation.joint, name, (node, formula), classes)
+
+
+def _log_density(law: Law, own: Factor, factor: Factor) -> Formula:
+    """log of the factor's density at draws of their own factor; over noise in a cell it is integrated, or the noise's own constant."""
+    noise = own.family
+    if noise is None or noise.facts.cell is None:
+        return log_density(law)
+    if own == factor:
+        constant = entropy(law)
+        return Formula(-constant.expression, f"-{constant.text}")
+    return integrated_log_density(law, exact(noise.option(noise.facts.cell)))
 
 
 def _expected_log(section: Section, second: tuple[Density, ...], closed: bool, sign: int) -> PartValue:

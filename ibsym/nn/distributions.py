@@ -120,7 +120,8 @@ def law(
         numbers = {o: number(family, o) for o in family.facts.options if isinstance(family.option(o), int | float)}
         known = p | {name: constant(value) for name, value in numbers.items()}
         arguments = {k: formula(e, known, constant) for k, e in family.facts.draws.arguments.items()}
-        return independent(getattr(td, family.facts.draws.distribution)(**arguments, validate_args=False))
+        made = getattr(td, family.facts.draws.distribution)(**arguments, validate_args=False)
+        return td.Independent(made, n - len(made.event_shape), validate_args=False)
     match family.name:
         case "full-normal":
             return td.MultivariateNormal(p["mean"], scale_tril=p["cholesky"], validate_args=False)

@@ -26,6 +26,65 @@ def _digamma(t: Tensor) -> Tensor:
     return torch.digamma(torch.where(t >= 0, t, math.nan))
 
 
+def _defined(t: Tensor) -> Tensor:
+    """t for t >= 0, NaN below."""
+    return torch.where(t >= 0, t, math.nan)
+
+
+def _barrier(t: Tensor) -> Tensor:
+    """0 for t <= 0, infinity above, NaN at NaN."""
+    return torch.where(t > 0, math.inf, torch.where(t <= 0, torch.zeros_like(t), t))
+
+
+def _opened(t: Tensor, x: Tensor) -> Tensor:
+    """x where t < 0, infinity elsewhere, NaN at NaN."""
+    return torch.where(t < 0, x, torch.where(t >= 0, torch.full_like(t, math.inf), t))
+
+
+def _is_zero(t: Tensor) -> Tensor:
+    """1 at 0, else 0, NaN at NaN."""
+    return torch.where(t.isnan(), t, (t == 0).to(t.dtype))
+
+
+def _log_normal_cell(d: Tensor, w: Tensor | float) -> Tensor:
+    """log [Phi(d + w) - Phi(d - w)], in float64: by Gauss and Legendre where the cell is narrow, else from the tails."""
+    x, h = torch.broadcast_tensors(d.abs().double(), torch.as_tensor(w, dtype=torch.float64, device=d.device))
+    narrow = (h >= 0) & (h <= 1) & (x * h <= 2)
+    centre, half = torch.where(narrow, x, 0), torch.where(narrow, h, 1)
+    mean = torch.zeros_like(x)
+    for place, weight in zip(
+        (0.019855071751231912, 0.10166676129318664, 0.2372337950418355, 0.4082826787521751),
+        (0.05061426814518853, 0.11119051722668721, 0.15685332293894344, 0.18134189168918083),
+        strict=True,
+    ):
+        for t in (place * half, (1 - place) * half):
+            mean = mean + weight * torch.cosh(centre * t) * torch.exp(-(t**2) / 2)
+    inside = torch.log(2 * half * mean) - centre**2 / 2 - math.log(2 * math.pi) / 2
+    x, h = torch.where(narrow, torch.zeros_like(x), x), torch.where(narrow, torch.ones_like(h), h)
+    near, far = _log_tail(x - h), _log_tail(x + h)
+    gap = torch.minimum(torch.where(near == -math.inf, -math.inf, far - near), -2 * x * h)  # as it is, but for rounding
+    return torch.where(narrow, inside, near + torch.log1p(-torch.exp(gap))).to(d.dtype)
+
+
+def _log_tail(t: Tensor) -> Tensor:
+    """log Phi(-t): by its asymptotic series from 20 on, where torch's own loses its gradient."""
+    far = t >= 20
+    high, series = torch.where(far, t, 20), torch.ones_like(t)
+    for k in range(15, 0, -2):
+        series = 1 - k * series / high**2
+    low = torch.special.log_ndtr(-torch.where(far, 20, t))
+    return torch.where(far, torch.log(series / high) - high**2 / 2 - math.log(2 * math.pi) / 2, low)
+
+
+def _log_laplace_cell(d: Tensor, w: Tensor | float) -> Tensor:
+    """log [F(d + w) - F(d - w)], F the distribution function of e^-|t| / 2."""
+    x, h = torch.broadcast_tensors(d.abs(), torch.as_tensor(w, dtype=d.dtype, device=d.device))
+    beside = x >= h
+    outside = h - torch.where(beside, x, h) + torch.log(-torch.expm1(-2 * h) / 2)
+    inner, half = torch.where(beside, 0, x), torch.where(beside, 1, h)
+    return torch.where(beside, outside, torch.log(-(torch.expm1(inner - half) + torch.expm1(-inner - half)) / 2))
+
+
 def _unit_cumulant(t: Tensor) -> Tensor:
     """A(t) = log of the integral of e^(t v) over [0, 1] = log (e^t - 1)/t; its Taylor series near 0."""
     near = t.abs() < 0.5

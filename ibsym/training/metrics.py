@@ -64,7 +64,10 @@ def _evidence(joint: Joint, observed: set[str], model: Joint, built: set[str]) -
     closed = all(v in named | observed for f in kept for v in (*f.of, *f.given)) and len(priors) + len(decoders) == len(kept)
     if not (decoders and encoders and closed) or {v for f in encoders for v in f.of} != named:
         return None
-    usable = all(f.family is not None and f.evaluated and f.family.name not in UNEVALUATED for f in (*encoders, *kept))
+    usable = all(
+        f.family is not None and f.evaluated and f.family.name not in UNEVALUATED and f.family.facts.cell is None
+        for f in (*encoders, *kept)
+    )
     known = all(not f.learned or f.text in built for f in (*encoders, *kept))
     return Evidence(joint.name, encoders, priors, decoders) if usable and known else None
 

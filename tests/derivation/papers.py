@@ -67,6 +67,7 @@ PAPERS = {
             "E_q[log p(x|z1,z2)]": "-1",
         },
     ),
+    "hyperprior-compression": ("<=", {"KL(q(y|x)||p(y|z))": "1", "KL(q(z|x)||p(z))": "1", "E_q[log p(x|y)]": "-lam"}),
     "infobot": ("<=", {"KL(q(z|s,g)||p(z))": "beta", "E_q[log p(a|s,z)]": "-1"}),
     "infomax-vae": ("<=", {A: "beta", R: "-1", "I_q(X;Z)": "-alpha"}),
     "infonce": (">=", {"I_q(Z;Y)": "1"}),

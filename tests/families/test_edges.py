@@ -23,6 +23,7 @@ torch = pytest.importorskip("torch")
 import ibsym  # noqa: E402
 from ibsym.codegen.c.elements import logistic  # noqa: E402
 from ibsym.codegen.c.printing import c_text  # noqa: E402
+from ibsym.codegen.c.source import HEADERS  # noqa: E402
 from ibsym.codegen.formulas import Code  # noqa: E402
 from ibsym.codegen.runtime import definitions  # noqa: E402
 from ibsym.codegen.runtime import text as header  # noqa: E402
@@ -66,6 +67,9 @@ ELEMENTWISE = {
     "standardised": heads.standardised(T, 1),
     "weighted": heads.weighted(0, T),
     "expected": heads.expected(T, T),
+    "opened": heads.opened(T, 5 * T),
+    "log_normal_cell": heads.log_normal_cell(T, sympy.Rational(1, 2)),
+    "log_laplace_cell": heads.log_laplace_cell(T, sympy.Rational(1, 2)),
 }
 
 
@@ -119,7 +123,7 @@ def library(request, tmp_path_factory):
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("edges")
     found = {name: in_c(name) for name in dict.fromkeys(n for n, _, _ in TABLE)}
-    source = header("prelude.h") + header("unit.h") + header("gamma.h")
+    source = header("prelude.h") + "".join(map(header, HEADERS))
     source += "".join(f"REAL run_{n}(REAL t) {{ {' '.join(lines)} }}\n" for n, lines in found.items() if lines)
     (folder / "edges.c").write_text(source, encoding="utf-8")
     flags = ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", f"-DREAL={request.param}"]

@@ -40,6 +40,7 @@ REFERENCES = "tests/codegen/test_references.py"
 SAMPLED = "tests/lowering/test_sampled.py"
 SUMMED = "tests/lowering/test_enumerate.py"
 EXTERNAL = "tests/families/test_external.py"
+NOISE = "tests/families/test_uniform_noise.py"
 
 
 def mutants(file: str, tests: tuple[str, ...], *changes: tuple[str, str] | tuple[str, str, int]) -> list[Mutant]:
@@ -846,6 +847,21 @@ LAWS = [
         (FAMILIES,),
         ("-SIZE / 2 * sympy.log(2 * sympy.pi)", "-SIZE / 2 * sympy.log(sympy.pi)"),
         ("k * bessel_ratio(SIZE, k) + log_constant(k) + LOG_AREA", "k * bessel_ratio(SIZE, k) + log_constant(k)"),
+    ),
+    *mutants(
+        "ibsym/families/uniform_noise.py",
+        (FAMILIES,),
+        ("- width / 2) + sympy.log(width)", "- width) + sympy.log(width)"),
+        ("+ sympy.log(width)", ""),
+    ),
+    *mutants("ibsym/families/uniform_noise.py", (NOISE,), ('EventSum(sympy.log(law.number("width")))', 'law.number("width")')),
+    *mutants("ibsym/families/base.py", (NOISE,), ("mass.expression - SIZE * sympy.log(width)", "mass.expression")),
+    *mutants("ibsym/lowering/terms.py", (NOISE,), ("return integrated_log_density(law,", "return log_density(law) or (")),
+    *mutants("ibsym/families/gaussian.py", (NOISE,), ("standardised(half, logvar)", "standardised(half, -logvar)")),
+    *mutants("ibsym/families/laplace.py", (NOISE,), ("half / b)", "half)")),
+    *mutants("ibsym/families/normal_mixture.py", (NOISE,), ('LogSoftmax(law.parameter("logits")) + cells', "cells")),
+    *mutants(
+        "ibsym/runtime/cells.h", (NOISE,), ("expm1(-2 * fabs((double)d) * (double)w))", "expm1(-fabs((double)d) * (double)w))")
     ),
     *mutants("ibsym/families/uniform_sphere.py", (FAMILIES,), ("sympy.log(2) + SIZE / 2", "SIZE / 2")),
     *mutants(

@@ -9,6 +9,7 @@ import sympy
 
 from ibsym.codegen.formulas import ATOM, PRODUCT, SIGN, Code, Formulas, called
 from ibsym.lowering.fusion import calculus as c
+from ibsym.lowering.fusion import special
 from ibsym.lowering.fusion.calculus import Unfused
 
 CALLS: dict[type, str] = {
@@ -18,16 +19,11 @@ CALLS: dict[type, str] = {
     c.positive: "positive",
     c.sign: "sign",
     c.absolute: "absolute",
-    c.unit_cumulant: "unit_cumulant",
-    c.unit_mean: "unit_mean",
-    c.unit_variance: "unit_variance",
     c.weighted: "weighted",
     c.first_half: "exponential_first",
     c.second_half: "exponential_second",
     c.weighted_slope: "weighted_slope",
-    c.log_gamma: "log_gamma",
-    c.digamma: "digamma",
-    c.trigamma: "trigamma",
+    **{head: head.__name__ for head in (*special.HEADS.values(), *special.SLOPES)},
 }
 
 

@@ -52,7 +52,12 @@ def one_pass(program: LossProgram) -> OnePass | None:
         return None
 
 
-HEADERS = {"unit.h": frozenset({"unit_cumulant", "unit_mean"}), "gamma.h": frozenset({"log_gamma", "digamma"})}
+HEADERS = {
+    "unit.h": frozenset({"unit_cumulant", "unit_mean"}),
+    "gamma.h": frozenset({"log_gamma", "digamma"}),
+    "domains.h": frozenset({"defined", "barrier", "opened", "is_zero"}),
+    "cells.h": frozenset({"log_normal_cell", "log_laplace_cell"}),
+}
 """The headers beyond the prelude, by the functions of formulas that need them."""
 
 

@@ -24,6 +24,12 @@ TENSOR: dict[type, str] = {
     f.bessel_ratio: "_bessel_ratio",
     f.weighted: "_weighted",
     f.log_gamma: "_log_gamma",
+    f.defined: "_defined",
+    f.barrier: "_barrier",
+    f.opened: "_opened",
+    f.is_zero: "_is_zero",
+    f.log_normal_cell: "_log_normal_cell",
+    f.log_laplace_cell: "_log_laplace_cell",
     f.digamma: "_digamma",
 }
 NUMBER: dict[type, str] = {sympy.exp: "math.exp", sympy.log: "math.log", sympy.Abs: "abs", sympy.loggamma: "math.lgamma"}

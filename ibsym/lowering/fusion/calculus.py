@@ -12,6 +12,7 @@ from functools import lru_cache
 import sympy
 
 from ibsym.families import functions as heads
+from ibsym.lowering.fusion import special
 
 
 class Unfused(Exception):
@@ -165,64 +166,6 @@ class absolute(sympy.Function):
         return sign(self.args[0])
 
 
-class unit_variance(sympy.Function):
-    """The second derivative of the unit cumulant; a third is never asked for."""
-
-    nargs = 1
-    is_real = True
-
-
-class unit_mean(sympy.Function):
-    """The derivative of the unit cumulant."""
-
-    nargs = 1
-    is_real = True
-
-    def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """d f / d argument, in functions that are stable themselves."""
-        return unit_variance(self.args[0])
-
-
-class unit_cumulant(sympy.Function):
-    """log of the integral of e^(t v) over v in [0, 1]."""
-
-    nargs = 1
-    is_real = True
-
-    def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """d f / d argument, in functions that are stable themselves."""
-        return unit_mean(self.args[0])
-
-
-class trigamma(sympy.Function):
-    """The derivative of digamma; a further one is never asked for."""
-
-    nargs = 1
-    is_real = True
-
-
-class digamma(sympy.Function):
-    """The derivative of log Gamma."""
-
-    nargs = 1
-    is_real = True
-
-    def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """d f / d argument, in functions that are stable themselves."""
-        return trigamma(self.args[0])
-
-
-class log_gamma(sympy.Function):
-    """log Gamma(t)."""
-
-    nargs = 1
-    is_real = True
-
-    def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """d f / d argument, in functions that are stable themselves."""
-        return digamma(self.args[0])
-
-
 HEADS: dict[type, type] = {
     heads.logsigmoid: logsigmoid,
     heads.sigmoid: sigmoid,
@@ -230,10 +173,7 @@ HEADS: dict[type, type] = {
     heads.standardised: standardised,
     heads.expected: expected,
     heads.weighted: weighted,
-    heads.log_gamma: log_gamma,
-    heads.digamma: digamma,
-    heads.unit_cumulant: unit_cumulant,
-    heads.unit_mean: unit_mean,
+    **special.HEADS,
     sympy.Abs: absolute,
 }
 KNOWN = (sympy.Add, sympy.Mul, sympy.Pow, sympy.exp, sympy.log, sympy.Symbol, sympy.Number, sympy.NumberSymbol)
