@@ -46,10 +46,8 @@ class _Parametrised(torch.nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.PARAMETERS.keys() - self._parameters.keys():
-            value = getattr(self, name)
-            destination[prefix + name] = (
-                value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            now = getattr(self, name)
+            destination[prefix + name] = now.detach() if isinstance(now, Tensor) else torch.tensor(now, dtype=torch.float64)
 
     def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, strict: bool, missing: list[str], *rest: Any) -> None:
         for name in self.PARAMETERS.keys() - self._parameters.keys():
@@ -64,16 +62,15 @@ class _Parametrised(torch.nn.Module):
 class HyperpriorCompressionLoss(_Parametrised):
     """Learned image compression with a scale hyperprior.
 
-    Codes with uniform noise in place of rounding: the rate is what two entropy models give to a cell of width
-    1, that of Y at the mean and scale that Z gives. In the paper Z's entropy model is a free monotone function;
-    here it is a normal. The distortion is the squared error of a normal decoder.
+    Codes with uniform noise in place of rounding: the rate is what two entropy models give to a cell of width 1, that
+    of Y at the mean and scale that Z gives. In the paper Z's entropy model is a free monotone function; here it is a
+    normal. The distortion is the squared error of a normal decoder.
 
     Objective, in nats: minimize I_q(X;Y,Z) - lam*I_q(Y;X)
     It is bounded from above by: KL(q(y|x)||p(y|z)) + KL(q(z|x)||p(z)) - lam*H_q(X) - lam*E_q[log p(x|y)]
 
-    Gap, never negative:
-        KL(q(y,z)||p(y,z))  (closable: zero is reachable if the family is rich enough)
-        lam*KL(q(x|y)||p(x|y))  (closable: zero is reachable if the family is rich enough)
+    Gap, never negative (closable: zero is reachable if the family is rich enough):
+        KL(q(y,z)||p(y,z)) + lam*KL(q(x|y)||p(x|y))
 
     Left out, as no learned factor touches it: -lam*H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
@@ -114,8 +111,8 @@ class HyperpriorCompressionLoss(_Parametrised):
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(
-        self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [y, y_mean, y_logvar, z, z_mean, z_logvar, x, x_mean])
@@ -123,18 +120,16 @@ class HyperpriorCompressionLoss(_Parametrised):
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
-        self, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # log p(y|z) at samples: sum log [F(v + 1/2) - F(v - 1/2)], F of N(mean, var)
-        log_p_y = _log_normal_cell((y - y_mean) * torch.exp(-0.5 * y_logvar),
-                                   0.5 * torch.exp(-0.5 * y_logvar)).sum(-1)
+        log_p_y = _log_normal_cell((y - y_mean) * torch.exp(-0.5 * y_logvar), 0.5 * torch.exp(-0.5 * y_logvar)).sum(-1)
         # KL(q(y|x)||p(y|z)) at samples: log q(y|x) - log p(y|z)
         kl_y = _over_draws(-log_p_y)
         # log p(z) at samples: sum log [F(v + 1/2) - F(v - 1/2)], F of N(mean, var)
-        log_p_z = _log_normal_cell((z - z_mean) * torch.exp(-0.5 * z_logvar),
-                                   0.5 * torch.exp(-0.5 * z_logvar)).sum(-1)
+        log_p_z = _log_normal_cell((z - z_mean) * torch.exp(-0.5 * z_logvar), 0.5 * torch.exp(-0.5 * z_logvar)).sum(-1)
         # KL(q(z|x)||p(z)) at samples: log q(z|x) - log p(z)
         kl_z = _over_draws(-log_p_z)
         # E_q[log p(x|y)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]

@@ -545,16 +545,16 @@ class HyperpriorCompressionLoss(torch.nn.Module):
     reduction: str
     def __init__(self, *, lam: float | Tensor = ..., reduction: str = ...) -> None: ...
     def forward(
-        self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output: ...
     def __call__(
-        self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output: ...
     def expression(
-        self, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
-        x: Tensor, x_mean: Tensor,
+        self, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
+        x_mean: Tensor,
     ) -> Output: ...
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
 

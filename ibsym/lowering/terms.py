@@ -151,7 +151,7 @@ def averaged_over_classes(section: Section, evaluation: Evaluation, formula: For
 def _log_density(law: Law, own: Factor, factor: Factor) -> Formula:
     """log of the factor's density at draws of their own factor; over noise in a cell it is integrated, or the noise's own constant."""
     noise = own.family
-    if noise is None or noise.facts.cell is None:
+    if noise is None or noise.facts.cell is None or any(role.at_value for role in law.family.roles):
         return log_density(law)
     if own == factor:
         constant = entropy(law)

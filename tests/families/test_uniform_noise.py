@@ -81,6 +81,13 @@ def test_the_noise_and_what_is_integrated_over_it():
     assert float(terms["E_q[log p(z)]"]) == pytest.approx(float(want), rel=1e-12)
 
 
+def test_a_density_of_the_caller_is_taken_as_it_is():
+    loss = ibsym.compile(spec(prior="external", objective="minimize KL(q(z|x)||p(z))"))()
+    log_p = torch.randn(2, 6, dtype=torch.float64)
+    given = {"log_prob": log_p, "sample": torch.randn(2, 6, 3, dtype=torch.float64)}
+    assert float(loss(**{i.name: given[i.role] for i in loss.INPUTS}).loss) == pytest.approx(-float(log_p.mean()), rel=1e-12)
+
+
 def test_what_it_refuses():
     with pytest.raises(IbsymError, match="integrates its density over a cell, and full-normal has no distribution function"):
         ibsym.compile(spec(prior="full-normal"))
