@@ -94,7 +94,7 @@ def test_what_it_refuses():
     term = "KL(q(z)||p(z))"
     with pytest.raises(IbsymError, match=r"q\(z\|x\) \(uniform-noise\) is constant in a cell and 0 outside"):
         ibsym.compile(spec(objective=f"minimize {term} - I_q(Z;X)", estimators={term: "minibatch-weighted"}))
-    with pytest.raises(IbsymError, match="width = -1 is no positive number"):
+    with pytest.raises(IbsymError, match="width = -1 is not a positive number"):
         spec({"family": "uniform-noise", "width": -1})
 
 
