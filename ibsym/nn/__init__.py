@@ -1,1 +1,24 @@
-"""Networks for the factors, critics and scores of a spec, and draws of its joints. Its modules import torch."""
+"""Your networks: a spec as a torch module, ``System``. Its modules import torch; this one does when it is asked for something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ibsym.errors import MissingDependencyError, NetworkError
+
+if TYPE_CHECKING:
+    from ibsym.nn.system import Output, System
+
+__all__ = ["NetworkError", "Output", "System"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in ("Output", "System"):
+        raise AttributeError(f"module 'ibsym.nn' has no attribute {name!r}")
+    try:
+        from ibsym.nn import system
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingDependencyError("a system needs PyTorch\n  write: pip install 'ibsym[torch]'") from None
+    return getattr(system, name)

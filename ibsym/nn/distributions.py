@@ -39,7 +39,7 @@ class Spherical:
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Draws through which gradients flow to the parameters."""
         shape = (*sample_shape, *self.mean.shape)
-        noise = torch.randn(shape, dtype=self.mean.dtype)
+        noise = torch.randn(shape, dtype=self.mean.dtype, device=self.mean.device)
         if self.concentration is None:
             return F.normalize(noise, dim=-1)
         mean = self.mean.expand(shape)
@@ -61,7 +61,7 @@ class Spherical:
         b = (n - 1) / (2 * kappa + (4 * kappa**2 + (n - 1) ** 2).sqrt())
         x0 = (1 - b) / (1 + b)
         c = kappa * x0 + (n - 1) * torch.log1p(-(x0**2))
-        half = torch.tensor((n - 1) / 2, dtype=kappa.dtype)
+        half = kappa.new_tensor((n - 1) / 2)
         beta, found, open_places = (
             td.Beta(half, half, validate_args=False),
             x0.clone(),
@@ -80,7 +80,7 @@ class Spherical:
 
 def cosine_slope(w: Tensor, kappa: Tensor, n: int) -> Tensor:
     """-(dF/dk) / f at w, for the density f(w) ~ exp(k w) (1 - w^2)^((n-3)/2) on [-1, 1], by quadrature over the angle."""
-    nodes, weights = (torch.from_numpy(x) for x in np.polynomial.legendre.leggauss(96))
+    nodes, weights = (torch.from_numpy(x).to(w.device) for x in np.polynomial.legendre.leggauss(96))
     w, kappa = w.double().unsqueeze(-1), kappa.double().unsqueeze(-1)
 
     def integral(start: Tensor, shift: Tensor | float) -> Tensor:
@@ -104,14 +104,14 @@ Relaxation = Literal["mean", "concrete", "straight-through"]
 
 
 def law(
-    family: FamilyUse, kind: str, event: tuple[int, ...], given: dict[str, Tensor], lead: tuple[int, ...], dtype: torch.dtype
+    family: FamilyUse, kind: str, event: tuple[int, ...], given: dict[str, Tensor], lead: tuple[int, ...], like: Tensor
 ) -> Law:
-    """The distribution of one factor at its parameters, with batch axes ``lead``."""
+    """The distribution of one factor at its parameters, with batch axes ``lead``; ``like`` has the type and the device of what is drawn."""
     n, shape = len(event), (*lead, *event)
     p = {role: t.expand(*lead, *t.shape[t.dim() - family.role(role).rank(n) :]) for role, t in given.items()}
 
     def constant(value: float) -> Tensor:
-        return torch.full(shape, value, dtype=dtype)
+        return like.new_full(shape, value)
 
     def independent(inner: td.Distribution) -> td.Distribution:
         return td.Independent(inner, n, validate_args=False)
@@ -129,7 +129,7 @@ def law(
             return td.OneHotCategorical(logits=p["logits"], validate_args=False)
         case "relaxed-categorical":
             return td.RelaxedOneHotCategorical(
-                torch.tensor(number(family, "temperature"), dtype=dtype), logits=p["logits"], validate_args=False
+                like.new_tensor(number(family, "temperature")), logits=p["logits"], validate_args=False
             )
         case "normal-mixture":
             parts = td.Independent(td.Normal(p["mean"], (0.5 * p["logvar"]).exp(), validate_args=False), n, validate_args=False)
@@ -160,6 +160,8 @@ def formula(expression: sympy.Expr, known: dict[str, Tensor], constant: Callable
             return known[expression.name]
         case sympy.exp():
             return formula(expression.args[0], known, constant).exp()
+        case sympy.log():
+            return formula(expression.args[0], known, constant).log()
         case sympy.Add() | sympy.Mul() | sympy.Pow():
             first, *rest = (formula(a, known, constant) for a in expression.args)
             for other in rest:
@@ -193,17 +195,17 @@ def draw(family: FamilyUse, kind: str, event: int, source: Law, mode: Mode, copi
             code = code.clamp(*EDGES[kind])
         return as_value(code, kind, event)
     base = source.base_dist if isinstance(source, td.Independent) else source
-    logits, temperature = base.logits.expand(*shape, *base.logits.shape), torch.tensor(number(family, "temperature"))  # type: ignore[union-attr]
+    logits, temperature = base.logits.expand(*shape, *base.logits.shape), number(family, "temperature")  # type: ignore[union-attr]
     soft = logits.softmax(-1) if kind == "categorical" else logits.sigmoid()
     how = cast(Relaxation, relax)
     match how:
         case "mean":
             return as_value(soft, kind, event)
         case "concrete":
-            temperature = temperature.to(logits.dtype)
-            relaxed: td.Distribution = td.RelaxedBernoulli(temperature, logits=logits, validate_args=False)
+            warm = logits.new_tensor(temperature)
+            relaxed: td.Distribution = td.RelaxedBernoulli(warm, logits=logits, validate_args=False)
             if kind == "categorical":
-                relaxed = td.RelaxedOneHotCategorical(temperature, logits=logits, validate_args=False)
+                relaxed = td.RelaxedOneHotCategorical(warm, logits=logits, validate_args=False)
             return as_value(relaxed.rsample(), kind, event)
         case "straight-through":
             return as_value(source.sample(shape) + soft - soft.detach(), kind, event)

@@ -47,6 +47,11 @@ class Value:
         """Every coordinate from another row, so that they are independent of one another."""
         return Value(_permuted(self.code, None, -1 - self.event), self.event)
 
+    def expanded(self, lead: tuple[int, ...]) -> Value:
+        """The same value with more leading axes."""
+        index = None if self.index is None else self.index.expand(lead)
+        return Value(self.code.expand(*lead, *self.code.shape[len(self.lead) :]), self.event, index)
+
     def repeated(self, draws: int) -> Value:
         """The same rows along a leading axis S."""
         index = None if self.index is None else self.index.expand(draws, *self.index.shape)

@@ -9,10 +9,10 @@ import torch
 
 from ibsym.nn.distributions import UNEVALUATED
 from ibsym.nn.draws import Draws
-from ibsym.nn.players import Players
 from ibsym.nn.samples import Rows
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
+from ibsym.training.players import Players
 
 COPIES = 4
 CHUNK = 1000
@@ -97,8 +97,8 @@ class Meter:
     """Everything that is measured on held-out rows."""
 
     def __init__(self, players: Players, held_out: Mapping[str, Rows], batch: int):
-        self.players, self.system, self.held_out, self.batch = players, players.system, held_out, batch
-        built = set(self.system.factors)
+        self.players, self.bank, self.held_out, self.batch = players, players.system.bank, held_out, batch
+        built = set(self.bank.factors)
         self.evidence, self.readouts = find_evidence(players.spec, built), find_readouts(players.spec, built)
 
     def measure(self, seed: int) -> dict[str, dict[str, float]]:
@@ -117,9 +117,9 @@ class Meter:
         total: dict[str, dict[str, float]] = {"loss": {}, "terms": {}, "critics": {}}
         chunks = list(self.chunks(self.batch, whole=True))
         for chunk in chunks:
-            draws = Draws(self.system, chunk)
-            loss, terms = self.players.evaluate(draws)
-            critics = {name: self.players.critic_loss(name, draws) for name in self.players.loss.CRITICS}
+            draws = Draws(self.bank, chunk)
+            loss, terms = self.players.wiring.evaluate(draws)
+            critics = {name: self.players.wiring.critic_loss(name, draws) for name in self.players.loss.CRITICS}
             for group, numbers in (("loss", {"loss": loss}), ("terms", terms), ("critics", critics)):
                 for name, number in numbers.items():
                     total[group][name] = total[group].get(name, 0.0) + float(number) / len(chunks)
@@ -140,7 +140,7 @@ class Meter:
         for readout in self.readouts:
             right = rows = 0
             for chunk in self.chunks(CHUNK):
-                draws = Draws(self.system, chunk, mode="typical" if readout.observed else "exact")
+                draws = Draws(self.bank, chunk, mode="typical" if readout.observed else "exact")
                 logits = draws.parameters(readout.factor, readout.joint)["logits"]
                 truth = draws.value(readout.joint, readout.factor.of[0]).index
                 assert truth is not None
@@ -154,7 +154,7 @@ class Meter:
         """Rate and distortion of equal shares of the held-out rows, sampled: log-densities of exact draws, no closed form assumed."""
         rows = min(len(v.code) for source in self.held_out.values() for v in source.values())
         for chunk in self.chunks(CHUNK):
-            draws = Draws(self.system, chunk, mode="exact", copies=COPIES)
+            draws = Draws(self.bank, chunk, mode="exact", copies=COPIES)
             share = draws.rows(evidence.joint) / rows
 
             def log(factors: tuple[Factor, ...], draws: Draws = draws) -> float:

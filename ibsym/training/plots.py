@@ -68,7 +68,7 @@ def save_samples(folder: Path, meter: Meter, views: Mapping[str, tuple[int, int]
     found: list[tuple[str, float, torch.Tensor]] = []
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        draws = Draws(meter.system, next(meter.chunks(40)), mode="relaxed")
+        draws = Draws(meter.bank, next(meter.chunks(40)), mode="relaxed")
         for joint in spec.joints.values():
             if not joint.rooted or any(f.empirical or f.components for f in joint.factors):
                 continue
@@ -103,7 +103,7 @@ def picture_of(draws: Draws, joint: str, variable: str) -> torch.Tensor:
     factor = draws.spec.joints[joint].by_variable[variable]
     given = [draws.value(joint, v) for v in factor.given]
     if factor.evaluated:
-        law = draws.system.law(factor, given, draws.rows(joint))
+        law = draws.bank.law(factor, given, draws.rows(joint))
         if hasattr(law, "mean"):
             return law.mean
     return draws.value(joint, variable).code

@@ -17,8 +17,9 @@ need("torch")  # before any module that imports it, so that the error says what 
 
 import torch  # noqa: E402
 
-from ibsym.nn.draws import Draws, System  # noqa: E402
-from ibsym.nn.players import Players, Substitute  # noqa: E402
+from ibsym.nn.draws import Draws  # noqa: E402
+from ibsym.nn.system import System  # noqa: E402
+from ibsym.nn.wiring import Substitute  # noqa: E402
 from ibsym.training.binding import Batches, Binding, bind  # noqa: E402
 from ibsym.training.checkpoint import (  # noqa: E402
     Sparing,
@@ -32,12 +33,12 @@ from ibsym.training.checkpoint import (  # noqa: E402
 from ibsym.training.data import load  # noqa: E402
 from ibsym.training.external import standing  # noqa: E402
 from ibsym.training.metrics import Meter  # noqa: E402
+from ibsym.training.players import Players  # noqa: E402
 from ibsym.training.plots import save_samples, save_terms  # noqa: E402
 from ibsym.training.progress import Reporter, Silent  # noqa: E402
 from ibsym.training.settings import Choices, default_epochs, plain, sort_out, whole  # noqa: E402
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-IWAE_DRAWS = 8
 
 
 @dataclass
@@ -226,13 +227,19 @@ class Trainer:
         torch.manual_seed(seed)
         self.loader = torch.Generator().manual_seed(seed)
         module = loss_class(**choices.parameters) if isinstance(loss_class, type) else loss_class
-        self.system = System(spec, binding.sizes, choices.settings.hidden, DTYPES[dtype])
+        self.system = System.around(
+            spec,
+            module,
+            sizes=binding.sizes,
+            draws=choices.settings.draws or None,
+            hidden=choices.settings.hidden,
+            dtype=DTYPES[dtype],
+            substitute=loss,
+        )
         rates = {"lr": choices.settings.lr, "critic_lr": choices.settings.critic_lr}
-        self.players = Players(spec, module, self.system, rates, loss)
+        self.players = Players(self.system, rates)
         self.batches = Batches(binding.train, choices.settings.batch, self.loader)
         self.meter = Meter(self.players, binding.held_out, choices.settings.batch)
-        averaged = any(e.estimator == "iwae" for e in spec.estimators)
-        self.copies = choices.settings.draws or (IWAE_DRAWS if averaged else 1)
         self.multipliers = tuple(c.multiplier for c in spec.critics if c.multiplier is not None)
         self.warmup = self.read_warmup(warmup)
         self.goals = {name: float(getattr(module, name)) for name in self.warmup}
@@ -277,7 +284,7 @@ class Trainer:
 
     def draws(self, batch: Any) -> Draws:
         """Draws of every variable for one batch."""
-        return Draws(self.system, batch, copies=self.copies)
+        return Draws(self.system.bank, batch, copies=self.system.copies)
 
     def describe(self) -> str:
         """The dimensions, and who learns how many numbers."""

@@ -70,7 +70,12 @@ def test_draws_carry_the_gradient_of_their_mean():
     torch.manual_seed(0)
     a, b = (torch.full((40_000, 1), x, dtype=torch.float64, requires_grad=True) for x in (2.0, 3.0))
     law = laws.law(
-        FamilyUse(FAMILIES["beta"]), "unit", (1,), {"concentration1": a, "concentration0": b}, (40_000,), torch.float64
+        FamilyUse(FAMILIES["beta"]),
+        "unit",
+        (1,),
+        {"concentration1": a, "concentration0": b},
+        (40_000,),
+        torch.zeros((), dtype=torch.float64),
     )
     mean = laws.draw(FamilyUse(FAMILIES["beta"]), "unit", 1, law, "exact").code.mean()
     assert float(mean.detach()) == pytest.approx(0.4, abs=5e-3)

@@ -82,7 +82,7 @@ def test_no_row_of_a_product_has_two_parts_of_one_row(term, estimator, draws):
     case = ibsym.Spec(**two | {"objective": TWO.replace("KL(q(z,w)||q(z)q(w))", term), "estimators": {term: estimator}})
     players = trainer(case, settings={"hidden": 16}).players
     rows = bind(case, digits(), sizes={}, labelled=None, seed=0, dtype=torch.float32).train
-    drawn = Draws(players.system, {"data": {v: x.take(slice(50)) for v, x in rows["data"].items()}}, copies=draws)
+    drawn = Draws(players.system.bank, {"data": {v: x.take(slice(50)) for v, x in rows["data"].items()}}, copies=draws)
     first, second = drawn.first(term, "q"), drawn.second(term, "q")
     origins = []
     for v in first:
@@ -91,4 +91,4 @@ def test_no_row_of_a_product_has_two_parts_of_one_row(term, estimator, draws):
         assert same.any(1).all()  # each is a row of the joint
         origins.append(same.float().argmax(1) % 50)
     assert all((a != b).all() for k, a in enumerate(origins) for b in origins[:k])
-    assert all(len(players.system.judge(term, side, "exact")) == 50 * draws for side in (first, second))
+    assert all(len(players.system.bank.judge(term, side, "exact")) == 50 * draws for side in (first, second))

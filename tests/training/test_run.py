@@ -154,7 +154,7 @@ def test_several_draws_make_the_same_estimate_less_noisy():
         run_ = trainer("vae", settings={"hidden": 16, "draws": draws})
         batch = next(iter(run_.batches))
         with torch.no_grad():
-            return torch.stack([run_.players.evaluate(run_.draws(batch))[0] for _ in range(40)]).std()
+            return torch.stack([run_.players.wiring.evaluate(run_.draws(batch))[0] for _ in range(40)]).std()
 
     assert spread(16) < 0.6 * spread(1)
 

@@ -54,8 +54,9 @@ def test_each_player_moves_its_own_parameters_only(name):
     for player, names in own.items():
         assert {ids[n] for n in names} <= {id(p) for p in run_.players.players[player].parameters}
         assert names
-    through = {c.through.text for c in run_.spec.critics}
-    assert not any(text in n for n in own["model"] for text in through)
+    bank = run_.system.bank
+    through = {id(p) for c in run_.spec.critics for p in bank.parameters_of_network(c.through.text)}
+    assert not through & {ids[n] for n in own["model"]}
 
 
 def test_a_multiplier_rises_while_the_rate_exceeds_its_budget():
@@ -64,7 +65,7 @@ def test_a_multiplier_rises_while_the_rate_exceeds_its_budget():
     use = run_.spec.critics[0]
     draws = run_.draws(next(iter(run_.batches)))
     with torch.no_grad():
-        rate = float(run_.players.loss.constraint_value(use.key, **run_.players.constraint_inputs(use.key, draws)))
+        rate = float(run_.players.loss.constraint_value(use.key, **run_.players.wiring.constraint_inputs(use.key, draws)))
     assert rate < 0.5  # a fresh critic looks through a code that says next to nothing, so the multiplier stays at its floor
     run_.players.critic_step(use.key, draws, 0.1)
     assert getattr(run_.players.loss, use.multiplier) == 0

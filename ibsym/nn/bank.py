@@ -1,0 +1,301 @@
+"""The networks of a spec, the user's and the default ones, by the text of what they stand for; draws and densities of its factors."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ibsym.derivation.critics import sides
+from ibsym.errors import EmissionError, NetworkError
+from ibsym.nn.callables import held
+from ibsym.nn.distributions import Law, Mode, draw, law
+from ibsym.nn.networks import Critic, FactorNetwork, Generator, Scores, width
+from ibsym.nn.own import OwnCritic, OwnFactor, OwnSampler, OwnScores
+from ibsym.nn.samples import Value
+from ibsym.nn.sizes import Sizes
+from ibsym.spec.grammar import QuantitySyntax, parse
+from ibsym.spec.graphs import Factor
+from ibsym.spec.model import Spec
+from ibsym.terms.measures import Density, Term
+from ibsym.terms.reading import Reader
+
+SAMPLED_ONLY = ("implicit", "deterministic")
+
+
+def quantity(text: str) -> QuantitySyntax:
+    """A term's text, read."""
+    found = parse(text, "quantity")
+    assert isinstance(found, QuantitySyntax)
+    return found
+
+
+def named(spec: Spec, name: str) -> Term:
+    """The term of this text."""
+    return Reader(spec, "estimators").term(quantity(name))
+
+
+def compared(spec: Spec, name: str) -> tuple[Density, tuple[Density, ...]]:
+    """What a critic compares: a divergence's arguments; of an information, the joint density and the product of its marginals."""
+    return sides(spec, named(spec, name))
+
+
+def scope(spec: Spec, name: str) -> tuple[str, ...]:
+    """The variables that a critic sees, in the order of declaration."""
+    first, second = compared(spec, name)
+    return spec.ordered({v for d in (first, *second) for v in d.scope})
+
+
+def in_order_of_text(spec: Spec, name: str) -> tuple[str, ...]:
+    """The variables that a critic sees, in the order in which its divergence's text names them.
+
+    >>> import ibsym
+    >>> in_order_of_text(ibsym.load("bigan"), "JS(q(z,x)||p(x,z))")
+    ('z', 'x')
+    """
+    syntax, seen = quantity(name), scope(spec, name)
+    if syntax.first is not None:
+        written = [v for d in (syntax.first, *syntax.second) for v in (*d.of, *d.given)]
+    else:
+        written = [spec.resolve(v, "objective", capital=True) for g in (*syntax.groups, syntax.given) for v in g]
+    return tuple(dict.fromkeys(v for v in (*written, *seen) if v in seen))
+
+
+def safe(text: str) -> str:
+    """A text as a key and as a file's name.
+
+    >>> safe("KL(q(z|x)||p(z))"), safe("E_q[log p(x|z)]")
+    ('KL_q_z_given_x_to_p_z', 'E_q_log_p_x_given_z')
+    """
+    return re.sub(r"[\W_]+", "_", text.replace("||", "_to_").replace("|", "_given_"), flags=re.ASCII).strip("_")
+
+
+def safe_names(texts: Iterable[str]) -> dict[str, str]:
+    """A key for each text; texts that differ have keys that differ.
+
+    >>> safe_names(["q(a,b)", "q(a_b)"])
+    {'q(a,b)': 'q_a_b', 'q(a_b)': 'q_a_b_2'}
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, count = safe(text), 1
+        while (key := name if count == 1 else f"{name}_{count}") in found.values():
+            count += 1
+        found[text] = key
+    return found
+
+
+class Bank(nn.Module):
+    """Networks by the factor's, the divergence's or the information term's text."""
+
+    like: Tensor
+
+    def __init__(self, spec: Spec, sizes: Sizes, hidden: int, like: Tensor):
+        super().__init__()
+        self.spec, self.sizes, self.hidden = spec, sizes, hidden
+        self.register_buffer("like", like, persistent=False)
+        self.networks = nn.ModuleDict()
+        self.factors: dict[str, FactorNetwork | Generator | OwnFactor | OwnSampler] = {}
+        self.critics: dict[str, Critic | OwnCritic] = {}
+        self.scores: dict[str, Scores | OwnScores] = {}
+        self.keys: dict[str, str] = {}
+        self.through = {c.key: c.through for c in spec.critics}
+
+    @property
+    def made(self) -> list[str]:
+        """What has a network."""
+        return [*self.factors, *self.critics, *self.scores]
+
+    def keep(self, text: str, network: Callable[..., Any]) -> None:
+        """Registers what a network learns, so that it is saved and moved with the system."""
+        name, count = safe(text), 1
+        while (key := name if count == 1 else f"{name}_{count}") in self.networks:
+            count += 1
+        self.keys[text] = key
+        if isinstance(network, nn.Module):
+            self.networks[key] = network
+            return
+        parts = held(network)
+        holder = nn.Module()
+        for k, part in enumerate(parts):
+            if isinstance(part, nn.Module):
+                holder.add_module(str(k), part)
+            else:
+                holder.register_parameter(str(k), part)
+        self.networks[key] = holder
+
+    def parameters_of_network(self, text: str) -> list[nn.Parameter]:
+        """What is learned under a text."""
+        return list(self.networks[self.keys[text]].parameters())
+
+    def adopt(self, factor: Factor, network: Callable[..., Any]) -> None:
+        """A user's network for a factor."""
+        assert factor.family is not None
+        kind = OwnSampler if factor.family.name in SAMPLED_ONLY else OwnFactor
+        self.factors[factor.text] = kind(factor, network, self.sizes)
+        self.keep(factor.text, network)
+
+    def adopt_critic(self, name: str, network: Callable[..., Any]) -> None:
+        """A user's critic."""
+        self.critics[name] = OwnCritic(name, network, self.sizes)
+        self.keep(name, network)
+
+    def adopt_scores(self, term: str, network: Callable[..., Any]) -> None:
+        """A user's table of all pairs."""
+        self.scores[term] = OwnScores(term, network, self.sizes)
+        self.keep(term, network)
+
+    def add_factor(self, factor: Factor) -> None:
+        """A default network for a factor."""
+        if factor.text in self.factors or not factor.learned:
+            return
+        assert factor.family is not None
+        sizes = self.sizes.known
+        if factor.family.name == "external":
+            raise NetworkError(
+                f"{factor} is external: its density is yours, and it has no network\n"
+                f'  write: {{"{factor}": a network that returns a torch.distributions.Distribution}}'
+            )
+        if factor.family.name in SAMPLED_ONLY:
+            noise = factor.family.name == "implicit" and not self.random_above(factor)
+            made: FactorNetwork | Generator = Generator(self.spec, factor, sizes, self.hidden, noise=noise)
+        else:
+            made = FactorNetwork(self.spec, factor, sizes, self.hidden)
+        self.factors[factor.text] = made.to(self.like)
+        self.keep(factor.text, made)
+
+    def random_above(self, factor: Factor) -> bool:
+        """Whether a conditioner is drawn in the factor's own joint, so that the factor needs no noise of its own."""
+        joints = [j for j in self.spec.joints.values() if factor in j.factors]
+        return any(
+            not f.empirical and f.family is not None for j in joints for f in j.ancestral_factors(factor.given) if f != factor
+        )
+
+    def seen_by(self, name: str) -> tuple[str, ...]:
+        """What a critic's network is called with, in the order of the text; what goes through a factor comes out of it."""
+        if name not in self.through:
+            return in_order_of_text(self.spec, name)
+        through = self.through[name]
+        found: list[str] = []
+        for v in in_order_of_text(self.spec, name):
+            found += [v] if v not in through.given else through.of
+        return tuple(dict.fromkeys(found))
+
+    def add_critic(self, name: str) -> None:
+        """A default critic."""
+        if name not in self.critics:
+            made = Critic(width(self.spec, self.seen_by(name), self.sizes.known), self.hidden).to(self.like)
+            self.critics[name] = made
+            self.keep(name, made)
+
+    def add_scores(self, term: str) -> None:
+        """A default network for all pairs of a batch."""
+        if term not in self.scores:
+            first, second = (width(self.spec, g, self.sizes.known) for g in self.groups(term))
+            made = Scores(first, second, self.hidden).to(self.like)
+            self.scores[term] = made
+            self.keep(term, made)
+
+    def groups(self, term: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The two arguments of an information term, in the order of their writing."""
+        syntax = quantity(term)
+        if syntax.kind != "I" or len(syntax.groups) != 2 or syntax.given:
+            raise EmissionError(f"{term}: scores of all pairs need an information of two arguments, without a condition")
+        first, second = (tuple(self.spec.resolve(v, "objective", capital=True) for v in g) for g in syntax.groups)
+        return first, second
+
+    def law(self, factor: Factor, given: Sequence[Value], rows: int, parameters: Mapping[str, Tensor] | None = None) -> Law:
+        """The factor's distribution at its conditioners' values."""
+        assert factor.family is not None
+        (variable,) = factor.of
+        if factor.family.name == "external":
+            network = self.network(factor)
+            assert isinstance(network, OwnFactor)
+            return network.density(given)
+        if parameters is None:
+            parameters = self.parameters_of(factor, given) if factor.learned else {}
+        lead = tuple(torch.broadcast_shapes(*(v.lead for v in given))) if given else (rows,)
+        kind = self.spec.variables[variable].kind
+        return law(factor.family, kind, self.sizes.shape(variable), dict(parameters), lead, self.like)
+
+    def network(self, factor: Factor) -> Any:
+        """The factor's network."""
+        if factor.text not in self.factors:
+            raise EmissionError(f"{factor} is not in the loss, so nothing trains it\n  write: networks={{'{factor}': ...}}")
+        return self.factors[factor.text]
+
+    def unreachable(self, factor: Factor) -> EmissionError:
+        """A factor whose conditioners no joint can draw."""
+        given = ", ".join(factor.given)
+        return EmissionError(f"{factor}: no joint draws {given} from what is observed\n  write: a joint that generates {given}")
+
+    def parameters_of(self, factor: Factor, given: Sequence[Value]) -> dict[str, Tensor]:
+        """The factor's parameters at its conditioners' values, by role."""
+        return self.network(factor)(list(given))
+
+    def sample(
+        self, factor: Factor, given: Sequence[Value], rows: int, mode: Mode, copies: int = 1, found: Law | None = None
+    ) -> dict[str, Value]:
+        """A draw of the factor's variables, one for each row of its conditioners."""
+        assert factor.family is not None
+        if factor.family.name in SAMPLED_ONLY:
+            return self.network(factor)(list(given), rows, self.like.dtype)
+        (variable,) = factor.of
+        space = self.spec.variables[variable]
+        found = found if found is not None else self.law(factor, given, rows)
+        if factor.family.name == "external":
+            return {variable: self.drawn_outside(factor, found, given, rows, copies)}
+        return {variable: draw(factor.family, space.kind, len(space.dims), found, mode, copies)}
+
+    def drawn_outside(self, factor: Factor, found: Law, given: Sequence[Value], rows: int, copies: int) -> Value:
+        """A draw of a density of the caller's."""
+        assert factor.family is not None
+        (variable,) = factor.of
+        space = self.spec.variables[variable]
+        lead = tuple(torch.broadcast_shapes(*(v.lead for v in given))) if given else (rows,)
+        shape = torch.Size(((copies,) if copies > 1 else ()) + (() if given else (rows,)))
+        if factor.family.reparameterised and not found.has_rsample and space.kind != "categorical":
+            raise NetworkError(
+                f"{factor}: a {type(found).__name__} has no rsample, and the spec takes gradients through its draws\n"
+                f'  write: families."{factor}" = {{ family = "external", reparameterised = false }}'
+            )
+        code = found.rsample(shape) if found.has_rsample and factor.family.reparameterised else found.sample(shape)
+        lead = ((copies,) if copies > 1 else ()) + lead
+        if not code.is_floating_point():  # an index
+            classes = self.sizes.shape(variable)[-1]
+            index = code.reshape(lead)
+            return Value(nn.functional.one_hot(index, classes).to(self.like), 1, index)
+        code = code.reshape(*lead, *self.sizes.shape(variable))
+        return Value(code, len(space.dims), code.detach().argmax(-1) if space.kind == "categorical" else None)
+
+    def log_prob(self, factor: Factor, given: Sequence[Value], value: Value, rows: int) -> Tensor:
+        """log of a density of the caller's at a value, one a row."""
+        lead = tuple(torch.broadcast_shapes(value.lead, *(v.lead for v in given)))
+        found = self.law(factor, [v.expanded(lead) for v in given], rows)
+        assert isinstance(found, torch.distributions.Distribution)
+        wide = value.expanded(lead)
+        if wide.index is not None and not found.event_shape:
+            return found.log_prob(wide.index.reshape(-1)).reshape(lead)
+        axes = found.event_shape or wide.code.shape[len(lead) :]
+        return found.log_prob(wide.code.reshape(math.prod(lead), *axes)).reshape(lead)
+
+    def judge(self, name: str, values: Mapping[str, Value], mode: Mode) -> Tensor:
+        """The critic's logits; what it sees goes through its own factor first, where it has one."""
+        seen = dict(values)
+        if name in self.through:
+            through = self.through[name]
+            seen |= self.sample(through, [seen[v] for v in through.given], 0, mode)
+        ordered = {v: seen[v] for v in self.seen_by(name)}
+        critic = self.critics[name]
+        return critic(ordered) if isinstance(critic, OwnCritic) else critic(list(ordered.values()))
+
+    def pairs(self, term: str, first: Mapping[str, Value], second: Mapping[str, Value]) -> Tensor:
+        """A number for every pair of a batch."""
+        network = self.scores[term]
+        if isinstance(network, OwnScores):
+            return network(first, second)
+        return network(list(first.values()), list(second.values()))

@@ -1,0 +1,327 @@
+"""min over the model of the loss, min over each critic of its own, with any networks: a spec as a torch module."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ibsym.errors import NetworkError, SpecError, unknown
+from ibsym.lowering import lower
+from ibsym.nn.accumulating import accumulate
+from ibsym.nn.bank import Bank
+from ibsym.nn.batches import Batch, by_source, check_whole, rows_of
+from ibsym.nn.callables import held
+from ibsym.nn.draws import Draws, ancestors
+from ibsym.nn.samples import Rows, Value
+from ibsym.nn.scoring import scores_of_rows
+from ibsym.nn.sizes import Sizes, dimensions
+from ibsym.nn.sizing import learn_sizes
+from ibsym.nn.wiring import Substitute, Wiring
+from ibsym.sources import Source, certificate_of, loss_of, spec_of
+from ibsym.spec.model import Spec
+
+LOG = logging.getLogger("ibsym")
+IWAE_DRAWS = 8
+HIDDEN = 128
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+class Drawn(dict[str, Any]):
+    """Joint -> variable -> values, and factor -> distribution; a variable's or factor's own name finds the first joint that has it."""
+
+    def __missing__(self, name: str) -> Any:
+        for inside in self.values():
+            if name in inside:
+                return inside[name]
+        raise KeyError(name)
+
+
+class System(nn.Module):
+    """The networks of a spec, wired to its emitted loss.
+
+    ``networks`` maps a factor's text to a callable of its conditioners, in the order of the text, which returns the parameters
+    of its family: one tensor that is split along its last axis, a tuple, a mapping by role, or a ``torch.distributions``
+    object; for ``implicit`` and ``deterministic`` factors the variable itself. A divergence's text maps to its critic, called with
+    its variables in the order of the text, which returns ``(B,)``; an information term's to ``(B, B)`` scores or a critic of
+    pairs. Categorical values are handed over as one number a class, or as class indices where a network takes nothing else.
+    What is left out gets a small default network, and a notice says so.
+
+    Sizes are learned from the first batch; ``sizes`` sets some. ``draws`` is the number of Monte-Carlo draws of a row,
+    ``hidden`` the width of default networks; further keywords are the spec's parameters.
+
+    >>> import torch, ibsym
+    >>> encoder, decoder = torch.nn.Linear(6, 2 * 3), torch.nn.Linear(3, 6)
+    >>> system = System("beta-vae", {"q(z|x)": encoder, "p(x|z)": decoder}, beta=2.0)
+    >>> out = system({"x": (torch.rand(5, 6) < 0.5).float()})
+    >>> sorted(out.terms), len(system.players["model"]), system.sample("p", 4)["z"].shape
+    (['E_q[log p(x|z)]', 'KL(q(z|x)||p(z))'], 4, torch.Size([4, 3]))
+    """
+
+    def __init__(
+        self,
+        spec: Source,
+        networks: Mapping[str, Callable[..., Any]] | None = None,
+        *,
+        sizes: Mapping[str, int] | None = None,
+        draws: int | None = None,
+        hidden: int = HIDDEN,
+        group: Any = None,
+        **parameters: Any,
+    ):
+        certificate = certificate_of(spec)
+        read = spec_of(certificate)
+        for name in parameters:
+            if name not in read.parameters:
+                raise unknown("parameter", name, read.parameters, key="System")
+        options = {} if group is None else {"group": group}
+        self._set_up(read, loss_of(certificate)(**parameters, **options), sizes or {}, draws, hidden, None)
+        self._rows: dict[str, str] = _terms_by_row(lower(certificate))
+        self._adopt(networks or {})
+
+    @classmethod
+    def around(
+        cls,
+        spec: Spec,
+        loss: Any,
+        networks: Mapping[str, Callable[..., Any]] | None = None,
+        *,
+        sizes: Mapping[str, int] | None = None,
+        draws: int | None = None,
+        hidden: int = HIDDEN,
+        dtype: torch.dtype = torch.float32,
+        substitute: Substitute | None = None,
+        notices: bool = False,
+    ) -> System:
+        """A system around a loss that is there; ``substitute`` takes the place of its forward pass."""
+        self = cls.__new__(cls)
+        self._set_up(spec, loss, sizes or {}, draws, hidden, substitute)
+        self._rows, self.notices = {}, notices
+        self.bank.like = self.bank.like.to(dtype)
+        self._adopt(networks or {})
+        return self
+
+    def _set_up(
+        self,
+        spec: Spec,
+        loss: Any,
+        sizes: Mapping[str, int],
+        draws: int | None,
+        hidden: int,
+        substitute: Substitute | None,
+    ) -> None:
+        nn.Module.__init__(self)
+        self.spec, self.loss = spec, loss
+        known = dimensions(spec)
+        for name, size in sizes.items():
+            if name not in known:
+                raise unknown("dimension", name, known, key="sizes")
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise SpecError(f"{name} = {size!r} is not a size", key="sizes", remedy="a positive whole number")
+        self.sizes = Sizes(spec, dict(sizes), dict.fromkeys(sizes, "sizes"))
+        self.bank = Bank(spec, self.sizes, hidden, torch.zeros(()))
+        self.wiring = Wiring(spec, loss, self.bank, substitute)
+        self.copies = draws or (IWAE_DRAWS if any(e.estimator == "iwae" for e in spec.estimators) else 1)
+        self.ready, self.notices, self._told = False, True, False
+
+    def _adopt(self, networks: Mapping[str, Callable[..., Any]]) -> None:
+        spec, wiring = self.spec, self.wiring
+        factors = {text.replace(" ", ""): f for text, f in spec.factors.items()}
+        places = {**factors, **{n.replace(" ", ""): n for n in (*wiring.critics, *wiring.scores)}}
+        for text, network in networks.items():
+            place = places.get(text.replace(" ", ""))
+            if place is None:
+                known = [*(f.text for f in spec.factors.values() if f.learned), *wiring.critics, *wiring.scores]
+                raise unknown("network", text, known, key="networks")
+            if not callable(network):
+                raise NetworkError(
+                    f"{text}: a {type(network).__name__} is not callable\n  write: a torch.nn.Module or a function"
+                )
+            if isinstance(place, str):
+                adopt = self.bank.adopt_critic if place in wiring.critics else self.bank.adopt_scores
+                adopt(place, network)
+            elif not place.learned:
+                family = place.family.name if place.family is not None else "a mixture"
+                raise NetworkError(f"{place} is {family}, which takes no network\n  write: networks without it")
+            else:
+                self.bank.adopt(place, network)
+            if not held(network):
+                LOG.warning("%s: no parameters were found in its network, so nothing of it is trained", text)
+
+    def prepare(self, batch: Batch) -> System:
+        """Sizes from a batch, and default networks for what has none; the first call of the system does it too."""
+        if not self.ready:
+            check_whole(self.spec, batch)
+            self._place(batch)
+            learn_sizes(self.wiring, batch)
+            self._finish()
+        return self
+
+    def _place(self, batch: Batch) -> None:
+        """Type and device of what is drawn: those of the observed numbers."""
+        observed = [t for part in by_source(self.spec, batch).values() for t in part.values() if isinstance(t, Tensor)]
+        numbers = [t for t in observed if t.is_floating_point()] or [p for p in self.parameters() if p.is_floating_point()]
+        for tensor in numbers[:1]:
+            full = torch.float64 if tensor.dtype is torch.float64 else torch.float32
+            self.bank.like = torch.zeros((), dtype=full, device=tensor.device)
+        if not numbers and observed:
+            self.bank.like = self.bank.like.to(observed[0].device)
+
+    def _finish(self) -> None:
+        self.wiring.build()
+        for text in self.bank.keys:
+            if self.notices and not _is_own(self.bank, text):
+                count = sum(p.numel() for p in self.bank.parameters_of_network(text))
+                LOG.warning("%s has no network: a small default one with %d numbers", text, count)
+        self.ready = True
+
+    @property
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """Who minimises what: the model's parameters, and each critic's; every parameter is one player's, frozen ones are nobody's."""
+        if not self.ready:
+            missing = [text for _, text in self.wiring.texts() if text not in self.bank.keys]
+            if missing and all(d in self.sizes.known for d in dimensions(self.spec)):
+                self._finish()
+            elif missing:
+                raise NetworkError(
+                    f"{', '.join(missing)}: default networks are made when sizes are known\n"
+                    "  write: system.prepare(batch) before system.players, or networks for all"
+                )
+        return self.wiring.players()
+
+    def forward(self, batch: Batch) -> Output:
+        """The model's loss and its terms on a batch; critics take no gradient from it."""
+        out = Output(*self.wiring.evaluate(self.drawn(batch)))
+        self._watch(out.loss)
+        return out
+
+    def critic_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """What each critic minimises, on samples that are cut from the model."""
+        draws = self.drawn(batch, still=True)
+        return {name: self.wiring.critic_loss(name, draws) for name in self.wiring.critics}
+
+    def accumulate(self, batches: Sequence[Batch]) -> Output:
+        """Adds the gradient of the loss on all the batches together, exactly, in the memory of the largest of them.
+
+        Terms that compare rows compare all of them. Networks must look at each row alone; batch statistics are refused.
+        """
+        several = list(batches)
+        if not several:
+            raise NetworkError("no batches to accumulate\n  write: system.accumulate([batch, ...])")
+        pieces = [self.rows(batch) for batch in several]
+        return Output(*accumulate(self.wiring, pieces, self.copies))
+
+    def drawn(self, batch: Batch, *, still: bool = False) -> Draws:
+        """Draws of every joint from a batch, made as they are asked for."""
+        return Draws(self.bank, self.rows(batch), copies=self.copies, still=still)
+
+    def rows(self, batch: Batch) -> dict[str, Rows]:
+        """A batch as values by source, held against the spec; every source is there."""
+        check_whole(self.spec, batch)
+        self.prepare(batch)
+        return rows_of(self.spec, batch, self.sizes, self.bank.like)
+
+    @torch.no_grad()
+    def sample(self, joint: str, n: int, batch: Batch | None = None) -> dict[str, Tensor]:
+        """n ancestral samples of a joint, by variable; a joint that starts from data takes them from a batch."""
+        if joint not in self.spec.joints:
+            raise unknown("joint", joint, self.spec.joints, key="sample")
+        graph = self.spec.joints[joint]
+        if not graph.rooted:
+            raise NetworkError(
+                f"{joint} is conditional: it has no law of its own\n  write: a joint whose variables all have factors"
+            )
+        observed = sorted({str(f) for f in ancestors(self.spec, joint, graph.variables) if f.empirical})
+        if observed and batch is None:
+            raise NetworkError(f"{joint} starts from {' and '.join(observed)}\n  write: system.sample({joint!r}, {n}, batch)")
+        if not self.ready:
+            if batch is not None:
+                self.prepare(batch)
+            else:
+                _ = self.players
+                self._whole(graph.variables)
+        rows = {} if batch is None else rows_of(self.spec, batch, self.sizes, self.bank.like)
+        part = {h: {v: x.take(slice(n)) for v, x in values.items()} for h, values in rows.items()}
+        draws = Draws(self.bank, part, mode="exact", rows=n)
+        return {v: self._shown(v, draws.value(joint, v).take(slice(n))) for v in graph.variables}
+
+    def _whole(self, variables: Sequence[str]) -> None:
+        for v in variables:
+            if not self.sizes.whole(v):
+                raise NetworkError(
+                    f"{self.sizes.told(v)}: sizes are learned from the first batch\n  write: system.prepare(batch) first"
+                )
+
+    @torch.no_grad()
+    def draw(self, batch: Batch) -> Drawn:
+        """Every variable under every joint, and every factor's distribution at them: ``draw["q"]["z"]``, ``draw["q"]["p(x|z)"]``."""
+        draws = Draws(self.bank, self.rows(batch), mode="exact", copies=self.copies)
+        found = Drawn()
+        for joint in self.spec.joints.values():
+            if not joint.rooted:
+                continue
+            inside: dict[str, Any] = {}
+            for v in joint.variables:
+                needed = joint.ancestral_factors((v,))
+                if all(not f.learned or f.text in self.bank.factors for f in needed):
+                    inside[v] = self._shown(v, draws.value(joint.name, v))
+            for text, factor in self.spec.factors.items():
+                drawable = factor.evaluated and set(factor.given) <= set(inside)
+                if drawable and (not factor.learned or text in self.bank.factors):
+                    given = [draws.value(joint.name, v) for v in factor.given]
+                    law = draws.law(factor, joint.name)
+                    inside[text] = law if law is not None else self.bank.law(factor, given, draws.rows(joint.name))
+            found[joint.name] = inside
+        return found
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> dict[str, Tensor]:
+        """Each term's value row by row, ``(B,)``; terms that compare rows or batches have none and are left out."""
+        return scores_of_rows(self.wiring, self.wiring.tensors(self.drawn(batch)), self._rows)
+
+    def _shown(self, variable: str, value: Value) -> Tensor:
+        """A value as a user has it: a class as its index, an image as an image."""
+        if value.index is not None:
+            return value.index
+        return value.code.reshape(*value.lead, *self.sizes.view(variable))
+
+    def _watch(self, loss: Tensor) -> None:
+        """Says once that gradients of several batches were added up, where that is not the gradient of the whole."""
+        coupled = tuple(getattr(self.loss, "BATCH_COUPLED", ()))
+        if not coupled or self._told or not loss.requires_grad:
+            return
+
+        def told(gradient: Tensor) -> None:
+            there = (p.grad for p in self.wiring.players()["model"] if p.grad is not None)
+            if not self._told and any(bool(g.any()) for g in there):
+                self._told = True
+                LOG.warning(
+                    "gradients of an earlier batch are added to, and %s compares the rows of a batch: the sum is not the gradient "
+                    "of the whole\n  write: system.accumulate([batch, ...])",
+                    " and ".join(coupled),
+                )
+
+        loss.register_hook(told)
+
+
+def _is_own(bank: Bank, text: str) -> bool:
+    from ibsym.nn.own import Own
+
+    return isinstance(bank.factors.get(text) or bank.critics.get(text) or bank.scores.get(text), Own)
+
+
+def _terms_by_row(program: Any) -> dict[str, str]:
+    """Each term that is a per-row average, and the batch whose rows they are."""
+    found: dict[str, set[str | None]] = {}
+    for term in program.terms:
+        found.setdefault(term.text, set()).add(term.rows)
+    return {text: axes.copy().pop() or "" for text, axes in found.items() if len(axes) == 1 and None not in axes}

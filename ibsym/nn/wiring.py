@@ -1,0 +1,223 @@
+"""Every input of an emitted loss, by (of, role, joint): which factors it is made of, its value at draws; who learns what.
+
+The model's loss is differentiated through the critics and moves the model only; a critic's sees samples that are cut from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ibsym.errors import EmissionError
+from ibsym.nn.bank import Bank, compared, scope
+from ibsym.nn.callables import frozen
+from ibsym.nn.draws import Draws, ancestors, detached
+from ibsym.nn.samples import Rows, Value
+from ibsym.spec.graphs import Factor
+from ibsym.spec.model import Spec
+
+Key = tuple[str, str, str]
+Substitute = Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
+SAMPLES = ("value", "sample", "sample_reference")
+CRITIC_SIDES = ("critic", "critic_reference")
+MODEL = "model"
+
+
+def key_of(entry: Any) -> Key:
+    """What an input is, whatever its name."""
+    return entry.of, entry.role, entry.joint
+
+
+def by_draw(entry: Any, logits: Tensor, rows: int) -> Tensor:
+    """A critic's logits with their Monte-Carlo axis, where the input has one and there are several draws."""
+    return logits.reshape(-1, rows) if entry.shape[:1] == ("S",) and len(logits) > rows else logits
+
+
+class Wiring:
+    """What an emitted loss takes, and from where."""
+
+    def __init__(self, spec: Spec, loss: Any, bank: Bank, substitute: Substitute | None = None):
+        self.spec, self.loss, self.bank, self.substitute = spec, loss, bank, substitute
+        self.inputs = tuple(loss.INPUTS)
+        self.critics: tuple[str, ...] = tuple(loss.CRITICS)
+        self.critic_inputs: dict[str, tuple[Any, ...]] = {
+            n: tuple(i for i in e if not i.role.startswith("critic")) for n, e in getattr(loss, "CRITIC_INPUTS", {}).items()
+        }
+        self.first_joints = {name: compared(spec, name)[0].head for name in self.critics}
+        self.first_joints |= {i.of: i.joint for i in self.inputs if i.role == "critic"}
+        self.scores = tuple(dict.fromkeys(i.of for i in self.inputs if i.role == "scores"))
+        self.factors = self.by_player()
+
+    def by_player(self) -> dict[str, list[Factor]]:
+        """Each player's learned factors; one that only a critic needs is that critic's."""
+        owned = {name: self.owned(name) for name in self.critics}
+        needed = set().union(*(self.needs(i) for i in self.inputs))
+        needed |= set().union(*(self.needs_of_side(name, role) for name in self.critics for role in CRITIC_SIDES))
+        groups = {MODEL: needed.difference(*owned.values()), **owned}
+        return {player: sorted((f for f in factors if f.learned), key=str) for player, factors in groups.items()}
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Each player and what it needs a network for."""
+        seen: set[str] = set()
+        for player, factors in self.factors.items():
+            for factor in factors:
+                if factor.text not in seen:
+                    seen.add(factor.text)
+                    yield player, factor.text
+        yield from ((MODEL, term) for term in self.scores)
+        yield from ((name, name) for name in self.critics)
+
+    def build(self) -> list[str]:
+        """Default networks for what has none; what they stand for."""
+        before = set(self.bank.made)
+        for factors in self.factors.values():
+            for factor in factors:
+                self.bank.add_factor(factor)
+        for term in self.scores:
+            self.bank.add_scores(term)
+        for name in self.critics:
+            self.bank.add_critic(name)
+        return [text for text in self.bank.made if text not in before]
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """Every player's parameters: each parameter once, and of the first that has it; frozen ones are nobody's."""
+        found: dict[str, list[nn.Parameter]] = {MODEL: [], **{name: [] for name in self.critics}}
+        seen: set[int] = set()
+        for player, text in self.texts():
+            for parameter in self.bank.parameters_of_network(text):
+                if id(parameter) not in seen and parameter.requires_grad:
+                    seen.add(id(parameter))
+                    found[player].append(parameter)
+        if not found[MODEL]:
+            raise EmissionError("nothing in the loss is learned, so there is nothing to train")
+        return found
+
+    def owned(self, name: str) -> set[Factor]:
+        """The factors that belong to a critic: the one it looks through, and those of its constraint that the loss does not take."""
+        if name not in self.bank.through:
+            return set()
+        taken = set().union(*(self.needs(i) for i in self.inputs))
+        rate = {self.spec.factors[i.of] for i in self.critic_inputs.get(name, ()) if i.of in self.spec.factors}
+        return {self.bank.through[name]} | (rate - taken)
+
+    def needs(self, entry: Any) -> set[Factor]:
+        """The factors that an input is made of."""
+        spec = self.spec
+        if entry.role in CRITIC_SIDES:
+            return self.needs_of_side(entry.of, entry.role)
+        if entry.role == "scores":
+            return self.above(entry.joint, [v for g in self.bank.groups(entry.of) for v in g])
+        if entry.role in SAMPLES and entry.of in spec.variables:
+            return self.above(entry.joint, [entry.of])
+        factor = spec.factors[entry.of]
+        if entry.role in SAMPLES:
+            return self.above(entry.joint, factor.of)
+        at_value = entry.role == "log_prob"
+        return {factor} | self.above(entry.joint, (*factor.given, *factor.of) if at_value else factor.given)
+
+    def needs_of_side(self, name: str, role: str) -> set[Factor]:
+        """The factors that a critic's samples are made of."""
+        seen, (_, densities) = scope(self.spec, name), compared(self.spec, name)
+        if role == "critic":
+            return self.above(self.first_joints[name], seen)
+        drawn = {v for d in densities for v in d.of}
+        found = self.above(self.first_joints[name], [v for v in seen if v not in drawn])
+        for density in densities:
+            found |= {self.spec.factors[str(density)]} if density.given else self.above(density.head, density.of)
+        return found
+
+    def above(self, joint: str, variables: Iterable[str]) -> set[Factor]:
+        """The factors that a draw of the variables needs under a joint."""
+        return ancestors(self.spec, joint, list(variables))
+
+    def tensor(self, entry: Any, draws: Draws, *, apart: bool = False) -> Tensor:
+        """The value of one input; ``apart`` cuts every sample from the network that drew it."""
+        match entry.role:
+            case "critic" | "critic_reference":
+                return by_draw(entry, self.judge(entry.of, entry.role, draws, apart=apart), draws.rows(entry.joint))
+            case "scores":
+                return self.bank.pairs(entry.of, *self.pairs(entry, draws))
+            case "value" | "sample" | "sample_reference":
+                return self.sample(entry, draws, apart)
+            case "log_prob":
+                return draws.log_prob(self.spec.factors[entry.of], entry.joint)
+        factor = self.spec.factors[entry.of]
+        parameters = draws.parameters(factor, entry.joint, detached=apart)
+        if entry.role not in parameters:
+            raise EmissionError(f"{entry.of}: nothing here makes its {entry.role}\n  write: a training loop of your own")
+        found = parameters[entry.role]
+        if entry.shape and entry.shape[0].split("_")[0] in ("B", "S") and not factor.given:
+            found = found.expand(draws.rows(entry.joint), *found.shape)
+        return found
+
+    def pairs(self, entry: Any, draws: Draws) -> tuple[dict[str, Value], dict[str, Value]]:
+        """The values of which all pairs are scored, one a row."""
+        rows = slice(draws.rows(entry.joint))
+        first, second = ({v: draws.value(entry.joint, v).pooled().take(rows) for v in g} for g in self.bank.groups(entry.of))
+        return first, second
+
+    def judge(self, name: str, role: str, draws: Draws, *, apart: bool) -> Tensor:
+        """The critic's logits on one side of its divergence."""
+        side = self.side(name, role, draws)
+        return self.bank.judge(name, detached(side) if apart else side, draws.mode)
+
+    def side(self, name: str, role: str, draws: Draws) -> Rows:
+        """What the critic sees of one of its divergence's arguments."""
+        joint = self.first_joints[name]
+        return draws.first(name, joint) if role == "critic" else draws.second(name, joint)
+
+    def sample(self, entry: Any, draws: Draws, apart: bool) -> Tensor:
+        """Draws of a variable (or of a factor's only one); an index where a categorical value is asked for."""
+        variable = entry.of if entry.of in self.spec.variables else self.spec.factors[entry.of].of[0]
+        value = draws.value(entry.joint, variable)
+        if entry.role == "sample_reference":
+            value = self.reference(variable, entry.joint, draws)
+        if entry.role == "value":
+            return value.index if value.index is not None else value.code.detach()
+        return value.code.detach() if apart else value.code
+
+    def reference(self, variable: str, joint: str, draws: Draws) -> Value:
+        """A draw from a divergence's second argument; the parts of a product are shuffled apart."""
+        for use in self.spec.estimators:
+            densities = use.term.second
+            for place, density in enumerate(densities):
+                if len(densities) > 1 and variable in density.of and density.head == joint:
+                    return draws.apart({variable: draws.value(joint, variable)}, use.key, place)[variable].pooled()
+        return draws.value(joint, variable)
+
+    def tensors(self, draws: Draws) -> dict[str, Tensor]:
+        """Every input on one draw; critics take no gradient from it."""
+        own = [p for name, parameters in self.players().items() if name != MODEL for p in parameters] if self.critics else []
+        with frozen(own):
+            return {i.name: self.tensor(i, draws) for i in self.inputs}
+
+    def evaluate(self, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
+        """The emitted loss and its terms on one draw."""
+        return self.loss_of(self.tensors(draws))
+
+    def loss_of(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The emitted loss and its terms at inputs."""
+        if self.substitute is not None:
+            keyed = {key_of(i): tensors[i.name] for i in self.inputs}
+            loss, terms = self.substitute(keyed, **{p: getattr(self.loss, p) for p in self.spec.parameters})
+            return loss, dict(terms)
+        output = self.loss(**tensors)
+        return output.loss, dict(output.terms)
+
+    def critic_loss(self, name: str, draws: Draws) -> Tensor:
+        """What the critic minimises, on samples that are cut from the model."""
+        others = [p for player, parameters in self.players().items() if player != name for p in parameters]
+        seen = [detached(self.side(name, role, draws)) for role in CRITIC_SIDES]
+        for entry in self.critic_inputs.get(name, ()):  # drawn before anything is frozen: the model may use these draws
+            factor = self.spec.factors.get(entry.of)
+            for v in factor.given if factor is not None and entry.role not in SAMPLES else ():
+                draws.value(entry.joint, v)
+        with frozen(others):
+            sides = [self.bank.judge(name, side, draws.mode) for side in seen]
+            return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws))
+
+    def constraint_inputs(self, name: str, draws: Draws) -> dict[str, Tensor]:
+        """What the critic's constraint is measured on, by name."""
+        return {i.name: self.tensor(i, draws, apart=True) for i in self.critic_inputs.get(name, ())}

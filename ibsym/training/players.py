@@ -1,0 +1,72 @@
+"""min over the model of the emitted loss, min over each critic of its own: an optimiser for every player of a system.
+
+Gradients are taken with respect to one player's parameters at a time, so that none can reach another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ibsym.errors import TrainingError
+from ibsym.nn.draws import Draws
+from ibsym.nn.system import System
+
+
+@dataclass
+class Player:
+    """A name, the parameters it moves, its optimiser."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    optimiser: torch.optim.Optimizer
+
+    def step(self, loss: Tensor) -> None:
+        """One step down the loss in the player's own parameters."""
+        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimiser.step()
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+class Players:
+    """The model and the critics of one system, as they are trained."""
+
+    def __init__(self, system: System, rates: Mapping[str, float]):
+        self.system, self.wiring, self.spec, self.loss = system, system.wiring, system.spec, system.loss
+        betas = (0.5, 0.9) if self.loss.CRITICS else (0.9, 0.999)
+        self.players = {
+            name: Player(name, own, torch.optim.Adam(own, lr=rates["lr" if name == "model" else "critic_lr"], betas=betas))
+            for name, own in system.players.items()
+        }
+
+    def critic_step(self, name: str, draws: Draws, dual_step: float) -> float:
+        """One step of one critic, and of its multiplier where it has one: up by what the rate exceeds its budget."""
+        loss = finite(self.wiring.critic_loss(name, draws), f"the loss of the critic of {name}")
+        self.players[name].step(loss)
+        if self.wiring.critic_inputs.get(name):
+            with torch.no_grad():
+                rate = self.loss.constraint_value(name, **self.wiring.constraint_inputs(name, draws))
+                self.loss.dual_step(name, float(rate), dual_step)
+        return float(loss.detach())
+
+    def model_step(self, draws: Draws) -> tuple[float, dict[str, float]]:
+        """One step of the model, critics frozen."""
+        loss, terms = self.wiring.evaluate(draws)
+        numbers = {name: float(t) for name, t in terms.items()}
+        self.players["model"].step(finite(loss, "the loss", numbers))
+        return float(loss.detach()), numbers
+
+
+def finite(loss: Tensor, what: str, terms: Mapping[str, float] | None = None) -> Tensor:
+    """The loss, if it is a number; else an error that names the terms that are not."""
+    if bool(torch.isfinite(loss)):
+        return loss
+    guilty = [name for name, value in (terms or {}).items() if not torch.isfinite(torch.tensor(value))]
+    where = f" ({', '.join(guilty)})" if guilty else ""
+    raise TrainingError(f"{what} is {float(loss.detach())}{where}\n  write: --set lr=3e-4, or a smaller weight on that term")

@@ -1,0 +1,147 @@
+"""The gradient of a batch by pieces is the gradient of the batch, whatever compares its rows."""
+
+from __future__ import annotations
+
+import logging
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+import ibsym
+from ibsym.nn import NetworkError, System
+from tests.nn.helpers import around, batch, certificate
+
+
+def pieces_of(rows, cuts):
+    """A batch in pieces, by source."""
+    edges = [0, *cuts, None]
+    return [{s: {v: t[a:b] for v, t in part.items()} for s, part in rows.items()} for a, b in pairwise(edges)]
+
+
+def gradients(system):
+    found = [p.grad.clone() for p in system.players["model"]]
+    system.zero_grad()
+    return found
+
+
+def still(networks):
+    """Encoders whose draws are their means."""
+    return {text: (lambda *a, f=f: (f(torch.cat(a, -1)), torch.full((len(a[0]), 4), -70.0))) for text, f in networks.items()}
+
+
+CASES = {
+    "no rows compared": ("vae", lambda: still({"q(z|x)": nn.Linear(6, 4).double()})),
+    "pairs": ("clip", dict),
+    "kernels": ("wae-mmd", dict),
+    "a critic": ("aae", lambda: still({"q(z|x)": nn.Linear(6, 4).double()})),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pieces_are_the_batch(case, monkeypatch):
+    name, make = CASES[case]
+    torch.manual_seed(0)
+    system = around(name, make(), sizes={"L": 4})
+    rows = batch(system.spec, rows=11, dtype=torch.float64)
+    table = torch.randn(11, 4, dtype=torch.float64)
+    position = [0]
+
+    def normal(shape, dtype, device):
+        """Every row of a prior has its own noise, whatever batch it is drawn with."""
+        position[0] += shape[-2]
+        return table[(position[0] - shape[-2]) % 11 :][: shape[-2]]
+
+    system.prepare(rows)
+    monkeypatch.setattr("torch.distributions.normal._standard_normal", normal)
+    whole = system(rows)
+    whole.loss.backward()
+    wanted = gradients(system)
+    position[0] = 0
+    out = system.accumulate(pieces_of(rows, (4, 7)))
+    assert torch.allclose(out.loss, whole.loss.detach())
+    assert {k: float(v) for k, v in out.terms.items()} == pytest.approx({k: float(v) for k, v in whole.terms.items()})
+    assert not out.loss.requires_grad
+    assert all(torch.allclose(a, b, atol=1e-10) for a, b in zip(gradients(system), wanted, strict=True))
+    assert all(p.grad is None for n in system.loss.CRITICS for p in system.players[n])
+
+
+def test_noise_is_replayed():
+    """By differences: the gradient is that of the loss at the noise that was drawn."""
+    torch.manual_seed(0)
+    system = around("beta-vae", sizes={"L": 2}, hidden=4)
+    rows = pieces_of(batch(system.spec, rows=8, dtype=torch.float64), (3, 6))
+    system.prepare(rows[0])
+
+    def loss():
+        torch.manual_seed(9)
+        return float(system.accumulate(rows).loss)
+
+    loss()
+    found = gradients(system)
+    parameters = system.players["model"]
+    with torch.no_grad():
+        direction = [torch.randn_like(p) for p in parameters]
+        for sign in (1, -1):
+            for p, d in zip(parameters, direction):
+                p += (sign if sign == 1 else -2) * 1e-5 * d
+            if sign == 1:
+                with torch.enable_grad():
+                    up = loss()
+            else:
+                with torch.enable_grad():
+                    down = loss()
+    slope = sum(float((g * d).sum()) for g, d in zip(found, direction))
+    assert slope == pytest.approx((up - down) / 2e-5, rel=1e-5)
+
+
+def test_statistics_of_a_batch_are_refused_by_name():
+    encoder = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 8))
+    system = around("vae", {"q(z|x)": encoder, "p(x|z)": nn.Linear(4, 6)})
+    rows = [{"x": torch.rand(5, 6)}, {"x": torch.rand(4, 6)}]
+    with pytest.raises(
+        NetworkError, match=r"q\(z\|x\): BatchNorm1d at '1' computes with statistics of a batch.*\n  write: GroupNorm"
+    ):
+        system.accumulate(rows)
+    encoder.eval()
+    assert torch.isfinite(system.accumulate(rows).loss)
+    with pytest.raises(NetworkError, match="no batches"):
+        system.accumulate([])
+
+
+def test_dropout_is_replayed():
+    encoder = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5))
+    system = around("vae", {"q(z|x)": encoder, "p(x|z)": nn.Linear(4, 6)})
+    masks = []
+    encoder[1].register_forward_hook(lambda module, inputs, output: masks.append(output == 0))
+    rows = [{"x": torch.rand(5, 6)}, {"x": torch.rand(4, 6)}]
+    system.prepare(rows[0])
+    masks.clear()
+    system.accumulate(rows)
+    assert len(masks) == 4
+    assert torch.equal(masks[0], masks[2])
+    assert torch.equal(masks[1], masks[3])
+
+
+@pytest.mark.parametrize("name", ["clip", "vae"])
+def test_gradients_that_are_added_up_are_noticed(name, caplog):
+    system = System(certificate(name))
+    coupled = tuple(getattr(system.loss, "BATCH_COUPLED", ()))
+    rows = batch(system.spec)
+    with caplog.at_level(logging.WARNING, "ibsym"):
+        system.prepare(rows)
+        caplog.clear()
+        for _ in range(3):
+            system(rows).loss.backward()
+            system.zero_grad()
+        assert not caplog.records
+        for _ in range(3):
+            system(rows).loss.backward()
+    assert len(caplog.records) == bool(coupled)
+
+
+def test_the_package_names_its_door():
+    assert ibsym.nn.System is System
+    with pytest.raises(AttributeError, match="no attribute 'Systems'"):
+        _ = ibsym.nn.Systems
