@@ -15,7 +15,7 @@ from ibsym.errors import EmissionError, NetworkError
 from ibsym.nn.callables import held
 from ibsym.nn.distributions import Law, Mode, draw, law
 from ibsym.nn.networks import Critic, FactorNetwork, Generator, Scores, width
-from ibsym.nn.own import OwnCritic, OwnFactor, OwnSampler, OwnScores
+from ibsym.nn.own import OwnCritic, OwnFactor, OwnSampler, OwnScores, full
 from ibsym.nn.samples import Value
 from ibsym.nn.sizes import Sizes
 from ibsym.spec.grammar import QuantitySyntax, parse
@@ -235,7 +235,7 @@ class Bank(nn.Module):
 
     def parameters_of(self, factor: Factor, given: Sequence[Value]) -> dict[str, Tensor]:
         """The factor's parameters at its conditioners' values, by role."""
-        return self.network(factor)(list(given))
+        return {name: full(tensor) for name, tensor in self.network(factor)(list(given)).items()}
 
     def sample(
         self, factor: Factor, given: Sequence[Value], rows: int, mode: Mode, copies: int = 1, found: Law | None = None
@@ -291,11 +291,11 @@ class Bank(nn.Module):
             seen |= self.sample(through, [seen[v] for v in through.given], 0, mode)
         ordered = {v: seen[v] for v in self.seen_by(name)}
         critic = self.critics[name]
-        return critic(ordered) if isinstance(critic, OwnCritic) else critic(list(ordered.values()))
+        return critic(ordered) if isinstance(critic, OwnCritic) else full(critic(list(ordered.values())))
 
     def pairs(self, term: str, first: Mapping[str, Value], second: Mapping[str, Value]) -> Tensor:
         """A number for every pair of a batch."""
         network = self.scores[term]
         if isinstance(network, OwnScores):
             return network(first, second)
-        return network(list(first.values()), list(second.values()))
+        return full(network(list(first.values()), list(second.values())))

@@ -88,8 +88,8 @@ class Generator(nn.Module):
         seen = [v.flat for v in given] and [beside(given)]
         if self.noise:
             lead = seen[0].shape[:-1] if seen else (rows,)
-            seen.append(torch.randn(*lead, self.noise, dtype=dtype))
-        raw = self.body(torch.cat(seen, -1))
+            seen.append(torch.randn(*lead, self.noise, dtype=dtype, device=next(self.parameters()).device))
+        raw = self.body(torch.cat(seen, -1)).to(dtype)
         parts = raw.split([math.prod(s) for s in self.shapes.values()], -1)
         return {v: on_space(part, shape, self.kinds[v]) for (v, shape), part in zip(self.shapes.items(), parts, strict=True)}
 

@@ -37,6 +37,12 @@ class Value:
         """The same value, cut from what computed it."""
         return Value(self.code.detach(), self.event, self.index)
 
+    def to(self, device: torch.device) -> Value:
+        """The same value on a device."""
+        if self.code.device == device:
+            return self
+        return Value(self.code.to(device), self.event, None if self.index is None else self.index.to(device))
+
     def take(self, rows: Tensor | slice) -> Value:
         """The same rows of every draw."""
         before = (slice(None),) * (len(self.lead) - 1)

@@ -45,7 +45,10 @@ class Wiring:
         self.critic_inputs: dict[str, tuple[Any, ...]] = {
             n: tuple(i for i in e if not i.role.startswith("critic")) for n, e in getattr(loss, "CRITIC_INPUTS", {}).items()
         }
-        self.first_joints = {name: compared(spec, name)[0].head for name in self.critics}
+        self.fitted = tuple(n for n in self.critics if n in self.critic_inputs and n not in bank.through)
+        """Players that fit a density and have no critic."""
+        self.judged = tuple(n for n in self.critics if n not in self.fitted)
+        self.first_joints = {name: compared(spec, name)[0].head for name in self.judged}
         self.first_joints |= {i.of: i.joint for i in self.inputs if i.role == "critic"}
         self.scores = tuple(dict.fromkeys(i.of for i in self.inputs if i.role == "scores"))
         self.factors = self.by_player()
@@ -54,7 +57,7 @@ class Wiring:
         """Each player's learned factors; one that only a critic needs is that critic's."""
         owned = {name: self.owned(name) for name in self.critics}
         needed = set().union(*(self.needs(i) for i in self.inputs))
-        needed |= set().union(*(self.needs_of_side(name, role) for name in self.critics for role in CRITIC_SIDES))
+        needed |= set().union(*(self.needs_of_side(name, role) for name in self.judged for role in CRITIC_SIDES))
         groups = {MODEL: needed.difference(*owned.values()), **owned}
         return {player: sorted((f for f in factors if f.learned), key=str) for player, factors in groups.items()}
 
@@ -67,7 +70,7 @@ class Wiring:
                     seen.add(factor.text)
                     yield player, factor.text
         yield from ((MODEL, term) for term in self.scores)
-        yield from ((name, name) for name in self.critics)
+        yield from ((name, name) for name in self.judged)
 
     def build(self) -> list[str]:
         """Default networks for what has none; what they stand for."""
@@ -77,7 +80,7 @@ class Wiring:
                 self.bank.add_factor(factor)
         for term in self.scores:
             self.bank.add_scores(term)
-        for name in self.critics:
+        for name in self.judged:
             self.bank.add_critic(name)
         return [text for text in self.bank.made if text not in before]
 
@@ -95,11 +98,14 @@ class Wiring:
         return found
 
     def owned(self, name: str) -> set[Factor]:
-        """The factors that belong to a critic: the one it looks through, and those of its constraint that the loss does not take."""
+        """The factors that belong to a critic: a density that it fits, what it looks through and what only its constraint takes."""
+        inputs = self.critic_inputs.get(name, ())
+        if name in self.fitted:
+            return {self.spec.factors[i.of] for i in inputs if i.of in self.spec.factors and i.role not in SAMPLES}
         if name not in self.bank.through:
             return set()
         taken = set().union(*(self.needs(i) for i in self.inputs))
-        rate = {self.spec.factors[i.of] for i in self.critic_inputs.get(name, ()) if i.of in self.spec.factors}
+        rate = {self.spec.factors[i.of] for i in inputs if i.of in self.spec.factors}
         return {self.bank.through[name]} | (rate - taken)
 
     def needs(self, entry: Any) -> set[Factor]:
@@ -209,7 +215,7 @@ class Wiring:
     def critic_loss(self, name: str, draws: Draws) -> Tensor:
         """What the critic minimises, on samples that are cut from the model."""
         others = [p for player, parameters in self.players().items() if player != name for p in parameters]
-        seen = [detached(self.side(name, role, draws)) for role in CRITIC_SIDES]
+        seen = [detached(self.side(name, role, draws)) for role in CRITIC_SIDES] if name in self.judged else []
         for entry in self.critic_inputs.get(name, ()):  # drawn before anything is frozen: the model may use these draws
             factor = self.spec.factors.get(entry.of)
             for v in factor.given if factor is not None and entry.role not in SAMPLES else ():

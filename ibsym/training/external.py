@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from ibsym.errors import SpecError
@@ -15,9 +15,9 @@ STAND_INS: Mapping[str, str] = MappingProxyType(
 """The family that is trained in the place of an external density, by the kind of space."""
 
 
-def standing(spec: Spec) -> tuple[Spec, tuple[str, ...]]:
+def standing(spec: Spec, own: Collection[str] = ()) -> tuple[Spec, tuple[str, ...]]:
     """The spec with a family that has networks for every external one, and what is to be said of it."""
-    outside = [f for f in spec.factors.values() if f.family is not None and f.family.name == "external"]
+    outside = [f for f in spec.factors.values() if f.family is not None and f.family.name == "external" and f.text not in own]
     if not outside:
         return spec, ()
     found = {f.text: _stand_in(spec, f) for f in outside}

@@ -5,15 +5,18 @@ Gradients are taken with respect to one player's parameters at a time, so that n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ibsym.errors import TrainingError
+from ibsym.nn.accumulating import accumulate
 from ibsym.nn.draws import Draws
+from ibsym.nn.samples import Rows
 from ibsym.nn.system import System
+from ibsym.training.engine import Engine
 
 
 @dataclass
@@ -24,11 +27,17 @@ class Player:
     parameters: list[nn.Parameter]
     optimiser: torch.optim.Optimizer
 
-    def step(self, loss: Tensor) -> None:
+    def step(self, loss: Tensor, engine: Engine) -> None:
         """One step down the loss in the player's own parameters."""
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
+        self.move(engine)
+
+    def move(self, engine: Engine) -> None:
+        """One step along the gradients that are there."""
+        engine.averaged(self.parameters)
+        engine.clipped(self.parameters)
         self.optimiser.step()
         for parameter in self.parameters:
             parameter.grad = None
@@ -37,7 +46,8 @@ class Player:
 class Players:
     """The model and the critics of one system, as they are trained."""
 
-    def __init__(self, system: System, rates: Mapping[str, float]):
+    def __init__(self, system: System, rates: Mapping[str, float], engine: Engine | None = None):
+        self.engine = engine or Engine()
         self.system, self.wiring, self.spec, self.loss = system, system.wiring, system.spec, system.loss
         betas = (0.5, 0.9) if self.loss.CRITICS else (0.9, 0.999)
         self.players = {
@@ -47,9 +57,10 @@ class Players:
 
     def critic_step(self, name: str, draws: Draws, dual_step: float) -> float:
         """One step of one critic, and of its multiplier where it has one: up by what the rate exceeds its budget."""
-        loss = finite(self.wiring.critic_loss(name, draws), f"the loss of the critic of {name}")
-        self.players[name].step(loss)
-        if self.wiring.critic_inputs.get(name):
+        with self.engine.autocast():
+            loss = finite(self.wiring.critic_loss(name, draws), f"the loss of the critic of {name}")
+        self.players[name].step(loss, self.engine)
+        if name in self.wiring.bank.through and self.wiring.critic_inputs.get(name):
             with torch.no_grad():
                 rate = self.loss.constraint_value(name, **self.wiring.constraint_inputs(name, draws))
                 self.loss.dual_step(name, float(rate), dual_step)
@@ -57,10 +68,20 @@ class Players:
 
     def model_step(self, draws: Draws) -> tuple[float, dict[str, float]]:
         """One step of the model, critics frozen."""
-        loss, terms = self.wiring.evaluate(draws)
+        with self.engine.autocast():
+            loss, terms = self.wiring.evaluate(draws)
         numbers = {name: float(t) for name, t in terms.items()}
-        self.players["model"].step(finite(loss, "the loss", numbers))
+        self.players["model"].step(finite(loss, "the loss", numbers), self.engine)
         return float(loss.detach()), numbers
+
+    def model_steps(self, batches: Sequence[Mapping[str, Rows]]) -> tuple[float, dict[str, float]]:
+        """One step of the model on several batches, as if they were one."""
+        with self.engine.autocast():
+            loss, terms = accumulate(self.wiring, batches, self.system.copies)
+        numbers = {name: float(t) for name, t in terms.items()}
+        finite(loss, "the loss", numbers)
+        self.players["model"].move(self.engine)
+        return float(loss), numbers
 
 
 def finite(loss: Tensor, what: str, terms: Mapping[str, float] | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from ibsym.nn.sizes import dimensions
 SIZE = {"binary": 6, "categorical": 4, "count": 5}
 
 
-def batch(spec, rows=6, dtype=torch.float32, sizes=None):
+def batch(spec, rows=10, dtype=torch.float32, sizes=None):
     """Random rows of every source; a second source has one row fewer."""
     sizes = sizes or {}
 

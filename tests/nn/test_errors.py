@@ -55,7 +55,8 @@ def test_an_encoder(case):
 
 def test_networks_that_disagree_on_a_size():
     with pytest.raises(
-        NetworkError, match=r"p\(x\|z\): the network was called with z \(5, 5\), and raised RuntimeError: .*L = 5 by q\(z\|x\)"
+        NetworkError,
+        match=r"(?s)p\(x\|z\): the network was called with z \(5, 5\), and raised RuntimeError: .*L = 5 by q\(z\|x\)",
     ):
         around("vae", GOOD | {"q(z|x)": nn.Linear(D, 10)})(X)
     with pytest.raises(

@@ -370,3 +370,25 @@ def test_a_density_of_the_callers():
         torch.manual_seed(4)
         found.append(system({"x": x}).loss)
     assert torch.allclose(*found)
+
+
+def test_a_density_that_a_player_fits():
+    """An adversary's decoder: the model learns through it, its own player fits it on draws cut from the model."""
+    spec = ibsym.Spec(
+        name="s",
+        objective="minimize 0.5*I_q(Z;S) - I_q(Z;X)",
+        variables={"x": "binary[D]", "s": "categorical[G]", "z": "real[L]"},
+        joints={"q": "data(x,s) q(z|x)", "p": "p(x|z)", "a": "a(s|z)"},
+        families={"q(z|x)": "diagonal-normal", "p(x|z)": "bernoulli", "a(s|z)": "categorical"},
+        estimators={"I_q(Z;S)": {"estimator": "adversary", "density": "a(s|z)"}},
+    )
+    decoder = nn.Linear(L, K)
+    system = System(ibsym.audit(ibsym.derive(spec), worlds=1), {"q(z|x)": nn.Linear(D, 2 * L), "a(s|z)": decoder})
+    rows = {"x": bits(), "s": torch.arange(7) % K}
+    system(rows).loss.backward()
+    assert {id(p) for p in system.players["I_q(Z;S)"]} == {id(p) for p in decoder.parameters()}
+    assert all(p.grad is None for p in decoder.parameters())
+    system.zero_grad()
+    system.critic_losses(rows)["I_q(Z;S)"].backward()
+    assert all(p.grad is not None for p in decoder.parameters())
+    assert all(p.grad is None for p in system.players["model"])

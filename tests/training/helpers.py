@@ -10,7 +10,7 @@ import ibsym
 from ibsym.training.binding import bind
 from ibsym.training.data import load
 from ibsym.training.settings import sort_out
-from ibsym.training.train import DTYPES, Trainer
+from ibsym.training.trainer import DTYPES, Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 ZOO = [path.stem for path in sorted((ROOT / "ibsym/zoo").glob("*.toml"))]

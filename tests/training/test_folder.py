@@ -136,7 +136,7 @@ def test_a_run_killed_before_its_first_epoch_goes_on(tmp_path):
     straight = go(None, epochs=2)
     pid = os.fork()
     if not pid:  # a child that ends at once where the parent would save
-        import ibsym.training.train as training
+        import ibsym.training.trainer as training
 
         training.Trainer.epoch = lambda self: os._exit(7)
         go(tmp_path, epochs=2)

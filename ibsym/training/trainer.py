@@ -1,0 +1,207 @@
+"""min E[loss], step by step: the players of one run, their data, and the history of the epochs so far."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from ibsym.errors import Place, TrainingError, unknown
+from ibsym.nn.draws import Draws
+from ibsym.nn.samples import Rows
+from ibsym.nn.system import System
+from ibsym.nn.wiring import Substitute
+from ibsym.spec.model import Spec
+from ibsym.training.binding import Batches, Binding
+from ibsym.training.engine import Engine
+from ibsym.training.metrics import Meter
+from ibsym.training.players import Players
+from ibsym.training.settings import Choices, whole
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+T = TypeVar("T")
+
+
+def batched(several: Iterable[T], number: int) -> Iterator[list[T]]:
+    """So many at a time; fewer at the end."""
+    rest = iter(several)
+    while found := list(islice(rest, number)):
+        yield found
+
+
+@dataclass
+class Result:
+    """What a run found: the last epoch's held-out numbers, every epoch's, where the files are, and the networks."""
+
+    name: str
+    metrics: dict[str, float]
+    terms: dict[str, float]
+    critics: dict[str, float]
+    history: list[dict[str, Any]]
+    sizes: dict[str, int]
+    notes: tuple[str, ...]
+    seconds: float
+    files: dict[str, Path] = field(default_factory=dict)
+    players: Players | None = field(default=None, repr=False)
+
+
+class Trainer:
+    """The players of one run, their data, and the history of the epochs so far."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        loss_class: Any,
+        binding: Binding,
+        choices: Choices,
+        warmup: Mapping[str, object],
+        *,
+        seed: int,
+        dtype: str,
+        loss: Substitute | None,
+        networks: Mapping[str, Callable[..., Any]] | None = None,
+        engine: Engine | None = None,
+    ):
+        self.engine = engine or Engine()
+        self.spec, self.binding, self.settings, self.seed = spec, binding, choices.settings, seed
+        torch.manual_seed(seed)
+        self.loader = torch.Generator().manual_seed(seed)
+        options = choices.parameters | self.across(loss_class)
+        module = loss_class(**options) if isinstance(loss_class, type) else loss_class
+        self.system = System.around(
+            spec,
+            module,
+            networks,
+            sizes=binding.sizes,
+            draws=choices.settings.draws or None,
+            hidden=choices.settings.hidden,
+            dtype=DTYPES[dtype],
+            substitute=loss,
+        )
+        self.engine.placed(self.system)
+        rates = {"lr": choices.settings.lr, "critic_lr": choices.settings.critic_lr}
+        self.players = Players(self.system, rates, self.engine)
+        if self.engine.rank:  # the same networks everywhere, and noise of its own in every process
+            torch.manual_seed(seed + self.engine.rank)
+        self.batches = Batches(binding.train, choices.settings.batch, self.loader)
+        self.meter = Meter(self.players, binding.held_out, choices.settings.batch)
+        self.multipliers = tuple(c.multiplier for c in spec.critics if c.multiplier is not None)
+        self.warmup = self.read_warmup(warmup)
+        self.goals = {name: float(getattr(module, name)) for name in self.warmup}
+        self.history: list[dict[str, Any]] = []
+        self.random = self.engine.random_states()
+
+    def read_warmup(self, warmup: Mapping[str, object]) -> dict[str, int]:
+        """Parameters that rise, and in how many epochs."""
+        for name in warmup:
+            if name not in self.spec.parameters or name in self.multipliers:
+                rising = [p for p in self.spec.parameters if p not in self.multipliers]
+                raise unknown("parameter that can rise", name, rising, key="--warmup", place=Place(file="--warmup"))
+        return {name: whole(name, length, option="--warmup") for name, length in warmup.items()}
+
+    def warm(self, epoch: int) -> None:
+        """A rising parameter starts from the end of its interval nearest to zero."""
+        for name, length in self.warmup.items():
+            low, high = self.spec.intervals[name]
+            start = min(max(0.0, low), high)
+            setattr(self.players.loss, name, start + (self.goals[name] - start) * min(1.0, epoch / length))
+
+    def epoch(self) -> dict[str, Any]:
+        """One pass over the data; critics first, on the same draws, cut from the model."""
+        number = len(self.history) + 1
+        self.warm(number)
+        total: dict[str, dict[str, float]] = {"loss": {}, "terms": {}, "critics": {}}
+        steps = math.ceil(self.batches.steps / self.engine.machine.accumulate)
+        for several in batched(self.batches, self.engine.machine.accumulate):
+            for group, numbers in self.step([self.part(b) for b in several]).items():
+                for name, value in numbers.items():
+                    total[group][name] = total[group].get(name, 0.0) + value / steps
+        multipliers = {name: float(getattr(self.players.loss, name)) for name in self.multipliers}
+        entry = {"epoch": number, "train": total, "held_out": self.meter.measure(self.seed), "multipliers": multipliers}
+        self.history.append(entry)
+        self.engine.log(entry)
+        if self.engine.world > 1:  # asked of all processes at once: only the first one writes
+            self.random = self.engine.random_states()
+        return entry
+
+    def step(self, batches: Sequence[Mapping[str, Rows]]) -> dict[str, dict[str, float]]:
+        """One step of every player: critics first, on the same draws, cut from the model; of several batches, as of one."""
+        wiring, critics = self.players.wiring, {}
+        for batch in batches:
+            for name in wiring.critics:
+                for _ in range(self.settings.critic_steps - 1):
+                    self.players.critic_step(name, self.draws(batch), self.settings.dual_step)
+        draws = [self.draws(batch) for batch in batches]
+        for one in draws:
+            critics = {name: self.players.critic_step(name, one, self.settings.dual_step) for name in wiring.critics}
+        loss, terms = self.players.model_step(draws[0]) if len(draws) == 1 else self.players.model_steps(batches)
+        return {"loss": {"loss": loss}, "terms": terms, "critics": critics}
+
+    def part(self, batch: Mapping[str, Rows]) -> dict[str, Rows]:
+        """This process's rows of a batch, where it computes."""
+        rank, world, device = self.engine.rank, self.engine.world, self.engine.device
+        return {s: {v: x.take(slice(rank, None, world)).to(device) for v, x in rows.items()} for s, rows in batch.items()}
+
+    def across(self, loss_class: Any) -> dict[str, Any]:
+        """What the loss must know of the other processes."""
+        if self.engine.world == 1:
+            return {}
+        if "group" in inspect.signature(loss_class.__init__).parameters:
+            return {"group": self.engine.group}
+        raise TrainingError(f"{self.spec.name}: its loss is for one process\n  write: --nproc 1")
+
+    def draws(self, batch: Any) -> Draws:
+        """Draws of every variable for one batch."""
+        return Draws(self.system.bank, batch, copies=self.system.copies)
+
+    def describe(self) -> str:
+        """The dimensions, and who learns how many numbers."""
+        sizes = ", ".join(f"{name} = {size}" for name, size in self.binding.sizes.items())
+        counts = ", ".join(f"{n} {sum(p.numel() for p in player.parameters):,}" for n, player in self.players.players.items())
+        return f"{sizes}; learned numbers: {counts}"
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, as tensors and plain values."""
+        players = self.players.players
+        return {
+            "system": self.system.state_dict(),
+            "optimisers": {name: player.optimiser.state_dict() for name, player in players.items()},
+            "parameters": {name: float(getattr(self.players.loss, name)) for name in self.spec.parameters},
+            "random": self.random if self.engine.world > 1 else self.engine.random_states(),
+            "loader": self.loader.get_state(),
+            "history": self.history,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a state that was saved."""
+        self.system.load_state_dict(state["system"])
+        for name, player in self.players.players.items():
+            player.optimiser.load_state_dict(state["optimisers"][name])
+        for name, value in state["parameters"].items():
+            setattr(self.players.loss, name, value)
+        self.engine.restore_random(state["random"])
+        self.loader.set_state(state["loader"])
+        self.history = list(state["history"])
+
+    def result(self, began: float, files: dict[str, Path]) -> Result:
+        """What the caller gets."""
+        last = self.history[-1]["held_out"]
+        return Result(
+            self.spec.name,
+            last["metrics"],
+            last["terms"],
+            last["critics"],
+            self.history,
+            self.binding.sizes,
+            self.binding.notes,
+            time.monotonic() - began,
+            files,
+            self.players,
+        )
