@@ -225,6 +225,8 @@ def compare(specs: Sequence[Source]) -> Comparison:
     dtype=TEXT,
     loss=FUNCTION | NOTHING,
     report=ANYTHING,
+    networks=TABLE | NOTHING,
+    machine=ANYTHING,
 )
 def train(
     spec: Source,
@@ -241,12 +243,15 @@ def train(
     dtype: str = "float32",
     loss: Callable[..., Any] | None = None,
     report: Any = None,
+    networks: Mapping[str, Callable[..., Any]] | None = None,
+    machine: Any = None,
 ) -> Any:
     """min E[loss]: trains small networks with the emitted loss on real data.
 
     ``data`` is ``"digits"`` or a folder of IDX files. ``out`` is the folder of the run, which ``resume`` goes on with and
     ``overwrite`` begins anew. ``settings`` sets dimensions, parameters of the spec and settings of the run; see
-    :func:`ibsym.training.train.run`, which also says what ``loss`` and ``report`` are.
+    :func:`ibsym.training.train.run`, which also says what ``loss`` and ``report`` are. ``networks`` are yours, as of
+    :class:`ibsym.nn.System`; ``machine`` is an :class:`ibsym.training.engine.Machine`: device, precision, processes.
     """
     from ibsym.training.failures import need_all
 
@@ -269,6 +274,8 @@ def train(
         dtype=dtype,
         loss=loss,
         report=report,
+        networks=networks,
+        machine=machine,
     )
 
 

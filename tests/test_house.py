@@ -29,13 +29,16 @@ ONLY_IN = {
     "jinja2": {"codegen", "rendering"},
     "click": {"cli"},
     "rich": {"training", "cli"},
+    "PIL": {"training"},
+    "lightning": {"lightning"},
+    "lightning_fabric": {"training"},
     "sklearn": {"training"},
     "matplotlib": {"drawing", "training"},
     "igraph": {"drawing"},
 }
 # Names of systems that are also estimators, or words of any program.
 ALSO_WORDS = {"dim", "mine", "clip", "iwae", "infonce", "club"}
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"PIL": "pillow", "lightning_fabric": "lightning", "sklearn": "scikit-learn"}
 
 
 def relative(path: Path) -> str:

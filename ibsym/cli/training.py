@@ -24,6 +24,18 @@ from ibsym.cli.common import Command, terminal
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="One seed, one result.")
 @click.option("--labelled", type=click.IntRange(2), help="How many images keep their label.")
 @click.option("--dtype", type=click.Choice(("float32", "float64")), default="float32", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--precision", default="32-true", show_default=True, help="32-true, 64-true, or bf16-mixed.")
+@click.option(
+    "--strategy", default="auto", show_default=True, help="How processes work together: Lightning Fabric's, such as ddp."
+)
+@click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="Processes that share every batch.")
+@click.option(
+    "--accumulate", type=click.IntRange(1), default=1, show_default=True, help="Batches a step, exactly as if they were one."
+)
+@click.option("--clip", type=float, help="The most that the norm of a player's gradient may be.")
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile the networks.")
+@click.option("--logger", type=click.Choice(("csv", "tensorboard")), help="Logs beside the metrics, in that folder.")
 @click.option(
     "-o",
     "--output",
@@ -43,6 +55,14 @@ def train_command(
     seed: int,
     labelled: int | None,
     dtype: str,
+    device: str,
+    precision: str,
+    strategy: str,
+    nproc: int,
+    accumulate: int,
+    clip: float | None,
+    compiled: bool,
+    logger: str | None,
     folder: Path | None,
     resume: bool,
     overwrite: bool,
@@ -67,6 +87,7 @@ def train_command(
     from ibsym.training.failures import need_all
 
     need_all(data, "runs")
+    from ibsym.training.engine import Machine, first_process
     from ibsym.training.progress import Bar, Lines, Reporter, Silent, summary
     from ibsym.training.settings import assignments
 
@@ -85,6 +106,7 @@ def train_command(
             dtype=dtype,
             settings=sets,
             warmup=rises,
+            machine=Machine(device, precision, strategy, nproc, logger, accumulate, clip, compiled),
             out=out,
             resume=resume,
             overwrite=overwrite,
@@ -94,5 +116,5 @@ def train_command(
         if (out / "checkpoint.pt").is_file():
             click.echo(f"{out} keeps the last whole epoch; the same command with --resume goes on from there", err=True)
         raise
-    for line in summary(result):
+    for line in summary(result) if first_process() else ():
         click.echo(line)

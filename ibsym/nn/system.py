@@ -136,18 +136,18 @@ class System(nn.Module):
     def _adopt(self, networks: Mapping[str, Callable[..., Any]]) -> None:
         spec, wiring = self.spec, self.wiring
         factors = {text.replace(" ", ""): f for text, f in spec.factors.items()}
-        places = {**factors, **{n.replace(" ", ""): n for n in (*wiring.critics, *wiring.scores)}}
+        places = {**factors, **{n.replace(" ", ""): n for n in (*wiring.judged, *wiring.scores)}}
         for text, network in networks.items():
             place = places.get(text.replace(" ", ""))
             if place is None:
-                known = [*(f.text for f in spec.factors.values() if f.learned), *wiring.critics, *wiring.scores]
+                known = [*(f.text for f in spec.factors.values() if f.learned), *wiring.judged, *wiring.scores]
                 raise unknown("network", text, known, key="networks")
             if not callable(network):
                 raise NetworkError(
                     f"{text}: a {type(network).__name__} is not callable\n  write: a torch.nn.Module or a function"
                 )
             if isinstance(place, str):
-                adopt = self.bank.adopt_critic if place in wiring.critics else self.bank.adopt_scores
+                adopt = self.bank.adopt_critic if place in wiring.judged else self.bank.adopt_scores
                 adopt(place, network)
             elif not place.learned:
                 family = place.family.name if place.family is not None else "a mixture"

@@ -117,6 +117,10 @@ class Engine:
     def placed(self, module: nn.Module) -> None:
         """A module where this process computes, compiled where that is asked for."""
         module.to(self.device)
+        if self.machine.compile:
+            for network in module.modules():
+                if isinstance(network, nn.Sequential):
+                    network.compile()
 
     def averaged(self, parameters: Iterable[nn.Parameter]) -> None:
         """Every gradient, as the mean over the processes."""

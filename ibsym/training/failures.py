@@ -8,7 +8,7 @@ from ibsym.errors import IbsymError, MissingDependencyError, Place, SpecError, T
 
 __all__ = ["DataError", "TrainingError", "need", "need_all", "refused"]
 
-PACKAGES = {"torch": "PyTorch", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
+PACKAGES = {"torch": "PyTorch", "sklearn": "scikit-learn", "matplotlib": "matplotlib", "lightning_fabric": "Lightning"}
 
 
 class DataError(IbsymError):
@@ -24,7 +24,12 @@ def need(*modules: str, purpose: str = "training", extra: str = "train") -> None
 
 def need_all(data: object, folder: object) -> None:
     """Everything that a run with these data and this folder needs."""
-    need("torch", *(["sklearn"] if str(data) == "digits" else []), *(["matplotlib"] if folder is not None else []))
+    need(
+        "torch",
+        *(["sklearn"] if str(data) == "digits" else []),
+        *(["matplotlib"] if folder is not None else []),
+        "lightning_fabric",
+    )
 
 
 def refused(message: str, *, option: str, remedy: str) -> SpecError:
