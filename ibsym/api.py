@@ -226,7 +226,7 @@ def compare(specs: Sequence[Source]) -> Comparison:
     loss=FUNCTION | NOTHING,
     report=ANYTHING,
     networks=TABLE | NOTHING,
-    machine=ANYTHING,
+    machine=TABLE | NOTHING,
 )
 def train(
     spec: Source,
@@ -244,14 +244,14 @@ def train(
     loss: Callable[..., Any] | None = None,
     report: Any = None,
     networks: Mapping[str, Callable[..., Any]] | None = None,
-    machine: Any = None,
+    machine: Mapping[str, object] | None = None,
 ) -> Any:
     """min E[loss]: trains small networks with the emitted loss on real data.
 
     ``data`` is ``"digits"`` or a folder of IDX files. ``out`` is the folder of the run, which ``resume`` goes on with and
     ``overwrite`` begins anew. ``settings`` sets dimensions, parameters of the spec and settings of the run; see
     :func:`ibsym.training.train.run`, which also says what ``loss`` and ``report`` are. ``networks`` are yours, as of
-    :class:`ibsym.nn.System`; ``machine`` is an :class:`ibsym.training.engine.Machine`: device, precision, processes.
+    :class:`ibsym.nn.System`; ``machine`` says where to compute: ``{"device": "cuda", "precision": "bf16-mixed"}``.
     """
     from ibsym.training.failures import need_all
 

@@ -87,7 +87,7 @@ def train_command(
     from ibsym.training.failures import need_all
 
     need_all(data, "runs")
-    from ibsym.training.engine import Machine, first_process
+    from ibsym.training.engine import first_process
     from ibsym.training.progress import Bar, Lines, Reporter, Silent, summary
     from ibsym.training.settings import assignments
 
@@ -106,7 +106,16 @@ def train_command(
             dtype=dtype,
             settings=sets,
             warmup=rises,
-            machine=Machine(device, precision, strategy, nproc, logger, accumulate, clip, compiled),
+            machine={
+                "device": device,
+                "precision": precision,
+                "strategy": strategy,
+                "nproc": nproc,
+                "logger": logger,
+                "accumulate": accumulate,
+                "clip": clip,
+                "compile": compiled,
+            },
             out=out,
             resume=resume,
             overwrite=overwrite,

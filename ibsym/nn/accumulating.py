@@ -80,7 +80,7 @@ def compute(wiring: Wiring, rows: Mapping[str, Rows], copies: int) -> Piece:
         if entry.role == "scores":
             pairs[entry.name] = wiring.pairs(entry, draws)
         else:
-            tensors[entry.name] = wiring.tensor(entry, draws)
+            tensors[entry.name] = wiring.input(entry, draws)
     return Piece(tensors, pairs)
 
 

@@ -53,8 +53,11 @@ def scope(spec: Spec, name: str) -> tuple[str, ...]:
 def in_order_of_text(spec: Spec, name: str) -> tuple[str, ...]:
     """The variables that a critic sees, in the order in which its divergence's text names them.
 
-    >>> import ibsym
-    >>> in_order_of_text(ibsym.load("bigan"), "JS(q(z,x)||p(x,z))")
+    >>> from ibsym.spec.loading import loads
+    >>> lines = ('name = "s"', 'objective = "minimize JS(q(z,x)||p(x,z))"', '[variables]', 'x = "real[D]"', 'z = "real[L]"',
+    ...     '[joints]', 'q = "data(x) q(z|x)"', 'p = "p(z) p(x|z)"', '[families]', '"q(z|x)" = "implicit"', '"p(x|z)" = "implicit"',
+    ...     '"p(z)" = "standard-normal"')
+    >>> in_order_of_text(loads(chr(10).join(lines)), "JS(q(z,x)||p(x,z))")
     ('z', 'x')
     """
     syntax, seen = quantity(name), scope(spec, name)

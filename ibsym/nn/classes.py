@@ -21,12 +21,16 @@ def summed_over(spec: Spec, joint: Joint) -> tuple[str, ...]:
     return spec.ordered(v for f in joint.factors if f.enumerated for v in f.of)
 
 
-def every_class(place: int, number: int, classes: int, rows: int, dtype: torch.dtype) -> Value:
+def every_class(place: int, number: int, classes: int, rows: int, like: Tensor) -> Value:
     """Each class of a variable along its own axis of ``number``, the same for all rows."""
     lead = [1] * number + [rows]
     lead[place] = classes
-    index = torch.arange(classes).reshape(*(classes if k == place else 1 for k in range(number)), 1).expand(lead)
-    return Value.of_class(index, classes, dtype)
+    index = (
+        torch.arange(classes, device=like.device)
+        .reshape(*(classes if k == place else 1 for k in range(number)), 1)
+        .expand(lead)
+    )
+    return Value.of_class(index, classes, like.dtype)
 
 
 def without_classes(value: Value, number: int) -> Value:

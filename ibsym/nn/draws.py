@@ -11,6 +11,7 @@ from torch import Tensor
 from ibsym.derivation.critics import sides
 from ibsym.errors import EmissionError
 from ibsym.nn.bank import SAMPLED_ONLY, Bank, named, scope
+from ibsym.nn.classes import every_class, summed_over, without_classes
 from ibsym.nn.distributions import Law, Mode
 from ibsym.nn.samples import Rows, Value
 from ibsym.spec.graphs import Factor
@@ -61,20 +62,25 @@ class Draws:
         return self.drawn[joint, variable]
 
     def fresh(self, joint: str, variable: str, factor: Factor) -> Rows:
-        """A draw of a factor's variables under a joint."""
+        """A draw of a factor's variables under a joint; of classes that are summed over, each."""
+        graph, rows = self.spec.joints[joint], self.rows(joint)
+        classes = summed_over(self.spec, graph) if self.mode == "relaxed" else ()
+        if variable in classes:
+            (number,) = self.bank.sizes.shape(variable)
+            return {variable: every_class(classes.index(variable), len(classes), number, rows, self.bank.like)}
         if factor.components:
-            return self.mixture(factor, self.rows(joint))
+            return self.mixture(factor, rows)
         if factor.empirical:
             if factor.head not in self.batch:
                 raise EmissionError(
                     f"{variable} is observed, and there is no batch of {factor}\n  write: batch={{'{variable}': ...}}"
                 )
             observed = self.batch[factor.head]
-            return {v: observed[v].take(slice(self.rows(joint))) for v in factor.of if v in observed}
+            return {v: without_classes(observed[v].take(slice(rows)), len(classes)) for v in factor.of if v in observed}
         given = [self.value(joint, v) for v in factor.given]
-        above = self.spec.joints[joint].ancestral_factors((variable,))
-        once = all(len(v.lead) == 1 for v in given) and any(f.empirical for f in above)
-        return self.bank.sample(factor, given, self.rows(joint), self.mode, self.copies if once else 1, self.law(factor, joint))
+        above = graph.ancestral_factors((variable,))
+        once = all(len(v.lead) == 1 + len(classes) for v in given) and any(f.empirical for f in above)
+        return self.bank.sample(factor, given, rows, self.mode, self.copies if once else 1, self.law(factor, joint))
 
     def law(self, factor: Factor, joint: str) -> Law | None:
         """The factor's distribution at the values of its conditioners under a joint; None where it has none."""

@@ -61,7 +61,10 @@ class System(nn.Module):
 
     >>> import torch, ibsym
     >>> encoder, decoder = torch.nn.Linear(6, 2 * 3), torch.nn.Linear(3, 6)
-    >>> system = System("beta-vae", {"q(z|x)": encoder, "p(x|z)": decoder}, beta=2.0)
+    >>> spec = ibsym.Spec(name="s", objective="minimize beta*I_q(X;Z) - I_q(Z;X)", variables={"x": "binary[D]", "z": "real[L]"},
+    ...     joints={"q": "data(x) q(z|x)", "p": "p(z) p(x|z)"}, parameters={"beta": {"default": 1.0, "min": 0}},
+    ...     families={"q(z|x)": "diagonal-normal", "p(z)": "standard-normal", "p(x|z)": "bernoulli"})
+    >>> system = System(spec, {"q(z|x)": encoder, "p(x|z)": decoder}, beta=2.0)
     >>> out = system({"x": (torch.rand(5, 6) < 0.5).float()})
     >>> sorted(out.terms), len(system.players["model"]), system.sample("p", 4)["z"].shape
     (['E_q[log p(x|z)]', 'KL(q(z|x)||p(z))'], 4, torch.Size([4, 3]))

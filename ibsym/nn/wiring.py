@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ibsym.errors import EmissionError
 from ibsym.nn.bank import Bank, compared, scope
 from ibsym.nn.callables import frozen
+from ibsym.nn.classes import as_declared
 from ibsym.nn.draws import Draws, ancestors, detached
 from ibsym.nn.samples import Rows, Value
 from ibsym.spec.graphs import Factor
@@ -138,6 +139,10 @@ class Wiring:
         """The factors that a draw of the variables needs under a joint."""
         return ancestors(self.spec, joint, list(variables))
 
+    def input(self, entry: Any, draws: Draws) -> Tensor:
+        """An input with the axes of its shape."""
+        return as_declared(self.tensor(entry, draws), entry, self.spec)
+
     def tensor(self, entry: Any, draws: Draws, *, apart: bool = False) -> Tensor:
         """The value of one input; ``apart`` cuts every sample from the network that drew it."""
         match entry.role:
@@ -197,7 +202,7 @@ class Wiring:
         """Every input on one draw; critics take no gradient from it."""
         own = [p for name, parameters in self.players().items() if name != MODEL for p in parameters] if self.critics else []
         with frozen(own):
-            return {i.name: self.tensor(i, draws) for i in self.inputs}
+            return {i.name: self.input(i, draws) for i in self.inputs}
 
     def evaluate(self, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """The emitted loss and its terms on one draw."""

@@ -6,7 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,17 @@ class Machine:
     accumulate: int = 1
     clip: float | None = None
     compile: bool = False
+
+    @staticmethod
+    def of(options: Mapping[str, object]) -> Machine:
+        """The options by name, each held against what it may be."""
+        known = [f.name for f in fields(Machine)]
+        for name in options:
+            if name not in known:
+                raise unknown("option of a machine", name, known, key="machine")
+        found = Machine(**options)  # type: ignore[arg-type]
+        found.check()
+        return found
 
     def check(self) -> None:
         """Raises where an option is none."""

@@ -53,7 +53,7 @@ def run(
     loss: Substitute | None = None,
     report: Reporter | None = None,
     networks: Mapping[str, Callable[..., Any]] | None = None,
-    machine: Machine | None = None,
+    machine: Mapping[str, object] | None = None,
 ) -> Result:
     """Train ``spec`` with the emitted class; one seed, one result.
 
@@ -67,9 +67,8 @@ def run(
     is refused without either, and one that another run is at work in always.
     """
     began = time.monotonic()
-    machine = machine or Machine()
-    machine.check()
-    dtype = "float64" if machine.precision == "64-true" else dtype
+    where = Machine.of(machine or {})
+    dtype = "float64" if where.precision == "64-true" else dtype
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES, key="--dtype", place=Place(file="--dtype"))
     if epochs is not None and not 0 < epochs <= 1_000_000:
@@ -87,7 +86,7 @@ def run(
         binding = bind(spec, images, sizes=choices.sizes, labelled=labelled, seed=seed, dtype=DTYPES[dtype])
     except SpecError as error:
         raise spec.located(error) if error.place.file == Place().file else error from None
-    engine = Engine.launched(machine, folder)
+    engine = Engine.launched(where, folder)
     with torch.random.fork_rng(devices=[]), one_thread():
         usual, stand_ins = standing(spec, set(networks or {}))
         trainer = Trainer(
@@ -112,8 +111,8 @@ def run(
             "dtype": dtype,
         }
         fingerprint |= {"settings": plain(choices.settings), "parameters": choices.parameters, "warmup": trainer.warmup}
-        if engine.world > 1 or machine.accumulate > 1 or machine.precision == "bf16-mixed":
-            fingerprint["machine"] = f"{engine.world} processes, {machine.accumulate} batches a step, {machine.precision}"
+        if engine.world > 1 or where.accumulate > 1 or where.precision == "bf16-mixed":
+            fingerprint["machine"] = f"{engine.world} processes, {where.accumulate} batches a step, {where.precision}"
         title = f"{spec.title}: {spec.objective_text}"
         keeper = Keeper(trainer, folder, title, fingerprint, total)
         alone = folder is not None and engine.rank == 0
