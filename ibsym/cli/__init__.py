@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from ibsym.cli.building import build_command
 from ibsym.cli.code import check_command, generate_command
-from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands
+from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands, columns
 from ibsym.cli.diagnosing import compare_command, diagnose_command, identify_command
 from ibsym.cli.drawing import figure_command
 from ibsym.cli.listing import list_command, schema_command
@@ -23,6 +24,9 @@ from ibsym.cli.proving import prove_command
 from ibsym.cli.specs import derive_command, new_command, zoo_command
 from ibsym.cli.training import train_command
 from ibsym.runtime import VERSION
+
+if TYPE_CHECKING:
+    from ibsym.errors import IbsymError
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -91,7 +95,7 @@ def guarded(call: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except IbsymError as error:
-        complain(str(error))
+        complain(str(error) + marked(error))
         return NO if isinstance(error, AuditError) or type(error).__name__ == "TrainingError" else WRONG
     except OSError as error:
         complain(f"{error.filename or ''}{': ' if error.filename else ''}{error.strerror or error}")
@@ -106,6 +110,22 @@ def guarded(call: Callable[[], object]) -> int:
             f"a fault of ibsym's own: {type(error).__name__}: {str(error)[:500]}\n  IBSYM_TRACEBACK=1 shows where; report it, please"
         )
         return WRONG
+
+
+def marked(error: IbsymError) -> str:
+    """The line of a file that an error is about, with a caret under its column; nothing where it has none."""
+    from ibsym.errors import SpecError, shown
+
+    if not isinstance(error, SpecError) or not (place := error.place).file or place.line is None or place.column is None:
+        return ""
+    try:
+        lines = Path(place.file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    if not 0 < place.line <= len(lines) or len(line := lines[place.line - 1]) > 300 or not line.isprintable():
+        return ""
+    first = max(0, place.column - columns() // 2) if len(line) > columns() - 4 else 0
+    return f"\n    {shown(line[first:], columns() - 4)}\n    {' ' * (place.column - 1 - first)}^"
 
 
 def complain(message: str) -> None:

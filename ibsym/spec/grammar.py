@@ -12,10 +12,11 @@ from functools import cache
 from typing import Any, Literal, TypeAlias, cast
 
 from lark import Lark, Token, Transformer
-from lark.exceptions import UnexpectedInput, UnexpectedToken
+from lark.exceptions import LarkError, UnexpectedInput, UnexpectedToken
 
 from ibsym.errors import SpecError, shown
 from ibsym.facts import Sense
+from ibsym.spec.habits import mended
 
 GRAMMAR = r"""
 objective: DIRECTION sum
@@ -300,4 +301,14 @@ def parse(text: str, start: str, key: str = "") -> object:
         rest = text[place : place + 12]
         found = f"does not fit at {rest!r}" if rest else "ends too early"
         wanted = f"{shown(text, 120)!r} {found}: this is to be {what}"
-        raise SpecError(wanted, key=key, remedy=f"for example {example}", column=place + 1) from None
+        raise SpecError(wanted, key=key, remedy=_remedy(text, start) or f"for example {example}", column=place + 1) from None
+
+
+def _remedy(text: str, start: str) -> str:
+    """What is written by habit, in this language; nothing where that does not parse either."""
+    proposed = mended(text)
+    try:
+        _parser(start).parse(proposed)
+    except (LarkError, SpecError):
+        return ""
+    return f'"{proposed}"'
