@@ -40,8 +40,7 @@ def latin(letter: str) -> str:
     >>> latin("β"), latin("λ")
     ('beta', 'lam')
     """
-    name = unicodedata.name(letter, "").rpartition(" ")[2].lower()
-    return {"lamda": "lam"}.get(name, name)
+    return "lam" if letter == "λ" else unicodedata.name(letter, "").rpartition(" ")[2].lower()
 
 
 def mended(text: str) -> str:
