@@ -5,6 +5,7 @@ import functools
 import hashlib
 import logging
 import math
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,6 +85,7 @@ class BetaTcvaeLoss(_Parametrised):
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta
     Reductions: "mean"; "sum", the mean times the size of the first batch
+    Of the whole batch, of all ranks where it has a `group`: TC_q(Z)
     Sources: Chen et al. 2018
     """
 
@@ -95,29 +97,33 @@ class BetaTcvaeLoss(_Parametrised):
         Input("x_logits", "p(x|z)", "logits", ("S", "B", "D"), "q"),
     )
     CRITICS: tuple[str, ...] = ()
+    BATCH_COUPLED: tuple[str, ...] = ("TC_q(Z)",)
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (1.0, math.inf)}
 
-    def __init__(self, *, beta: float | Tensor = 6.0, reduction: str = "mean") -> None:
+    def __init__(self, *, beta: float | Tensor = 6.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.beta = beta
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z_mean: Tensor, z_logvar: Tensor, z: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [z_mean, z_logvar, z, x, x_logits])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        _alone(self)
+        given = _checked(self.INPUTS, [z_mean, z_logvar, z, x, x_logits], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(self, z_mean: Tensor, z_logvar: Tensor, z: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
-        kl_z = (0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)).mean()
+        kl_z = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
+        z_logvar_all, z_mean_all, z_all = _all_rows(self.group, -2, z_logvar, z_mean, z)
         # log q(z|x) of every draw i at the parameters of every row j, coordinate by coordinate
         log_z_elements = -0.5 * (
-            z_logvar.unsqueeze(-3)
-            + ((z.unsqueeze(-2) - z_mean.unsqueeze(-3)) * torch.exp(-0.5 * z_logvar.unsqueeze(-3))) ** 2
+            z_logvar_all.unsqueeze(-3)
+            + ((z_all.unsqueeze(-2) - z_mean_all.unsqueeze(-3)) * torch.exp(-0.5 * z_logvar_all.unsqueeze(-3))) ** 2
             + math.log(2 * math.pi)
         )
         # summed over coordinates
@@ -128,24 +134,33 @@ class BetaTcvaeLoss(_Parametrised):
         # TC_q(Z) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z = (log_z - log_z_apart.sum(-1)).mean()
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = (x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1).mean()
+        log_p_x = _mean((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1), self.group)
 
         loss = kl_z + (self.beta - 1) * tc_z - log_p_x
         terms = {"KL(q(z|x)||p(z))": kl_z.detach(), "TC_q(Z)": tc_z.detach(), "E_q[log p(x|z)]": log_p_x.detach()}
-        return Output(_reduced(loss, self.reduction, z_mean.shape[-2]), terms)
+        return Output(_reduced(loss, self.reduction, z_mean.shape[-2], self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
         raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
 
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "988e45ed6e819c43", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"beta_tcvae.c": "988e45ed6e819c43", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _alone(loss: Any, told: list[int] = []) -> None:
+    """One warning, where each of several ranks takes its own rows for the whole batch."""
+    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
+    if ranks > 1 and loss.group is None and not told:
+        told.append(ranks)
+        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
+        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+
+
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -157,6 +172,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -169,16 +185,21 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
+    """The values; with a group, their rows on all its ranks, along `dim`."""
+    return values if group is None else _runtime()["rows"](group, dim, *values)
 
 
 def _log(size: float) -> float:
@@ -186,12 +207,24 @@ def _log(size: float) -> float:
     return math.log(size) if size > 0 else math.nan
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

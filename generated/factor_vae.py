@@ -97,19 +97,21 @@ class FactorVaeLoss(_Parametrised):
         Input("x_logits", "p(x|z)", "logits", ("S", "B", "D"), "q"),
     )
     CRITICS: tuple[str, ...] = ("TC_q(Z)",)
+    BATCH_COUPLED: tuple[str, ...] = ()
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"gamma": (0.0, math.inf)}
 
-    def __init__(self, *, gamma: float | Tensor = 10.0, reduction: str = "mean") -> None:
+    def __init__(self, *, gamma: float | Tensor = 10.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.gamma = gamma
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [z_mean, z_logvar, z_critic, x, x_logits])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        given = _checked(self.INPUTS, [z_mean, z_logvar, z_critic, x, x_logits], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, x: Tensor, x_logits: Tensor) -> Output:
@@ -123,37 +125,38 @@ class FactorVaeLoss(_Parametrised):
 
         per_row = kl_z + self.gamma * tc_z - log_p_x
         terms = {
-            "KL(q(z|x)||p(z))": kl_z.mean().detach(),
-            "TC_q(Z)": tc_z.mean().detach(),
-            "E_q[log p(x|z)]": log_p_x.mean().detach(),
+            "KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
+            "TC_q(Z)": _mean(tc_z, self.group).detach(),
+            "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach(),
         }
-        return Output(_reduced(per_row, self.reduction), terms)
+        return Output(_reduced(per_row, self.reduction, self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
 
         At its best f = log P - log Q. A mean per side: the sides may differ in length.
         """
         if name == "TC_q(Z)":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
-            return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
+            return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
         raise ValueError(f"no critic for {name!r}")
 
     @staticmethod
-    def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None) -> Any:
+    def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
         """Draws of the product of marginals, of one tensor's coordinates or of several tensors: what `critic_reference` is judged on.
 
         One random order of the rows (axis -2 of one tensor, the first of several), each part shifted further: an exact draw.
+        With a group, of the rows of all its ranks.
         """
-        return _permuted(z, generator, -2)
+        return _permuted(z, generator, -2, group)
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "eeddbfb7e81753c0", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"factor_vae.c": "eeddbfb7e81753c0", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -165,6 +168,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -177,12 +181,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
@@ -194,15 +193,22 @@ def _over_draws(values: Tensor) -> Tensor:
     return values.mean(0) if values.dim() == 2 else values
 
 
-def _reduced(per_row: Tensor, reduction: str) -> Tensor:
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
     """The mean over rows, their sum, or every row."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
-    return per_row if reduction == "none" else per_row.mean() if reduction == "mean" else per_row.sum()
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
 
 
-def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int) -> Any:
+def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int, group: Any = None) -> Any:
     """The rows in one random order, every part shifted by its place: parts of one row come from different rows."""
+    if group is not None:
+        return _runtime()["permuted"](_permuted, z, generator, rows, group)
     parts, axis = (z.flatten(rows + 1).unbind(-1), -1) if isinstance(z, Tensor) else (tuple(z), 0)
     size = parts[0].shape[axis]
     if len(parts) > size:
@@ -211,6 +217,18 @@ def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, r
     order = torch.randperm(size, generator=generator, device=device).to(parts[0].device)
     drawn = tuple(part.index_select(axis, order.roll(-k)) for k, part in enumerate(parts))
     return torch.stack(drawn, -1).reshape(z.shape) if isinstance(z, Tensor) else drawn
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import logging
 import math
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,10 +90,11 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         p_c_logits    (S, B, K)                     logits of p(c|z1) under q
         r_c_logits    (S, B, K)                     logits of r(c|z2) under q
         z1_z2_scores  (B_unlabelled, B_unlabelled)  critic of I_u(Z1;Z2) on all pairs: entry i, j pairs the i-th first
-            with the j-th second
+            with the j-th second; in a group, each rank's rows with those of all
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta, gamma
     Reductions: "mean"; "sum", the mean times the size of the first batch
+    Of the whole batch, of all ranks where it has a `group`: I_u(Z1;Z2)
     Sources: Alemi et al. 2017; van den Oord et al. 2018; Abdelaleem et al. 2023
     """
 
@@ -107,14 +109,18 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         Input("z1_z2_scores", "I_u(Z1;Z2)", "scores", ("B_unlabelled", "B_unlabelled"), "u"),
     )
     CRITICS: tuple[str, ...] = ()
+    BATCH_COUPLED: tuple[str, ...] = ("I_u(Z1;Z2)",)
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf), "gamma": (0.0, math.inf)}
 
-    def __init__(self, *, beta: float | Tensor = 10.0, gamma: float | Tensor = 10.0, reduction: str = "mean") -> None:
+    def __init__(
+        self, *, beta: float | Tensor = 10.0, gamma: float | Tensor = 10.0, reduction: str = "mean", group: Any = None
+    ) -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
@@ -122,8 +128,9 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         r_c_logits: Tensor, z1_z2_scores: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [z1_mean, z1_logvar, z2_mean, z2_logvar, c, p_c_logits, r_c_logits, z1_z2_scores])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        _alone(self)
+        given = _checked(self.INPUTS, [z1_mean, z1_logvar, z2_mean, z2_logvar, c, p_c_logits, r_c_logits, z1_z2_scores], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
@@ -134,13 +141,13 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         # I_u(Z1;Z2): what the compiled pass leaves
         rest = self._rest(c, z1_z2_scores)
         # KL(u(z1|x1)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
-        kl_z1 = (0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1)).mean()
+        kl_z1 = _mean(0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1), self.group)
         # KL(u(z2|x2)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
-        kl_z2 = (0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1)).mean()
+        kl_z2 = _mean(0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1), self.group)
         # E_q[log p(c|z1)] at samples: log softmax(a)_v
-        log_p_c = _pick(p_c_logits.log_softmax(-1), c).mean()
+        log_p_c = _mean(_pick(p_c_logits.log_softmax(-1), c), self.group)
         # E_q[log r(c|z2)] at samples: log softmax(a)_v
-        log_r_c = _pick(r_c_logits.log_softmax(-1), c).mean()
+        log_r_c = _mean(_pick(r_c_logits.log_softmax(-1), c), self.group)
 
         loss = kl_z1 + kl_z2 - self.beta * log_p_c - self.beta * log_r_c
         terms = {
@@ -150,31 +157,45 @@ class FewLabelsTwoViewsLoss(_Parametrised):
             "E_q[log r(c|z2)]": log_r_c.detach(),
             "I_u(Z1;Z2)": rest.terms["I_u(Z1;Z2)"],
         }
-        return Output(_reduced(loss, self.reduction, c.shape[-1]) + rest.loss, terms)
+        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group) + rest.loss, terms)
 
     def _rest(self, c: Tensor, z1_z2_scores: Tensor, **_: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = (
-            z1_z2_scores.diagonal(dim1=-2, dim2=-1) - z1_z2_scores.logsumexp(-1) + _log(z1_z2_scores.shape[-1])
-        ).mean()
+        i_z1_z2 = _mean(
+            _matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1) + _log(z1_z2_scores.shape[-1]), self.group
+        )
 
         loss = -self.gamma * i_z1_z2
         terms = {"I_u(Z1;Z2)": i_z1_z2.detach()}
-        return Output(_reduced(loss, self.reduction, c.shape[-1]), terms)
+        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
         raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
+
+    @staticmethod
+    def gathered(rows: Tensor, group: Any) -> Tensor:
+        """The rows of all ranks of a group, to score a rank's own rows against; their gradients return to whose they are."""
+        return rows if group is None else _runtime()["gathered"](rows, group)
 
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "640f32ec5f2065d1", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"few_labels_two_views.c": "640f32ec5f2065d1", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _alone(loss: Any, told: list[int] = []) -> None:
+    """One warning, where each of several ranks takes its own rows for the whole batch."""
+    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
+    if ranks > 1 and loss.group is None and not told:
+        told.append(ranks)
+        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
+        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+
+
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -186,6 +207,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -198,16 +220,16 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
@@ -216,17 +238,34 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
     return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+def _matched(pairs: Tensor, group: Any) -> Any:
+    """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
+    return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
 
 
 def _log(size: float) -> float:
     """log of a size; NaN of nothing, as the mean over nothing is."""
     return math.log(size) if size > 0 else math.nan
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

@@ -100,14 +100,18 @@ class InfomaxVaeLoss(_Parametrised):
         Input("x_z_critic_reference", "I_q(X;Z)", "critic_reference", ("S", "B"), "q"),
     )
     CRITICS: tuple[str, ...] = ("I_q(X;Z)",)
+    BATCH_COUPLED: tuple[str, ...] = ()
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"alpha": (0.0, math.inf), "beta": (0.0, math.inf)}
 
-    def __init__(self, *, alpha: float | Tensor = 1.0, beta: float | Tensor = 1.0, reduction: str = "mean") -> None:
+    def __init__(
+        self, *, alpha: float | Tensor = 1.0, beta: float | Tensor = 1.0, reduction: str = "mean", group: Any = None
+    ) -> None:
         super().__init__()
         self.alpha = alpha
         self.beta = beta
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
@@ -115,8 +119,8 @@ class InfomaxVaeLoss(_Parametrised):
         x_z_critic_reference: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [z_mean, z_logvar, x, x_logits, x_z_critic, x_z_critic_reference])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        given = _checked(self.INPUTS, [z_mean, z_logvar, x, x_logits, x_z_critic, x_z_critic_reference], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
@@ -125,42 +129,43 @@ class InfomaxVaeLoss(_Parametrised):
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
-        kl_z = (0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)).mean()
+        kl_z = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = (x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1).mean()
+        log_p_x = _mean((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1), self.group)
         # I_q(X;Z) by nwj: 1 + E_P[f] - E_Q[e^f]
-        i_x_z = x_z_critic.mean() + 1 - torch.exp(x_z_critic_reference).mean()
+        i_x_z = _mean(x_z_critic, self.group) + 1 - _mean(torch.exp(x_z_critic_reference), self.group)
 
         loss = self.beta * kl_z - log_p_x - self.alpha * i_x_z
         terms = {"KL(q(z|x)||p(z))": kl_z.detach(), "E_q[log p(x|z)]": log_p_x.detach(), "I_q(X;Z)": i_x_z.detach()}
-        return Output(_reduced(loss, self.reduction, z_mean.shape[-2]), terms)
+        return Output(_reduced(loss, self.reduction, z_mean.shape[-2], self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
 
         At its best f = log P - log Q. A mean per side: the sides may differ in length.
         """
         if name == "I_q(X;Z)":
             # -(1 + E_P[f] - E_Q[e^f])
-            return -(critic.mean() + 1 - torch.exp(critic_reference).mean())
+            return -(_mean(critic, group) + 1 - _mean(torch.exp(critic_reference), group))
         raise ValueError(f"no critic for {name!r}")
 
     @staticmethod
-    def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None) -> Any:
+    def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
         """Draws of the product of marginals, of one tensor's coordinates or of several tensors: what `critic_reference` is judged on.
 
         One random order of the rows (axis -2 of one tensor, the first of several), each part shifted further: an exact draw.
+        With a group, of the rows of all its ranks.
         """
-        return _permuted(z, generator, -2)
+        return _permuted(z, generator, -2, group)
 
 
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"infomax_vae.c": "8b902a2e9bfa0491", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"infomax_vae.c": "8b902a2e9bfa0491", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -172,6 +177,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -184,28 +190,30 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
-def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int) -> Any:
+def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int, group: Any = None) -> Any:
     """The rows in one random order, every part shifted by its place: parts of one row come from different rows."""
+    if group is not None:
+        return _runtime()["permuted"](_permuted, z, generator, rows, group)
     parts, axis = (z.flatten(rows + 1).unbind(-1), -1) if isinstance(z, Tensor) else (tuple(z), 0)
     size = parts[0].shape[axis]
     if len(parts) > size:
@@ -214,6 +222,18 @@ def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, r
     order = torch.randperm(size, generator=generator, device=device).to(parts[0].device)
     drawn = tuple(part.index_select(axis, order.roll(-k)) for k, part in enumerate(parts))
     return torch.stack(drawn, -1).reshape(z.shape) if isinstance(z, Tensor) else drawn
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import logging
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,6 +83,7 @@ class MineLoss(_Parametrised):
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta
     Reductions: "mean"; "sum", the mean times the size of the first batch
+    Of the whole batch, of all ranks where it has a `group`: I_q(X;Z)
     Sources: Belghazi et al. 2018; Donsker & Varadhan 1983
     """
 
@@ -92,19 +94,22 @@ class MineLoss(_Parametrised):
         Input("c_logits", "p(c|z)", "logits", ("S", "B", "K"), "q"),
     )
     CRITICS: tuple[str, ...] = ("I_q(X;Z)",)
+    BATCH_COUPLED: tuple[str, ...] = ("I_q(X;Z)",)
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf)}
 
-    def __init__(self, *, beta: float | Tensor = 0.01, reduction: str = "mean") -> None:
+    def __init__(self, *, beta: float | Tensor = 0.01, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.beta = beta
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [x_z_critic, x_z_critic_reference, c, c_logits])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        _alone(self)
+        given = _checked(self.INPUTS, [x_z_critic, x_z_critic_reference, c, c_logits], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output:
@@ -112,47 +117,59 @@ class MineLoss(_Parametrised):
         # I_q(X;Z): what the compiled pass leaves
         rest = self._rest(x_z_critic, x_z_critic_reference)
         # E_q[log p(c|z)] at samples: log softmax(a)_v
-        log_p_c = _pick(c_logits.log_softmax(-1), c).mean()
+        log_p_c = _mean(_pick(c_logits.log_softmax(-1), c), self.group)
 
         loss = -log_p_c
         terms = {"I_q(X;Z)": rest.terms["I_q(X;Z)"], "E_q[log p(c|z)]": log_p_c.detach()}
-        return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1]) + rest.loss, terms)
+        return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group) + rest.loss, terms)
 
     def _rest(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, **_: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
+        (x_z_critic_reference_all,) = _all_rows(self.group, -1, x_z_critic_reference)
         # I_q(X;Z) by dv: E_P[f] - log E_Q[e^f]
-        i_x_z = x_z_critic.mean() - _log_mean_exp(x_z_critic_reference)
+        i_x_z = _mean(x_z_critic, self.group) - _log_mean_exp(x_z_critic_reference_all)
 
         loss = self.beta * i_x_z
         terms = {"I_q(X;Z)": i_x_z.detach()}
-        return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1]), terms)
+        return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
 
         At its best f = log P - log Q. A mean per side: the sides may differ in length.
         """
         if name == "I_q(X;Z)":
+            (critic_reference_all,) = _all_rows(group, -1, critic_reference)
             # -(E_P[f] - log E_Q[e^f])
-            return -(critic.mean() - _log_mean_exp(critic_reference))
+            return -(_mean(critic, group) - _log_mean_exp(critic_reference_all))
         raise ValueError(f"no critic for {name!r}")
 
     @staticmethod
-    def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None) -> Any:
+    def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
         """Draws of the product of marginals, of one tensor's coordinates or of several tensors: what `critic_reference` is judged on.
 
         One random order of the rows (axis -2 of one tensor, the first of several), each part shifted further: an exact draw.
+        With a group, of the rows of all its ranks.
         """
-        return _permuted(z, generator, -2)
+        return _permuted(z, generator, -2, group)
 
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "0391e4900485f864", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"mine.c": "0391e4900485f864", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _alone(loss: Any, told: list[int] = []) -> None:
+    """One warning, where each of several ranks takes its own rows for the whole batch."""
+    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
+    if ranks > 1 and loss.group is None and not told:
+        told.append(ranks)
+        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
+        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+
+
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -164,6 +181,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -176,16 +194,16 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
@@ -194,12 +212,17 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
     return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
+    """The values; with a group, their rows on all its ranks, along `dim`."""
+    return values if group is None else _runtime()["rows"](group, dim, *values)
 
 
 def _log_mean_exp(values: Tensor) -> Tensor:
@@ -207,8 +230,10 @@ def _log_mean_exp(values: Tensor) -> Tensor:
     return values.flatten().logsumexp(0) - _log(values.numel())
 
 
-def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int) -> Any:
+def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int, group: Any = None) -> Any:
     """The rows in one random order, every part shifted by its place: parts of one row come from different rows."""
+    if group is not None:
+        return _runtime()["permuted"](_permuted, z, generator, rows, group)
     parts, axis = (z.flatten(rows + 1).unbind(-1), -1) if isinstance(z, Tensor) else (tuple(z), 0)
     size = parts[0].shape[axis]
     if len(parts) > size:
@@ -217,6 +242,18 @@ def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, r
     order = torch.randperm(size, generator=generator, device=device).to(parts[0].device)
     drawn = tuple(part.index_select(axis, order.roll(-k)) for k, part in enumerate(parts))
     return torch.stack(drawn, -1).reshape(z.shape) if isinstance(z, Tensor) else drawn
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

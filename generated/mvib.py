@@ -5,6 +5,7 @@ import functools
 import hashlib
 import logging
 import math
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,11 +90,14 @@ class MvibLoss(_Parametrised):
         b_b_z_logvar  (B, L)  logvar of b(z|x2) under b
         b_a_z_mean    (B, L)  mean of a(z|x1) under b
         b_a_z_logvar  (B, L)  logvar of a(z|x1) under b
-        z_x2_scores   (B, B)  critic of I_a(Z;X2) on all pairs: entry i, j pairs the i-th first with the j-th second
-        z_x1_scores   (B, B)  critic of I_b(Z;X1) on all pairs: entry i, j pairs the i-th first with the j-th second
+        z_x2_scores   (B, B)  critic of I_a(Z;X2) on all pairs: entry i, j pairs the i-th first with the j-th second; in
+            a group, each rank's rows with those of all
+        z_x1_scores   (B, B)  critic of I_b(Z;X1) on all pairs: entry i, j pairs the i-th first with the j-th second; in
+            a group, each rank's rows with those of all
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta
     Reductions: "mean"; "sum", the mean times the size of the first batch
+    Of the whole batch, of all ranks where it has a `group`: I_a(Z;X2), I_b(Z;X1)
     Sources: Federici et al. 2020
     """
 
@@ -110,13 +114,15 @@ class MvibLoss(_Parametrised):
         Input("z_x1_scores", "I_b(Z;X1)", "scores", ("B", "B"), "b"),
     )
     CRITICS: tuple[str, ...] = ()
+    BATCH_COUPLED: tuple[str, ...] = ("I_a(Z;X2)", "I_b(Z;X1)")
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf)}
 
-    def __init__(self, *, beta: float | Tensor = 0.01, reduction: str = "mean") -> None:
+    def __init__(self, *, beta: float | Tensor = 0.01, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.beta = beta
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
@@ -124,11 +130,12 @@ class MvibLoss(_Parametrised):
         b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
+        _alone(self)
         given = _checked(self.INPUTS, [
             a_a_z_mean, a_a_z_logvar, a_b_z_mean, a_b_z_logvar, b_b_z_mean, b_b_z_logvar, b_a_z_mean, b_a_z_logvar,
             z_x2_scores, z_x1_scores,
-        ])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        ], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
@@ -139,15 +146,15 @@ class MvibLoss(_Parametrised):
         # I_a(Z;X2), I_b(Z;X1): what the compiled pass leaves
         rest = self._rest(a_a_z_mean, z_x2_scores, z_x1_scores)
         # KL(a(z|x1)||b(z|x2)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
-        kl_z_given_x1 = (0.5
-                         * (a_b_z_logvar + torch.expm1(a_a_z_logvar - a_b_z_logvar)
-                            + ((a_a_z_mean - a_b_z_mean) * torch.exp(-0.5 * a_b_z_logvar)) ** 2
-                            - a_a_z_logvar).sum(-1)).mean()
+        kl_z_given_x1 = _mean(0.5
+                              * (a_b_z_logvar + torch.expm1(a_a_z_logvar - a_b_z_logvar)
+                                 + ((a_a_z_mean - a_b_z_mean) * torch.exp(-0.5 * a_b_z_logvar)) ** 2
+                                 - a_a_z_logvar).sum(-1), self.group)
         # KL(b(z|x2)||a(z|x1)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
-        kl_z_given_x2 = (0.5
-                         * (b_a_z_logvar + torch.expm1(b_b_z_logvar - b_a_z_logvar)
-                            + ((b_b_z_mean - b_a_z_mean) * torch.exp(-0.5 * b_a_z_logvar)) ** 2
-                            - b_b_z_logvar).sum(-1)).mean()
+        kl_z_given_x2 = _mean(0.5
+                              * (b_a_z_logvar + torch.expm1(b_b_z_logvar - b_a_z_logvar)
+                                 + ((b_b_z_mean - b_a_z_mean) * torch.exp(-0.5 * b_a_z_logvar)) ** 2
+                                 - b_b_z_logvar).sum(-1), self.group)
 
         loss = 0.5 * self.beta * kl_z_given_x1 + 0.5 * self.beta * kl_z_given_x2
         terms = {
@@ -156,35 +163,49 @@ class MvibLoss(_Parametrised):
             "I_a(Z;X2)": rest.terms["I_a(Z;X2)"],
             "I_b(Z;X1)": rest.terms["I_b(Z;X1)"],
         }
-        return Output(_reduced(loss, self.reduction, a_a_z_mean.shape[-2]) + rest.loss, terms)
+        return Output(_reduced(loss, self.reduction, a_a_z_mean.shape[-2], self.group) + rest.loss, terms)
 
     def _rest(self, a_a_z_mean: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor, **_: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_x2 = (
-            z_x2_scores.diagonal(dim1=-2, dim2=-1) - z_x2_scores.logsumexp(-1) + _log(z_x2_scores.shape[-1])
-        ).mean()
+        i_z_x2 = _mean(
+            _matched(z_x2_scores, self.group) - z_x2_scores.logsumexp(-1) + _log(z_x2_scores.shape[-1]), self.group
+        )
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_x1 = (
-            z_x1_scores.diagonal(dim1=-2, dim2=-1) - z_x1_scores.logsumexp(-1) + _log(z_x1_scores.shape[-1])
-        ).mean()
+        i_z_x1 = _mean(
+            _matched(z_x1_scores, self.group) - z_x1_scores.logsumexp(-1) + _log(z_x1_scores.shape[-1]), self.group
+        )
 
         loss = -0.5 * i_z_x2 - 0.5 * i_z_x1
         terms = {"I_a(Z;X2)": i_z_x2.detach(), "I_b(Z;X1)": i_z_x1.detach()}
-        return Output(_reduced(loss, self.reduction, a_a_z_mean.shape[-2]), terms)
+        return Output(_reduced(loss, self.reduction, a_a_z_mean.shape[-2], self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
         raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
+
+    @staticmethod
+    def gathered(rows: Tensor, group: Any) -> Tensor:
+        """The rows of all ranks of a group, to score a rank's own rows against; their gradients return to whose they are."""
+        return rows if group is None else _runtime()["gathered"](rows, group)
 
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _alone(loss: Any, told: list[int] = []) -> None:
+    """One warning, where each of several ranks takes its own rows for the whole batch."""
+    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
+    if ranks > 1 and loss.group is None and not told:
+        told.append(ranks)
+        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
+        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+
+
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -196,6 +217,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -208,29 +230,46 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+def _matched(pairs: Tensor, group: Any) -> Any:
+    """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
+    return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
 
 
 def _log(size: float) -> float:
     """log of a size; NaN of nothing, as the mean over nothing is."""
     return math.log(size) if size > 0 else math.nan
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import logging
 import math
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,6 +99,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta_c, beta_x
     Reductions: "mean"; "sum", the mean times the size of the first batch
+    Of the whole batch, of all ranks where it has a `group`: KL(q(c)||u(c))
     Sources: Voloshynovskiy et al. 2020
     """
 
@@ -114,14 +116,18 @@ class SemiSupervisedIbLoss(_Parametrised):
         Input("x_critic_reference", "KL(u(x)||p(x))", "critic_reference", ("B_p",), "p"),
     )
     CRITICS: tuple[str, ...] = ("KL(u(z)||p(z))", "KL(u(x)||p(x))")
+    BATCH_COUPLED: tuple[str, ...] = ("KL(q(c)||u(c))",)
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta_c": (0.0, math.inf), "beta_x": (0.0, math.inf)}
 
-    def __init__(self, *, beta_c: float | Tensor = 10.0, beta_x: float | Tensor = 1.0, reduction: str = "mean") -> None:
+    def __init__(
+        self, *, beta_c: float | Tensor = 10.0, beta_x: float | Tensor = 1.0, reduction: str = "mean", group: Any = None
+    ) -> None:
         super().__init__()
         self.beta_c = beta_c
         self.beta_x = beta_x
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
@@ -129,10 +135,11 @@ class SemiSupervisedIbLoss(_Parametrised):
         x_logits: Tensor, u_c_logits: Tensor, x_critic: Tensor, x_critic_reference: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
+        _alone(self)
         given = _checked(self.INPUTS, [
             z_mean, z_logvar, z_critic, c, q_c_logits, x, x_logits, u_c_logits, x_critic, x_critic_reference,
-        ])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        ], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
@@ -143,17 +150,17 @@ class SemiSupervisedIbLoss(_Parametrised):
         # KL(q(c)||u(c)): what the compiled pass leaves
         rest = self._rest(c, u_c_logits)
         # KL(u(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
-        kl_z_given_x = (0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)).mean()
+        kl_z_given_x = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # KL(u(z)||p(z)) by density-ratio: E_P[f]
-        kl_z = z_critic.mean()
+        kl_z = _mean(z_critic, self.group)
         # E_q[log p(c|z)] at samples: log softmax(a)_v
-        log_p_c = _pick(q_c_logits.log_softmax(-1), c).mean()
+        log_p_c = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
         # E_u[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = (x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1).mean()
+        log_p_x = _mean((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1), self.group)
         # KL(u(x)||p(x)) by density-ratio: E_P[f]
-        kl_x = x_critic.mean()
+        kl_x = _mean(x_critic, self.group)
         # the model minimises E_Q[s(-f)], s = softplus
-        kl_x_model = -F.logsigmoid(x_critic_reference).mean()
+        kl_x_model = -_mean(F.logsigmoid(x_critic_reference), self.group)
 
         loss = kl_z_given_x - kl_z - self.beta_c * log_p_c - self.beta_x * log_p_x + self.beta_x * kl_x_model
         terms = {
@@ -161,41 +168,52 @@ class SemiSupervisedIbLoss(_Parametrised):
             "E_q[log p(c|z)]": log_p_c.detach(),            "E_u[log p(x|z)]": log_p_x.detach(),
             "KL(q(c)||u(c))": rest.terms["KL(q(c)||u(c))"], "KL(u(x)||p(x))": kl_x.detach(),
         }
-        return Output(_reduced(loss, self.reduction, c.shape[-1]) + rest.loss, terms)
+        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group) + rest.loss, terms)
 
     def _rest(self, c: Tensor, u_c_logits: Tensor, **_: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
+        (u_c_logits_all,) = _all_rows(self.group, -2, u_c_logits)
         # log p(c|z) of each row and draw
-        log_u_c_rows = u_c_logits.log_softmax(-1).flatten(0, -2)
+        log_u_c_rows = u_c_logits_all.log_softmax(-1).flatten(0, -2)
         # log of the mean of p(c|z) over the batch
         log_u_c = log_u_c_rows.logsumexp(-2) - _log(log_u_c_rows.shape[-2])
+        (c_all,) = _all_rows(self.group, -1, c)
         # share of each class in the batch of q(c)
-        c_share = _frequency(c, log_u_c)
+        c_share = _frequency(c_all, log_u_c)
         # KL(q(c)||u(c)) by batch-marginal: sum_c r_c [log r_c - log m_c], r and m the classes' shares in the batches
         kl_c = torch.xlogy(c_share, c_share).sum(-1) - (log_u_c * c_share).sum(-1)
 
         loss = self.beta_c * kl_c
         terms = {"KL(q(c)||u(c))": kl_c.detach()}
-        return Output(_reduced(loss, self.reduction, c.shape[-1]), terms)
+        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
 
         At its best f = log P - log Q. A mean per side: the sides may differ in length.
         """
         if name in ("KL(u(z)||p(z))", "KL(u(x)||p(x))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
-            return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
+            return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
         raise ValueError(f"no critic for {name!r}")
 
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "beb047aef7967164", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"semi_supervised_ib.c": "beb047aef7967164", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _alone(loss: Any, told: list[int] = []) -> None:
+    """One warning, where each of several ranks takes its own rows for the whole batch."""
+    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
+    if ranks > 1 and loss.group is None and not told:
+        told.append(ranks)
+        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
+        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+
+
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -207,6 +225,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -219,16 +238,16 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
@@ -237,12 +256,17 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
     return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
+    """The values; with a group, their rows on all its ranks, along `dim`."""
+    return values if group is None else _runtime()["rows"](group, dim, *values)
 
 
 def _log(size: float) -> float:
@@ -253,6 +277,18 @@ def _log(size: float) -> float:
 def _frequency(index: Tensor, like: Tensor) -> Tensor:
     """The share of each class among the class indices."""
     return F.one_hot(index.flatten().long(), like.shape[-1]).to(like.dtype).mean(0)
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

@@ -94,6 +94,7 @@ class VdbLoss(_Parametrised):
         Input("x_critic_reference", "JS(data(x)||p(x))", "critic_reference", ("S", "B_p"), "p"),
     )
     CRITICS: tuple[str, ...] = ("JS(data(x)||p(x))",)
+    BATCH_COUPLED: tuple[str, ...] = ()
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {
         "JS(data(x)||p(x))": (
             Input("x_critic", "JS(data(x)||p(x))", "critic", ("S", "B"), "data"),
@@ -106,32 +107,38 @@ class VdbLoss(_Parametrised):
     }
     PARAMETERS = {"Ic": (0.0, math.inf), "mu": (0.0, math.inf)}
 
-    def __init__(self, *, Ic: float | Tensor = 0.5, mu: float | Tensor = 0.0, reduction: str = "mean") -> None:
+    def __init__(
+        self, *, Ic: float | Tensor = 0.5, mu: float | Tensor = 0.0, reduction: str = "mean", group: Any = None
+    ) -> None:
         super().__init__()
         self.Ic = Ic
         self.mu = mu
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, x_critic: Tensor, x_critic_reference: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [x_critic, x_critic_reference])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        given = _checked(self.INPUTS, [x_critic, x_critic_reference], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(self, x_critic: Tensor, x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(data(x)||p(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = 0.5 * F.logsigmoid(x_critic).mean() + 0.5 * F.logsigmoid(-x_critic_reference).mean() + math.log(2)
+        js_x = (
+            0.5 * _mean(F.logsigmoid(x_critic), self.group) + 0.5 * _mean(F.logsigmoid(-x_critic_reference), self.group)
+            + math.log(2)
+        )
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
-        js_x_model = -0.5 * F.logsigmoid(x_critic_reference).mean()
+        js_x_model = -0.5 * _mean(F.logsigmoid(x_critic_reference), self.group)
 
         loss = js_x_model
         terms = {"JS(data(x)||p(x))": js_x.detach()}
-        return Output(_reduced(loss, self.reduction, x_critic.shape[-1]), terms)
+        return Output(_reduced(loss, self.reduction, x_critic.shape[-1], self.group), terms)
 
     def critic_loss(
-        self, name: str, critic: Tensor | None = None, critic_reference: Tensor | None = None, **inputs: Tensor
+        self, name: str, critic: Tensor | None = None, critic_reference: Tensor | None = None, group: Any = None, **inputs: Tensor
     ) -> Tensor:
         """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
 
@@ -141,11 +148,11 @@ class VdbLoss(_Parametrised):
         critic, critic_reference = _logits(self.CRITIC_INPUTS.get(name, ()), inputs, critic, critic_reference)
         if name == "JS(data(x)||p(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus, + mu (rate - Ic)
-            loss = -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
-            return loss + self.mu * (self.constraint_value(name, **inputs) - self.Ic)
+            loss = -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
+            return loss + self.mu * (self.constraint_value(name, group=group, **inputs) - self.Ic)
         raise ValueError(f"no critic for {name!r}")
 
-    def constraint_value(self, name: str, **inputs: Tensor) -> Tensor:
+    def constraint_value(self, name: str, group: Any = None, **inputs: Tensor) -> Tensor:
         """The rate, in nats, that the critic of `name` is held to; takes the inputs of `CRITIC_INPUTS[name]` by keyword."""
         if name == "JS(data(x)||p(x))":
             # I_m(X;T) <= Ic
@@ -153,8 +160,8 @@ class VdbLoss(_Parametrised):
             # KL(m(t|x)||r(t)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
             # the mean over m = 0.5 data + 0.5 p
             kl_t = (
-                0.5 * (0.5 * (data_t_mean**2 + torch.expm1(data_t_logvar) - data_t_logvar).sum(-1)).mean()
-                + 0.5 * (0.5 * (p_t_mean**2 + torch.expm1(p_t_logvar) - p_t_logvar).sum(-1)).mean()
+                0.5 * _mean(0.5 * (data_t_mean**2 + torch.expm1(data_t_logvar) - data_t_logvar).sum(-1), group)
+                + 0.5 * _mean(0.5 * (p_t_mean**2 + torch.expm1(p_t_logvar) - p_t_logvar).sum(-1), group)
             )
             return kl_t
         raise ValueError(f"no constraint for {name!r}")
@@ -169,10 +176,10 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "35d8b270887ad312", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"vdb.c": "35d8b270887ad312", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -184,6 +191,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -196,24 +204,24 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
 def _logits(declared: tuple[Input, ...], inputs: dict[str, Tensor], *given: Tensor | None) -> list[Tensor]:
@@ -242,6 +250,18 @@ def _ascended(multiplier: float | Tensor, value: float | Tensor, budget: float |
             return (multiplier + step * (value - budget)).clamp(min=0)
     value, budget = (x.detach().item() if isinstance(x, Tensor) else x for x in (value, budget))
     return max(0.0, multiplier + step * (value - budget))
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import logging
 import math
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,6 +82,7 @@ class WaeMmdLoss(_Parametrised):
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): lam
     Reductions: "mean"; "sum", the mean times the size of the first batch
+    Of the whole batch, of all ranks where it has a `group`: KL(q(z)||p(z))
     Sources: Tolstikhin et al. 2018
     """
 
@@ -91,27 +93,32 @@ class WaeMmdLoss(_Parametrised):
         Input("x_mean", "p(x|z)", "mean", ("S", "B", "D"), "q"),
     )
     CRITICS: tuple[str, ...] = ()
+    BATCH_COUPLED: tuple[str, ...] = ("KL(q(z)||p(z))",)
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"lam": (0.0, math.inf)}
 
-    def __init__(self, *, lam: float | Tensor = 10.0, reduction: str = "mean") -> None:
+    def __init__(self, *, lam: float | Tensor = 10.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.lam = lam
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z: Tensor, z_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [z, z_reference, x, x_mean])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        _alone(self)
+        given = _checked(self.INPUTS, [z, z_reference, x, x_mean], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(self, z: Tensor, z_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
+        (z_all,) = _all_rows(self.group, -2, z)
         # samples of q(z), one a row
-        z_points = z.flatten(0, -2)
+        z_points = z_all.flatten(0, -2)
+        (z_reference_all,) = _all_rows(self.group, -2, z_reference)
         # samples of p(z)
-        z_reference_points = z_reference.flatten(0, -2)
+        z_reference_points = z_reference_all.flatten(0, -2)
         # squared distances, within a, within b and across
         d_aa = ((z_points.unsqueeze(-2) - z_points.unsqueeze(-3)) ** 2).sum(-1)
         d_bb = ((z_reference_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
@@ -147,26 +154,35 @@ class WaeMmdLoss(_Parametrised):
         # KL(q(z)||p(z)) by mmd, unbiased: E k(a, a') + E k(b, b') - 2 E k(a, b)
         kl_z = _off_diagonal_mean(k_aa) + _off_diagonal_mean(k_bb) - 2 * k_ab.mean()
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
-        log_p_x = (-0.5
-                   * (((x - x_mean) / 0.70710678) ** 2 + 2 * math.log(0.70710678)
-                      + math.log(2 * math.pi)).sum(-1)).mean()
+        log_p_x = _mean(-0.5
+                        * (((x - x_mean) / 0.70710678) ** 2 + 2 * math.log(0.70710678) + math.log(2 * math.pi)).sum(-1),
+                        self.group)
 
         loss = self.lam * kl_z - log_p_x
         terms = {"KL(q(z)||p(z))": kl_z.detach(), "E_q[log p(x|z)]": log_p_x.detach()}
-        return Output(_reduced(loss, self.reduction, z.shape[-2]), terms)
+        return Output(_reduced(loss, self.reduction, z.shape[-2], self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
         raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
 
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _alone(loss: Any, told: list[int] = []) -> None:
+    """One warning, where each of several ranks takes its own rows for the whole batch."""
+    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
+    if ranks > 1 and loss.group is None and not told:
+        told.append(ranks)
+        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
+        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+
+
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -178,6 +194,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -190,16 +207,16 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
+
+
+def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
+    """The values; with a group, their rows on all its ranks, along `dim`."""
+    return values if group is None else _runtime()["rows"](group, dim, *values)
 
 
 def _off_diagonal_mean(pairs: Tensor) -> Tensor:
@@ -211,12 +228,29 @@ def _off_diagonal_mean(pairs: Tensor) -> Tensor:
     return (off / (rows * (rows - 1))).mean()
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

@@ -102,7 +102,7 @@ def load_module(source: str, name: str, beside: OnePass | None = None) -> Any:
         if beside is not None:
             from ibsym.runtime import _ibsym_runtime as runtime
 
-            compiled = runtime.one_pass(beside.source, f"{name}.c", module.Loss.INPUTS, module.Output)
+            compiled = runtime.OnePass(beside.source, name, module.Loss.INPUTS, module.Output)
             module._one_pass = lambda: compiled  # type: ignore[attr-defined]
         sys.modules[full] = module
     return sys.modules[full]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ibsym.codegen.c.source import one_pass
-from ibsym.codegen.runtime import VEHICLE, text
+from ibsym.codegen.runtime import VEHICLE, vehicle
 from ibsym.codegen.target import check_names
 from ibsym.codegen.torch.module import Form, module
 from ibsym.lowering.program import LossProgram
@@ -24,7 +24,7 @@ class PyTorch:
         check_names(program, self)
         stem = program.name.replace("-", "_")
         found = one_pass(program)
-        neighbours = {} if found is None else {f"{stem}.c": found.source, VEHICLE: text(VEHICLE)}
+        neighbours = ({} if found is None else {f"{stem}.c": found.source}) | {VEHICLE: vehicle()}
         own = {f"{stem}.py": module(program, found, neighbours, self.form)}
         return own | neighbours if self.form == "beside" else own
 

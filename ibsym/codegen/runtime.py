@@ -65,6 +65,20 @@ def text(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
+@cache
+def vehicle() -> str:
+    """The file beside emitted losses: compiled passes, then the ranks of a group."""
+    passes, ranks = text(VEHICLE), text("ranks.py")
+    nodes = ast.parse(ranks).body
+    last = max(k for k, node in enumerate(nodes) if isinstance(node, ast.Import | ast.ImportFrom))
+    lines = ranks.splitlines()
+    said = [f"# {line}".rstrip() for line in (ast.get_docstring(ast.parse(ranks)) or "").splitlines()]
+    body = "\n".join(lines[nodes[last].end_lineno or 0 :])
+    passes = passes.replace("import torch\n", "import torch\nimport torch.distributed as dist\n", 1)
+    rule = f"# {'-' * 96} ranks"
+    return "\n".join((passes, "", rule, "#", *said, body, ""))
+
+
 def digest(text: str) -> str:
     """What tells a text from any other."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import sympy
 
+from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import Row
 from ibsym.shown import Shown
@@ -121,6 +122,11 @@ class BoundTerm:
     def model(self) -> str | None:
         """What the model minimises of a critic's term, by name."""
         return None if self.model_side is None else self.model_side.form
+
+    @property
+    def coupled(self) -> bool:
+        """Whether the value couples the rows of a batch."""
+        return self.estimator in ESTIMATORS and ESTIMATORS[self.estimator].coupled
 
     @property
     def quantity(self) -> Term:

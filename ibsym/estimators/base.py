@@ -78,7 +78,8 @@ class Estimator:
     ``statement`` is LaTeX, ``known`` what is known of its value. ``estimates`` are kinds of terms as specs write them (KL, I, TC, JS, F,
     E), with an ``example``. Without a ``critic``, ``lowering`` names the function below :mod:`ibsym.lowering` that computes it. ``plain``:
     the term is computed as it stands, conditional ones too, and the derivation has no step for it. ``player``: the option ``density``
-    names a factor that a player of its own fits.
+    names a factor that a player of its own fits. ``coupled``: the value is no average
+    over rows, so that it is of a whole batch and of no part of it.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Estimator:
     lowering: str = ""
     plain: bool = False
     player: bool = False
+    coupled: bool = False
 
     def __post_init__(self) -> None:
         if (self.critic is None) is not bool(self.lowering):

@@ -12,4 +12,5 @@ ESTIMATOR = Estimator(
     sources=("Springenberg 2016", "Voloshynovskiy et al. 2020"),
     known="biased estimate, consistent in the batch size",
     lowering="draws.batch_marginal",
+    coupled=True,
 )

@@ -15,4 +15,5 @@ ESTIMATOR = Estimator(
     side=Side.UPPER,
     options=(Option("density", "density"),),
     lowering="pairs.club",
+    coupled=True,
 )

@@ -14,4 +14,5 @@ ESTIMATOR = Estimator(
     known="lower bound, at most log K",
     side=Side.LOWER,
     lowering="pairs.infonce",
+    coupled=True,
 )

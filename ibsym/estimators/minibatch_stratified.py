@@ -13,4 +13,5 @@ ESTIMATOR = Estimator(
     known="biased estimate",
     options=(Option("dataset_size", "size", above=1),),
     lowering="pairs.minibatch",
+    coupled=True,
 )

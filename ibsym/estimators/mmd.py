@@ -17,4 +17,5 @@ ESTIMATOR = Estimator(
         Option("scales", "numbers"),
     ),
     lowering="distances.mmd",
+    coupled=True,
 )

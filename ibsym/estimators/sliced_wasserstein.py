@@ -13,4 +13,5 @@ ESTIMATOR = Estimator(
     known="surrogate, zero iff equal",
     options=(Option("projections", "whole", 50, most=100_000),),
     lowering="distances.sliced_wasserstein",
+    coupled=True,
 )

@@ -22,4 +22,5 @@ ESTIMATOR = Estimator(
     known="estimate, of less variance than the unclipped one and biased by the clipping",
     options=(Option("clip", "number", 5.0),),
     critic=Critic(value, "E_P[f] - log E_Q[clip(e^f)]", loss="logistic", exact=False),
+    coupled=True,
 )

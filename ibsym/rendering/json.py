@@ -83,6 +83,7 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _bound(item: BoundTerm) -> dict[str, Any]:
     found: dict[str, Any] = {"coefficient": coefficient(item.coefficient), "term": item.text, "estimator": item.estimator}
+    found["coupled"] = item.coupled
     if item.model is not None:
         found["model"] = item.model
     if item.options:

@@ -117,10 +117,11 @@ def remark(item: BoundTerm) -> str:
     if not isinstance(item.term, Estimate):
         return ""
     rule, side = ESTIMATORS[item.estimator], item.model_side
+    couples = "; couples the rows of a batch" if rule.coupled else ""
     if side is None:
-        return rule.known
+        return f"{rule.known}{couples}"
     bound = "; no bound of the objective" if rule.side is not None and not side.bounds else ""
-    return f"{rule.known}{bound}; the model {VERBS.get(side.weight, 'takes')} the {FORMS[side.form]}"
+    return f"{rule.known}{bound}{couples}; the model {VERBS.get(side.weight, 'takes')} the {FORMS[side.form]}"
 
 
 def closable(item: GapTerm) -> str:

@@ -19,7 +19,7 @@ import stat
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,15 @@ FLAGS = (
 PROCESS = os.getpid()  # a forked child has no threads but its own
 
 
-def one_pass(source: str, name: str, inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]) -> OnePass:
-    """The pass of a C source and its file's name; ``inputs`` as its loss declares them, ``output`` makes what the loss returns."""
-    return OnePass(source, name.removesuffix(".c"), inputs, output)
+def one_pass(
+    where: Path, digests: Mapping[str, str], inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]
+) -> OnePass:
+    """The pass of the C source beside a module, the first that it names; ``inputs`` as it declares them, ``output`` makes its result."""
+    path = where.with_name(next(iter(digests)))
+    source = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(source.encode()).hexdigest()[:16] != digests[path.name]:
+        raise ImportError(f"{path} is missing, damaged or from another version")
+    return OnePass(source, path.stem, inputs, output)
 
 
 class OnePass:

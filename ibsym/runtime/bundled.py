@@ -1,4 +1,4 @@
-"""How a loss in one file finds the compiled pass: at its own end."""
+"""How a loss in one file finds what it shares with others: at its own end."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ _FILES: dict[str, str] = {}
 def _one_pass() -> Any:
     """The compiled pass, of the files at the end of this one; None, and one notice, where they do not run."""
     try:
-        source, runtime = _FILES.values()
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_FILES)), Loss.INPUTS, Output)
+        name = next(iter(_FILES))
+        return _runtime()["OnePass"](_FILES[name], name.removesuffix(".c"), Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What all losses share: the compiled passes, and the ranks of a group."""
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(_FILES["_ibsym_runtime.py"], space)
+    return space

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
+from .means import _mean
 
-def _reduced(per_row: Tensor, reduction: str) -> Tensor:
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
     """The mean over rows, their sum, or every row."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
-    return per_row if reduction == "none" else per_row.mean() if reduction == "mean" else per_row.sum()
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")

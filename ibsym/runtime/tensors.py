@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .beside import _runtime
+
 
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
@@ -108,8 +110,10 @@ def _inverse(root: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(root, identity, upper=False)
 
 
-def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int) -> Any:
+def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int, group: Any = None) -> Any:
     """The rows in one random order, every part shifted by its place: parts of one row come from different rows."""
+    if group is not None:
+        return _runtime()["permuted"](_permuted, z, generator, rows, group)
     parts, axis = (z.flatten(rows + 1).unbind(-1), -1) if isinstance(z, Tensor) else (tuple(z), 0)
     size = parts[0].shape[axis]
     if len(parts) > size:

@@ -14,6 +14,7 @@ from ibsym.codegen.torch.evaluation import Torch, loads, reached
 from ibsym.codegen.torch.expressions import render as formula
 from ibsym.codegen.torch.expressions import total
 from ibsym.codegen.torch.text import WIDTH, assigned, plain, quoted, tupled
+from ibsym.lowering.coupling import coupled
 from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, InputKey, Limit, LossProgram, Step, TermValue
 
 Lines = tuple[str, ...]
@@ -43,11 +44,15 @@ def statements(torch: Torch, steps: Iterable[Step], like: str) -> Written:
     uses = NOTHING_USED
     said: set[Lines] = set()
     for step in steps:
+        code = torch.code(step.node)
+        gathers = list(torch.gathers())
+        uses |= code.uses.union(*(g.uses for g in gathers))
+        for gather in gathers:
+            target, call = gather.text.split(" = ", 1)
+            lines += broken(target, call, 8)
         if step.comment not in said:
             said.add(step.comment)
             lines += [f"# {piece}" for line in step.comment for piece in textwrap.wrap(plain(line), WIDTH)]
-        code = torch.code(step.node)
-        uses |= code.uses
         lines += assigned(step.name, f"{like}.new_tensor({code.text})" if code.number and like else code.text)
     return Written(tuple(lines), uses)
 
@@ -82,14 +87,15 @@ def packed(parts: Sequence[str], width: int) -> list[str]:
     return rows
 
 
-def broken(target: str, call: str) -> Lines:
+def broken(target: str, call: str, width: int = 12) -> Lines:
     """``a, b = f(x)``, the names apart where it is long."""
     line = f"{target} = {call}"
-    return (line,) if len(line) + 12 <= WIDTH else ("(", *(f"    {n}," for n in target.split(", ")), f") = {call}")
+    return (line,) if len(line) + width <= WIDTH else ("(", *(f"    {n}," for n in target.split(", ")), f") = {call}")
 
 
 def class_attributes(program: LossProgram) -> Lines:
-    """What each critic that sees its samples through a factor takes; where each parameter may lie."""
+    """Which terms couple rows; what each critic that sees its samples through a factor takes; where each parameter may lie."""
+    coupling = f"BATCH_COUPLED: tuple[str, ...] = {tupled(map(quoted, coupled(program)))}"
     lines: list[str] = []
     inputs = {limit.divergence: limit.inputs for limit in program.limits}
     for divergence, _ in program.through:
@@ -98,7 +104,7 @@ def class_attributes(program: LossProgram) -> Lines:
     for critic in (c for c in program.critics if c.inputs):
         lines += [f"    {quoted(critic.divergence)}: (", *(f"        {declared(i)}," for i in critic.inputs), "    ),"]
     name = "CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {"
-    lines = [name, *lines, "}"] if lines else [name + "}"]
+    lines = [coupling, name, *lines, "}"] if lines else [coupling, name + "}"]
     if program.parameters:
         intervals = ", ".join(f"{quoted(p.name)}: ({bound(p.least)}, {bound(p.most)})" for p in program.parameters)
         lines.append(f"PARAMETERS = {{{intervals}}}")
@@ -173,7 +179,7 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
     loss = total(zip((t.coefficient for t in own.terms), values, strict=True), parameter)
     reduced = _reduced(program, torch)
     reported = [
-        f"{quoted(t.text)}: {f'rest.terms[{quoted(t.text)}]' if k in rest else _reported(program, torch, t)}"
+        f"{quoted(t.text)}: {f'rest.terms[{quoted(t.text)}]' if k in rest else f'{_reported(program, torch, t)}.detach()'}"
         for k, t in enumerate(program.terms)
     ]
     text = render(
@@ -187,6 +193,7 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
             "reduced": f"{reduced.text} + rest.loss" if rest else reduced.text,
         },
     )
+    uses |= {"_mean"} if program.rows is not None else frozenset()
     return Definition(text, uses | loss.uses | reduced.uses)
 
 
@@ -216,15 +223,15 @@ def table(items: Sequence[str], width: int) -> list[str]:
 
 def _reported(program: LossProgram, torch: Torch, term: TermValue) -> str:
     value = torch.text(term.value)
-    return f"{value}.mean().detach()" if program.rows is not None else f"{value}.detach()"
+    return f"_mean({value}, self.group)" if program.rows is not None else value
 
 
 def _reduced(program: LossProgram, torch: Torch) -> Code:
     uses = frozenset({"_reduced"})
     if program.rows is not None:
-        return Code("_reduced(per_row, self.reduction)", uses=uses)
-    size = Code("1") if program.batch is None else torch.code(program.batch)
-    return Code(f"_reduced(loss, self.reduction, {size.text})", uses=uses | size.uses)
+        return Code("_reduced(per_row, self.reduction, self.group)", uses=uses)
+    size = Code("1") if program.batch is None else Torch(torch.inputs).size(program.batch)
+    return Code(f"_reduced(loss, self.reduction, {size.text}, self.group)", uses=uses | size.uses)
 
 
 def why_no_rows(program: LossProgram) -> str:
@@ -241,7 +248,7 @@ def critic_loss(program: LossProgram) -> Definition:
     """What each critic minimises."""
     if not program.critics:
         return Definition(render("no_critic_loss.py.j2", {}), NOTHING_USED)
-    torch = Torch({CRITIC.key: "critic", REFERENCE.key: "critic_reference"})
+    torch = Torch({CRITIC.key: "critic", REFERENCE.key: "critic_reference"}, group="group")
     held = {limit.divergence: limit for limit in program.limits}
     takes_inputs = bool(program.through) or any(c.inputs for c in program.critics)
     players = [_player(c) for c in program.critics if c.inputs]
@@ -270,7 +277,7 @@ def named(subject: str, names: Sequence[str]) -> str:
 
 def _player(critic: CriticLoss) -> tuple[str, Written]:
     """What a player minimises that fits a density: its parameters and the draws in place of logits."""
-    torch = Torch({i.key: i.name for i in critic.inputs}, critic.steps)
+    torch = Torch({i.key: i.name for i in critic.inputs}, critic.steps, "group")
     body, loss = statements(torch, critic.steps, critic.inputs[0].name), torch.code(critic.node)
     names = [i.name for i in critic.inputs]
     target = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
@@ -280,15 +287,19 @@ def _player(critic: CriticLoss) -> tuple[str, Written]:
 
 
 def _critic(torch: Torch, critic: CriticLoss, limit: Limit | None, any_held: bool) -> tuple[str, Written]:
+    torch = Torch(torch.inputs, group=torch.group)
     loss = torch.code(critic.node)
-    comment = f"# {plain(critic.comment)}"
+    gathers = list(torch.gathers())
+    loss = loss._replace(uses=loss.uses.union(*(g.uses for g in gathers)))
+    comment = (*(g.text for g in gathers), f"# {plain(critic.comment)}")
     if limit is not None:
         budget = formula(limit.budget, parameter)
         budgeted = f"({budget.text})" if " + " in budget.text or " - " in budget.text else budget.text
-        price = f"self.{limit.multiplier} * (self.constraint_value(name, **inputs) - {budgeted})"
+        price = f"self.{limit.multiplier} * (self.constraint_value(name, group=group, **inputs) - {budgeted})"
         return quoted(critic.divergence), Written(
             (
-                f"{comment}, + {limit.multiplier} (rate - {limit.budget})",
+                *comment[:-1],
+                f"{comment[-1]}, + {limit.multiplier} (rate - {limit.budget})",
                 f"loss = {loss.text}",
                 f"return loss + {price}",
             ),
@@ -296,7 +307,7 @@ def _critic(torch: Torch, critic: CriticLoss, limit: Limit | None, any_held: boo
         )
     refuse = (f"_codes((), inputs, {quoted(critic.divergence)})",) if any_held else ()
     return quoted(critic.divergence), Written(
-        (*refuse, comment, f"return {loss.text}"), loss.uses | ({"_codes"} if refuse else NOTHING_USED)
+        (*refuse, *comment, f"return {loss.text}"), loss.uses | ({"_codes"} if refuse else NOTHING_USED)
     )
 
 
@@ -305,7 +316,7 @@ def constraints(program: LossProgram) -> Definition:
     values, steps = [], []
     uses = frozenset({"_codes", "_ascended"})
     for limit in program.limits:
-        torch = Torch({i.key: i.name for i in limit.inputs}, limit.steps)
+        torch = Torch({i.key: i.name for i in limit.inputs}, limit.steps, "group")
         body, rate, budget = (
             statements(torch, limit.steps, limit.inputs[0].name),
             torch.code(limit.rate),

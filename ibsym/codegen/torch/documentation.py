@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ibsym.codegen.torch.text import WIDTH, wrapped, wrapped_sum
+from ibsym.lowering.coupling import coupled
 from ibsym.lowering.program import Input, LossProgram
 
 MEANINGS = {
@@ -13,7 +14,8 @@ MEANINGS = {
     "sample_reference": "draws of {of} under {joint}, the divergence's second argument",
     "critic": "critic of {of} on samples of its first argument",
     "critic_reference": "critic of {of} on samples of its second argument",
-    "scores": "critic of {of} on all pairs: entry i, j pairs the i-th first with the j-th second",
+    "scores": "critic of {of} on all pairs: entry i, j pairs the i-th first with the j-th second; in a group, each "
+    "rank's rows with those of all",
 }
 
 
@@ -69,6 +71,8 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
             ", ".join(p.name for p in program.parameters),
         )
     section("Reductions: " + _reductions(program))
+    if terms := coupled(program):
+        section("Of the whole batch, of all ranks where it has a `group`: " + ", ".join(terms))
     if about.cite:
         section("Sources: " + "; ".join(about.cite))
     return tuple(lines)

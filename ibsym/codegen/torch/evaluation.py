@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
 from ibsym.codegen.formulas import ATOM, PRODUCT, SIGN, Code, called, union
 from ibsym.codegen.torch.expressions import render
 from ibsym.codegen.torch.text import quoted
+from ibsym.lowering.coupling import Coupling, are_scores, has_rows, is_batch
+from ibsym.lowering.naming import TAKEN, unused
 from ibsym.lowering.program import (
     Diagonal,
     Directions,
@@ -43,98 +45,139 @@ from ibsym.lowering.program import (
 
 
 class Torch:
-    """Writes nodes, given the names of inputs and steps."""
+    """Writes nodes, given the names of inputs and steps; ``group`` is what the code calls the group of ranks whose rows are one batch.
 
-    def __init__(self, inputs: Mapping[InputKey, str], steps: Sequence[Step] = ()):
-        self.inputs, self.steps = inputs, steps
+    What depends on several rows is computed of the rows of all ranks: of ``gathered`` copies of what is each row's own.
+    """
+
+    def __init__(self, inputs: Mapping[InputKey, str], steps: Sequence[Step] = (), group: str = "self.group"):
+        self.inputs, self.steps, self.group = inputs, steps, group
+        self.coupling = Coupling(steps)
+        self.gathered: dict[str, str] = {}
+        self._wanted: list[tuple[str, Load | Ref]] = []
 
     def text(self, node: Node) -> str:
         """The text of the expression that computes the node."""
         return self.code(node).text
 
-    def code(self, node: Node) -> Code:
-        """The expression that computes the node."""
+    def gathers(self) -> Iterator[Code]:
+        """The statements that gather what has been written since the last call, and was not gathered before."""
+        wanted, self._wanted = self._wanted, []
+        by_place: dict[int, list[str]] = {}
+        for name, node in wanted:
+            place = next(k for k, axis in enumerate(node.axes) if is_batch(axis)) - len(node.axes)
+            by_place.setdefault(place, []).append(name)
+        for place, names in by_place.items():
+            call = called("_all_rows", [self.group, str(place), *names])
+            target = ", ".join(self.gathered[n] for n in names)
+            target = f"({target},)" if len(names) == 1 else target
+            yield call._replace(text=f"{target} = {call.text}")
+
+    def code(self, node: Node, whole: bool = False) -> Code:
+        """The expression that computes the node; ``whole``, of the rows of all ranks."""
+        below = whole or self.coupling.gathers(node)
         match node:
             case Load():
-                return Code(self.inputs[node.key])
+                return self._named(self.inputs[node.key], node, below)
             case Ref():
                 step = self.steps[node.index]
-                return Code(step.name, number=self.code(step.node).number)  # what the step uses is counted where it is computed
+                number = self.code(step.node).number  # what the step uses is counted where it is computed
+                own = whole and not self.coupling.mixes(node)
+                return self._named(step.name, node, own)._replace(number=number)
             case Elementwise():
-                operands = {name: self.code(n) for name, n in node.operands}
+                operands = {name: self.code(n, below) for name, n in node.operands}
                 return render(node.expression, operands.__getitem__)
             case Reduce():
-                return self._method(node.operand, node.kind, dims(node.dims))
+                return self._method(node.operand, below, node.kind, dims(node.dims))
             case Mean():
-                return self._method(node.operand, "mean")
+                return self._mean(node, below)
             case LogMeanExp():
-                return self._helper("_log_mean_exp", node.operand)
+                return self._helper("_log_mean_exp", below, node.operand)
             case OverDraws(kind="mean"):
-                return self._helper("_over_draws", node.operand)
+                return self._helper("_over_draws", below, node.operand)
             case OverDraws():
-                return self._helper("_log_mean_exp_over_draws", node.operand)
+                return self._helper("_log_mean_exp_over_draws", below, node.operand)
             case LogSoftmax():
-                return self._method(node.operand, "log_softmax", "-1")
+                return self._method(node.operand, below, "log_softmax", "-1")
             case Pick():
-                return self._helper("_pick", node.table, node.index)
+                return self._helper("_pick", below, node.table, node.index)
             case Insert():
-                return self._method(node.operand, "unsqueeze", str(node.dim))
+                return self._method(node.operand, below, "unsqueeze", str(node.dim))
+            case Diagonal() if are_scores(node.operand) and not below:
+                return called("_matched", [self.code(node.operand), self.group])
             case Diagonal():
-                return self._method(node.operand, "diagonal", f"dim1={node.dim}, dim2=-1")
+                return self._method(node.operand, below, "diagonal", f"dim1={node.dim}, dim2=-1")
             case MoveLast():
-                return self._method(node.operand, "movedim", f"-1, {node.dim}")
+                return self._method(node.operand, below, "movedim", f"-1, {node.dim}")
             case Inverse():
-                return self._helper("_inverse", node.operand)
+                return self._helper("_inverse", below, node.operand)
             case Solve():
-                return self._helper("_solve" if node.vector else "_solve_matrix", node.matrix, node.operand)
+                return self._helper("_solve" if node.vector else "_solve_matrix", below, node.matrix, node.operand)
             case ExcludeDiagonal():
-                return self._helper("_exclude_diagonal", node.operand)
+                return self._helper("_exclude_diagonal", below, node.operand)
             case OffDiagonalMean():
-                return self._helper("_off_diagonal_mean", node.operand)
+                return self._helper("_off_diagonal_mean", below, node.operand)
             case Size():
-                return self._size(node)
+                return self.size(node, below)
             case Points():
                 return self._points(node)
             case Frequency():
-                return self._helper("_frequency", node.index, node.like)
+                return self._helper("_frequency", below, node.index, node.like)
             case Stratified():
-                total = str(node.total) if isinstance(node.total, int) else self.code(node.total)
-                return called("_stratified_log_weights", [self.code(node.rows), total, self.code(node.like)])
+                total = str(node.total) if isinstance(node.total, int) else self.code(node.total, below)
+                rows, like = self.code(node.rows, below), self.code(node.like, below)
+                return called("_stratified_log_weights", [rows, total, like])
             case Setting():
                 return Code(f"float(self.{node.name})", number=True)
             case Directions():
                 return self._directions(node)
             case Project():
-                points, directions = self.code(node.points), self.code(node.directions)
+                points, directions = self.code(node.points, below), self.code(node.directions, below)
                 return Code(f"{points.at(PRODUCT)} @ {directions.at(SIGN)}", PRODUCT, uses=union((points, directions)))
             case Sort():
-                values = self._method(node.operand, "sort", "dim=0")
+                values = self._method(node.operand, below, "sort", "dim=0")
                 return values._replace(text=f"{values.text}.values")
             case QuantileDistance():
-                return self._helper("_quantile_distance", node.first, node.second)
+                return self._helper("_quantile_distance", below, node.first, node.second)
         assert_never(node)
 
-    def _method(self, operand: Node, name: str, arguments: str = "") -> Code:
-        code = self.code(operand)
+    def _named(self, name: str, node: Load | Ref, whole: bool) -> Code:
+        """The name of an input or a step, or of its rows on all ranks."""
+        if not whole or not has_rows(node):
+            return Code(name)
+        if name not in self.gathered:
+            self.gathered[name] = unused(f"{name}_all", {*TAKEN, *self.inputs.values(), *(s.name for s in self.steps)})
+            self._wanted.append((name, node))
+        return Code(self.gathered[name])
+
+    def _mean(self, node: Mean, whole: bool) -> Code:
+        """A mean over the rows of all ranks, which are here or not."""
+        if whole or self.coupling.whole(node.operand) or not has_rows(node.operand):
+            return self._method(node.operand, whole, "mean")
+        return called("_mean", [self.code(node.operand), self.group])
+
+    def _method(self, operand: Node, whole: bool, name: str, arguments: str = "") -> Code:
+        code = self.code(operand, whole)
         return Code(f"{code.at(ATOM)}.{name}({arguments})", uses=code.uses)
 
-    def _helper(self, name: str, *operands: Node) -> Code:
-        return called(name, [self.code(n) for n in operands])
+    def _helper(self, name: str, whole: bool, *operands: Node) -> Code:
+        return called(name, [self.code(n, whole) for n in operands])
 
     def _directions(self, node: Directions) -> Code:
-        code = called("self._unit_directions", [quoted(node.term), self.code(node.like), str(node.number)])
+        code = called("self._unit_directions", [quoted(node.term), self.code(node.like, True), str(node.number)])
         return code._replace(uses=code.uses | {"_unit_directions"})
 
-    def _size(self, node: Size) -> Code:
-        operand = self.code(node.operand)
+    def size(self, node: Size, whole: bool = False) -> Code:
+        """A length, here or of the rows of all ranks."""
+        operand = self.code(node.operand, whole)
         if len(node.dims) == 1:
             return Code(f"{operand.at(ATOM)}.shape[{node.dims[0]}]", number=True, uses=operand.uses)
         return called("math.prod", [Code(f"{operand.at(ATOM)}.shape[{min(node.dims)}:]", uses=operand.uses)], number=True)
 
     def _points(self, node: Points) -> Code:
         if len(node.operands) == 1 and node.operands[0][1] == 1:
-            return self._method(node.operands[0][0], "flatten", "0, -2")
-        parts = [(self.code(n), axes) for n, axes in node.operands]
+            return self._method(node.operands[0][0], True, "flatten", "0, -2")
+        parts = [(self.code(n, True), axes) for n, axes in node.operands]
         return called("_points", [code._replace(text=f"({code.text}, {axes})") for code, axes in parts])
 
 

@@ -12,14 +12,18 @@ from ibsym.codegen.templating import render
 from ibsym.codegen.torch import context
 from ibsym.codegen.torch.documentation import documentation
 from ibsym.codegen.torch.text import WIDTH, plain, quoted, tupled
+from ibsym.lowering.coupling import coupled
 from ibsym.lowering.program import LossProgram
 
 Form: TypeAlias = Literal["beside", "bundle", "plain"]
 """Where the compiled pass is: in files beside the module, at its end, nowhere."""
 
-LIBRARY = ("inputs", "tensors", "functions")
+WHERE: dict[Form, str] = {"beside": "beside", "bundle": "bundled", "plain": "lone"}
+"""The module of the runtime that finds the files beside the loss, in each form."""
+
+LIBRARY = ("inputs", "means", "tensors", "functions")
 KNOWN = {
-    **{name: f"import {name}" for name in ("functools", "hashlib", "logging", "math", "os", "sys")},
+    **{name: f"import {name}" for name in ("functools", "hashlib", "logging", "math", "os", "sys", "warnings")},
     "Callable": "from collections.abc import Callable",
     "Sequence": "from collections.abc import Sequence",
     "Path": "from pathlib import Path",
@@ -37,8 +41,8 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
     """The text of a module. ``neighbours`` are the files of the compiled pass ``found``, by name."""
     rest = found.rest if found is not None else ()
     compiled = found is not None and form != "plain"
-    names = [i.name for i in program.inputs]
-    methods = [_forward(names, compiled), context.expression(program, rest)]
+    neighbours = {} if form == "plain" else neighbours
+    methods = [_forward(program, compiled), context.expression(program, rest)]
     if rest:
         methods.append(context.others(program, rest))
     methods.append(context.critic_loss(program))
@@ -51,6 +55,8 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
         )
     if program.limits:
         methods.append(context.constraints(program))
+    if any(i.key.role == "scores" for i in program.inputs):
+        methods.append(Definition(render("gathered.py.j2", {}), frozenset()))
     uses = frozenset({"torch"}).union(*(m.uses for m in methods))
     settings = [f"self.{p.name} = {p.name}" for p in program.parameters]
     if "_unit_directions" in uses:
@@ -60,8 +66,9 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
     if program.parameters:
         types |= runtime.gathered(["_Parametrised"], ["parameters"])
     reduction, whole = ("whole", ", 1") if program.rows is None else ("rows", "")
-    beside = ["beside" if form == "beside" else "bundled"] if compiled else []
-    helpers = {n: d for n, d in runtime.gathered(sorted(uses), [*LIBRARY, reduction, *beside]).items() if n not in types}
+    uses |= {"_runtime", "Any"}
+    known = [*LIBRARY, reduction, WHERE[form]]
+    helpers = {n: d for n, d in runtime.gathered(sorted(uses), known).items() if n not in types}
     arguments = [f"{p.name}: float | Tensor = {p.default!r}" for p in program.parameters]
     every = uses.union(
         *(d.uses for d in (*types.values(), *helpers.values())), {"Tensor", "math"} if program.parameters else ()
@@ -82,28 +89,39 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
             "inputs": tuple(context.declared(i) for i in program.inputs),
             "critics": tupled(quoted(c.divergence) for c in program.critics),
             "attributes": context.class_attributes(program),
-            "signature": context.signature("__init__", ["self", "*"], [*arguments, 'reduction: str = "mean"'], "None"),
-            "settings": (*settings, "self.reduction = reduction", f"_reduced(torch.zeros(1), reduction{whole})  # is it one?"),
+            "signature": context.signature(
+                "__init__", ["self", "*"], [*arguments, 'reduction: str = "mean"', "group: Any = None"], "None"
+            ),
+            "settings": (
+                *settings,
+                "self.reduction = reduction",
+                'self.group = group and _runtime()["grouped"](group)  # by its name, which travels',
+                f"_reduced(torch.zeros(1), reduction{whole})  # is it one?",
+            ),
             "methods": tuple(m.text for m in methods),
-            "constants": _constants(program, neighbours if compiled else {}, form),
+            "constants": _constants(program, neighbours, form),
             "helpers": tuple(d.text for d in _ordered(helpers, methods)),
         },
     )
 
 
-def _forward(names: list[str], compiled: bool) -> Definition:
-    run = "run = None if torch.compiler.is_compiling() else _one_pass()"
+def _forward(program: LossProgram, compiled: bool) -> Definition:
+    names = [i.name for i in program.inputs]
+    run = "run = None if self.group or torch.compiler.is_compiling() else _one_pass()"
+    alone = coupled(program)
     text = render(
         "forward.py.j2",
         {
             "signature": context.signature("forward", ["self", "*"], [f"{n}: Tensor" for n in names], "Output"),
+            "alone": ("_alone(self)",) if alone else (),
             "given": _given(names),
             "run": (run, "return (run and run(self, given)) or self.expression(*given)")
             if compiled
             else ("return self.expression(*given)",),
         },
     )
-    return Definition(text, frozenset({"_checked", *(["_one_pass"] if compiled else [])}))
+    uses = {"_checked", *(["_one_pass"] if compiled else []), *(["_alone"] if alone else [])}
+    return Definition(text, frozenset(uses))
 
 
 def _given(names: list[str]) -> str:

@@ -37,21 +37,31 @@ def _declared(program: LossProgram) -> str:
     inputs = [f"{i.name}: Tensor" for i in program.inputs]
     settings = [f"{p.name}: float | Tensor = ..." for p in program.parameters]
     methods = [
-        signature("__init__", ["self", "*"], [*settings, "reduction: str = ..."], "None"),
+        signature("__init__", ["self", "*"], [*settings, "reduction: str = ...", "group: Any = ..."], "None"),
         signature("forward", ["self", "*"], inputs, "Output"),
         signature("__call__", ["self", "*"], inputs, "Output"),
         signature("expression", ["self"], inputs, "Output"),
     ]
-    attributes = ["INPUTS: tuple[Input, ...]", "CRITICS: tuple[str, ...]", "CRITIC_INPUTS: dict[str, tuple[Input, ...]]"]
-    attributes += [f"{p.name}: float | Tensor" for p in program.parameters] + ["reduction: str"]
+    attributes = [
+        "INPUTS: tuple[Input, ...]",
+        "BATCH_COUPLED: tuple[str, ...]",
+        "CRITICS: tuple[str, ...]",
+        "CRITIC_INPUTS: dict[str, tuple[Input, ...]]",
+    ]
+    attributes += [f"{p.name}: float | Tensor" for p in program.parameters] + ["reduction: str", "group: Any"]
     lines = [*attributes, *(line for method in methods for line in (*method[:-1], f"{method[-1]} ..."))]
     lines.append(
-        "def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ..."
+        "def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., group: Any = ..., **inputs: Tensor) "
+        "-> Tensor: ..."
     )
     if any(c.coordinates is not None for c in program.critics):
-        lines.append("def permuted(self, z: Tensor | Sequence[Tensor], generator: torch.Generator | None = ...) -> Any: ...")
+        lines.append(
+            "def permuted(self, z: Tensor | Sequence[Tensor], generator: torch.Generator | None = ..., group: Any = ...) -> Any: ..."
+        )
+    if any(i.key.role == "scores" for i in program.inputs):
+        lines.append("def gathered(self, rows: Tensor, group: Any) -> Tensor: ...")
     if program.limits:
-        lines.append("def constraint_value(self, name: str, **inputs: Tensor) -> Tensor: ...")
+        lines.append("def constraint_value(self, name: str, group: Any = ..., **inputs: Tensor) -> Tensor: ...")
         lines.append("def dual_step(self, name: str, value: float | Tensor, step: float) -> None: ...")
     body = "".join(f"    {line}\n" for line in lines)
     return f'\nclass {program.class_name}(torch.nn.Module):\n    """{plain(program.about.title)}."""\n\n{body}'
