@@ -75,11 +75,13 @@ class GmVaeLoss(torch.nn.Module):
         Input("x_logits", "p(x|z)", "logits", ("S", "B", "D"), "q"),
     )
     CRITICS: tuple[str, ...] = ()
+    BATCH_COUPLED: tuple[str, ...] = ()
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
 
-    def __init__(self, *, reduction: str = "mean") -> None:
+    def __init__(self, *, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(
@@ -87,8 +89,8 @@ class GmVaeLoss(torch.nn.Module):
         p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [w_mean, w_logvar, y_logits, q_z_logvar, z, p_z_mean, p_z_logvar, x, x_logits])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        given = _checked(self.INPUTS, [w_mean, w_logvar, y_logits, q_z_logvar, z, p_z_mean, p_z_logvar, x, x_logits], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
@@ -111,13 +113,13 @@ class GmVaeLoss(torch.nn.Module):
 
         per_row = kl_w + kl_y + log_q_z - log_p_x
         terms = {
-            "KL(q(w|x)||p(w))": kl_w.mean().detach(),
-            "KL(q(y|z,w)||p(y))": kl_y.mean().detach(),
-            "E_q[log q(z|x)]": log_q_z.mean().detach(),
+            "KL(q(w|x)||p(w))": _mean(kl_w, self.group).detach(),
+            "KL(q(y|z,w)||p(y))": _mean(kl_y, self.group).detach(),
+            "E_q[log q(z|x)]": _mean(log_q_z, self.group).detach(),
             "E_q[log p(z|w,y)]": rest.terms["E_q[log p(z|w,y)]"],
-            "E_q[log p(x|z)]": log_p_x.mean().detach(),
+            "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach(),
         }
-        return Output(_reduced(per_row, self.reduction) + rest.loss, terms)
+        return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
     def _rest(self, y_logits: Tensor, z: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, **_: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
@@ -131,20 +133,20 @@ class GmVaeLoss(torch.nn.Module):
         log_p_z = _over_draws(_weighted(torch.exp(log_q_y), log_p_z_given_y).sum(-2))
 
         per_row = -log_p_z
-        terms = {"E_q[log p(z|w,y)]": log_p_z.mean().detach()}
-        return Output(_reduced(per_row, self.reduction), terms)
+        terms = {"E_q[log p(z|w,y)]": _mean(log_p_z, self.group).detach()}
+        return Output(_reduced(per_row, self.reduction, self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
         raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "19c27d64bb947b93", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"gm_vae.c": "19c27d64bb947b93", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -156,6 +158,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -168,12 +171,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
@@ -195,11 +193,28 @@ def _log(size: float) -> float:
     return math.log(size) if size > 0 else math.nan
 
 
-def _reduced(per_row: Tensor, reduction: str) -> Tensor:
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
     """The mean over rows, their sum, or every row."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
-    return per_row if reduction == "none" else per_row.mean() if reduction == "mean" else per_row.sum()
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

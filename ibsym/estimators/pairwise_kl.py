@@ -12,4 +12,5 @@ ESTIMATOR = Estimator(
     sources=("Kolchinsky & Tracey 2017",),
     known="upper bound for X uniform over the rows, all of a fixed set; of a minibatch at most log B, and no bound",
     lowering="pairs.pairwise_kl",
+    coupled=True,
 )

@@ -609,11 +609,13 @@ class HyperpriorCompressionLoss(torch.nn.Module):
     """Learned image compression with a scale hyperprior."""
 
     INPUTS: tuple[Input, ...]
+    BATCH_COUPLED: tuple[str, ...]
     CRITICS: tuple[str, ...]
     CRITIC_INPUTS: dict[str, tuple[Input, ...]]
     lam: float | Tensor
     reduction: str
-    def __init__(self, *, lam: float | Tensor = ..., reduction: str = ...) -> None: ...
+    group: Any
+    def __init__(self, *, lam: float | Tensor = ..., reduction: str = ..., group: Any = ...) -> None: ...
     def forward(
         self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
         x_mean: Tensor,
@@ -626,7 +628,7 @@ class HyperpriorCompressionLoss(torch.nn.Module):
         self, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
         x_mean: Tensor,
     ) -> Output: ...
-    def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
+    def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., group: Any = ..., **inputs: Tensor) -> Tensor: ...
 
 class InfobotLoss(torch.nn.Module):
     """InfoBot: a policy that looks at its goal as little as it can."""

@@ -262,6 +262,7 @@ def critic_loss(program: LossProgram) -> Definition:
     if not takes_inputs:
         return Definition(render("critic_loss.py.j2", context), uses)
     context = {**context, "players": tuple((named("name", [name]), written.lines) for name, written in players)}
+    context["logits"] = ("critic, critic_reference = _logits((), inputs, critic, critic_reference)",) if blocks else ()
     return Definition(render("held_critic_loss.py.j2" if program.through else "player_loss.py.j2", context), uses)
 
 
