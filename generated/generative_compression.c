@@ -276,7 +276,7 @@ const char *const fields =
     "in_q_z_logits in_p_z_logits in_x in_x_mean in_x_critic in_x_critic_reference d_q_z_logits d_p_z_logits d_x "
     "d_x_mean d_x_critic_reference n_q_z_logits n_p_z_logits n_x n_x_mean n_x_critic n_x_critic_reference size_L "
     "size_D size_B parameter_beta parameter_gamma";
-const char *const terms = "E_q[log p(z)]\nE_q[log p(x|z)]\nJS(data(x)||p(x))";
+const char *const terms = "E_q[log p(z)]\nE_q[log p(x|z)]\nJS(data(x)||g(x))";
 
 enum { OPERANDS = 2, ROWS = 4, SUMS = 2 };
 
@@ -521,7 +521,7 @@ static int loop1(const Arguments *g, double *means)
     return elements(&loop, g->size_D, (int)g->threads, means);
 }
 
-/* JS(data(x)||p(x)): logsigmoid(x_critic) */
+/* JS(data(x)||g(x)): logsigmoid(x_critic) */
 INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x_critic = in[0];
@@ -561,7 +561,7 @@ static int loop2(const Arguments *g, double *means)
     return elements(&loop, 1, (int)g->threads, means);
 }
 
-/* JS(data(x)||p(x)): logsigmoid(-x_critic_reference), logsigmoid(x_critic_reference) */
+/* JS(data(x)||g(x)): logsigmoid(-x_critic_reference), logsigmoid(x_critic_reference) */
 INLINE void span3(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x_critic_reference = in[0];

@@ -276,7 +276,7 @@ const char *const fields =
     "in_z_mean in_z_logvar in_x in_x_mean in_x_critic in_x_critic_reference d_z_mean d_z_logvar d_x d_x_mean "
     "d_x_critic_reference n_z_mean n_z_logvar n_x n_x_mean n_x_critic n_x_critic_reference size_L size_D size_B "
     "parameter_lam parameter_mu";
-const char *const terms = "KL(q(z|x)||p(z))\nE_q[log p(x|z)]\nJS(data(x)||p(x))";
+const char *const terms = "KL(q(z|x)||p(z))\nE_q[log p(x|z)]\nJS(data(x)||g(x))";
 
 enum { OPERANDS = 2, ROWS = 4, SUMS = 2 };
 
@@ -500,7 +500,7 @@ static int loop1(const Arguments *g, double *means)
     return elements(&loop, g->size_D, (int)g->threads, means);
 }
 
-/* JS(data(x)||p(x)): logsigmoid(x_critic) */
+/* JS(data(x)||g(x)): logsigmoid(x_critic) */
 INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x_critic = in[0];
@@ -540,7 +540,7 @@ static int loop2(const Arguments *g, double *means)
     return elements(&loop, 1, (int)g->threads, means);
 }
 
-/* JS(data(x)||p(x)): logsigmoid(-x_critic_reference), logsigmoid(x_critic_reference) */
+/* JS(data(x)||g(x)): logsigmoid(-x_critic_reference), logsigmoid(x_critic_reference) */
 INLINE void span3(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x_critic_reference = in[0];

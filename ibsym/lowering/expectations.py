@@ -130,7 +130,7 @@ class Sampling:
         axes = parameter_axes(factor.family, role, self.spec.variables[variable])
         seen = (*factor.given, *factor.of) if factor.family.role(role).at_value else factor.given
         rows = self.sample_axes(joint, seen) if seen else ()
-        return Load(InputKey(factor.text, role, joint.name), (*rows, *axes))
+        return Load(InputKey(factor.declared, role, joint.name), (*rows, *axes))
 
     def critic(self, text: str, density: Density, role: str = "critic") -> Load:
         """A critic's logit on samples of one argument of a divergence; a critic that sees them through a code may draw it often."""

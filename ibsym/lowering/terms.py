@@ -91,6 +91,11 @@ def _averaged(sampling: Sampling, joint: str, text: str, estimator: str, value: 
         return Estimated(
             node, (f"{text} {how}: {formula.text}",), rows=rows if per_row else None, why="" if per_row else "has no rows"
         )
+    if any(f.origin is not None for _, part in parts for f in part.factors):
+        raise EmissionError(
+            f"{text} is an expectation under {joint}, whose components have variables of their own under the same names\n"
+            "  write: other names for these, or an estimator with a critic"
+        )
     total: sympy.Expr = sympy.Integer(0)
     means: dict[str, Node] = {}
     for k, (weight, part) in enumerate(parts):

@@ -6,7 +6,7 @@ the graph here: conditional independences (d-separation), and the factors that a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -32,18 +32,34 @@ class Component:
 
 @dataclass(frozen=True)
 class Factor:
-    """``head(of|given)`` with its family; a mixture has components and no family. Equal text within a spec is one network."""
+    """``head(of|given)`` with its family; a mixture has components and no family. Equal text within a spec is one network.
+
+    ``origin`` is the factor as it was declared, where variables inside a mixture's component stand under other names.
+    """
 
     head: str
     of: tuple[str, ...]
     given: tuple[str, ...] = ()
     family: FamilyUse | None = None
     components: tuple[Component, ...] = ()
+    origin: Factor | None = None
 
     @cached_property
     def text(self) -> str:
         """The factor in the spec's own notation."""
         return f"{self.head}({','.join(self.of)}" + (f"|{','.join(self.given)}" if self.given else "") + ")"
+
+    @property
+    def declared(self) -> str:
+        """The text that the spec declares it by."""
+        return self.text if self.origin is None else self.origin.declared
+
+    def renamed(self, names: Mapping[str, str]) -> Factor:
+        """The same factor of variables under other names; itself where it has none of them."""
+        if not {*self.of, *self.given} & {*names}:
+            return self
+        of, given = (tuple(names.get(v, v) for v in part) for part in (self.of, self.given))
+        return Factor(self.head, of, given, self.family, self.components, self)
 
     def __str__(self) -> str:
         return self.text

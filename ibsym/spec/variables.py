@@ -33,9 +33,9 @@ def read_variables(entries: Mapping[str, str]) -> dict[str, Space]:
 
 
 def ordered(variables: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
-    """Names in the order of their declaration."""
+    """Names in the order of their declaration; one that a mixture's component has for itself, ``x'``, behind its namesake."""
     place = {v: i for i, v in enumerate(variables)}
-    return tuple(sorted(names, key=lambda v: place[v]))
+    return tuple(sorted(names, key=lambda v: (place[v.rstrip("'")], v)))
 
 
 def resolve(variables: Iterable[str], name: str, key: str, column: int | None = None, *, capital: bool) -> str:

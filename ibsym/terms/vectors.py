@@ -180,25 +180,29 @@ class Coordinates:
     def _part(self, joint: Joint, of: tuple[str, ...], inner: Joint, others: tuple[Factor, ...]) -> Joint:
         below = tuple(f for f in inner.factors if f in inner.ancestral_factors(of))
         hidden = {v for f in below for v in f.of} - set(of)
-        clash = hidden & {v for f in others for v in f.of}
-        if clash:
-            raise SpecError(
-                f"{', '.join(sorted(clash))} occurs inside a component of the mixture too",
-                key=f"joints.{joint.name}",
-                remedy="another variable",
-            )
-        names = {v for f in (*below, *others) for v in f.of}
-        return Joint(inner.name, (*below, *others), self.spec.ordered(names), True)
+        outside = {v for f in others for v in (*f.of, *f.given)}
+        names: dict[str, str] = {}
+        for variable in hidden & outside:  # summed out inside of the component: not the one that the other factors have
+            fresh = f"{variable}'"
+            while fresh in hidden:
+                fresh += "'"
+            names[variable] = fresh
+        factors = (*(f.renamed(names) for f in below), *others)
+        every = {v for f in factors for v in f.of}
+        return Joint(joint.name if names else inner.name, factors, self.spec.ordered(every), True)
 
     def _law(self, joint: Joint, scope: Iterable[str]) -> Law:
         """The factors that a marginal is made of; of a source no more than what is used of it, where a joint has that marginal."""
         factors = joint.ancestral_factors(scope)
         if not self._marginals:
-            return tuple(sorted(f.text for f in factors))
+            return tuple(sorted(f.declared for f in factors))
         used = {*scope, *(v for f in factors for v in f.given)}
         return tuple(sorted(self._least(f, used) for f in factors))
 
     def _least(self, factor: Factor, used: set[str]) -> str:
+        if factor.origin is not None:
+            names = dict(zip(factor.of, factor.origin.of, strict=True))
+            return self._least(factor.origin, {names[v] for v in used & {*names}})
         if not factor.empirical:
             return factor.text
         enough = [m for m in self._marginals if m.head == factor.head and used & {*factor.of} <= {*m.of} <= {*factor.of}]

@@ -3,6 +3,7 @@
 A, R = "KL(q(z|x)||p(z))", "E_q[log p(x|z)]"
 SHIFT = "JS(p(z)||q(z))"
 WHOLE = "JS(data(x)||p(x))"
+MADE = "JS(data(x)||g(x))"
 PAIRS = "JS(q(x,z)||p(x,z))"
 
 PAPERS = {
@@ -55,7 +56,7 @@ PAPERS = {
             "I_u(Z1;Z2)": "-gamma",
         },
     ),
-    "generative-compression": ("~", {"E_q[log p(z)]": "-1", R: "-beta", WHOLE: "gamma"}),
+    "generative-compression": ("~", {"E_q[log p(z)]": "-1", R: "-beta", MADE: "gamma"}),
     "hfvae": (
         "~",
         {
@@ -97,7 +98,7 @@ PAPERS = {
     "novelty-detection": ("~", {SHIFT: "1", "JS(inliers(x)||p(x))": "1", R: "-beta"}),
     "privacy-funnel": ("<=", {A: "1", "E_q[log d(x|z,s)]": "-1", R: "-beta"}),
     "private-retrieval": ("<=", {"KL(q(z1|x1)||p(z1))": "gamma", "E_q[log d(x1|z1,s)]": "-gamma", "I_q(Z1;Z2)": "-1"}),
-    "rate-distortion-perception": ("~", {A: "1", R: "-lam", WHOLE: "mu"}),
+    "rate-distortion-perception": ("~", {A: "1", R: "-lam", MADE: "mu"}),
     "s-vae": ("<=", {A: "1", R: "-1"}),
     "vampprior-vae": ("<=", {A: "beta", R: "-1"}),
     "wae-gan": ("~", {SHIFT: "lam", R: "-1"}),

@@ -1024,6 +1024,18 @@ MIXED = mutants(
     ("zip((True, False), laws(both), strict=True)", "zip((False, True), laws(both), strict=True)"),
 )
 
+INSIDE = "tests/terms/test_names_inside_mixtures.py"
+
+NAMES = [
+    *mutants(
+        "ibsym/terms/vectors.py",
+        (INSIDE,),
+        ("for variable in hidden & outside:", "for variable in ():"),
+        ("joint.name if names else inner.name", "inner.name"),
+    ),
+    *mutants("ibsym/lowering/expectations.py", (INSIDE,), ("InputKey(factor.declared, role", "InputKey(factor.text, role")),
+]
+
 RUNTIME = [
     *mutants(
         "ibsym/runtime/tensors.py",
@@ -1123,6 +1135,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *LAWS,
     *LOSSES,
     *PLAYED,
+    *NAMES,
     *MIXED,
     *RUNTIME,
     *OUTSIDE,

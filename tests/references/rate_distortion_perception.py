@@ -1,26 +1,26 @@
-"""Rate, distortion and perception (Blau & Michaeli 2019): minimise I_q(X;Z) - lam I_q(Z;X) + mu JS(data(x)||p(x)).
+"""Rate, distortion and perception (Blau & Michaeli 2019): minimise I_q(X;Z) - lam I_q(Z;X) + mu JS(data(x)||g(x)).
 
     KL(q(z|x)||p(z)) - lam E_q[log p(x|z)] + mu JS   (left out: -lam H_q(X)), p(x|z) a normal of scale 1.
 
-The decoder minimises the non-saturating surrogate s(-f) / 2 on what it makes of prior draws."""
+g(x) is the law of reconstructions; encoder and decoder minimise the non-saturating surrogate s(-f) / 2 on them."""
 
 import math
 
 import torch.nn.functional as F
 
-JS = "JS(data(x)||p(x))"
+JS = "JS(data(x)||g(x))"
 
 
 def loss(inputs, *, lam, mu, reduction="mean"):
     x = inputs["x", "value", "q"]
     rate = kl_standard(inputs["q(z|x)", "mean", "q"], inputs["q(z|x)", "logvar", "q"]).mean()
     fit = log_isotropic(x, inputs["p(x|z)", "mean", "q"]).mean()
-    f_data, f_p = inputs[JS, "critic", "data"], inputs[JS, "critic_reference", "p"]
-    total = rate - lam * fit + mu * 0.5 * F.softplus(-f_p).mean()
+    f_data, f_g = inputs[JS, "critic", "data"], inputs[JS, "critic_reference", "g"]
+    total = rate - lam * fit + mu * 0.5 * F.softplus(-f_g).mean()
     terms = {
         "KL(q(z|x)||p(z))": rate.detach(),
         "E_q[log p(x|z)]": fit.detach(),
-        JS: jensen_shannon(f_data, f_p).detach(),
+        JS: jensen_shannon(f_data, f_g).detach(),
     }
     return whole(total, x.shape[0], reduction), terms
 
@@ -28,7 +28,7 @@ def loss(inputs, *, lam, mu, reduction="mean"):
 def critic_loss(name, inputs, *, lam, mu):
     if name != JS:
         raise ValueError(f"no critic for {name!r}")
-    return tell_apart(inputs[JS, "critic", "data"], inputs[JS, "critic_reference", "p"])
+    return tell_apart(inputs[JS, "critic", "data"], inputs[JS, "critic_reference", "g"])
 
 
 def whole(mean, size, reduction):
