@@ -106,14 +106,18 @@ class GenerativeCompressionLoss(_Parametrised):
         Input("x_critic_reference", "JS(data(x)||g(x))", "critic_reference", ("S", "B"), "g"),
     )
     CRITICS: tuple[str, ...] = ("JS(data(x)||g(x))",)
+    BATCH_COUPLED: tuple[str, ...] = ()
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf), "gamma": (0.0, math.inf)}
 
-    def __init__(self, *, beta: float | Tensor = 1.0, gamma: float | Tensor = 1.0, reduction: str = "mean") -> None:
+    def __init__(
+        self, *, beta: float | Tensor = 1.0, gamma: float | Tensor = 1.0, reduction: str = "mean", group: Any = None
+    ) -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
@@ -121,8 +125,8 @@ class GenerativeCompressionLoss(_Parametrised):
         x_critic_reference: Tensor,
     ) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [q_z_logits, p_z_logits, x, x_mean, x_critic, x_critic_reference])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        given = _checked(self.INPUTS, [q_z_logits, p_z_logits, x, x_mean, x_critic, x_critic_reference], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
@@ -132,17 +136,20 @@ class GenerativeCompressionLoss(_Parametrised):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # E_q[log p(z)] in closed form: -(-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid + sum [s(a) log s(a)/s(a') + s(-a)
         # log s(-a)/s(-a')], s the sigmoid)
-        log_p_z = (-((_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
-                      + _weighted(torch.sigmoid(q_z_logits),
-                                  F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
-                     - (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits))
-                        + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits))).sum(-1))).mean()
+        log_p_z = _mean(-((_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
+                           + _weighted(torch.sigmoid(q_z_logits),
+                                       F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
+                          - (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits))
+                             + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits))).sum(-1)), self.group)
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
-        log_p_x = (-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1)).mean()
+        log_p_x = _mean(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
         # JS(data(x)||g(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = 0.5 * F.logsigmoid(x_critic).mean() + 0.5 * F.logsigmoid(-x_critic_reference).mean() + math.log(2)
+        js_x = (
+            0.5 * _mean(F.logsigmoid(x_critic), self.group) + 0.5 * _mean(F.logsigmoid(-x_critic_reference), self.group)
+            + math.log(2)
+        )
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
-        js_x_model = -0.5 * F.logsigmoid(x_critic_reference).mean()
+        js_x_model = -0.5 * _mean(F.logsigmoid(x_critic_reference), self.group)
 
         loss = -log_p_z - self.beta * log_p_x + self.gamma * js_x_model
         terms = {
@@ -150,26 +157,26 @@ class GenerativeCompressionLoss(_Parametrised):
             "E_q[log p(x|z)]": log_p_x.detach(),
             "JS(data(x)||g(x))": js_x.detach(),
         }
-        return Output(_reduced(loss, self.reduction, q_z_logits.shape[-2]), terms)
+        return Output(_reduced(loss, self.reduction, q_z_logits.shape[-2], self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
 
         At its best f = log P - log Q. A mean per side: the sides may differ in length.
         """
         if name == "JS(data(x)||g(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
-            return -F.logsigmoid(critic).mean() - F.logsigmoid(-critic_reference).mean()
+            return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
         raise ValueError(f"no critic for {name!r}")
 
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "c794891586c5ada9", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"generative_compression.c": "c794891586c5ada9", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -181,6 +188,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -193,16 +201,16 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
@@ -210,12 +218,24 @@ def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:
