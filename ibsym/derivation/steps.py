@@ -79,7 +79,7 @@ class ProofSteps:
             and collected.parts[0].coefficient == 1
             and type(collected.parts[0].term) is type(plan.term)
         ):
-            premises = self.completed([e.premise for _, e in plan.equations], start, collected)
+            premises = self.planned(plan, start, collected)
             return [step(catalogue.equal_laws, start, collected, premises=premises)], collected
         state = start
         kept = [(x, self.kept(c)) for x, c in plan.computed if c.estimated]
@@ -93,7 +93,7 @@ class ProofSteps:
         if state.same(target):
             target = state
         else:
-            premises = self.completed([e.premise for _, e in plan.equations], state, target)
+            premises = self.planned(plan, state, target)
             steps.append(step(catalogue.rearrangement(premises), state, target, premises=premises))
         final = collected + dropped
         if final.same(target):
@@ -200,15 +200,23 @@ class ProofSteps:
         def open_with(more: Iterable[Premise]) -> bool:
             return bool(Span(v for p in (*found, *more) for v in self.coordinates.consequences(p)).reduce(rest))
 
-        if not open_with(()):
-            return tuple(found)
-        more = self.coordinates.shared_factors()
-        if open_with(more):
+        more = self.coordinates.shared_factors() if open_with(()) else []
+        if more and open_with(more):
             raise AuditError(f"{before} is not {after}, by what was planned")
         for premise in list(more):
             others = [p for p in more if p != premise]
             more = more if open_with(others) else others
         return (*found, *more)
+
+    def planned(self, plan: Plan, before: Expression, after: Expression) -> tuple[Premise, ...]:
+        """Of the premises of a plan's equations those that before = after does not do without, and what else it rests on."""
+        found = list(self.completed([e.premise for _, e in plan.equations], before, after))
+        rest = combine((1, self.total(before)), (-1, self.total(after)))
+        for premise in list(found):
+            others = [p for p in found if p != premise]
+            if not Span(v for p in others for v in self.coordinates.consequences(p)).reduce(rest):
+                found = others
+        return tuple(found)
 
     def collect(self, atoms: Expression) -> Expression:
         """Pairs -H_J(A|B) + CE(J(A|.)||R(A|.)) into KL(J(A|B)||R(A|.)); the rest as expected log-densities."""
