@@ -257,11 +257,20 @@ def check_computable(facts: Facts, term: Term) -> None:
 
 
 def check_constant(facts: Facts, term: Term) -> None:
-    """A constant is an entropy that no learned factor touches."""
-    if not isinstance(term, Entropy):
-        raise AuditError(f"{term} is not a constant")
-    parts = facts.coordinates.samplers(term.joint)
-    if any(f.learned for _, joint in parts for f in joint.ancestral_factors((*term.of, *term.given))):
+    """A constant is an entropy that no learned factor touches, or the cross-entropy of such a law to fixed densities."""
+    match term:
+        case Entropy(name, of, given):
+            scope = {*of, *given}
+        case ExpectedLog(name, second):
+            check_computable(facts, term)
+            scope = {v for d in second for v in d.scope}
+            evaluated = [facts.spec.joints[d.head].factor_of(d.of, d.given) for d in second]
+            if any(f is None or f.learned for f in evaluated):
+                raise AuditError(f"{term} is not a constant: its density is learned")
+        case _:
+            raise AuditError(f"{term} is not a constant")
+    parts = facts.coordinates.samplers(name)
+    if any(f.learned for _, joint in parts for f in joint.ancestral_factors(scope)):
         raise AuditError(f"{term} is not a constant: a learned factor occurs in it")
 
 

@@ -22,7 +22,18 @@ from ibsym.rules import catalogue
 from ibsym.rules.catalogue import RELAXATION
 from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
 from ibsym.spec.model import CriticUse, EstimatorUse, Spec
-from ibsym.terms.measures import CrossEntropy, Density, Entropy, Estimate, Expression, RelativeEntropy, Slack, Term, Weighted
+from ibsym.terms.measures import (
+    CrossEntropy,
+    Density,
+    Entropy,
+    Estimate,
+    ExpectedLog,
+    Expression,
+    RelativeEntropy,
+    Slack,
+    Term,
+    Weighted,
+)
 from ibsym.terms.premises import Discrete
 from ibsym.terms.reading import Reader, read_objective
 from ibsym.terms.signs import sign
@@ -61,7 +72,7 @@ class _Engine:
         if whole:
             for quantity, density in self.spec.expansions:
                 state = self.expand(state, quantity, density, side, steps)
-        constants = Expression(tuple(w for w in state if isinstance(w.term, Entropy) and self.proof.constant(w.term)))
+        constants = Expression(tuple(w for w in state if self.constant(w.term)))
         state = self.estimate(state, side, steps, constraints)
         items = tuple(self.bound_term(w) for w in state if w not in constants.parts)
         refuse_undrawn(self.spec, self.planner.coordinates, items)
@@ -96,6 +107,17 @@ class _Engine:
 
     def sign(self, coefficient: sympy.Expr) -> Sign:
         return sign(coefficient, self.spec.intervals)
+
+    def constant(self, term: Term) -> bool:
+        """Whether no learned factor touches a term: an entropy, or the cross-entropy of such a law to fixed densities."""
+        match term:
+            case Entropy():
+                return self.proof.constant(term)
+            case ExpectedLog(joint, second):
+                evaluated = [self.spec.joints[d.head].factor_of(d.of, d.given) for d in second]
+                fixed = all(f is not None and f.evaluated and not f.learned for f in evaluated)
+                return fixed and not self.planner.learned_law(joint, {v for d in second for v in d.scope})
+        return False
 
     def terms(self, objective: Expression, side: Side) -> tuple[tuple[Plan, ...], list[Step], Expression]:
         """Every term planned and told, its steps lifted to the whole expression."""

@@ -76,9 +76,9 @@ def _frequency(index: Tensor, like: Tensor) -> Tensor:
 
 def _points(*values: tuple[Tensor, int]) -> Tensor:
     """One row per draw and row, all coordinates side by side; each value comes with the number of its event's axes."""
-    parts = [v.reshape(v.shape[: v.dim() - axes].numel(), -1) for v, axes in values]
+    parts = [v.reshape(v.shape[: v.dim() - axes].numel(), v.shape[v.dim() - axes :].numel()) for v, axes in values]
     rows = max(p.shape[0] for p in parts)
-    return torch.cat([p.repeat(rows // p.shape[0], 1) for p in parts], dim=1)
+    return torch.cat([p.repeat(rows // max(1, p.shape[0]), 1) for p in parts], dim=1)
 
 
 def _quantile_distance(first: Tensor, second: Tensor) -> Tensor:

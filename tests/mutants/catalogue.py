@@ -38,6 +38,7 @@ EDGES = "tests/families/test_edges.py"
 ESTIMATORS = "tests/codegen/test_estimators.py"
 REFERENCES = "tests/codegen/test_references.py"
 SAMPLED = "tests/lowering/test_sampled.py"
+CONSTANT = "tests/derivation/test_constants.py"
 SUMMED = "tests/lowering/test_enumerate.py"
 EXTERNAL = "tests/families/test_external.py"
 NOISE = "tests/families/test_uniform_noise.py"
@@ -559,7 +560,7 @@ EXACT = mutants(
     ("if facts.sign(part.coefficient) not in (Sign.NONNEGATIVE, Sign.ZERO)", "if False"),
     ("if not facts.nonnegative(part.term)", "if False"),
     ("if factor is None or not factor.evaluated", "if False"),
-    ("if any(f.learned for _, joint in parts for f in joint.ancestral_factors((*term.of, *term.given)))", "if False"),
+    ("if any(f.learned for _, joint in parts for f in joint.ancestral_factors(scope))", "if False"),
     ("after - before + gap if relation is Relation.GE else after - before - gap", "after - before - gap"),
     ("if ratios else sympy.Integer(1)", "if False else sympy.Integer(1)"),
 )
@@ -1090,6 +1091,21 @@ OUTSIDE = [
     ),
 ]
 
+CONSTANTS = [
+    *mutants(
+        "ibsym/derivation/engine.py",
+        (CONSTANT,),
+        ("f.evaluated and not f.learned for f in evaluated", "f.evaluated for f in evaluated"),
+        ("return fixed and not self.planner.learned_law", "return not self.planner.learned_law"),
+    ),
+    *mutants(
+        "ibsym/checking/exact.py",
+        (CONSTANT,),
+        ("if any(f is None or f.learned for f in evaluated):", "if False:"),
+        ("joint.ancestral_factors(scope)):", "joint.ancestral_factors(())):"),
+    ),
+]
+
 SUMS = [
     *mutants(
         "ibsym/lowering/enumeration.py",
@@ -1140,4 +1156,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *RUNTIME,
     *OUTSIDE,
     *SUMS,
+    *CONSTANTS,
 )
