@@ -200,8 +200,10 @@ class ProofSteps:
         def open_with(more: Iterable[Premise]) -> bool:
             return bool(Span(v for p in (*found, *more) for v in self.coordinates.consequences(p)).reduce(rest))
 
-        more = self.coordinates.shared_factors() if open_with(()) else []
-        if more and open_with(more):
+        if not open_with(()):
+            return tuple(found)
+        more = self.coordinates.shared_factors()
+        if open_with(more):
             raise AuditError(f"{before} is not {after}, by what was planned")
         for premise in list(more):
             others = [p for p in more if p != premise]

@@ -52,7 +52,7 @@ def mutants(file: str, tests: tuple[str, ...], *changes: tuple[str, str] | tuple
 GRAPHS = mutants(
     "ibsym/spec/graphs.py",
     (SPEC, GUARDS, VECTORS, ENGINE),
-    ("pending += factor.given", "pending += ()"),
+    ("pending += factor.given", "pending += ()", 1),
     ("set(left), set(right), set(condition)", "set(left), set(right), set()"),
     ("if left & right: return False", "if left & right: return True"),
     ("(*factor.given, *factor.of[:i])", "(*factor.of[:i],)"),
@@ -1092,6 +1092,11 @@ OUTSIDE = [
 ]
 
 CONSTANTS = [
+    *mutants(
+        "ibsym/derivation/steps.py",
+        (AUDIT,),
+        ("if not Span(v for p in others for v in self.coordinates.consequences(p)).reduce(rest): found = others", "pass"),
+    ),
     *mutants(
         "ibsym/derivation/engine.py",
         (CONSTANT,),
