@@ -262,8 +262,10 @@ def critic_loss(program: LossProgram) -> Definition:
     if not takes_inputs:
         return Definition(render("critic_loss.py.j2", context), uses)
     context = {**context, "players": tuple((named("name", [name]), written.lines) for name, written in players)}
+    if program.through:
+        return Definition(render("held_critic_loss.py.j2", context), uses)
     context["logits"] = ("critic, critic_reference = _logits((), inputs, critic, critic_reference)",) if blocks else ()
-    return Definition(render("held_critic_loss.py.j2" if program.through else "player_loss.py.j2", context), uses)
+    return Definition(render("player_loss.py.j2", context), uses)
 
 
 def apart(program: LossProgram) -> int | None:
