@@ -102,7 +102,7 @@ def coupled(program: LossProgram) -> tuple[str, ...]:
 def couples(steps: Sequence[Step], term: TermValue, critic: CriticLoss | None = None) -> bool:
     """Whether a term couples rows."""
     nodes = [steps[r.index].node for r in (term.value, term.surrogate) if r is not None]
-    return any(_couples(steps, n) for n in nodes) or (critic is not None and _couples((), critic.node))
+    return any(_couples(steps, n) for n in nodes) or (critic is not None and _couples(critic.steps, critic.node))
 
 
 def _couples(steps: Sequence[Step], node: Node) -> bool:

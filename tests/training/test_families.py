@@ -57,6 +57,20 @@ CASES = {
         estimators={"KL(q(z,w)||q(z)q(w))": "density-ratio"},
     ),
     "several axes": spec(variables={"x": "real[C,H,W]"}, families={"p(x|z)": "isotropic-normal"}),
+    "an adversary": spec(
+        "minimize KL(q(z|x)||p(z)) + I_q(Z;S) - I_q(Z;X)",
+        {"s": "categorical[G]"},
+        {"q": "data(x,s) q(z|x)", "a": "a(s|z)"},
+        {"a(s|z)": "categorical"},
+        estimators={"I_q(Z;S)": {"estimator": "adversary", "density": "a(s|z)"}},
+    ),
+    "a conditional of a player's own": spec(
+        "minimize I_q(Z;W) - I_q(Z,W;X)",
+        {"w": "real[M]"},
+        {"q": "data(x) q(z|x) q(w|x)", "p": "p(z) p(x|z,w)", "r": "r(w|z)"},
+        {"q(w|x)": "diagonal-normal", "p(x|z,w)": "bernoulli", "r(w|z)": "diagonal-normal"},
+        estimators={"I_q(Z;W)": {"estimator": "club", "density": "r(w|z)"}},
+    ),
     "several draws inside a logarithm": spec("maximize E_q[log p(x)]", estimators={"E_q[log p(x)]": "iwae"}),
 }
 
@@ -92,3 +106,21 @@ def test_no_row_of_a_product_has_two_parts_of_one_row(term, estimator, draws):
         origins.append(same.float().argmax(1) % 50)
     assert all((a != b).all() for k, a in enumerate(origins) for b in origins[:k])
     assert all(len(players.system.bank.judge(term, side, "exact")) == 50 * draws for side in (first, second))
+
+
+@pytest.mark.parametrize(
+    ("name", "player"), [("an adversary", "a_s_given_z"), ("a conditional of a player's own", "r_w_given_z")]
+)
+def test_a_player_fits_its_own_density_and_the_model_all_else(name, player):
+    run_ = trainer(CASES[name], settings={"hidden": 16})
+    batch = next(iter(run_.batches))
+    (critic,) = run_.players.loss.CRITICS
+
+    def moved(step):
+        before = {n: p.detach().clone() for n, p in run_.system.named_parameters()}
+        step()
+        return {n.split(".")[2] for n, p in run_.system.named_parameters() if not torch.equal(before[n], p)}
+
+    assert moved(lambda: run_.players.critic_step(critic, run_.draws(batch), 0.01)) == {player}
+    others = {n.split(".")[2] for n, _ in run_.system.named_parameters()} - {player}
+    assert moved(lambda: run_.players.model_step(run_.draws(batch))) == others
