@@ -27,7 +27,7 @@ FIRST_TWELVE = (
 
 # Third parties that only some layers may touch, at the head of a module or inside a function.
 ONLY_IN = {
-    "torch": {"runtime", "checking", "sources", "nn", "training", "conformance", "diagnosis", "api", "cli"},
+    "torch": {"runtime", "checking", "sources", "nn", "lightning", "training", "conformance", "diagnosis", "api", "cli"},
     "jinja2": {"codegen", "rendering"},
     "click": {"cli"},
     "rich": {"training", "cli"},

@@ -20,6 +20,7 @@ PAGE = (
         "drawing",
         "sources",
         "nn",
+        "lightning",
         "training",
         "conformance",
         "diagnosis",

@@ -59,7 +59,7 @@ def accumulate(wiring: Wiring, pieces: Sequence[Mapping[str, Rows]], copies: int
         tensors = dict(whole.tensors)
         for entry in wiring.inputs:
             if entry.role == "scores":
-                tensors[entry.name] = wiring.bank.pairs(entry.of, *whole.pairs[entry.name])
+                tensors[entry.name] = wiring.bank.pairs(entry.of, *wiring.with_all(*whole.pairs[entry.name]))
         loss, terms = wiring.loss_of(tensors)
         loss.backward()
         slopes = _gradients(whole)

@@ -29,9 +29,10 @@ class Own:
     def __init__(self, text: str, function: Callable[..., Any], sizes: Sizes):
         self.text, self.function, self.sizes = text, function, sizes
         self.indices: bool | None = None
+        self.pairs: bool | None = None
 
-    def call(self, values: Named, lead: tuple[int, ...]) -> Any:
-        """The callable at the values, whose leading axes become one; where it takes nothing, at nothing."""
+    def call(self, values: Named, lead: tuple[int, ...] | None) -> Any:
+        """The callable at the values, whose leading axes become one: those that all share, or each its own."""
         classes = [v for v, x in values if x.index is not None]
         if self.indices is not None or not classes:
             return self._call(values, lead, bool(self.indices))
@@ -46,8 +47,8 @@ class Own:
             self.indices = True
         return found
 
-    def _call(self, values: Named, lead: tuple[int, ...], indices: bool) -> Any:
-        arguments = [self.argument(v, x, lead, indices) for v, x in values]
+    def _call(self, values: Named, lead: tuple[int, ...] | None, indices: bool) -> Any:
+        arguments = [self.argument(v, x, x.lead if lead is None else lead, indices) for v, x in values]
         try:
             return self.function(*arguments)
         except (IbsymError, torch.OutOfMemoryError):
@@ -187,15 +188,21 @@ class OwnScores(Own):
 
     def __call__(self, first: Mapping[str, Value], second: Mapping[str, Value]) -> Tensor:
         """Entry i, j: the i-th of the first with the j-th of the second."""
-        rows = next(iter(first.values())).lead[0]
-        out = self.call([*first.items(), *second.items()], (rows,))
-        if isinstance(out, Tensor) and tuple(out.shape) == (rows,):
-            order = torch.arange(rows, device=out.device)
-            left = {v: x.take(order.repeat_interleave(rows)) for v, x in first.items()}
-            right = {v: x.take(order.repeat(rows)) for v, x in second.items()}
-            out = self.call([*left.items(), *right.items()], (rows * rows,)).reshape(rows, rows)
-        if not isinstance(out, Tensor) or tuple(out.shape) != (rows, rows):
-            what = f"the scores are {shapes(out)}, expected ({rows}, {rows})"
+        rows, columns = (next(iter(side.values())).lead[0] for side in (first, second))
+        if self.pairs is None:  # a number a row, of as many of each
+            few = min(rows, columns)
+            out = self.call([(v, x.take(slice(few))) for v, x in (*first.items(), *second.items())], None)
+            self.pairs = isinstance(out, Tensor) and tuple(out.shape) == (few,)
+        if self.pairs:
+            order = torch.arange(rows * columns, device=next(iter(first.values())).code.device)
+            left = {v: x.take(order // columns) for v, x in first.items()}
+            right = {v: x.take(order % columns) for v, x in second.items()}
+            out = self.call([*left.items(), *right.items()], None)
+            out = out.reshape(rows, columns)
+        else:
+            out = self.call([*first.items(), *second.items()], None)
+        if not isinstance(out, Tensor) or tuple(out.shape) != (rows, columns):
+            what = f"the scores are {shapes(out)}, expected ({rows}, {columns})"
             raise self.error(what, "all pairs, rows by the first variable; or one number a pair")
         return full(out)
 

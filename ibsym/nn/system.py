@@ -212,6 +212,13 @@ class System(nn.Module):
         draws = self.drawn(batch, still=True)
         return {name: self.wiring.critic_loss(name, draws) for name in self.wiring.critics}
 
+    @torch.no_grad()
+    def dual_step(self, name: str, draws: Draws, step: float) -> None:
+        """One step of a critic's multiplier, where it has one: up by what its rate exceeds the budget."""
+        if name in self.bank.through and self.wiring.critic_inputs.get(name):
+            rate = self.loss.constraint_value(name, **self.wiring.constraint_inputs(name, draws))
+            self.loss.dual_step(name, float(rate), step)
+
     def accumulate(self, batches: Sequence[Batch]) -> Output:
         """Adds the gradient of the loss on all the batches together, exactly, in the memory of the largest of them.
 

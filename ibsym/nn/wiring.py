@@ -149,7 +149,7 @@ class Wiring:
             case "critic" | "critic_reference":
                 return by_draw(entry, self.judge(entry.of, entry.role, draws, apart=apart), draws.rows(entry.joint))
             case "scores":
-                return self.bank.pairs(entry.of, *self.pairs(entry, draws))
+                return self.bank.pairs(entry.of, *self.with_all(*self.pairs(entry, draws)))
             case "value" | "sample" | "sample_reference":
                 return self.sample(entry, draws, apart)
             case "log_prob":
@@ -168,6 +168,15 @@ class Wiring:
         rows = slice(draws.rows(entry.joint))
         first, second = ({v: draws.value(entry.joint, v).pooled().take(rows) for v in g} for g in self.bank.groups(entry.of))
         return first, second
+
+    def with_all(self, first: dict[str, Value], second: dict[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
+        """A process's own rows, and the rows of all processes to score them against."""
+        group = getattr(self.loss, "group", None)
+        if group is None:
+            return first, second
+        codes = {v: self.loss.gathered(x.code, group) for v, x in second.items()}
+        classes = {v: None if second[v].index is None else code.detach().argmax(-1) for v, code in codes.items()}
+        return first, {v: Value(code, second[v].event, classes[v]) for v, code in codes.items()}
 
     def judge(self, name: str, role: str, draws: Draws, *, apart: bool) -> Tensor:
         """The critic's logits on one side of its divergence."""
@@ -227,7 +236,9 @@ class Wiring:
                 draws.value(entry.joint, v)
         with frozen(others):
             sides = [self.bank.judge(name, side, draws.mode) for side in seen]
-            return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws))
+            group = getattr(self.loss, "group", None)
+            across = {} if group is None else {"group": group}
+            return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws), **across)
 
     def constraint_inputs(self, name: str, draws: Draws) -> dict[str, Tensor]:
         """What the critic's constraint is measured on, by name."""

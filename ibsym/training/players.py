@@ -60,10 +60,7 @@ class Players:
         with self.engine.autocast():
             loss = finite(self.wiring.critic_loss(name, draws), f"the loss of the critic of {name}")
         self.players[name].step(loss, self.engine)
-        if name in self.wiring.bank.through and self.wiring.critic_inputs.get(name):
-            with torch.no_grad():
-                rate = self.loss.constraint_value(name, **self.wiring.constraint_inputs(name, draws))
-                self.loss.dual_step(name, float(rate), dual_step)
+        self.system.dual_step(name, draws, dual_step)
         return float(loss.detach())
 
     def model_step(self, draws: Draws) -> tuple[float, dict[str, float]]:

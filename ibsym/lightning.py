@@ -1,0 +1,133 @@
+"""min over every player of a system, as a LightningModule: manual optimisation, one optimiser for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ibsym.errors import MissingDependencyError, NetworkError
+
+try:
+    from lightning.pytorch import LightningModule
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("ibsym.lightning needs Lightning\n  write: pip install 'ibsym[train]'") from error
+
+import torch
+from torch import Tensor, nn
+
+from ibsym.nn.bank import safe_names
+from ibsym.nn.system import System
+from ibsym.nn.wiring import MODEL
+
+__all__ = ["Module"]
+
+Optimiser = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+class Module(LightningModule):
+    """A system, trained by Lightning: critics step first, on samples that are cut from the model, then the model.
+
+    A batch is a system's, or a tuple whose members are the observed variables in the order of the source's text; what a tuple has
+    beyond them is left alone. ``optimizer`` makes an optimiser of a player's parameters. ``accumulate`` batches make a step as if they
+    were one. Systems whose networks are not all given are prepared first: ``system.prepare(batch)``.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        *,
+        lr: float = 1e-3,
+        critic_lr: float = 1e-3,
+        critic_steps: int = 1,
+        dual_step: float = 1e-2,
+        accumulate: int = 1,
+        clip: float | None = None,
+        optimizer: Optimiser | None = None,
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        self.system = system
+        self.rates = {MODEL: lr, **dict.fromkeys(system.wiring.critics, critic_lr)}
+        self.critic_steps, self.step_of_multipliers, self.clip = critic_steps, dual_step, clip
+        self.pieces, self.optimizer = accumulate, optimizer
+        self._waiting: list[Mapping[str, Any]] = []
+
+    def setup(self, stage: str) -> None:
+        """A loss that is spread over processes knows them."""
+        if self.trainer.world_size > 1 and hasattr(self.system.loss, "group"):
+            self.system.loss.group = torch.distributed.group.WORLD
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One for every player, in the order of ``system.players``."""
+        betas = (0.5, 0.9) if self.system.wiring.critics else (0.9, 0.999)
+        if self.optimizer is not None:
+            return [self.optimizer(own) for own in self.system.players.values()]
+        return [torch.optim.Adam(own, lr=self.rates[name], betas=betas) for name, own in self.system.players.items()]
+
+    def batch(self, batch: Any) -> Mapping[str, Any]:
+        """A batch of a loader, by variable."""
+        if isinstance(batch, Mapping):
+            return batch
+        members = [batch] if isinstance(batch, Tensor) else list(batch)
+        sources = list(self.system.spec.sources.values())
+        if len(sources) != 1 or len(members) < len(sources[0].of):
+            raise NetworkError(
+                f"a tuple of {len(members)} is no batch of {' and '.join(map(str, sources))}\n  write: a dataset whose items are mappings"
+            )
+        return dict(zip(sources[0].of, members, strict=False))
+
+    def forward(self, batch: Any) -> Any:
+        """The model's loss and its terms."""
+        return self.system(self.batch(batch))
+
+    def training_step(self, batch: Any, index: int) -> None:
+        """A step of every critic, then of the model once enough batches are here."""
+        rows, system = self.batch(batch), self.system
+        found = self.optimizers()
+        optimisers = dict(zip(system.players, found if isinstance(found, list) else [found], strict=True))
+        for name in system.wiring.critics:
+            for _ in range(self.critic_steps):
+                draws = system.drawn(rows, still=True)
+                loss = system.wiring.critic_loss(name, draws)
+                self.move(name, optimisers[name], loss)
+                system.dual_step(name, draws, self.step_of_multipliers)
+            self.told("train/critics", {name: loss})
+        self._waiting.append(rows)
+        if len(self._waiting) < self.pieces:
+            return
+        if self.pieces == 1:
+            out = system(rows)
+            self.move(MODEL, optimisers[MODEL], out.loss)
+        else:
+            optimisers[MODEL].zero_grad()
+            out = system.accumulate(self._waiting)
+            self.move(MODEL, optimisers[MODEL], None)
+        self._waiting = []
+        self.log("train/loss", out.loss.detach(), prog_bar=True)
+        self.told("train/terms", out.terms)
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        """The loss and its terms on held-out rows."""
+        rows = self.batch(batch)
+        out = self.system(rows)
+        self.log("val/loss", out.loss, prog_bar=True)
+        self.told("val/terms", out.terms)
+
+    def move(self, name: str, optimiser: Any, loss: Tensor | None) -> None:
+        """One step of one player, down a loss or along gradients that are there."""
+        if loss is not None:
+            optimiser.zero_grad()
+            self.manual_backward(loss)
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.system.players[name], self.clip)
+        optimiser.step()
+
+    def told(self, group: str, numbers: Mapping[str, Tensor]) -> None:
+        """Numbers for the logger, under names that are safe as keys and as files."""
+        names = safe_names(numbers)
+        self.log_dict({f"{group}/{names[n]}": v.detach() for n, v in numbers.items()})
+
+
+def names(terms: Iterable[str]) -> dict[str, str]:
+    """The key that each term is logged under."""
+    return safe_names(terms)

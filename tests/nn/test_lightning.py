@@ -1,0 +1,64 @@
+"""A system as a LightningModule: every player moves, metrics have safe names, batches of a step are one batch."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from lightning.pytorch import Trainer
+
+    from ibsym.lightning import Module
+
+from ibsym.nn import NetworkError
+from tests.nn.helpers import around
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own, of its dependencies and of loaders without workers
+D, L = 6, 3
+
+
+def trained(module, rows, folder, size=8):
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(max_epochs=1, accelerator="cpu", default_root_dir=folder, **quiet)
+    trainer.fit(module, DataLoader(rows, size))
+    return trainer.callback_metrics
+
+
+def test_every_player_moves(tmp_path):
+    torch.manual_seed(0)
+    rows = TensorDataset((torch.rand(32, D) < 0.5).float(), torch.arange(32))  # the label is left alone
+    system = around("bib-ae")
+    system.prepare({"x": rows.tensors[0]})
+    before = {name: [p.detach().clone() for p in own] for name, own in system.players.items()}
+    found = trained(Module(system, clip=1.0), rows, tmp_path)
+    for name, own in system.players.items():
+        assert any(not torch.equal(a, b) for a, b in zip(before[name], own)), name
+    assert {"train/loss", "train/terms/E_q_log_p_x_given_z", "train/critics/KL_q_z_to_p_z"} <= set(found)
+    assert all(re.fullmatch(r"[\w/]+", name, re.ASCII) for name in found)
+
+
+def test_several_batches_are_one(tmp_path):
+    """Without noise, four batches a step move the model as the whole of them does."""
+    torch.manual_seed(0)
+    rows = TensorDataset(torch.randn(32, D), torch.randn(32, D))
+    states = []
+    for size, pieces in ((8, 4), (32, 1)):
+        torch.manual_seed(1)
+        system = around("clip", sizes={"L": L, "D1": D, "D2": D})
+        trained(Module(system, accumulate=pieces, optimizer=lambda own: torch.optim.SGD(own, lr=0.1)), rows, tmp_path, size)
+        states.append([p.detach().clone() for p in system.players["model"]])
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*states, strict=True))
+
+
+def test_batches_that_do_not_fit():
+    module = Module(around("semi-supervised-ib", sizes=dict.fromkeys("DKL", 4)))
+    with pytest.raises(NetworkError, match="a tuple of 2 is no batch of .*\n  write: a dataset whose items are mappings"):
+        module.batch((torch.zeros(2, D), torch.zeros(2)))
+    with pytest.raises(NetworkError, match="prepare"):
+        Module(around("vae", {"q(z|x)": nn.Linear(D, 2 * L)})).configure_optimizers()
