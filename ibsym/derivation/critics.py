@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ibsym.derivation.model import ModelSide
+from ibsym.errors import SpecError
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Sign
 from ibsym.spec.graphs import Factor
@@ -51,9 +52,37 @@ def sides(spec: Spec, term: Term) -> tuple[Density, tuple[Density, ...]]:
             | FDivergence(first=first, second=second)
         ):
             return first, second
-        case MutualInformation(joint, groups) | TotalCorrelation(joint, groups):
-            return density(spec, joint, tuple(v for g in groups for v in g)), tuple(density(spec, joint, g) for g in groups)
+        case MutualInformation(joint, groups, given) | TotalCorrelation(joint, groups, given):
+            everything = tuple(v for g in groups for v in g)
+            return density(spec, joint, everything, given), tuple(density(spec, joint, g, given) for g in groups)
     raise TypeError(f"{term} compares no two distributions")
+
+
+def refuse_undrawable(spec: Spec, term: Term, key: str) -> None:
+    """Raises :class:`~ibsym.errors.SpecError` where the second argument's law cannot be drawn at the conditioners' values.
+
+    A conditional that is declared is drawn at them; the product q(a|c)q(b|c) by rows of equal c, where c is discrete.
+    """
+    match term:
+        case MutualInformation(joint, groups, given):
+            real = [v for v in given if not spec.discrete(v)]
+            if real:
+                a, b = (",".join(g) for g in (groups[0], groups[-1]))
+                c = ",".join(given)
+                raise SpecError(
+                    f"a critic of {term} needs draws of {joint}({b}|{c}) beside {joint}({a}|{c}), and no two rows share a value of "
+                    f"{real[0]}, which is {spec.variables[real[0]]}",
+                    key=key,
+                    remedy=f"a discrete space for {real[0]}, or KL({joint}({b}|{a},{c})||r({b}|{c})) with a declared factor r({b}|{c})",
+                )
+        case RelativeEntropy(second=second):
+            for d in second:
+                if d.given and spec.joints[d.head].factor_of(d.of, d.given) is None:
+                    raise SpecError(
+                        f"a critic of {term} sees draws of {d} at given values, and {d} is no declared factor",
+                        key=key,
+                        remedy=f'joints.{d.head} = "... {d}", with a family, or the relative entropy of the joint densities',
+                    )
 
 
 def of_own_marginals(coordinates: Coordinates, term: Term) -> bool:

@@ -14,6 +14,7 @@ from typing import assert_never
 
 import sympy
 
+from ibsym.derivation.critics import refuse_undrawable
 from ibsym.derivation.fitted import fitted
 from ibsym.derivation.model import Computable, Plan
 from ibsym.errors import SolverError, SpecError
@@ -82,16 +83,17 @@ KINDS: dict[str, type] = {
 
 
 def estimates(estimator: str, term: Term) -> bool:
-    """Whether an estimator is one of such terms: of unconditional ones, and of informations of two groups."""
+    """Whether an estimator is one of such terms: of informations of two groups; of conditional ones, if it has a critic."""
+    critic = ESTIMATORS[estimator].critic is not None
     match term:
         case _ if ESTIMATORS[estimator].plain:
             plain = True
         case MutualInformation(groups=groups, given=given):
-            plain = len(groups) == 2 and not given
+            plain = len(groups) == 2 and (critic or not given)
         case TotalCorrelation(given=given):
             plain = not given
         case RelativeEntropy(first, second):
-            plain = not first.given and not any(d.given for d in second)
+            plain = critic or (not first.given and not any(d.given for d in second))
         case ExpectedLog(_, second):
             plain = len(second) == 1
         case _:
@@ -106,6 +108,8 @@ def requested_term(spec: Spec, use: EstimatorUse) -> Term:
     if not estimates(use.estimator, term):
         example = ESTIMATORS[use.estimator].example
         raise SpecError(f"{use.estimator} does not estimate {term}", key=key, remedy=f"it estimates terms such as {example}")
+    if ESTIMATORS[use.estimator].critic is not None:
+        refuse_undrawable(spec, term, key)
     if use.model == "nwj" and (isinstance(term, JensenShannon) or (isinstance(term, FDivergence) and term.generator != "kl")):
         what = f"the model side 'nwj' is -E_Q[e^f], the dual of a relative entropy, and {term} is none"
         raise SpecError(what, key=key, remedy='model = "value" or "non-saturating", or leave it out')

@@ -111,15 +111,15 @@ def arguments(term: Term) -> tuple[Density, tuple[Density, ...]] | None:
     match term:
         case RelativeEntropy(first, second) | JensenShannon(first, second) | FDivergence(_, first, second):
             return first, second
-        case MutualInformation(joint, groups, ()) if len(groups) == 2:
-            return _product(joint, groups)
-        case TotalCorrelation(joint, groups, ()):
-            return _product(joint, groups)
+        case MutualInformation(joint, groups, given) if len(groups) == 2:
+            return _product(joint, groups, given)
+        case TotalCorrelation(joint, groups, given):
+            return _product(joint, groups, given)
     return None
 
 
-def _product(joint: str, groups: tuple[tuple[str, ...], ...]) -> tuple[Density, tuple[Density, ...]]:
-    return Density(joint, tuple(v for g in groups for v in g)), tuple(Density(joint, g) for g in groups)
+def _product(joint: str, groups: tuple[tuple[str, ...], ...], given: tuple[str, ...]) -> tuple[Density, tuple[Density, ...]]:
+    return Density(joint, tuple(v for g in groups for v in g), given), tuple(Density(joint, g, given) for g in groups)
 
 
 def dual_of(term: Term) -> Dual:
@@ -164,11 +164,12 @@ def _apart(spec: Spec, term: Term, second: tuple[Density, ...]) -> int | None:
 
 
 def reference_of(first: Density, second: tuple[Density, ...]) -> Density:
-    """What the second argument's samples are draws of; a product of marginals is shuffled from the first argument's joint."""
+    """What the second argument's samples are draws of; products and conditionals lie in the first argument's joint."""
     heads = {d.head for d in second}
     of = tuple(v for d in second for v in d.of)
     given = tuple({v: None for d in second for v in d.given if v not in of})
-    return Density(second[0].head if len(heads) == 1 else first.head, of, given)
+    outside = given or first.given
+    return Density(second[0].head if len(heads) == 1 and not outside else first.head, of, tuple(outside))
 
 
 def surrogate_of(dual: Dual, side: ModelSide, f: Node, g: Node) -> tuple[Node, str]:

@@ -16,7 +16,7 @@ from ibsym.nn.distributions import Law, Mode
 from ibsym.nn.samples import Rows, Value
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.terms.measures import Density, TotalCorrelation
+from ibsym.terms.measures import Density, MutualInformation, TotalCorrelation
 
 
 class Draws:
@@ -131,9 +131,15 @@ class Draws:
         term = named(self.spec, name)
         _, densities = sides(self.spec, term)
         found: Rows = {}
-        for place, density in enumerate(densities):
+        if isinstance(term, MutualInformation) and term.given:
+            found, densities = self.within(term), ()
+        pending = list(enumerate(densities))
+        while pending:  # a conditional after what it is given
+            drawn = {v for _, d in pending for v in d.of}
+            place, density = next((p for p in pending if not drawn & {*p[1].given}), pending[0])
+            pending.remove((place, density))
             if density.given:
-                found |= self.conditional(density, joint)
+                found |= self.conditional(density, joint, found)
             else:
                 part = {v: self.value(density.head, v) for v in density.of}
                 found |= self.apart(part, name, place) if len(densities) > 1 else part
@@ -150,14 +156,35 @@ class Draws:
         order = self.orders.setdefault((name, rows), torch.randperm(rows, device=self.bank.like.device)).roll(place)
         return {v: x.take(order) for v, x in part.items()}
 
-    def conditional(self, density: Density, joint: str) -> Rows:
-        """Draws of a factor at the values of its conditioners under a joint."""
+    def within(self, term: MutualInformation) -> Rows:
+        """Draws of q(a|c)q(b|c): the second argument of another row with the same c, where there is one."""
+        rows = {v: self.value(term.joint, v) for g in (*term.groups, term.given) for v in g}
+        if any(len(rows[v].lead) > 1 for v in term.given):
+            rows = pooled(rows)
+        size = min(v.lead[-1] for v in rows.values())
+        keys = torch.cat([rows[v].take(slice(size)).flat for v in term.given], -1)
+        order = of_equal(torch.unique(keys, dim=0, return_inverse=True)[1], torch.randperm(size, device=keys.device))
+        return {v: x.take(order if v in term.groups[-1] else slice(size)) for v, x in rows.items()}
+
+    def conditional(self, density: Density, joint: str, drawn: Rows) -> Rows:
+        """Draws of a factor at its conditioners' values: those drawn so far, or those under a joint."""
         factor = self.spec.factors.get(str(density))
         if factor is None:
             raise EmissionError(f"{density} is not a declared factor, so it cannot be sampled at given conditioners")
-        return pooled(
-            self.bank.sample(factor, [self.value(joint, v).pooled() for v in factor.given], self.rows(joint), self.mode)
-        )
+        given = [(drawn[v] if v in drawn else self.value(joint, v)).pooled() for v in factor.given]
+        return pooled(self.bank.sample(factor, given, self.rows(joint), self.mode))
+
+
+def of_equal(labels: Tensor, order: Tensor) -> Tensor:
+    """For each row another one of the same label, in a random order; itself where it is the only one."""
+    order = order[labels[order].argsort(stable=True)]
+    found = labels[order]
+    counts = torch.bincount(found)
+    start = (counts.cumsum(0) - counts)[found]
+    place = torch.arange(len(labels), device=labels.device) - start
+    other = torch.empty_like(order)
+    other[order] = order[start + (place + 1) % counts[found]]
+    return other
 
 
 def pooled(rows: Mapping[str, Value]) -> Rows:

@@ -132,7 +132,8 @@ class Wiring:
         drawn = {v for d in densities for v in d.of}
         found = self.above(self.first_joints[name], [v for v in seen if v not in drawn])
         for density in densities:
-            found |= {self.spec.factors[str(density)]} if density.given else self.above(density.head, density.of)
+            declared = self.spec.factors.get(str(density)) if density.given else None
+            found |= {declared} if declared is not None else self.above(density.head, density.scope)
         return found
 
     def above(self, joint: str, variables: Iterable[str]) -> set[Factor]:

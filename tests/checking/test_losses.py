@@ -38,6 +38,8 @@ ARRANGEMENTS = {
     "KL(q(x,z)||q(x)p(z))": (True, False, False),
     "KL(q(x,z)||p(x)q(z))": (True, True, False),
     "KL(q(x,z)||q(x)q(z))": (True, True, True),
+    "KL(q(z|x)||p(z))": (True, False, False),
+    "KL(q(x|z)||p(x|z))": (True, True, False),
     "I_q(X;Z)": (True, True, True),
     "TC_q(X;Z)": (True, True, True),
     "TC_q(Z)": (True, True, True),

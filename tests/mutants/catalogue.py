@@ -1037,6 +1037,21 @@ NAMES = [
     *mutants("ibsym/lowering/expectations.py", (INSIDE,), ("InputKey(factor.declared, role", "InputKey(factor.text, role")),
 ]
 
+CONDITIONED = "tests/estimators/test_conditional_critics.py"
+
+CONDITIONED_CRITICS = [
+    *mutants(
+        "ibsym/derivation/critics.py",
+        (CONDITIONED,),
+        ("            if real:", "            if False:"),
+        ("if d.given and spec.joints[d.head].factor_of(d.of, d.given) is None", "if False"),
+    ),
+    *mutants("ibsym/nn/draws.py", (CONDITIONED,), ("(place + 1) % counts[found]", "place % counts[found]")),
+    *mutants(
+        "ibsym/lowering/divergences.py", (CONDITIONED,), ("if len(heads) == 1 and not outside else", "if len(heads) == 1 else")
+    ),
+]
+
 RUNTIME = [
     *mutants(
         "ibsym/runtime/tensors.py",
@@ -1156,6 +1171,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *LAWS,
     *LOSSES,
     *PLAYED,
+    *CONDITIONED_CRITICS,
     *NAMES,
     *MIXED,
     *RUNTIME,

@@ -57,6 +57,17 @@ CASES = {
         estimators={"KL(q(z,w)||q(z)q(w))": "density-ratio"},
     ),
     "several axes": spec(variables={"x": "real[C,H,W]"}, families={"p(x|z)": "isotropic-normal"}),
+    "a conditional divergence": spec(
+        "minimize KL(q(z|x)||p(z)) - I_q(Z;X)",
+        families={"q(z|x)": "implicit"},
+        estimators={"KL(q(z|x)||p(z))": "density-ratio"},
+    ),
+    "an information given a class": spec(
+        "minimize I_q(X;Z|C) - I_q(Z;X)",
+        {"c": "categorical[K]"},
+        {"q": "data(x,c) q(z|x)", "p": "p(x|z)"},
+        estimators={"I_q(X;Z|C)": "nwj"},
+    ),
     "an adversary": spec(
         "minimize KL(q(z|x)||p(z)) + I_q(Z;S) - I_q(Z;X)",
         {"s": "categorical[G]"},
@@ -124,3 +135,32 @@ def test_a_player_fits_its_own_density_and_the_model_all_else(name, player):
     assert moved(lambda: run_.players.critic_step(critic, run_.draws(batch), 0.01)) == {player}
     others = {n.split(".")[2] for n, _ in run_.system.named_parameters()} - {player}
     assert moved(lambda: run_.players.model_step(run_.draws(batch))) == others
+
+
+def drawn(case, rows=50, draws=1):
+    players = trainer(case, settings={"hidden": 16}).players
+    found = bind(case, digits(), sizes={}, labelled=None, seed=0, dtype=torch.float32).train
+    return Draws(players.system.bank, {"data": {v: x.take(slice(rows)) for v, x in found["data"].items()}}, copies=draws)
+
+
+def test_a_conditional_is_drawn_at_the_rows_of_its_product():
+    text = "JS(q(x,z)||q(x)d(z|x))"
+    case = spec(
+        f"minimize {text}", joints={"q": "data(x) q(z|x)", "p": "d(z|x)"}, families={"d(z|x)": "deterministic"},
+        estimators={text: "logistic"},
+    )  # fmt: skip
+    draws = drawn(case)
+    second = draws.second(text, "q")
+    again = draws.bank.sample(case.factors["d(z|x)"], [second["x"]], 50, "relaxed")["z"]
+    assert torch.equal(again.code, second["z"].code)
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_an_information_given_a_class_compares_rows_of_that_class(draws):
+    found = drawn(CASES["an information given a class"], 200, draws)
+    first, second = (side("I_q(X;Z|C)", "q") for side in (found.first, found.second))
+    assert torch.equal(first["c"].code, second["c"].code)
+    assert torch.equal(first["x"].code, second["x"].code)
+    origin = (second["z"].code[:, None] == first["z"].code[None]).all(-1).float().argmax(1)
+    assert torch.equal(first["c"].index[origin], second["c"].index)
+    assert (origin % 200 != torch.arange(200 * draws) % 200).all()

@@ -1,0 +1,65 @@
+"""Critics of conditional terms: the second argument is drawn at given values, by a declared factor or among rows of one class."""
+
+from __future__ import annotations
+
+import pytest
+
+import ibsym
+from ibsym.conformance import agree
+from ibsym.lowering import lower
+
+torch = pytest.importorskip("torch")
+
+KEYS = {
+    "name": "conditional",
+    "variables": {"x": "real[D]", "c": "categorical[K]", "y": "real[M]", "z": "real[L]"},
+    "joints": {"q": "data(x,c,y) q(z|x)", "p": "p(z) p(x|z)", "r": "r(z|c)"},
+    "families": {
+        "q(z|x)": "implicit", "p(z)": "standard-normal", "p(x|z)": "isotropic-normal", "r(z|c)": "diagonal-normal",
+    },
+}  # fmt: skip
+
+
+def derived(objective: str, term: str, estimator: str):
+    keys = {**KEYS, "objective": f"{objective} I_q(Z;X)", "estimators": {term: estimator}}
+    return ibsym.derive(ibsym.Spec(**keys))
+
+
+@pytest.mark.parametrize("term", ["KL(q(z|x)||p(z))", "KL(q(z|x)||r(z|c))", "KL(q(z|x,c)||r(z|c))", "I_q(X;Z|C)"])
+@pytest.mark.parametrize("estimator", ["density-ratio", "nwj", "dv"])
+def test_a_conditional_term_by_a_critic(term, estimator):
+    """NWJ bounds what is maximised, since the reference law is exact; both sides are rows of the first argument's joint."""
+    for objective, relation in ((f"minimize {term} -", "~"), (f"maximize {term} +", ">=" if estimator == "nwj" else "~")):
+        derivation = derived(objective, term, estimator)
+        assert str(derivation.relation) == relation
+        certificate = ibsym.audit(derivation)
+        loss = ibsym.compile(certificate)
+        assert {(i.joint, i.shape) for i in loss.INPUTS if i.of == term} == {("q", ("S", "B"))}
+        assert (term,) == loss.CRITICS
+    assert agree(derivation.spec, lower(certificate), loss, worlds=1).largest_error < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("term", "estimator", "message"),
+    [
+        ("I_q(X;Z|Y)", "nwj", r"no two rows share a value of y, which is real\[M\]\n.*KL\(q\(z\|x,y\)\|\|r\(z\|y\)\)"),
+        ("KL(q(z|x)||q(z|c))", "nwj", r"q\(z\|c\) is no declared factor\n  write: joints.q"),
+        ("I_q(X;Z|C)", "infonce", "infonce does not estimate"),
+        ("KL(q(z|x)||p(z))", "mmd", "mmd does not estimate"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_with_what_to_write(term, estimator, message):
+    with pytest.raises(ibsym.SpecError, match=message):
+        derived(f"minimize {term} -", term, estimator)
+
+
+def test_rows_of_one_class_are_paired_with_others_of_it():
+    from ibsym.nn.draws import of_equal
+
+    labels = torch.tensor([2, 0, 1, 0, 2, 2, 3, 0, 2])
+    for seed in range(20):
+        other = of_equal(labels, torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)))
+        assert torch.equal(labels[other], labels)
+        assert sorted(other.tolist()) == list(range(len(labels)))
+        alone = other == torch.arange(len(labels))
+        assert alone.tolist() == [n == 1 for n in torch.bincount(labels)[labels].tolist()]
