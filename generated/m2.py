@@ -110,13 +110,15 @@ class M2Loss(_Parametrised):
         Input("q_c_logits", "u(c|x)", "logits", ("B", "K"), "q"),
     )
     CRITICS: tuple[str, ...] = ()
+    BATCH_COUPLED: tuple[str, ...] = ()
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"alpha": (0.0, math.inf)}
 
-    def __init__(self, *, alpha: float | Tensor = 10.0, reduction: str = "mean") -> None:
+    def __init__(self, *, alpha: float | Tensor = 10.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.alpha = alpha
         self.reduction = reduction
+        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(
@@ -126,8 +128,8 @@ class M2Loss(_Parametrised):
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [
             q_z_mean, q_z_logvar, q_x, q_x_logits, u_z_mean, u_z_logvar, u_c_logits, u_x, u_x_logits, c, q_c_logits,
-        ])
-        run = None if torch.compiler.is_compiling() else _one_pass()
+        ], self.group)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(
@@ -138,18 +140,17 @@ class M2Loss(_Parametrised):
         # KL(u(z|x,c)||p(z)), E_u[log p(x|z,c)]: what the compiled pass leaves
         rest = self._rest(q_z_mean, u_z_mean, u_z_logvar, u_c_logits, u_x, u_x_logits)
         # KL(q(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
-        kl_z_given_x_c_under_q = (0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1)).mean()
+        kl_z_given_x_c_under_q = _mean(0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1), self.group)
         # E_q[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x_given_z_c_under_q = (
-            q_x * F.logsigmoid(q_x_logits) + (1 - q_x) * F.logsigmoid(-q_x_logits)
-        ).sum(-1).mean()
+        log_p_x_given_z_c_under_q = _mean((q_x * F.logsigmoid(q_x_logits)
+                                           + (1 - q_x) * F.logsigmoid(-q_x_logits)).sum(-1), self.group)
         # KL(u(c|x)||p(c)) in closed form: log K + sum r log r, r = softmax(a)
-        kl_c = (
+        kl_c = _mean(
             _weighted(torch.exp(u_c_logits.log_softmax(-1)), u_c_logits.log_softmax(-1)).sum(-1)
-            + _log(u_c_logits.shape[-1])
-        ).mean()
+            + _log(u_c_logits.shape[-1]), self.group
+        )
         # E_q[log u(c|x)] at samples: log softmax(a)_v
-        log_u_c_2 = _pick(q_c_logits.log_softmax(-1), c).mean()
+        log_u_c_2 = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
 
         loss = kl_z_given_x_c_under_q - log_p_x_given_z_c_under_q + kl_c - self.alpha * log_u_c_2
         terms = {
@@ -160,7 +161,7 @@ class M2Loss(_Parametrised):
             "E_u[log p(x|z,c)]": rest.terms["E_u[log p(x|z,c)]"],
             "E_q[log u(c|x)]": log_u_c_2.detach(),
         }
-        return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2]) + rest.loss, terms)
+        return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2], self.group) + rest.loss, terms)
 
     def _rest(
         self, q_z_mean: Tensor, u_z_mean: Tensor, u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor,
@@ -172,31 +173,31 @@ class M2Loss(_Parametrised):
         # log u(c|x) of every class of c
         log_u_c = u_c_logits.log_softmax(-1).movedim(-1, -2)
         # KL(u(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]; the exact sum over c by u(c|x)
-        kl_z_given_x_c_under_u = _weighted(torch.exp(log_u_c), kl_z_given_c).sum(-2).mean()
+        kl_z_given_x_c_under_u = _mean(_weighted(torch.exp(log_u_c), kl_z_given_c).sum(-2), self.group)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
         log_p_x_given_c = (u_x * F.logsigmoid(u_x_logits) + (1 - u_x) * F.logsigmoid(-u_x_logits)).sum(-1)
         # E_u[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over c by u(c|x)
-        log_p_x_given_z_c_under_u = _weighted(torch.exp(log_u_c), log_p_x_given_c).sum(-2).mean()
+        log_p_x_given_z_c_under_u = _mean(_weighted(torch.exp(log_u_c), log_p_x_given_c).sum(-2), self.group)
 
         loss = kl_z_given_x_c_under_u - log_p_x_given_z_c_under_u
         terms = {
             "KL(u(z|x,c)||p(z))": kl_z_given_x_c_under_u.detach(),
             "E_u[log p(x|z,c)]": log_p_x_given_z_c_under_u.detach(),
         }
-        return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2]), terms)
+        return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2], self.group), terms)
 
     @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor) -> Tensor:
+    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
         """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
         raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
 
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "2d2a765550c7d239", "_ibsym_runtime.py": "2a952eed777e14a9"}
+_BESIDE = {"m2.c": "2d2a765550c7d239", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
@@ -208,6 +209,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
             raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
+        shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
         got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
@@ -220,16 +222,16 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor]) -> list[Tensor]
 def _one_pass() -> Any:
     """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
     try:
-        source, runtime = (Path(__file__).with_name(name).read_text("utf-8") for name in _BESIDE)
-        if [hashlib.sha256(t.encode()).hexdigest()[:16] for t in (source, runtime)] != [*_BESIDE.values()]:
-            raise ImportError(f"{' or '.join(_BESIDE)} is damaged, or from another version")
-        space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-        exec(runtime, space)
-        return space["one_pass"](source, next(iter(_BESIDE)), Loss.INPUTS, Output)
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
         return None
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
@@ -248,12 +250,24 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
     return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int) -> Tensor:
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
-    return loss if reduction == "mean" else loss * batch
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
+    exec(text, space)
+    return space
 
 
 def _expected(entry: Input) -> str:

@@ -801,11 +801,13 @@ class M2Loss(torch.nn.Module):
     """Semi-supervised variational autoencoder (M2)."""
 
     INPUTS: tuple[Input, ...]
+    BATCH_COUPLED: tuple[str, ...]
     CRITICS: tuple[str, ...]
     CRITIC_INPUTS: dict[str, tuple[Input, ...]]
     alpha: float | Tensor
     reduction: str
-    def __init__(self, *, alpha: float | Tensor = ..., reduction: str = ...) -> None: ...
+    group: Any
+    def __init__(self, *, alpha: float | Tensor = ..., reduction: str = ..., group: Any = ...) -> None: ...
     def forward(
         self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x: Tensor, q_x_logits: Tensor, u_z_mean: Tensor,
         u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor, u_x_logits: Tensor, c: Tensor, q_c_logits: Tensor,
@@ -818,7 +820,7 @@ class M2Loss(torch.nn.Module):
         self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x: Tensor, q_x_logits: Tensor, u_z_mean: Tensor,
         u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor, u_x_logits: Tensor, c: Tensor, q_c_logits: Tensor,
     ) -> Output: ...
-    def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., **inputs: Tensor) -> Tensor: ...
+    def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., group: Any = ..., **inputs: Tensor) -> Tensor: ...
 
 class MimLoss(torch.nn.Module):
     """Mutual information machine."""
