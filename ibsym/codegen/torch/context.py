@@ -131,7 +131,7 @@ def logits(program: LossProgram, divergence: str) -> tuple[Input, ...]:
     for role, other in (("critic", "critic_reference"), ("critic_reference", "critic")):
         if role not in known:
             like = known[other]
-            axis = "B" if role == "critic" else f"B_{heads[role]}"
+            axis = like.shape[-1] if heads[role] == own else "B" if role == "critic" else f"B_{heads[role]}"
             name = like.name.replace(other, role)
             known[role] = Input(name, InputKey(divergence, role, heads[role]), (*like.shape[:-1], axis), integer=False)
     return known["critic"], known["critic_reference"]
