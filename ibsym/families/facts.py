@@ -77,7 +77,8 @@ class Role:
 class Option:
     """An option of a family: its default, what it may be, and what an error says.
 
-    ``learnable`` options may be "learned": then they are a positive parameter of the same name.
+    ``learnable`` options may be "learned": then they are a positive parameter of the same name. ``spaces`` are those on which
+    the option means something, where that is not all.
     """
 
     default: object
@@ -85,6 +86,7 @@ class Option:
     wanted: str
     remedy: str
     learnable: bool = False
+    spaces: tuple[str, ...] = ()
 
 
 RELAXATIONS = ("none", "mean", "concrete", "straight-through")

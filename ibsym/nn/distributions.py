@@ -15,6 +15,7 @@ from torch import distributions as td
 
 from ibsym.errors import EmissionError
 from ibsym.families.facts import Constraint, FamilyUse
+from ibsym.nn import laws
 from ibsym.nn.samples import Value
 
 # relaxed: as the model learns, with the spec's relaxations; exact: as the joint says; typical: no noise where there is a centre.
@@ -117,10 +118,13 @@ def law(
         return td.Independent(inner, n, validate_args=False)
 
     if family.facts.draws is not None:
-        numbers = {o: number(family, o) for o in family.facts.options if isinstance(family.option(o), int | float)}
+        options = (n for n, o in family.facts.options.items() if not o.spaces or kind in o.spaces)
+        numbers = {o: number(family, o) for o in options if isinstance(family.option(o), int | float)}
         known = p | {name: constant(value) for name, value in numbers.items()}
-        arguments = {k: formula(e, known, constant) for k, e in family.facts.draws.arguments.items()}
-        made = getattr(td, family.facts.draws.distribution)(**arguments, validate_args=False)
+        wanted = {k: e for k, e in family.facts.draws.arguments.items() if {s.name for s in e.free_symbols} <= known.keys()}
+        arguments = {k: formula(e, known, constant) for k, e in wanted.items()}
+        name = family.facts.draws.distribution
+        made = (getattr(td, name, None) or getattr(laws, name))(**arguments, validate_args=False)
         return td.Independent(made, n - len(made.event_shape), validate_args=False)
     match family.name:
         case "full-normal":

@@ -32,6 +32,11 @@ def read_family(factor: str, entry: object, kind: str) -> FamilyUse:
         if name not in facts.options:
             raise unknown(f"option of {entry}", name, facts.options, key=key)
         option = facts.options[name]
+        if option.spaces and kind not in option.spaces:
+            where = " or ".join(option.spaces)
+            raise SpecError(
+                f"{name} is an option of {entry} on a {where} space, not on a {kind} space", key=key, remedy="leave it out"
+            )
         if not option.accepts(value) and not (option.learnable and value == "learned"):
             raise SpecError(f"{name} = {value!r} {option.wanted}", key=key, remedy=_remedy(name, option))
     use = FamilyUse(facts, tuple(sorted(options.items())))

@@ -41,6 +41,7 @@ SAMPLED = "tests/lowering/test_sampled.py"
 CONSTANT = "tests/derivation/test_constants.py"
 SUMMED = "tests/lowering/test_enumerate.py"
 EXTERNAL = "tests/families/test_external.py"
+TORCH = "tests/families/test_against_torch.py"
 NOISE = "tests/families/test_uniform_noise.py"
 
 
@@ -848,6 +849,63 @@ LAWS = [
         (FAMILIES,),
         ("-SIZE / 2 * sympy.log(2 * sympy.pi)", "-SIZE / 2 * sympy.log(sympy.pi)"),
         ("k * bessel_ratio(SIZE, k) + log_constant(k) + LOG_AREA", "k * bessel_ratio(SIZE, k) + log_constant(k)"),
+    ),
+    *mutants(
+        "ibsym/families/log_normal.py",
+        (FAMILIES,),
+        ("LOG_TWO_PI + 2 * sympy.log(VALUE)", "LOG_TWO_PI"),
+        ('LOG_TWO_PI + 1 + 2 * law.parameter("mean")', "LOG_TWO_PI + 1"),
+        ("expm1(ratio) - ratio + distance", "expm1(ratio) - ratio"),
+    ),
+    *mutants(
+        "ibsym/families/gamma.py",
+        (FAMILIES,),
+        ("a * sympy.log(b) + weighted", "a * b + weighted"),
+        ("log_gamma(a) + (1 - a) * digamma(a)", "log_gamma(a) + a * digamma(a)"),
+        ("+ a * (d - b) / b", "+ a * (d - b) / d"),
+    ),
+    *mutants(
+        "ibsym/families/dirichlet.py",
+        (FAMILIES,),
+        ("EventSum(body) + log_gamma(total)", "EventSum(body)"),
+        ("(total - SIZE) * digamma(total)", "total * digamma(total)"),
+        ("- (total - total_r) * digamma(total)", "- (total - total_r) * digamma(total_r)"),
+        ("return sympy.Integer(1), SIZE", "return sympy.Integer(1), sympy.Integer(1)"),
+    ),
+    *mutants(
+        "ibsym/families/poisson.py",
+        (FAMILIES,),
+        ("- log_gamma(VALUE + 1)", "- log_gamma(VALUE + 2)"),
+        ("expected(a, a - b) - sympy.exp(a) + sympy.exp(b)", "expected(a, a - b) + sympy.exp(a) - sympy.exp(b)"),
+    ),
+    *mutants(
+        "ibsym/families/negative_binomial.py",
+        (FAMILIES,),
+        ("- log_gamma(r) + known", "+ known"),
+        ("weighted(is_zero(VALUE), at_zero)", "at_zero"),
+        ("softplus(gate - law", "softplus(gate + law"),
+    ),
+    *mutants(
+        "ibsym/families/student_t.py",
+        (FAMILIES,),
+        ("(n + 1) * HALF * sympy.log", "n * HALF * sympy.log"),
+        ("- log_constant(n) + spread", "+ log_constant(n) + spread"),
+    ),
+    *mutants(
+        "ibsym/families/logistic.py",
+        (FAMILIES,),
+        ("logsigmoid(y) + logsigmoid(-y) -", "2 * logsigmoid(y) -"),
+        ('sympy.log(law.parameter("scale")) + 2', 'sympy.log(law.parameter("scale")) + 1'),
+        ("sympy.log(-expm1(-width))", "sympy.log(-expm1(-2 * width))"),
+        ("opened(half - VALUE, -standard", "opened(half - VALUE - 1, -standard"),
+        ("opened(VALUE + half - 1, above), opened(VALUE + half - 1, width)", "above, opened(VALUE + half - 1, width)"),
+    ),
+    *mutants(
+        "ibsym/families/power_spherical.py",
+        (TORCH,),
+        ("- B * sympy.log(sympy.pi)", "- sympy.log(sympy.pi)"),
+        ("-k * mean_log(k) - log_constant(k)", "k * mean_log(k) - log_constant(k)"),
+        ("k * mean_log(k) + log_constant(k) + LOG_AREA", "k * mean_log(k) + log_constant(k)"),
     ),
     *mutants(
         "ibsym/families/uniform_noise.py",

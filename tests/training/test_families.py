@@ -33,6 +33,24 @@ CASES = {
     "images in [0, 1]": spec(variables={"x": "unit[D]"}, families={"p(x|z)": "continuous-bernoulli"}),
     "relaxed classes": spec(variables={"z": "unit[L]"}, families={"q(z|x)": "relaxed-categorical", "p(z)": "uniform"}),
     "shares of classes": spec(variables={"z": "simplex[L]"}, families={"q(z|x)": "relaxed-categorical", "p(z)": "uniform"}),
+    "topics": spec(variables={"z": "simplex[L]"}, families={"q(z|x)": "dirichlet", "p(z)": "uniform"}),
+    "counts of a log-normal code": spec(
+        variables={"x": "count[D]", "z": "positive[L]"},
+        families={"q(z|x)": "log-normal", "p(z)": "gamma", "p(x|z)": "zero-inflated-negative-binomial"},
+    ),
+    "power spherical directions": spec(
+        variables={"x": "count[D]", "z": "sphere[L]"},
+        families={"q(z|x)": "power-spherical", "p(z)": "uniform-sphere", "p(x|z)": "poisson"},
+    ),
+    "a logistic code and pixels of levels": spec(
+        variables={"x": "unit[D]"},
+        families={
+            "q(z|x)": "logistic",
+            "p(z)": {"family": "student-t", "df": 4},
+            "p(x|z)": {"family": "discretised-logistic", "bins": 17},
+        },
+    ),
+    "noise in place of rounding": spec(families={"q(z|x)": "uniform-noise", "p(z)": "logistic"}),
     "bits, straight through": spec(
         variables={"z": "binary[L]"},
         families={"q(z|x)": {"family": "bernoulli", "relax": "straight-through"}, "p(z)": "uniform"},

@@ -32,7 +32,13 @@ TENSOR: dict[type, str] = {
     f.log_laplace_cell: "_log_laplace_cell",
     f.digamma: "_digamma",
 }
-NUMBER: dict[type, str] = {sympy.exp: "math.exp", sympy.log: "math.log", sympy.Abs: "abs", sympy.loggamma: "math.lgamma"}
+NUMBER: dict[type, str] = {
+    sympy.exp: "math.exp",
+    sympy.log: "math.log",
+    sympy.Abs: "abs",
+    sympy.loggamma: "math.lgamma",
+    f.log_gamma: "math.lgamma",
+}
 
 
 def render(expression: sympy.Expr, operand: Callable[[str], Code]) -> Code:
