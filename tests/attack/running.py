@@ -18,7 +18,7 @@ from ibsym.spec.model import Spec
 from ibsym.spec.variables import capitalised
 from tests.attack.bounds import Tally
 from tests.attack.losses import random_loss
-from tests.attack.specs import PARAMETERS, POSITIVE, random_case
+from tests.attack.specs import PARAMETERS, POSITIVE, random_case, with_constructs
 
 FAMILIES = {
     "real": ("diagonal-normal", "isotropic-normal", "full-normal", "laplace", "normal-mixture", "implicit", "deterministic"),
@@ -165,6 +165,8 @@ def attack_running(seed: int) -> Tally:
     """One random spec: refused by derive with a reason, or emitted, run and held against its oracles."""
     tally = Tally()
     keys = (random_system, random_system, random_loss, lambda s: random_case(s).keys)[seed % 4](seed)
+    if seed % 3 == 0:
+        keys = with_constructs(keys, seed)
     about = f"run {seed}"
     try:
         derivation = derive(Spec(**keys))

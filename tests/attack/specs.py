@@ -79,6 +79,18 @@ def _vary_families(keys: dict[str, object], rng: random.Random) -> None:
             families[text] = rng.choice(("implicit", "deterministic"))
 
 
+def with_constructs(keys: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The same keys, some relaxed classes summed out exactly and some densities the caller's."""
+    rng, families = random.Random(seed * 6700417 + 3), dict(keys["families"])
+    for text, entry in families.items():
+        relaxed = isinstance(entry, dict) and entry.get("family") == "categorical" and "relax" in entry
+        if relaxed and rng.random() < 0.5:
+            families[text] = {"family": "categorical", "marginal": "enumerate"}
+        elif entry != "empirical" and rng.random() < 0.08:
+            families[text] = {"family": "external", "sampled": rng.random() < 0.8, "reparameterised": rng.random() < 0.8}
+    return {**keys, "families": families}
+
+
 SIDES = {"infonce": Side.LOWER, "iwae": Side.LOWER, "leave-one-out": Side.UPPER, "club": Side.UPPER}
 
 
