@@ -49,7 +49,7 @@ def numbers(use, kind, seed):
     return made
 
 
-def at(formula, laws, parameters, value=None, kind="real", size=L):
+def at(formula, laws, parameters, value=None, kind="real", size=None):
     """A formula's value by the interpreter, row by row."""
     arrays = {law.parameter(role): x for law, own in zip(laws, parameters, strict=True) for role, x in own.items()}
     if value is not None:
@@ -60,7 +60,7 @@ def at(formula, laws, parameters, value=None, kind="real", size=L):
     operands[base.SIZE] = operands[base.CLASSES] = lambda: Size(template, (-1,))
     node = Translator(operands, 0 if kind == "categorical" else 1).node(formula.expression)
     machine = _Machine((), {}, {})
-    machine.inputs = {load.key: arrays[s] for s, load in loads.items()} | {template.key: np.zeros((N, size))}
+    machine.inputs = {load.key: arrays[s] for s, load in loads.items()} | {template.key: np.zeros((N, size or L))}
     return machine.node(node)
 
 
