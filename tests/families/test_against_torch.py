@@ -9,13 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import ibsym  # noqa: E402
 from ibsym.conformance import Sizes, sample  # noqa: E402
+from ibsym.errors import SpecError  # noqa: E402
 from ibsym.families import base  # noqa: E402
 from ibsym.families.base import Law  # noqa: E402
-from ibsym.families.facts import FamilyUse  # noqa: E402
+from ibsym.families.facts import FAMILIES, FamilyUse  # noqa: E402
 from ibsym.nn import distributions, laws  # noqa: E402
 from ibsym.spec.spaces import Space  # noqa: E402
-from tests.families.test_edges import CASES, built, run  # noqa: E402
+from tests.families.test_edges import CASES, built, run, spec  # noqa: E402
 from tests.families.test_families import USES, at  # noqa: E402
 
 D = torch.distributions
@@ -101,6 +103,33 @@ def test_closed_forms(label):
             return None
 
     agree(label, wanted)
+
+
+SPACES = ("positive", "simplex", "count")
+TERM = "KL(q(z|x)||p(z))"
+PAIRS = [
+    (a, b, kind) for a, b in base.RELATIVE_ENTROPIES for kind in SPACES if FAMILIES[a].learned and kind in FAMILIES[a].spaces
+]
+
+
+@pytest.mark.parametrize(("a", "b", "kind"), PAIRS)
+def test_sampled_in_place_of_closed(a, b, kind):
+    """The same in expectation, one value a row; draws of counts carry no gradient, which is said."""
+    keys = {**spec(f"minimize {TERM}", kind, a, b), "estimators": {TERM: "sampled"}}
+    if not FAMILIES[a].reparameterised:
+        with pytest.raises(SpecError, match=f"draws of q\\(z\\|x\\) \\({a}\\) carry no gradient"):
+            ibsym.derive(ibsym.Spec(**keys))
+        return
+    losses = [ibsym.compile(ibsym.Spec(**k))(reduction="none") for k in (keys, spec(f"minimize {TERM}", kind, a, b))]
+    made = ibsym.Spec(**keys)
+    torch.manual_seed(2)
+    given = {
+        (i.of, i.role): sample(made, i, Sizes(), drawn=True) for loss in losses for i in loss.INPUTS if i.of in made.factors
+    }
+    given["z", "sample"] = law(made, "q(z|x)", given, (5,)).sample((20_000,))
+    sampled, closed = (loss.expression(*(given[i.of, i.role] for i in loss.INPUTS)).loss for loss in losses)
+    assert sampled.shape == closed.shape == (5,)
+    torch.testing.assert_close(sampled, closed, rtol=0.1, atol=0.1)
 
 
 def test_laws_that_torch_lacks():
