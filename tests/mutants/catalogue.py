@@ -1044,7 +1044,7 @@ PLAYED = [
         (PLAYERS,),
         ("if sides.get(frozenset(factor.of)) != frozenset(factor.given)", "if False"),
         ("if rule.player and learned is not None", "if False"),
-        ("            if d in owners:", "            if False:"),
+        ("if d in owners:", "if False:"),
     ),
     *mutants(
         "ibsym/derivation/engine.py",
@@ -1101,7 +1101,7 @@ CONDITIONED_CRITICS = [
     *mutants(
         "ibsym/derivation/critics.py",
         (CONDITIONED,),
-        ("            if real:", "            if False:"),
+        ("if real:", "if False:"),
         ("if d.given and spec.joints[d.head].factor_of(d.of, d.given) is None", "if False"),
     ),
     *mutants("ibsym/nn/draws.py", (CONDITIONED,), ("(place + 1) % counts[found]", "place % counts[found]")),

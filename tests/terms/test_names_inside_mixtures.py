@@ -96,6 +96,16 @@ def test_what_is_emitted_draws_it_under_its_own_joint() -> None:
     torch.testing.assert_close(loss()(**given).terms["E_g[log u(z|x)]"], wanted)
 
 
+def test_a_factor_inside_is_the_declared_one() -> None:
+    """Rows of the code's own law under g are those of the encoder, by the encoder's name."""
+    pytest.importorskip("torch")
+    text = "KL(g(z)||p(z))"
+    loss = ibsym.compile(spec(f"minimize {text} - I_q(Z;X)", estimators={text: "minibatch-weighted"}))
+    named = {(i.of, i.role) for i in loss.INPUTS}
+    assert {("z", "sample"), ("q(z|x)", "mean"), ("q(z|x)", "logvar")} <= named
+    assert all("'" not in i.of and "'" not in i.name for i in loss.INPUTS)
+
+
 def test_an_expectation_over_several_such_components_is_refused() -> None:
     few = {n: j for n, j in DECODED["joints"].items() if n not in ("g", "h")}
     with pytest.raises(ibsym.IbsymError, match="variables of their own under the same names") as error:
