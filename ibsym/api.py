@@ -213,7 +213,7 @@ def compare(specs: Sequence[Source]) -> Comparison:
 @takes(
     'ibsym.train("mine.toml", data="digits", epochs=10)',
     spec=_SOURCE,
-    data=FILE,
+    data=FILE | Kind("a dataset with a length", lambda value: hasattr(value, "__getitem__") and hasattr(value, "__len__")),
     epochs=whole(1) | NOTHING,
     seed=whole(0),
     out=FILE | NOTHING,
@@ -227,11 +227,12 @@ def compare(specs: Sequence[Source]) -> Comparison:
     report=ANYTHING,
     networks=TABLE | NOTHING,
     machine=TABLE | NOTHING,
+    workers=whole(0),
 )
 def train(
     spec: Source,
     *,
-    data: str | Path = "digits",
+    data: Any = "digits",
     epochs: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -245,10 +246,12 @@ def train(
     report: Any = None,
     networks: Mapping[str, Callable[..., Any]] | None = None,
     machine: Mapping[str, object] | None = None,
+    workers: int = 0,
 ) -> Any:
     """min E[loss]: trains small networks with the emitted loss on real data.
 
-    ``data`` is ``"digits"`` or a folder of IDX files. ``out`` is the folder of the run, which ``resume`` goes on with and
+    ``data`` is ``"digits"``, a folder of IDX files or of images, an ``.npz`` file, or a map-style dataset read by
+    ``workers``. ``out`` is the folder of the run, which ``resume`` goes on with and
     ``overwrite`` begins anew. ``settings`` sets dimensions, parameters of the spec and settings of the run; see
     :func:`ibsym.training.train.run`, which also says what ``loss`` and ``report`` are. ``networks`` are yours, as of
     :class:`ibsym.nn.System`; ``machine`` says where to compute: ``{"device": "cuda", "precision": "bf16-mixed"}``.
@@ -276,6 +279,7 @@ def train(
         report=report,
         networks=networks,
         machine=machine,
+        workers=workers,
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ibsym.errors import MissingDependencyError, NetworkError
+from ibsym.errors import MissingDependencyError
 
 try:
     from lightning.pytorch import LightningModule
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ibsym.nn.bank import safe_names
+from ibsym.nn.batches import by_variable
 from ibsym.nn.system import System
 from ibsym.nn.wiring import MODEL
 
@@ -66,15 +67,7 @@ class Module(LightningModule):
 
     def batch(self, batch: Any) -> Mapping[str, Any]:
         """A batch of a loader, by variable."""
-        if isinstance(batch, Mapping):
-            return batch
-        members = [batch] if isinstance(batch, Tensor) else list(batch)
-        sources = list(self.system.spec.sources.values())
-        if len(sources) != 1 or len(members) < len(sources[0].of):
-            raise NetworkError(
-                f"a tuple of {len(members)} is no batch of {' and '.join(map(str, sources))}\n  write: a dataset whose items are mappings"
-            )
-        return dict(zip(sources[0].of, members, strict=False))
+        return by_variable(self.system.spec, batch)
 
     def forward(self, batch: Any) -> Any:
         """The model's loss and its terms."""
@@ -126,8 +119,3 @@ class Module(LightningModule):
         """Numbers for the logger, under names that are safe as keys and as files."""
         names = safe_names(numbers)
         self.log_dict({f"{group}/{names[n]}": v.detach() for n, v in numbers.items()})
-
-
-def names(terms: Iterable[str]) -> dict[str, str]:
-    """The key that each term is logged under."""
-    return safe_names(terms)

@@ -11,7 +11,12 @@ from ibsym.cli.common import Command, terminal
 
 @click.command("train", cls=Command)
 @click.argument("spec")
-@click.option("--data", default="digits", show_default=True, help="digits (scikit-learn's), or a folder of IDX files.")
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    help="digits (scikit-learn's), a folder of IDX files or of images, or an .npz file.",
+)
 @click.option(
     "--set",
     "settings",

@@ -131,3 +131,15 @@ class Unsized(NetworkError):
     def __init__(self, variable: str, dimension: str, least: int):
         self.variable, self.dimension, self.least = variable, dimension, least
         super().__init__(f"{variable}: {dimension} is not known\n  write: sizes={{'{dimension}': {least}}}")
+
+
+def by_variable(spec: Spec, batch: Any) -> Mapping[str, Any]:
+    """A batch of a loader by variable: a mapping as it is, a tuple in the order of the source's text; what is beyond it is left."""
+    if isinstance(batch, Mapping):
+        return batch
+    members = [batch] if isinstance(batch, Tensor) else list(batch)
+    sources = list(spec.sources.values())
+    if len(sources) != 1 or len(members) < len(sources[0].of):
+        told = " and ".join(map(str, sources))
+        raise NetworkError(f"a tuple of {len(members)} is no batch of {told}\n  write: a dataset whose items are mappings")
+    return dict(zip(sources[0].of, members, strict=False))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,9 +56,83 @@ def load(source: str | Path) -> Images:
     if str(source) == "digits":
         return _digits()
     folder = Path(source)
+    if folder.suffix == ".npz" and folder.is_file():
+        return _npz(folder)
     if not folder.is_dir():
-        raise DataError(f"{source}: neither 'digits' nor a folder of IDX files")
+        raise DataError(f"{source}: neither 'digits' nor a folder of IDX files or of images nor an .npz file")
+    if not any("idx" in p.name for p in folder.iterdir() if p.is_file()) and any(_pictures(folder)):
+        return _image_folder(folder)
     return _idx_folder(folder)
+
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm")
+NAMES = (("images", "labels"), ("x_train", "y_train"), ("x", "y"))
+TESTS = (("test_images", "test_labels"), ("x_test", "y_test"))
+
+
+def _npz(path: Path) -> Images:
+    """Arrays images (N, H, W) and labels (N,), or x_train, y_train, x_test, y_test."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+
+    def pair(names: Sequence[tuple[str, str]]) -> Split | None:
+        found = next((n for n in names if n[0] in arrays), None)
+        if found is None:
+            return None
+        images = arrays[found[0]]
+        if images.ndim == 4 and 1 in (images.shape[1], images.shape[3]):
+            images = images.squeeze(1 if images.shape[1] == 1 else 3)
+        labels = arrays.get(found[1], np.zeros(len(images), dtype=np.int64))
+        if images.ndim != 3 or labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+            what = f"{found[0]} has shape {images.shape}, {found[1]} {labels.shape} of {labels.dtype}"
+            raise DataError(f"{path}: {what}; expected (N, H, W) and N whole numbers")
+        pixels = images / 255.0 if images.dtype == np.uint8 else images.astype(np.float64)
+        if len(pixels) and not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise DataError(f"{path}: {found[0]} goes from {pixels.min():g} to {pixels.max():g}; expected [0, 1], or bytes")
+        return Split(pixels, labels.astype(np.int64))
+
+    first, test = pair(NAMES), pair(TESTS)
+    if first is None:
+        raise DataError(f"{path}: has {', '.join(arrays) or 'nothing'}; expected images (N, H, W) and labels (N,)")
+    return _named(path.stem, first, test)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+
+
+def _image_folder(folder: Path) -> Images:
+    """Images of one size, grey; a class is a folder's name."""
+    from PIL import Image, UnidentifiedImageError
+
+    paths = _pictures(folder)
+    classes = sorted({p.parent for p in paths})
+    arrays = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                arrays.append(np.asarray(image.convert("L"), dtype=np.float64) / 255.0)
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path}: cannot be read: {error}") from None
+        if arrays[-1].shape != arrays[0].shape:
+            raise DataError(
+                f"{path}: has {arrays[-1].shape} pixels, and {paths[0].name} has {arrays[0].shape}: one size for all"
+            )
+    labels = np.array([classes.index(p.parent) for p in paths], dtype=np.int64)
+    return _named(folder.name or str(folder), Split(np.stack(arrays), labels), None)
+
+
+def _named(name: str, first: Split, test: Split | None) -> Images:
+    """A data set of what is trained on and what is held out; without the latter, a part of the former."""
+    train, held_out = (first, test) if test is not None else _split(first)
+    if train.images.shape[1:] != held_out.images.shape[1:]:
+        raise DataError(f"{name}: images of {train.images.shape[1:]} to train on, of {held_out.images.shape[1:]} held out")
+    if not len(train) or not len(held_out):
+        raise DataError(f"{name}: too few images to train on some and hold out others")
+    return Images(name, train, held_out, int(max(train.labels.max(), held_out.labels.max())) + 1)
 
 
 def _digits() -> Images:

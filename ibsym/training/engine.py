@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
@@ -169,10 +170,14 @@ class Engine:
         """An epoch's numbers for the loggers, under names that are safe as keys."""
         if self.fabric is None or not self.fabric.loggers:
             return
+        found: dict[str, Any] = {}
         for part in ("train", "held_out"):
             for group, numbers in entry[part].items():
                 names = safe_names(numbers)
-                self.fabric.log_dict({f"{part}/{group}/{names[n]}": v for n, v in numbers.items()}, step=entry["epoch"])
+                found |= {f"{part}/{group}/{names[n]}": v for n, v in numbers.items()}
+        with warnings.catch_warnings():  # that earlier logs in the folder are replaced
+            warnings.simplefilter("ignore")
+            self.fabric.log_dict(found, step=entry["epoch"])
 
     def wait(self) -> None:
         """Until all processes are here."""

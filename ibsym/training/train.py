@@ -28,6 +28,7 @@ from ibsym.training.checkpoint import (  # noqa: E402
     written,
 )
 from ibsym.training.data import load  # noqa: E402
+from ibsym.training.datasets import binding_of  # noqa: E402
 from ibsym.training.engine import Engine, Machine, first_process  # noqa: E402
 from ibsym.training.external import standing  # noqa: E402
 from ibsym.training.plots import save_samples, save_terms  # noqa: E402
@@ -40,7 +41,7 @@ def run(
     spec: Spec,
     loss_class: Any,
     *,
-    data: str | Path = "digits",
+    data: Any = "digits",
     epochs: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -54,10 +55,12 @@ def run(
     report: Reporter | None = None,
     networks: Mapping[str, Callable[..., Any]] | None = None,
     machine: Mapping[str, object] | None = None,
+    workers: int = 0,
 ) -> Result:
     """Train ``spec`` with the emitted class; one seed, one result.
 
-    ``data`` is ``"digits"`` or a folder of IDX files. ``settings`` sets dimensions (``L``), parameters of the spec (``beta``) and
+    ``data`` is ``"digits"``, a folder of IDX files or of images, an ``.npz`` file, or a map-style dataset,
+    which a DataLoader with ``workers`` reads. ``settings`` sets dimensions (``L``), parameters of the spec (``beta``) and
     settings of the run (``batch``, ``lr``, ``critic_lr``, ``critic_steps``, ``dual_step``, ``hidden``, ``draws``); ``warmup`` maps
     a parameter to the number of epochs in which it rises to its value. ``loss`` stands in for the emitted forward pass: it takes
     a mapping from ``(of, role, joint)`` to tensors, the parameters by keyword, and returns the loss and its terms.
@@ -81,9 +84,16 @@ def run(
         if first_process():
             check_folder(folder, resume=resume, overwrite=overwrite)
     choices = sort_out(spec, settings or {})
-    images = load(data)
     try:
-        binding = bind(spec, images, sizes=choices.sizes, labelled=labelled, seed=seed, dtype=DTYPES[dtype])
+        if isinstance(data, str | Path):
+            images = load(data)
+            binding, name = (
+                bind(spec, images, sizes=choices.sizes, labelled=labelled, seed=seed, dtype=DTYPES[dtype]),
+                images.name,
+            )
+            dataset = None
+        else:
+            binding, name, dataset = binding_of(data, choices.sizes), type(data).__name__, data
     except SpecError as error:
         raise spec.located(error) if error.place.file == Place().file else error from None
     engine = Engine.launched(where, folder)
@@ -100,11 +110,13 @@ def run(
             loss=loss,
             networks=networks,
             engine=engine,
+            dataset=dataset,
+            workers=workers,
         )
         total = epochs or default_epochs(trainer.batches.steps)
         fingerprint = {
             "spec": repr(spec.keys),
-            "data": images.name,
+            "data": name,
             "seed": seed,
             "sizes": binding.sizes,
             "labelled": labelled,

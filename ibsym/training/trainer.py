@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,6 +21,7 @@ from ibsym.nn.system import System
 from ibsym.nn.wiring import Substitute
 from ibsym.spec.model import Spec
 from ibsym.training.binding import Batches, Binding
+from ibsym.training.datasets import Loaded
 from ibsym.training.engine import Engine
 from ibsym.training.metrics import Meter
 from ibsym.training.players import Players
@@ -68,6 +70,8 @@ class Trainer:
         loss: Substitute | None,
         networks: Mapping[str, Callable[..., Any]] | None = None,
         engine: Engine | None = None,
+        dataset: Any = None,
+        workers: int = 0,
     ):
         self.engine = engine or Engine()
         self.spec, self.binding, self.settings, self.seed = spec, binding, choices.settings, seed
@@ -86,12 +90,20 @@ class Trainer:
             substitute=loss,
         )
         self.engine.placed(self.system)
+        held_out = binding.held_out
+        if dataset is not None:
+            batches: Any = Loaded(spec, dataset, choices.settings.batch, workers, self.loader)
+            held_out = batches.known_to(self.system)
+            binding.sizes.update(self.system.sizes.known)
+        else:
+            batches = Batches(binding.train, choices.settings.batch, self.loader)
         rates = {"lr": choices.settings.lr, "critic_lr": choices.settings.critic_lr}
         self.players = Players(self.system, rates, self.engine)
         if self.engine.rank:  # the same networks everywhere, and noise of its own in every process
             torch.manual_seed(seed + self.engine.rank)
-        self.batches = Batches(binding.train, choices.settings.batch, self.loader)
-        self.meter = Meter(self.players, binding.held_out, choices.settings.batch)
+        self.batches = batches
+        held_out = {s: {v: x.to(self.engine.device) for v, x in rows.items()} for s, rows in held_out.items()}
+        self.meter = Meter(self.players, held_out, choices.settings.batch)
         self.multipliers = tuple(c.multiplier for c in spec.critics if c.multiplier is not None)
         self.warmup = self.read_warmup(warmup)
         self.goals = {name: float(getattr(module, name)) for name in self.warmup}
@@ -124,12 +136,25 @@ class Trainer:
                 for name, value in numbers.items():
                     total[group][name] = total[group].get(name, 0.0) + value / steps
         multipliers = {name: float(getattr(self.players.loss, name)) for name in self.multipliers}
-        entry = {"epoch": number, "train": total, "held_out": self.meter.measure(self.seed), "multipliers": multipliers}
+        entry = {"epoch": number, "train": total, "held_out": self.measured(), "multipliers": multipliers}
         self.history.append(entry)
         self.engine.log(entry)
         if self.engine.world > 1:  # asked of all processes at once: only the first one writes
             self.random = self.engine.random_states()
         return entry
+
+    def measured(self) -> dict[str, dict[str, float]]:
+        """Held-out numbers: every process has all of these rows, so that each takes the loss for itself."""
+        loss, group = self.players.loss, getattr(self.players.loss, "group", None)
+        if group is None:
+            return self.meter.measure(self.seed)
+        loss.group = None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self.meter.measure(self.seed)
+        finally:
+            loss.group = group
 
     def step(self, batches: Sequence[Mapping[str, Rows]]) -> dict[str, dict[str, float]]:
         """One step of every player: critics first, on the same draws, cut from the model; of several batches, as of one."""
@@ -189,6 +214,8 @@ class Trainer:
         self.engine.restore_random(state["random"])
         self.loader.set_state(state["loader"])
         self.history = list(state["history"])
+        for entry in self.history:  # loggers begin their files anew
+            self.engine.log(entry)
 
     def result(self, began: float, files: dict[str, Path]) -> Result:
         """What the caller gets."""
