@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations
 
 import sympy
 
 from ibsym.checking.estimates import admits, side
+from ibsym.checking.separations import Separations
 from ibsym.derivation.model import Plan
 from ibsym.errors import AuditError
 from ibsym.facts import Relation, Sign
@@ -35,7 +37,7 @@ from ibsym.terms.measures import (
 )
 from ibsym.terms.premises import Independent, SharedFactor
 from ibsym.terms.signs import sign
-from ibsym.terms.vectors import Coordinates, Equation, Span, Vector, combine
+from ibsym.terms.vectors import LISTED, Coordinates, Equation, Rational, Span, Vector, combine
 
 
 def separated(joint: Joint, a: Iterable[str], b: Iterable[str], given: Iterable[str]) -> bool:
@@ -61,7 +63,6 @@ class Facts:
         self.spec = spec
         self.coordinates = Coordinates(spec)
         self._equations: dict[str, list[Equation]] = {}
-        self._known: dict[str, set[frozenset[object]]] = {}
         self._laws: dict[str, set[object]] = {}
         self._spans: dict[frozenset[str], Span] = {}
 
@@ -69,12 +70,10 @@ class Facts:
         """Conditional independences and declared factors of every joint, under one sampler."""
         if sampler not in self._equations:
             self._equations[sampler] = list(self._legal(sampler))
-            self._known[sampler] = {frozenset(e.vector.items()) for e in self._equations[sampler]}
         return self._equations[sampler]
 
     def _legal(self, sampler: str) -> Iterator[Equation]:
         scope = set(self.spec.joints[sampler].variables)
-        log = self.coordinates.by_law
         for model in (j for j in self.spec.joints.values() if j.external <= scope):
             outside = tuple(model.external)
             shared = [v for v in model.variables if v in scope and v not in outside]
@@ -83,19 +82,26 @@ class Facts:
                 for size in range(len(rest) + 1):
                     for given in ((*some, *outside) for some in combinations(rest, size)):
                         if separated(model, (a,), (b,), given):
-                            vector = combine(
-                                (1, log(sampler, model.name, (a,), (b, *given))), (-1, log(sampler, model.name, (a,), given))
-                            )
+                            vector = combine(*self._independence(sampler, model.name, (a,), (b,), given))
                             if vector:
                                 yield Equation(vector, Independent((a,), (b,), given, model.name))
-            for factor in model.factors:
-                if {*factor.of, *factor.given} <= scope:
-                    vector = combine(
-                        (1, log(sampler, model.name, factor.of, factor.given)),
-                        (-1, self.coordinates.log_factor(sampler, factor)),
-                    )
-                    if vector:
-                        yield Equation(vector, SharedFactor(Density.factor(factor), model.name))
+            yield from self._shared(sampler, model)
+
+    def _independence(
+        self, sampler: str, model: str, a: tuple[str, ...], b: tuple[str, ...], given: tuple[str, ...]
+    ) -> Iterator[tuple[Rational, Vector]]:
+        """log R(a|b,C) - log R(a|C) under a sampler."""
+        yield 1, self.coordinates.by_law(sampler, model, a, (*b, *given))
+        yield -1, self.coordinates.by_law(sampler, model, a, given)
+
+    def _shared(self, sampler: str, model: Joint) -> Iterator[Equation]:
+        """The declared factors that the joint's own conditionals are."""
+        for factor in model.factors:
+            if {*factor.of, *factor.given} <= set(self.spec.joints[sampler].variables):
+                own = self.coordinates.by_law(sampler, model.name, factor.of, factor.given)
+                vector = combine((1, own), (-1, self.coordinates.log_factor(sampler, factor)))
+                if vector:
+                    yield Equation(vector, SharedFactor(Density.factor(factor), model.name))
 
     @property
     def samplers(self) -> list[str]:
@@ -103,22 +109,51 @@ class Facts:
         return [j.name for j in self.spec.joints.values() if j.rooted]
 
     def legal(self, equation: Equation) -> bool:
-        """Whether the graphs say that the equation holds, one independence or factor at a time."""
-        vector = frozenset(equation.vector.items())
-        for sampler in self.samplers:
-            self.equations(sampler)
-            if vector in self._known[sampler]:
-                return True
+        """Whether the graphs say that the equation holds, by the premise that it names."""
+        match equation.premise:
+            case Independent(a, b, given, name) if name in self.spec.joints:
+                model = self.spec.joints[name]
+                inside = {*a, *b, *given} <= set(model.variables) and model.external <= {*given}
+                return inside and separated(model, a, b, given) and equation.vector in self._forms(model, a, b, given)
+            case SharedFactor(_, name) if name in self.spec.joints:
+                model = self.spec.joints[name]
+                samplers = [s for s in self.samplers if model.external <= set(self.spec.joints[s].variables)]
+                return any(equation == e for s in samplers for e in self._shared(s, model))
         return False
+
+    def _forms(self, model: Joint, a: tuple[str, ...], b: tuple[str, ...], given: tuple[str, ...]) -> Iterator[Vector]:
+        """What an independence says under each sampler, and under each product that a mixture is of."""
+        sets = (1, {*a, *b, *given}), (-1, {*b, *given}), (-1, {*a, *given}), (1, {*given})
+        scopes = [(sign, model.conditioned(names)) for sign, names in sets]
+        for sampler in self.samplers:
+            if {*a, *b, *given} <= set(self.spec.joints[sampler].variables):
+                yield combine(*self._independence(sampler, model.name, a, b, given))
+                for _, part in self.coordinates.samplers(sampler):
+                    keys = ((sign, self.coordinates.key(part, model, names)) for sign, names in scopes if names)
+                    vectors: list[tuple[Rational, Vector]] = [(sign, {key: 1}) for sign, key in keys]
+                    yield combine(*vectors)
 
     def vanishes(self, vector: Vector) -> bool:
         """Whether a vector is zero by what the graphs say."""
-        if not vector:
+        rest = self._separations.reduce(vector)
+        if not rest:
             return True
+        if self.coordinates.size > LISTED:
+            return not self._factors.reduce(rest)
         samplers = self._touched({key[0] for key in vector})
         if samplers not in self._spans:
             self._spans[samplers] = Span(e.vector for n in sorted(samplers) for e in self.equations(n))
         return not self._spans[samplers].reduce(vector)
+
+    @cached_property
+    def _separations(self) -> Separations:
+        return Separations(self.spec, self.coordinates, separated)
+
+    @cached_property
+    def _factors(self) -> Span:
+        pairs = [(s, m) for s in self.samplers for m in self.spec.joints.values()]
+        known = [(s, m) for s, m in pairs if m.external <= set(self.spec.joints[s].variables)]
+        return Span(self._separations.reduce(e.vector) for s, m in known for e in self._shared(s, m))
 
     def _touched(self, laws: set[object]) -> frozenset[str]:
         """The samplers whose equations share a law with these, directly or through others: no other equation can matter."""

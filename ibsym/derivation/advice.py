@@ -12,7 +12,7 @@ from ibsym.derivation.planning import Planner, estimates, samplers_of
 from ibsym.errors import DerivationError, IbsymError, SolverError, SpecError
 from ibsym.estimators import ONE_SIDED
 from ibsym.facts import Side
-from ibsym.proving.elemental import Row, RowKind, elemental_rows, subsets
+from ibsym.proving.elemental import Row, RowKind, subsets
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.terms.measures import (
@@ -29,11 +29,13 @@ from ibsym.terms.measures import (
 )
 from ibsym.terms.reading import density
 from ibsym.terms.signs import REALS
-from ibsym.terms.vectors import Coordinates, Vector, combine
+from ibsym.terms.vectors import Vector, combine
 
 WHENCE = {Side.UPPER: "above", Side.LOWER: "below"}
-TRIED = 40
-"""How many densities are tried one by one before the advice becomes a general one."""
+WIDE, NARROW = 6, 2
+"""Beyond how many variables only densities with few conditioners, or with all, are thought of, and how many are few."""
+TRIED, FEW = 40, 10
+"""How many densities are tried one by one before the advice becomes a general one, and how many where each takes a second."""
 
 
 def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term) -> SpecError:
@@ -115,11 +117,17 @@ def _useful(plan: Plan | None) -> bool:
 
 
 def _plan(
-    planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, rows: Sequence[Row], extra: Sequence[Computable] = ()
+    planner: Planner,
+    term: Term,
+    coefficient: sympy.Expr,
+    side: Side,
+    rows: Sequence[Row] = (),
+    extra: Sequence[Computable] = (),
+    discrete: bool = False,
 ) -> Plan | None:
     """A plan under other circumstances; where the solver fails there is no advice, and the error stays the first one."""
     try:
-        return planner.plan(term, coefficient, side, extra=extra, rows=rows)
+        return planner.plan(term, coefficient, side, extra=extra, more=rows, discrete=discrete, widest=WIDE)
     except SolverError:
         return None
 
@@ -137,16 +145,16 @@ def _first(
     planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, additions: Sequence[_Addition]
 ) -> Factor | Density | None:
     """The first density that alone gives a useful bound. Where all of them together give none, each alone is not tried."""
-    known = planner.rows(planner.coordinates.connected(samplers_of(term)))
 
     def helps(chosen: Sequence[_Addition]) -> bool:
         items = [a.item for a in chosen]
-        plan = _plan(planner, term, coefficient, side, [*(r for a in chosen for r in a.rows), *known], items)
+        plan = _plan(planner, term, coefficient, side, [r for a in chosen for r in a.rows], items)
         return plan is not None and _useful(plan) and any(c in items for _, c in plan.computed)
 
     if not helps(additions):
         return None
-    return next((a.of for a in additions[:TRIED] if helps([a])), None)
+    tried = additions[: TRIED if planner.listed else FEW]
+    return next((a.of for a in tried if helps([a])), None)
 
 
 def _unevaluated(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side) -> Factor | None:
@@ -169,9 +177,7 @@ def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, side: 
     spec = planner.spec
     if all(map(spec.discrete, spec.variables)):
         return None
-    samplers = planner.coordinates.connected(samplers_of(term))
-    rows = elemental_rows(Coordinates(spec.all_discrete()), samplers)
-    plan = _plan(planner, term, coefficient, side, rows)
+    plan = _plan(planner, term, coefficient, side, discrete=True)
     if not _useful(plan) or plan is None:
         return None
     return next((r.term for _, r in plan.gaps if r.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY)), None)
@@ -197,7 +203,10 @@ def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, side: S
     declared = {(frozenset(f.of), frozenset(f.given)) for f in spec.factors.values() if f.evaluated and f not in joint.factors}
     additions = []
     for of in targets:
-        for given in subsets(v for v in joint.variables if v not in of):
+        rest = [v for v in joint.variables if v not in of]
+        for given in subsets(rest):
+            if len(rest) > WIDE and NARROW < len(given) < len(rest):
+                continue
             if (frozenset(of), frozenset(given)) in declared:
                 continue
             model = Density(head, of, given)

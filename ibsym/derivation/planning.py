@@ -7,8 +7,8 @@ a learned factor, (4) of those to learned ones, then one fixed order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import assert_never
 
@@ -17,11 +17,12 @@ import sympy
 from ibsym.derivation.critics import refuse_undrawable
 from ibsym.derivation.fitted import fitted
 from ibsym.derivation.model import Computable, Plan
+from ibsym.derivation.programs import TIER_2, Found, Widening, priced, undominated, used
 from ibsym.errors import SolverError, SpecError
 from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Side
-from ibsym.proving.elemental import Row, RowKind, elemental_rows, estimator_row, subsets
-from ibsym.proving.program import Column, solve
+from ibsym.proving.elemental import Row, elemental_rows, estimator_row, subsets
+from ibsym.proving.program import solve
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.terms.measures import (
@@ -39,23 +40,21 @@ from ibsym.terms.measures import (
     TotalCorrelation,
 )
 from ibsym.terms.reading import Reader
-from ibsym.terms.vectors import Coordinate, Coordinates, Equation, Span, Vector, combine
+from ibsym.terms.vectors import LISTED, Coordinates, Equation, Span, combine
 
-TIER_1, TIER_2, TIER_3, TIER_4, RANK, EQUATION = 1e6, 1e4, 1e2, 1.0, 1e-3, 1e-4
-DOMINANCE, CAP = 1e8, 100
-
-
-MAX_JOINTS, MAX_SIZE = 16, 2000
+MAX_JOINTS, MAX_SIZE = 16, 200_000
+FEW, SUBSETS, PAIR = 7, 8, 2
+"""Up to how many variables of fixed law all conditional entropies are offered as constants, and all joint ones; beyond, of how many."""
 
 
 def refuse_large(spec: Spec) -> None:
-    """Programs grow with sum n 2^n over the joints of n variables: about a second at five joints of six variables."""
+    """Arrays of contexts grow with sum n 2^n over the joints of n variables: about two seconds at three joints of twelve."""
     sizes = [len(j.variables) for j in spec.joints.values() if j.rooted or len(j.factors) > 1]
-    if len(spec.joints) > MAX_JOINTS or sum(n << n for n in sizes) > MAX_SIZE:
+    if len(spec.joints) > MAX_JOINTS or sum(n << min(n, 60) for n in sizes) > MAX_SIZE:
         raise SpecError(
             f"{len(spec.joints)} joints of up to {max(sizes, default=0)} variables are too much for a derivation",
             key="joints",
-            remedy=f"at most seven variables in two joints, six in five, five in twelve; at most {MAX_JOINTS} joints",
+            remedy=f"at most twelve variables in four joints, ten in sixteen; at most {MAX_JOINTS} joints",
         )
 
 
@@ -133,7 +132,8 @@ class Planner:
         refuse_large(spec)
         self.spec = spec
         self.coordinates = Coordinates(spec)
-        self._rows: dict[tuple[str, ...], list[Row]] = {}
+        self._rows: dict[tuple[tuple[str, ...], bool], list[Row]] = {}
+        self._large = Widening(self.coordinates)
         self._equations: dict[tuple[str, ...], list[Equation]] = {}
         self._spans: dict[tuple[str, ...], Span] = {}
 
@@ -155,11 +155,17 @@ class Planner:
         found = ((wanted, fitted(self.spec, use, wanted)) for use, wanted in self.requested)
         return {wanted: d for wanted, d in found if d is not None}
 
-    def rows(self, samplers: tuple[str, ...]) -> list[Row]:
-        """The elemental inequalities of some samplers' coordinates, once."""
-        if samplers not in self._rows:
-            self._rows[samplers] = elemental_rows(self.coordinates, samplers)
-        return self._rows[samplers]
+    @property
+    def listed(self) -> bool:
+        """Whether the spec is small enough for every row and equation to be written down."""
+        return self.coordinates.size <= LISTED
+
+    def rows(self, samplers: tuple[str, ...], discrete: bool = False) -> list[Row]:
+        """The elemental inequalities of some samplers' coordinates, once; ``discrete``: as if every variable were."""
+        key = samplers, discrete
+        if key not in self._rows:
+            self._rows[key] = elemental_rows(Coordinates(self.spec.all_discrete()) if discrete else self.coordinates, samplers)
+        return self._rows[key]
 
     def equations(self, samplers: tuple[str, ...]) -> list[Equation]:
         """The equations that the samplers' graphs imply, once."""
@@ -189,7 +195,7 @@ class Planner:
             difference = combine((1, self.coordinates.vector(wanted)), (-1, self.coordinates.vector(term)))
         except SpecError:
             return True
-        return bool(self.span(samplers).reduce(difference))
+        return bool(self.span(samplers).reduce(difference)) if self.listed else not self.coordinates.equal(difference, {})
 
     def computables(self, term: Term, samplers: tuple[str, ...]) -> list[Computable]:
         """What can be computed under the samplers: estimators, constants, densities of declared factors; each law once."""
@@ -215,16 +221,26 @@ class Planner:
         for sampler in samplers:
             variables = self.spec.joints[sampler].variables
             fixed = [v for v in variables if not self.learned_law(sampler, (v,))]
-            for of in subsets(fixed):
-                for given in subsets(v for v in fixed if v not in of):
-                    if of and not self.learned_law(sampler, (*of, *given)):
-                        entropy = Entropy(sampler, of, given)
-                        record(Computable(entropy, self.coordinates.vector(entropy), cost(of), learned=False, constant=True))
             players = {str(d) for d in self.fitted.values()}
+            for of, given in self._choices(fixed):
+                if not self.learned_law(sampler, (*of, *given)):
+                    entropy = Entropy(sampler, of, given)
+                    record(Computable(entropy, self.coordinates.vector(entropy), cost(of), learned=False, constant=True))
             for factor in self.spec.factors.values():
                 if factor.evaluated and factor.text not in players and {*factor.of, *factor.given} <= set(variables):
                     record(self._evaluated(sampler, factor, cost(factor.of)))
         return list(found.values())
+
+    def _choices(self, fixed: Sequence[str]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Sets of variables with sets of others, of which the entropies may be constants: all, as long as these are few."""
+        most = len(fixed) if len(fixed) <= SUBSETS else PAIR
+        scopes = [{*f.of, *f.given} for f in self.spec.factors.values()]
+        natural = {tuple(v for v in fixed if v in scope) for scope in (*scopes, {*fixed})}
+        for of in subsets(fixed):
+            if of and (len(of) <= most or of in natural):
+                for given in subsets(v for v in fixed if v not in of):
+                    if not given or len(fixed) <= FEW or len(of) + len(given) <= PAIR:
+                        yield of, given
 
     def _evaluated(self, sampler: str, factor: Factor, cost: float) -> Computable:
         owner = (
@@ -243,94 +259,42 @@ class Planner:
         side: Side | None,
         *,
         extra: Sequence[Computable] = (),
-        rows: Sequence[Row] | None = None,
+        more: Sequence[Row] = (),
+        discrete: bool = False,
+        widest: float = float("inf"),
     ) -> Plan | None:
-        """The cheapest plan: an upper bound, a lower one, or an equality where ``side`` is None. None if there is none."""
+        """The cheapest plan: an upper bound, a lower one, or an equality where ``side`` is None. None if there is none.
+
+        ``extra`` and ``more`` are what might have been there, ``discrete`` as if every variable were: for advice, which looks no
+        further than the first ``widest`` variables of a large spec.
+        """
         samplers = self.coordinates.connected(samplers_of(term))
         items = [*self.computables(term, samplers), *extra]
-        equations = self.equations(samplers)
-        cone: list[Row] = []
-        if side is not None:
-            requested = [estimator_row(self.coordinates, c.term) for c in items if isinstance(c.term, Estimate)]
-            cone = [*requested, *(self.rows(samplers) if rows is None else rows)]
-        side = side or Side.UPPER
-        target = self.coordinates.vector(term)
-        columns = self._columns(side.sign, cone, items, equations)
+        requested = [estimator_row(self.coordinates, c.term) for c in items if isinstance(c.term, Estimate)]
+        given = [] if side is None else [*requested, *more]
+        way = side or Side.UPPER
         try:
-            answer = solve(target, columns)
-            if answer is None:
-                return None
-            if cone:
-                answer = self._undominated(target, cone, items, samplers, columns, answer)
+            if self.listed:
+                cone = [] if side is None else [*given, *self.rows(samplers, discrete)]
+                with suppress(SolverError):
+                    found = self._at_once(term, way, cone, items, samplers)
+                    return None if found is None else Plan(term, weight, way, *found)
+            found = self._large.plan(term, way, given, items, samplers, discrete, side is not None, widest)
         except SolverError as error:
             raise type(error)(f"{term}: {error}") from None
-        n, m = len(cone), len(items)
-        return Plan(
-            term,
-            weight,
-            side,
-            tuple((x, row) for x, row in zip(answer[:n], cone, strict=True) if x),
-            tuple((x, item) for x, item in zip(answer[n : n + m], items, strict=True) if x),
-            tuple((x, e) for x, e in zip(answer[n + m :], equations, strict=True) if x),
-        )
+        return None if found is None else Plan(term, weight, way, *found)
 
-    @staticmethod
-    def _columns(sign: int, cone: Sequence[Row], items: Sequence[Computable], equations: Sequence[Equation]) -> list[Column]:
-        """Columns of ``term + sign * sum lambda g - sum t c - sum e E = 0``: rows, computable terms, equations."""
-        size = max(1, len(cone) + len(items))
-        columns = [Column(combine((sign, r.vector)), _price(r) + RANK * (1 + k / size)) for k, r in enumerate(cone)]
-        for k, c in enumerate(items, len(cone)):
-            price = 0.0 if c.estimated else c.cost + RANK * (1 + k / size)
-            columns.append(Column(combine((-1, c.vector)), price, free=True))
-        return columns + [Column(combine((-1, e.vector)), EQUATION, free=True) for e in equations]
-
-    def _undominated(
-        self,
-        target: Vector,
-        cone: Sequence[Row],
-        items: Sequence[Computable],
-        samplers: tuple[str, ...],
-        columns: Sequence[Column],
-        answer: list[Fraction],
-    ) -> list[Fraction]:
-        """The answer, or another proved bound whose gap is smaller by non-negative rows.
-
-        The second system of coordinates says gap - gap' = sum mu g with mu >= 0, and the program makes sum mu large. A cheaper
-        bound can only be dominated by one that uses terms of tier 2, so nothing is solved where there are none. An estimate
-        is no bound and dominates none.
-        """
-        gap = combine(*((x, r.vector) for x, r in zip(answer, cone, strict=False)))
-        tempting = any(c.cost and not c.estimated and not answer[len(cone) + k] for k, c in enumerate(items))
-        if not gap or not tempting:
-            return answer
-        span = self.span(samplers)
+    def _at_once(
+        self, term: Term, side: Side, cone: Sequence[Row], items: Sequence[Computable], samplers: tuple[str, ...]
+    ) -> Found | None:
+        """The program with every row and every equation in it."""
         equations = self.equations(samplers)
-        both = [
-            Column(_tag(0, c.vector) | _tag(1, combine((-1, cone[k].vector)) if k < len(cone) else {}), c.cost, c.free)
-            for k, c in enumerate(columns)
-        ]
-        for k, item in enumerate(items, len(cone)):
-            if item.estimated and not answer[k]:
-                both[k] = Column({})
-        cap: Coordinate = ("cap",)
-        live = [row for row in cone if span.reduce(row.vector)]
-        both += [Column(_tag(1, combine((-1, row.vector))) | {cap: 1}, -DOMINANCE) for row in live]
-        both += [Column(_tag(1, e.vector), EQUATION, free=True) for e in equations]
-        both.append(Column({cap: 1}))
-        found = solve(_tag(0, target) | _tag(1, gap) | {cap: -CAP}, both)
-        if found is None or not any(found[len(columns) : len(columns) + len(live)]) or not found[-1]:
-            return answer
-        return found[: len(columns)]
-
-
-def _tag(system: int, vector: Vector) -> Vector:
-    return {(system, *key): value for key, value in vector.items()}
-
-
-def _price(row: Row) -> float:
-    match row.kind:
-        case RowKind.ESTIMATOR:
-            return 0.0
-        case RowKind.RELATIVE_ENTROPY:
-            return TIER_4 if row.learned else TIER_3
-    return TIER_1
+        target = self.coordinates.vector(term)
+        columns = priced(side.sign, cone, items, equations)
+        answer = solve(target, columns)
+        if answer is None:
+            return None
+        if cone:
+            zero = [e.vector for e in equations]
+            answer = undominated(target, [r.vector for r in cone], items, zero, columns, answer, self.span(samplers))
+        return used(answer, cone, items, equations)

@@ -144,8 +144,10 @@ class Master:
             self.costs.append(column.cost)
         self.columns.append(column)
 
-    def solve(self, price: float, time_limit: float) -> tuple[float, list[float], dict[Coordinate, float]]:
-        """The surplus that is left, the multipliers, and h."""
+    def solve(
+        self, price: float, time_limit: float, surplus: bool = True
+    ) -> tuple[float, list[float], dict[Coordinate, float]]:
+        """The surplus that is left, where one is allowed, the multipliers, and h."""
         import numpy as np
         from scipy.optimize import linprog
         from scipy.sparse import csc_array, eye_array, hstack
@@ -155,8 +157,8 @@ class Master:
         for key, value in self.target.items():
             right[self.keys[key]] = -float(value)
         body = csc_array((self.data, self.places, self.starts), shape=(size, len(self.costs)))
-        matrix = hstack([body, eye_array(size), -eye_array(size)], format="csc")
-        costs = np.concatenate([price * np.array(self.costs), np.ones(2 * size)])
+        matrix = hstack([body, eye_array(size), -eye_array(size)], format="csc") if surplus else body
+        costs = np.concatenate([price * np.array(self.costs), np.ones(2 * size if surplus else 0)])
         options = {"time_limit": time_limit}
         answer = linprog(costs, A_eq=matrix, b_eq=right, bounds=(0, None), method="highs-ds", options=options)
         if answer.status == 1:
@@ -166,8 +168,8 @@ class Master:
         rough = [0.0] * len(self.columns)
         for (k, sign), x in zip(self.origin, answer.x, strict=False):
             rough[k] += sign * float(x)
-        surplus = float(answer.x[len(self.costs) :].sum())
-        return surplus, rough, {key: float(answer.eqlin.marginals[place]) for key, place in self.keys.items()}
+        left = float(answer.x[len(self.costs) :].sum())
+        return left, rough, {key: float(answer.eqlin.marginals[place]) for key, place in self.keys.items()}
 
 
 @dataclass(frozen=True)

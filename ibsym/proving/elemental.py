@@ -6,7 +6,7 @@ gives the rest. Entropy and cross-entropy rows exist for discrete variables only
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
@@ -94,15 +94,21 @@ def _relative_entropies(coordinates: Coordinates, joint: Joint) -> Iterator[Row]
         if model is joint:
             continue
         for second in _conditionals(coordinates, joint, model):
-            first = density(spec, joint.name, second.of, second.given)
-            learned = any(f.learned for f in model.requisite_factors(second.of, second.given))
-            vector = coordinates.log_density(joint.name, second)
-            term = RelativeEntropy(first, (second,))
-            yield Row(
-                term, RowKind.RELATIVE_ENTROPY, combine((1, coordinates.log_density(joint.name, first)), (-1, vector)), learned
-            )
-            if all(map(spec.discrete, second.of)):
-                yield Row(CrossEntropy(first, (second,)), RowKind.CROSS_ENTROPY, combine((-1, vector)), learned)
+            yield from relative_entropy_row(coordinates, joint.name, second, spec.discrete)
+
+
+def relative_entropy_row(
+    coordinates: Coordinates, sampler: str, second: Density, discrete: Callable[[str], bool]
+) -> Iterator[Row]:
+    """KL(J(a|B) || R(a|B)), and -E_J log R(a|B) where a is discrete."""
+    spec = coordinates.spec
+    first = density(spec, sampler, second.of, second.given)
+    learned = any(f.learned for f in spec.joints[second.head].requisite_factors(second.of, second.given))
+    vector = coordinates.log_density(sampler, second)
+    term = RelativeEntropy(first, (second,))
+    yield Row(term, RowKind.RELATIVE_ENTROPY, combine((1, coordinates.log_density(sampler, first)), (-1, vector)), learned)
+    if all(map(discrete, second.of)):
+        yield Row(CrossEntropy(first, (second,)), RowKind.CROSS_ENTROPY, combine((-1, vector)), learned)
 
 
 def _conditionals(coordinates: Coordinates, joint: Joint, model: Joint) -> Iterator[Density]:

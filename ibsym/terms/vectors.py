@@ -10,11 +10,11 @@ Jensen-Shannon and f-divergences, a total correlation over coordinates and one-s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple, TypeAlias, assert_never
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, assert_never
 
 from ibsym.errors import SpecError
 from ibsym.estimators import ONE_SIDED
@@ -35,6 +35,9 @@ from ibsym.terms.measures import (
     TotalCorrelation,
 )
 from ibsym.terms.premises import Discrete, Independent, Irrelevant, Nonnegative, Premise, SharedFactor
+
+if TYPE_CHECKING:
+    from ibsym.terms.reduction import Reduction
 
 Rational: TypeAlias = int | Fraction
 Law: TypeAlias = tuple[str, ...]
@@ -92,6 +95,8 @@ Vector: TypeAlias = dict[Coordinate, Rational]
 _Conditional: TypeAlias = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 MAX_PARTS = 16
+LISTED = 2000
+"""Up to which size of a spec all contexts are listed: about a second at five joints of six variables."""
 
 
 def combine(*pairs: tuple[Rational, Mapping[Coordinate, Rational]]) -> Vector:
@@ -110,6 +115,15 @@ class Equation:
 
     vector: Vector
     premise: Premise
+
+
+def _distinct(equations: Iterable[Equation]) -> list[Equation]:
+    """The equations that say something, each once."""
+    found: dict[frozenset[tuple[Coordinate, Rational]], Equation] = {}
+    for e in equations:
+        if e.vector:
+            found.setdefault(frozenset(e.vector.items()), e)
+    return list(found.values())
 
 
 class Span:
@@ -216,6 +230,11 @@ class Coordinates:
             atom[key] = atom.get(key, 0) + weight
         return atom
 
+    def key(self, part: Joint, model: Joint, scope: Iterable[str]) -> LogDensity:
+        """The coordinate <J|R(S)> of a product J."""
+        where = tuple(sorted(scope))
+        return LogDensity(self._law(part, where), self._law(model, where), where)
+
     def log(self, sampler: str, model: str, of: Iterable[str], given: Iterable[str] = ()) -> Vector:
         """<J|R(of|given)>: the expected log-density of the model under the sampler."""
         a, b = frozenset(of), frozenset(given)
@@ -311,31 +330,29 @@ class Coordinates:
 
     def equations(self, samplers: Iterable[str]) -> list[Equation]:
         """Every known equation between the coordinates of these samplers."""
-        found: dict[frozenset[tuple[Coordinate, Rational]], Equation] = {}
+        models = self.spec.joints.values()
+        return _distinct(e for s in samplers for m in models for e in (*self._independences(s, m), *self._factors(s, m)))
 
-        def record(vector: Vector, premise: Premise) -> None:
-            if vector:
-                found.setdefault(frozenset(vector.items()), Equation(vector, premise))
+    def factor_equations(self, samplers: Iterable[str]) -> list[Equation]:
+        """The densities of joints that are declared factors with a coordinate of their own."""
+        return _distinct(e for s in samplers for m in self.spec.joints.values() for e in self._factors(s, m))
 
-        for sampler in samplers:
-            scope = set(self.spec.joints[sampler].variables)
-            for model in self.spec.joints.values():
-                for a, b, given in model.independences():
-                    if {a, b, *given} <= scope:
-                        vector = combine(
-                            (1, self.by_law(sampler, model.name, (a,), (b, *given))),
-                            (-1, self.by_law(sampler, model.name, (a,), given)),
-                        )
-                        record(vector, Independent((a,), (b,), given, model.name))
-                for factor in model.factors:
-                    whole = {*factor.of, *factor.given}
-                    if factor in self._named and whole | model.conditioned(whole) <= scope:
-                        vector = combine(
-                            (1, self.by_law(sampler, model.name, factor.of, factor.given)),
-                            (-1, self.log_factor(sampler, factor)),
-                        )
-                        record(vector, SharedFactor(Density.factor(factor), model.name))
-        return list(found.values())
+    def _independences(self, sampler: str, model: Joint) -> Iterator[Equation]:
+        """Every elemental independence of a joint under a sampler; their number doubles with each variable."""
+        scope = set(self.spec.joints[sampler].variables)
+        for a, b, given in model.independences():
+            if {a, b, *given} <= scope:
+                wide, narrow = (self.by_law(sampler, model.name, (a,), c) for c in ((b, *given), given))
+                yield Equation(combine((1, wide), (-1, narrow)), Independent((a,), (b,), given, model.name))
+
+    def _factors(self, sampler: str, model: Joint) -> Iterator[Equation]:
+        scope = set(self.spec.joints[sampler].variables)
+        for factor in model.factors:
+            whole = {*factor.of, *factor.given}
+            if factor in self._named and whole | model.conditioned(whole) <= scope:
+                own = self.by_law(sampler, model.name, factor.of, factor.given)
+                vector = combine((1, own), (-1, self.log_factor(sampler, factor)))
+                yield Equation(vector, SharedFactor(Density.factor(factor), model.name))
 
     def consequences(self, premise: Premise) -> list[Vector]:
         """The equations between coordinates that a premise says, one for each joint that has its variables."""
@@ -372,10 +389,25 @@ class Coordinates:
         return [SharedFactor(Density.factor(f), j.name) for j in joints for f in j.factors if f in self._named]
 
     @cached_property
+    def size(self) -> int:
+        """sum n 2^n over the joints of n variables: what a list of all contexts is as long as."""
+        return sum(len(j.variables) << len(j.variables) for j in self.spec.joints.values() if j.rooted or len(j.factors) > 1)
+
+    @cached_property
     def _span(self) -> Span:
         rooted = [j.name for j in self.spec.joints.values() if j.rooted]
         return Span(e.vector for e in self.equations(rooted))
 
+    @cached_property
+    def reduction(self) -> Reduction:
+        """The independences of all joints, as a rewriting."""
+        from ibsym.terms.reduction import Reduction  # it is made of coordinates
+
+        return Reduction(self)
+
     def equal(self, a: Vector, b: Vector) -> bool:
         """Whether two vectors are equal modulo everything that is known of the graphs."""
-        return not self._span.reduce(combine((1, a), (-1, b)))
+        difference = combine((1, a), (-1, b))
+        if self.size > LISTED:
+            return self.reduction.zero(difference)
+        return not self._span.reduce(difference)

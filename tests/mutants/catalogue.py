@@ -17,6 +17,8 @@ GUARDS = "tests/derivation/test_premises.py"
 CERTIFICATES = "tests/derivation/test_certificates.py"
 PROGRAM = "tests/proving/test_program.py"
 PROVER = "tests/proving/test_prover.py"
+REDUCTION = "tests/terms/test_reduction.py"
+LARGE_SPECS = "tests/derivation/test_large.py"
 SPACE = "tests/proving/test_entropy_space.py"
 LARGE = "tests/proving/test_large.py"
 AXIOMS = "tests/proving/test_axioms.py"
@@ -153,16 +155,16 @@ COEFFICIENTS = [
 ROWS = mutants(
     "ibsym/proving/elemental.py",
     (VECTORS, GUARDS, ENGINE, CERTIFICATES, ATTACK),
-    ("if all(map(spec.discrete, second.of))", "if True"),
+    ("if all(map(discrete, second.of))", "if True"),
     ("for a in filter(spec.discrete, joint.variables)", "for a in joint.variables"),
     ("combine((-1, vector))", "combine((1, vector))"),
     (
-        "(1, coordinates.log_density(joint.name, first)), (-1, vector)",
-        "(-1, coordinates.log_density(joint.name, first)), (1, vector)",
+        "(1, coordinates.log_density(sampler, first)), (-1, vector)",
+        "(-1, coordinates.log_density(sampler, first)), (1, vector)",
     ),
     (
-        "(1, coordinates.log_density(joint.name, first)), (-1, vector)",
-        "(1, coordinates.log_density(joint.name, first)), (1, vector)",
+        "(1, coordinates.log_density(sampler, first)), (-1, vector)",
+        "(1, coordinates.log_density(sampler, first)), (1, vector)",
     ),
     ("subsets(v for v in common if v != a)", "subsets(())"),
     ("for context in subsets(v for v in joint.variables if v not in (a, b))", "for context in subsets(())"),
@@ -395,16 +397,62 @@ ESTIMATOR_FACTS = [
     for mutant in mutants(f"ibsym/estimators/{name}.py", (SMILE, RULES, ENGINE, ESTIMATORS, MINIMISED, ATTACK), (old, new))
 ]
 
-PLANS = mutants(
-    "ibsym/derivation/planning.py",
+PROGRAMS = mutants(
+    "ibsym/derivation/programs.py",
     (ENGINE, GUARDS, ATTACK),
-    ("side = side or Side.UPPER", "side = Side.UPPER"),
     ("combine((sign, r.vector))", "combine((1, r.vector))"),
-    ("Column(combine((-1, c.vector)), price, free=True)", "Column(combine((-1, c.vector)), price)"),
+    ("Column(combine((-1, c.vector)), cost, free=True)", "Column(combine((-1, c.vector)), cost)"),
     (
         "return columns + [Column(combine((-1, e.vector)), EQUATION, free=True) for e in equations]",
         "return columns + [Column({}, EQUATION, free=True) for e in equations]",
     ),
+)
+LARGE_JOINTS = [
+    *mutants(
+        "ibsym/derivation/programs.py",
+        (LARGE_SPECS,),
+        ("if useful or len(within) >= widest", "if True"),
+        ("[(side.sign * x, r.vector) for x, r in gaps]", "[(x, r.vector) for x, r in gaps]"),
+    ),
+    *mutants(
+        "ibsym/spec/separation.py",
+        (REDUCTION,),
+        ("(down >> v & 1 & (ancestors >> v))", "0"),
+        ("through = (up >> v & 1) & free", "through = up >> v & 1"),
+        ("self._memory[a] = (up | down) & ~given", "self._memory[a] = up & ~given"),
+    ),
+    *mutants(
+        "ibsym/terms/reduction.py",
+        (REDUCTION,),
+        ("(1, mask ^ a), (1, mask ^ b), (-1, mask ^ a ^ b)", "(1, mask ^ a), (1, mask ^ b), (1, mask ^ a ^ b)"),
+        ("used.append((value, equation))", "used.append((-value, equation))"),
+        ("for e in self.coordinates.factor_equations(self.spec.joints)", "for e in []"),
+    ),
+    *mutants(
+        "ibsym/checking/separations.py",
+        (REDUCTION,),
+        ("if self.separated(model, (a,), (b,), (*rest, *model.external))", "if True"),
+        ("(-1, {*rest})", "(1, {*rest})"),
+    ),
+    *mutants(
+        "ibsym/checking/exact.py",
+        (REDUCTION, LARGE_SPECS),
+        ("inside and separated(model, a, b, given) and equation.vector in", "inside and equation.vector in"),
+        ("and equation.vector in self._forms(model, a, b, given)", ""),
+    ),
+    *mutants(
+        "ibsym/proving/contexts.py",
+        (LARGE_SPECS,),
+        ("(-1, b | c), (1, c)", "(-1, b | c), (-1, c)"),
+        ("(-1, model_side, a | c), (1, model_side, c)", "(-1, model_side, a | c), (-1, model_side, c)"),
+        ("found[exact] = factor.learned", "found[exact] = not factor.learned"),
+    ),
+]
+
+PLANS = mutants(
+    "ibsym/derivation/planning.py",
+    (ENGINE, GUARDS, ATTACK),
+    ("way = side or Side.UPPER", "way = Side.UPPER"),
     ("set(of) <= second", "True"),
     ("not self.serves(wanted, term, samplers)", "False"),
     ("[set(g) for g in a.groups] == [set(g) for g in b.groups]", "True"),
@@ -1214,6 +1262,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *ENTROPY_SPACE,
     *PROOFS,
     *CATALOGUE,
+    *PROGRAMS,
+    *LARGE_JOINTS,
     *PLANS,
     *PROOF_STEPS,
     *ENGINE_MUTANTS,
