@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -13,12 +12,10 @@ import ibsym  # noqa: E402
 from ibsym.conformance import Sizes, sample  # noqa: E402
 from ibsym.errors import SpecError  # noqa: E402
 from ibsym.families import base  # noqa: E402
-from ibsym.families.base import Law  # noqa: E402
 from ibsym.families.facts import FAMILIES, FamilyUse  # noqa: E402
 from ibsym.nn import distributions, laws  # noqa: E402
-from ibsym.spec.spaces import Space  # noqa: E402
 from tests.families.test_edges import CASES, built, run, spec  # noqa: E402
-from tests.families.test_families import USES, at  # noqa: E402
+from tests.families.test_families import USES  # noqa: E402
 
 D = torch.distributions
 DTYPE = torch.float64
@@ -177,25 +174,6 @@ def test_power_spherical():
     assert float(cosine.detach()) == pytest.approx(2 * 4 / 5 - 1, abs=0.01)
     (slope,) = torch.autograd.grad(cosine, k)
     assert float(slope.sum()) == pytest.approx(2 * 1 / 25, abs=0.01)  # d/dk (1 + k)/(2 + k) = 1/(2 + k)^2
-
-
-def test_power_spherical_by_integrals():
-    """Density, entropy and relative entropy on the circle; concentrations at which the density is smooth at the other side."""
-    angle = np.arange(4000) * 2 * math.pi / 4000
-    circle, (k, n) = np.stack([np.cos(angle), np.sin(angle)], -1), (np.array([2.0, 7.5, 40.0]), 2)
-    arrays = {"mean": np.tile([[math.cos(0.4), math.sin(0.4)]], (3, 1)), "concentration": k}
-    law, other = (
-        Law(USES[name], Space.parse(f"sphere[{n}]"), m) for name, m in (("power-spherical", ""), ("uniform-sphere", "_r"))
-    )
-    log_p = at(base.log_density(law), [law], [arrays], circle[:, None], size=n)
-    made = laws.PowerSpherical(*(torch.tensor(arrays[name]) for name in ("mean", "concentration")))
-    np.testing.assert_allclose(log_p, made.log_prob(torch.tensor(circle[:, None])), rtol=1e-10, atol=1e-10)
-    p = np.exp(log_p) * 2 * math.pi / 4000
-    np.testing.assert_allclose(p.sum(0), 1, rtol=1e-10)
-    entropy = -np.sum(p * np.maximum(log_p, -1e4), 0)
-    np.testing.assert_allclose(at(base.entropy(law), [law], [arrays], size=n), entropy, atol=1e-8)
-    kl = at(base.relative_entropy(law, other), [law, other], [arrays, {}], size=n)
-    np.testing.assert_allclose(kl, math.log(2 * math.pi) - entropy, atol=1e-8)
 
 
 def test_all_are_walked_over():

@@ -18,12 +18,18 @@ from ibsym.lowering.interpreter import _Machine  # noqa: E402
 from ibsym.lowering.program import InputKey, Load, Size  # noqa: E402
 from ibsym.lowering.translation import Translator  # noqa: E402
 from ibsym.nn import distributions  # noqa: E402
+from ibsym.nn import laws as nn_laws  # noqa: E402
 from ibsym.spec.spaces import Space  # noqa: E402
 
 D = torch.distributions
 N, L, M = 3, 3, 4  # rows, coordinates or classes, components
 
-GIVEN = {"isotropic-normal": {"scale": 0.7}, "laplace": {"scale": 0.3}, "relaxed-categorical": {"temperature": 0.6}}
+GIVEN = {
+    "isotropic-normal": {"scale": 0.7},
+    "uniform-noise": {"width": 0.7},
+    "laplace": {"scale": 0.3},
+    "relaxed-categorical": {"temperature": 0.6},
+}
 USES = {
     f.name + (", learned" if use.options else ""): use if use.options else FamilyUse(f, tuple(GIVEN.get(f.name, {}).items()))
     for f in FAMILIES.values()
@@ -228,6 +234,25 @@ def test_von_mises_fisher_on_the_circle():
     np.testing.assert_allclose(on_circle(base.entropy(law), [law], [arrays]), entropy, atol=1e-12)
     kl = (np.exp(log_p) * (log_p + math.log(2 * math.pi))).sum(0) * step
     np.testing.assert_allclose(on_circle(base.relative_entropy(law, uniform), [law, uniform], [arrays, {}]), kl, atol=1e-12)
+
+
+def test_power_spherical_by_integrals():
+    """Density, entropy and relative entropy on the circle; concentrations at which the density is smooth at the other side."""
+    angle = np.arange(4000) * 2 * math.pi / 4000
+    circle, (k, n) = np.stack([np.cos(angle), np.sin(angle)], -1), (np.array([2.0, 7.5, 40.0]), 2)
+    arrays = {"mean": np.tile([[math.cos(0.4), math.sin(0.4)]], (3, 1)), "concentration": k}
+    law, other = (
+        Law(USES[name], Space.parse(f"sphere[{n}]"), m) for name, m in (("power-spherical", ""), ("uniform-sphere", "_r"))
+    )
+    log_p = at(base.log_density(law), [law], [arrays], circle[:, None], size=n)
+    made = nn_laws.PowerSpherical(*(torch.tensor(arrays[name]) for name in ("mean", "concentration")))
+    np.testing.assert_allclose(log_p, made.log_prob(torch.tensor(circle[:, None])), rtol=1e-10, atol=1e-10)
+    p = np.exp(log_p) * 2 * math.pi / 4000
+    np.testing.assert_allclose(p.sum(0), 1, rtol=1e-10)
+    entropy = -np.sum(p * np.maximum(log_p, -1e4), 0)
+    np.testing.assert_allclose(at(base.entropy(law), [law], [arrays], size=n), entropy, atol=1e-8)
+    kl = at(base.relative_entropy(law, other), [law, other], [arrays, {}], size=n)
+    np.testing.assert_allclose(kl, math.log(2 * math.pi) - entropy, atol=1e-8)
 
 
 def test_a_family_without_density_refuses():

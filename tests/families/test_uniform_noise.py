@@ -81,6 +81,14 @@ def test_the_noise_and_what_is_integrated_over_it():
     assert float(terms["E_q[log p(z)]"]) == pytest.approx(float(want), rel=1e-12)
 
 
+def test_its_density_at_any_value():
+    use = USES["uniform-noise"]
+    law, width = Law(use, space("real")), float(use.option("width"))
+    mean, away = np.zeros((3, 3)), np.array([[0.3, -0.3, 0.1], [0.0, 0.4, 0.0], [-0.4, 0.0, 0.0]])
+    found = at(base.log_density(law), [law], [{"mean": mean}], away)
+    np.testing.assert_allclose(found, [-3 * np.log(width), -np.inf, -np.inf])
+
+
 def test_a_density_of_the_caller_is_taken_as_it_is():
     loss = ibsym.compile(spec(prior="external", objective="minimize KL(q(z|x)||p(z))"))()
     log_p = torch.randn(2, 6, dtype=torch.float64)
