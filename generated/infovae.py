@@ -139,7 +139,7 @@ class InfovaeLoss(_Parametrised):
         k_aa = torch.exp(-0.5 * d_aa / z_points.shape[-1])
         k_bb = torch.exp(-0.5 * d_bb / z_points.shape[-1])
         k_ab = torch.exp(-0.5 * d_ab / z_points.shape[-1])
-        # KL(q(z)||p(z)) by mmd, unbiased: E k(a, a') + E k(b, b') - 2 E k(a, b)
+        # KL(q(z)||p(z)) by mmd: unbiased, E k(a, a') + E k(b, b') - 2 E k(a, b)
         kl_z = _off_diagonal_mean(k_aa) + _off_diagonal_mean(k_bb) - 2 * k_ab.mean()
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)

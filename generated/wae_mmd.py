@@ -151,7 +151,7 @@ class WaeMmdLoss(_Parametrised):
             + 0.4 * z_points.shape[-1] / (d_ab + 0.4 * z_points.shape[-1])
             + 0.2 * z_points.shape[-1] / (d_ab + 0.2 * z_points.shape[-1])
         )
-        # KL(q(z)||p(z)) by mmd, unbiased: E k(a, a') + E k(b, b') - 2 E k(a, b)
+        # KL(q(z)||p(z)) by mmd: unbiased, E k(a, a') + E k(b, b') - 2 E k(a, b)
         kl_z = _off_diagonal_mean(k_aa) + _off_diagonal_mean(k_bb) - 2 * k_ab.mean()
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = _mean(-0.5

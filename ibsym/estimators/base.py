@@ -1,7 +1,7 @@
 """What is known of an estimator, as a value: which terms it stands for, from which side, with which options, by which critic.
 
-No terms, no tensors and no algebra here, so that reading a spec needs none: a critic's value is a function of the words that it may be
-written with (:class:`Words`), and who needs it as a formula brings them.
+No terms, no tensors and no algebra here, so that reading a spec needs none: a value is a function of the words that it may be written
+with (:class:`Words` of a critic, :class:`Batch` without one), and who needs it as a formula brings them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,79 @@ class Words(Protocol):
 
     def option(self, name: str) -> Any:
         """An option's number, its default where the spec gives none."""
+
+
+class Batch(Protocol):
+    """What a value without a critic is written with, beside arithmetic: samples, tables over all pairs of rows, and what is read off them.
+
+    Entry i, j of a table is of rows i and j. A term that has no such material is refused where it is asked for.
+    """
+
+    def conditional(self) -> Any:
+        """log q(b_i|a_j), a table, of an information I(A;B) and the density of one argument given the other."""
+
+    def scores(self) -> Any:
+        """f(a_i, b_j), a table: what a learned function says of every pair of the two groups of an information."""
+
+    def samples(self) -> tuple[Any, Any]:
+        """Samples of a divergence's two arguments, one a row."""
+
+    def own(self, table: Any) -> Any:
+        """The entries i, i, for each row."""
+
+    def others(self, table: Any) -> Any:
+        """The table without its entries i, i, for a log-sum-exp."""
+
+    def log_sum_exp(self, table: Any) -> Any:
+        """log sum_j exp of the entries, for each row."""
+
+    def mean_of_others(self, table: Any) -> Any:
+        """The mean of the entries i, j with i unlike j."""
+
+    def mean(self, values: Any) -> Any:
+        """The mean over all rows, or all entries."""
+
+    def rows(self, table: Any) -> Any:
+        """The number of rows that a table compares each row with."""
+
+    def coordinates(self, points: Any) -> Any:
+        """The number of coordinates of a point."""
+
+    def distances(self, first: Any, second: Any) -> Any:
+        """|a_i - b_j|^2, a table."""
+
+    def sorted_projections(self, points: Any, other: Any, number: int) -> tuple[Any, Any]:
+        """Projections of two samples on the same unit vectors, a column each, in ascending order."""
+
+    def quantile_distance(self, first: Any, second: Any) -> Any:
+        """The integral over u of (F^-1(u) - G^-1(u))^2, the mean over columns."""
+
+    def exp(self, h: Any) -> Any:
+        """e^h."""
+
+    def log(self, h: Any) -> Any:
+        """log h."""
+
+    def first(self, h: Any) -> Any:
+        """h, computed before what it is added to."""
+
+    def named(self, name: str, h: Any, comment: str = "") -> Any:
+        """h under a name of its own, with a comment, in the emitted loss."""
+
+    def option(self, name: str) -> Any:
+        """An option as it was written, its default where the spec gives none."""
+
+    def exact(self, number: Any) -> Any:
+        """The decimal that was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An estimate without a critic: its formula, and the same in a line. ``why`` it is no average of what single rows have."""
+
+    of: Callable[[Batch], Any]
+    text: str
+    why: str = "compares the rows of a batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +149,11 @@ class Estimator:
     """An estimator as a step: ``~`` unless ``side`` says that its value bounds the term from there.
 
     ``statement`` is LaTeX, ``known`` what is known of its value. ``estimates`` are kinds of terms as specs write them (KL, I, TC, JS, F,
-    E), with an ``example``. Without a ``critic``, ``lowering`` names the function below :mod:`ibsym.lowering` that computes it. ``plain``:
-    the term is computed as it stands, conditional ones too, and the derivation has no step for it. ``player``: the option ``density``
-    names a factor that a player of its own fits. ``coupled``: the value is no average
-    over rows, so that it is of a whole batch and of no part of it.
+    E), with an ``example``. One of three says how it is computed: a ``critic``, a ``value`` over the rows of a batch, or, where that needs
+    densities of the spec, ``lowering``, the name of a function below :mod:`ibsym.lowering`. ``plain``: the term is computed as it stands,
+    conditional ones too, and the derivation has no step for it. ``player``: the option ``density``
+    names a factor that a player of its own fits. ``coupled``: the value is no average over rows, so that it is of a whole batch and of no
+    part of it.
     """
 
     name: str
@@ -91,14 +165,15 @@ class Estimator:
     side: Side | None = None
     options: tuple[Option, ...] = ()
     critic: Critic | None = None
+    value: Value | None = None
     lowering: str = ""
     plain: bool = False
     player: bool = False
     coupled: bool = False
 
     def __post_init__(self) -> None:
-        if (self.critic is None) is not bool(self.lowering):
-            raise ValueError(f"{self.name} has either a critic or the name of its lowering function")
+        if [self.critic is not None, self.value is not None, bool(self.lowering)].count(True) != 1:
+            raise ValueError(f"{self.name} has a critic, a value, or the name of its lowering function: one of the three")
 
     @property
     def one_sided(self) -> Side | None:

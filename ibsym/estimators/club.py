@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from ibsym.estimators.base import Estimator, Option
+from typing import Any
+
+from ibsym.estimators.base import Batch, Estimator, Option, Value
 from ibsym.facts import Side
+
+
+def value(m: Batch) -> Any:
+    """The mean of a row at its own partner, minus that at the others'."""
+    table = m.conditional()
+    return m.mean(m.own(table)) - m.mean_of_others(table)
+
 
 ESTIMATOR = Estimator(
     name="club",
@@ -14,6 +23,6 @@ ESTIMATOR = Estimator(
     known="upper bound for the true conditional",
     side=Side.UPPER,
     options=(Option("density", "density"),),
-    lowering="pairs.club",
+    value=Value(value, "E log q(z_i|x_i) - E log q(z_j|x_i), j != i"),
     coupled=True,
 )

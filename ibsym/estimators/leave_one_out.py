@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from ibsym.estimators.base import Estimator, Option
+from typing import Any
+
+from ibsym.estimators.base import Batch, Estimator, Option, Value
 from ibsym.facts import Side
+
+
+def value(m: Batch) -> Any:
+    """The marginal by the mean of the other rows' conditionals."""
+    table = m.conditional()
+    return m.mean(m.first(m.own(table) - m.log_sum_exp(m.others(table))) + m.log(m.rows(table) - 1))
+
 
 ESTIMATOR = Estimator(
     name="leave-one-out",
@@ -14,6 +23,6 @@ ESTIMATOR = Estimator(
     known="upper bound in expectation",
     side=Side.UPPER,
     options=(Option("density", "density"),),
-    lowering="pairs.leave_one_out",
+    value=Value(value, "E log q(z_i|x_i) / mean_(j != i) q(z_i|x_j)"),
     coupled=True,
 )

@@ -36,6 +36,7 @@ from ibsym.lowering.section import Section
 from ibsym.lowering.section import loads as section_loads
 from ibsym.lowering.terms import Estimated, direct, mean, plain
 from ibsym.lowering.translation import elementwise
+from ibsym.lowering.values import estimated
 from ibsym.terms.measures import (
     CrossEntropy,
     Entropy,
@@ -72,11 +73,11 @@ def _program(derivation: Derivation) -> LossProgram:
     critics: dict[str, CriticLoss] = {}
     items = merged(derivation.bound)
     for item, name in zip(items, step_names(items), strict=True):
-        estimated = _estimate(section, item, critics)
-        value = section.step(name, estimated.value, *estimated.comment)
+        found = _estimate(section, item, critics)
+        value = section.step(name, found.value, *found.comment)
         surrogate = None
-        if estimated.surrogate is not None:
-            surrogate = section.step(f"{name}_model", estimated.surrogate, estimated.surrogate_comment)
+        if found.surrogate is not None:
+            surrogate = section.step(f"{name}_model", found.surrogate, found.surrogate_comment)
         terms.append(
             TermValue(
                 item.text,
@@ -84,9 +85,9 @@ def _program(derivation: Derivation) -> LossProgram:
                 sign * item.coefficient,
                 value,
                 surrogate,
-                estimated.rows,
-                estimated.why,
-                estimated.note,
+                found.rows,
+                found.why,
+                found.note,
             )
         )
     if not terms:
@@ -146,10 +147,12 @@ def _estimate(section: Section, item: BoundTerm, critics: dict[str, CriticLoss])
         return direct(section, item.term, item.estimator)
     estimator = ESTIMATORS[item.estimator]
     if estimator.critic is not None:
-        estimated, critics[item.text] = with_critic(section, item, estimator)
-        return estimated
+        by_critic, critics[item.text] = with_critic(section, item, estimator)
+        return by_critic
     if (density := density_of(item)) is not None:
         critics[item.text] = fit(section, item, density)
+    if estimator.value is not None:
+        return estimated(section, item, estimator, estimator.value)
     return lowering_function(estimator)(section, item)
 
 
@@ -238,12 +241,12 @@ def limit(sampling: Sampling, constraint: Constraint) -> Limit:
     means: dict[str, Node] = {}
     items = merged(derivation.bound)
     for k, (item, name) in enumerate(zip(items, step_names(items), strict=True)):
-        estimated = _estimate(section, item, {})
+        found = _estimate(section, item, {})
         if item.model_side is not None:
             raise EmissionError(
                 f"the constraint {information} has a term that needs a critic of its own: {item.text}\n  write: no estimator for it"
             )
-        node = section.step(name, mean(estimated.value), *estimated.comment)
+        node = section.step(name, mean(found.value), *found.comment)
         total += item.coefficient * sympy.Symbol(f"term{k}", real=True)
         means[f"term{k}"] = node
     rate = (

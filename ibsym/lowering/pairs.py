@@ -12,12 +12,9 @@ from ibsym.errors import EmissionError
 from ibsym.families.base import log_density, per_element, relative_entropy
 from ibsym.lowering.players import density_of
 from ibsym.lowering.program import (
-    Diagonal,
-    ExcludeDiagonal,
     Insert,
     Load,
     Node,
-    OffDiagonalMean,
     Reduce,
     Setting,
     Size,
@@ -269,23 +266,8 @@ def pairwise_kl(section: Section, item: BoundTerm) -> Estimated:
     return Estimated(mean(node), (f"{item.text} by pairwise-kl: -E_i log mean_j exp(-KL(q_i||q_j))",), why=WHY)
 
 
-def leave_one_out(section: Section, item: BoundTerm) -> Estimated:
-    """I(X;Z) <= E log [q(z_i|x_i) / mean_{j != i} q(z_i|x_j)]."""
-    pairs = _information(section, item)
-    own = Diagonal(pairs)
-    others = Reduce("logsumexp", ExcludeDiagonal(pairs), (-1,))
-    node = elementwise(A + sympy.log(N - 1), a=elementwise(A - B, a=own, b=others), n=Size(pairs, (-1,)))
-    return Estimated(mean(node), (f"{item.text} by leave-one-out: E log q(z_i|x_i) / mean_(j != i) q(z_i|x_j)",), why=WHY)
-
-
-def club(section: Section, item: BoundTerm) -> Estimated:
-    """I(X;Z) <= E log q(z_i|x_i) - E log q(z_j|x_i), j != i."""
-    pairs = _information(section, item)
-    node = elementwise(A - B, a=mean(Diagonal(pairs)), b=OffDiagonalMean(pairs))
-    return Estimated(node, (f"{item.text} by club: E log q(z_i|x_i) - E log q(z_j|x_i), j != i",), why=WHY)
-
-
-def _information(section: Section, item: BoundTerm) -> Node:
+def conditional_pairs(section: Section, item: BoundTerm) -> Node:
+    """log q(b_i|a_j), by the density that the estimator names, or by the joint's own."""
     term = plain(item)
     if not isinstance(term, MutualInformation) or term.given:
         raise refuse(item)
@@ -293,14 +275,3 @@ def _information(section: Section, item: BoundTerm) -> Node:
         return Batch(section, term.joint).declared(density)
     batch, mine = _conditional(section, item, term.joint, term.groups)
     return batch.joint_pairs(mine)
-
-
-def infonce(section: Section, item: BoundTerm) -> Estimated:
-    """I(A;B) >= E log [e^f_ii / mean_j e^f_ij], at most log of the number of rows."""
-    term = plain(item)
-    if not isinstance(term, MutualInformation) or term.given or len(term.groups) != 2:
-        raise refuse(item)
-    scores = section.sampling.scores(item.text, term.joint)
-    own = elementwise(A - B, a=Diagonal(scores), b=Reduce("logsumexp", scores, (-1,)))  # log B would be lost on either
-    node = elementwise(A + sympy.log(N), a=own, n=Size(scores, (-1,)))
-    return Estimated(mean(node), (f"{item.text} by infonce: E log e^f_ii / mean_j e^f_ij, at most log B",), why=WHY)

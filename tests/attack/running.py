@@ -17,7 +17,7 @@ from ibsym.sources import load_module
 from ibsym.spec.model import Spec
 from ibsym.spec.variables import capitalised
 from tests.attack.bounds import Tally
-from tests.attack.losses import random_loss
+from tests.attack.losses import RELATIVE, random_loss
 from tests.attack.specs import PARAMETERS, POSITIVE, random_case, with_constructs
 
 FAMILIES = {
@@ -127,7 +127,7 @@ def _estimated(
         case 0:
             a, b = rng.sample(every, 2)
             return f"I_q({capitalised(a)};{capitalised(b)})", (
-                *("leave-one-out", "club", "infonce", "infonce", "density-ratio", "dv", "nwj", "smile"),
+                *("leave-one-out", "club", "infonce", "infonce", *RELATIVE),
                 *("adversary", "adversary", "minibatch-weighted", "minibatch-stratified", "pairwise-kl"),
             )
         case 1:

@@ -12,6 +12,7 @@ from ibsym.checking.audit import audit
 from ibsym.derivation.engine import derive
 from ibsym.derivation.model import Derivation
 from ibsym.errors import AuditError, SpecError
+from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation, Sign
 from ibsym.spec.model import Spec
 
@@ -54,7 +55,9 @@ ARRANGEMENTS = {
 CASES = [
     (term, name)
     for term in ARRANGEMENTS
-    for name in {"J": ("logistic",), "F": ("dual",)}.get(term[0], ("density-ratio", "dv", "nwj", "smile"))
+    for name, e in ESTIMATORS.items()
+    if e.critic is not None
+    and {"J": "JS", "T": "KL"}.get(term[0], term.split("(")[0].split("_")[0].split("[")[0]) in e.estimates
 ]
 
 
@@ -63,8 +66,10 @@ CASES = [
 def test_the_model_side_by_default(term: str, name: str, down: bool) -> None:
     first, second, own = ARRANGEMENTS[term]
     expected = "value"
-    if name != "dv" and second and not own:
-        expected = "non-saturating" if down else ("nwj" if name == "density-ratio" else "value")
+    critic = ESTIMATORS[name].critic
+    assert critic is not None
+    if critic.normalised and second and not own:
+        expected = "non-saturating" if down else ("nwj" if critic.first_only else "value")
     for objective in (f"minimize {'' if down else '-'}{term}", f"maximize {'-' if down else ''}{term}"):
         d = derived(objective, {term: name})
         side = d.bound[0].model_side

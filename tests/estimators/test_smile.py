@@ -21,6 +21,13 @@ CHANNEL: dict[str, Any] = {
 }
 
 
+MUTANTS = (
+    ("exact=False", "exact=True"),
+    ("m.abs(m.f + t) - m.abs(m.f - t)", "m.abs(m.f + t) + m.abs(m.f - t)"),
+)
+"""Mistakes in the estimator's file that the tests notice (tests/mutants)."""
+
+
 def derived(objective: str, term: str, **options: object) -> ibsym.Derivation:
     return ibsym.derive(ibsym.Spec(**CHANNEL, objective=objective, estimators={term: {"estimator": "smile", **options}}))
 

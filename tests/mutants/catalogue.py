@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 from tests.mutants.mutation import Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
 
 VECTORS = "tests/terms/test_vectors_in_worlds.py"
 CONDITIONAL = "tests/terms/test_conditional_joints.py"
@@ -31,7 +36,6 @@ FINITE = "tests/checking/test_finite.py"
 GAUSSIAN = "tests/checking/test_gaussian.py"
 OPINION = "tests/checking/test_second_opinion.py"
 ATTACK = "tests/attack/test_attack.py"
-SMILE = "tests/estimators/test_smile.py"
 ACCEPTED = "tests/codegen/test_accepted.py"
 UNUSED = "tests/derivation/test_unused.py"
 MINIMISED = "tests/checking/test_losses.py"
@@ -44,6 +48,22 @@ CONSTANT = "tests/derivation/test_constants.py"
 SUMMED = "tests/lowering/test_enumerate.py"
 EXTERNAL = "tests/families/test_external.py"
 NOISE = "tests/families/test_uniform_noise.py"
+
+
+def own_tests() -> tuple[str, ...]:
+    """The tests of single estimators that name mutants of their own."""
+    return tuple(p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob("tests/estimators/test_*.py")) if _own(p))
+
+
+def own_mutants() -> list[tuple[str, str, str]]:
+    """(estimator's file, old, new) of the tables MUTANTS in the tests of single estimators; the tests are not imported for it."""
+    paths = sorted(ROOT.glob("tests/estimators/test_*.py"))
+    return [(p.stem.removeprefix("test_"), old, new) for p in paths for old, new in _own(p)]
+
+
+def _own(path: Path) -> tuple[tuple[str, str], ...]:
+    tables = [n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.Assign)]
+    return next((ast.literal_eval(n.value) for n in tables if ast.unparse(n.targets[0]) == "MUTANTS"), ())
 
 
 def mutants(file: str, tests: tuple[str, ...], *changes: tuple[str, str] | tuple[str, str, int]) -> list[Mutant]:
@@ -267,7 +287,7 @@ PROOFS = [
     *mutants(
         "ibsym/proving/writing.py",
         (SPACE, PROVER, LARGE),
-        ("*((-x, _vector(label)) for x, label in used)", "*((x, _vector(label)) for x, label in used)"),
+        ("*((-x, _vector(label)) for x, label in lines)", "*((x, _vector(label)) for x, label in lines)"),
         ("if left: raise", "if False: raise"),
     )[:1],
     *mutants(
@@ -390,10 +410,17 @@ ESTIMATOR_FACTS = [
         ("density_ratio", "first_only=True", "first_only=False"),
         ("density_ratio", 'loss="logistic"', 'loss="value"'),
         ("logistic", 'Critic(loss="logistic")', "Critic()"),
-        ("smile", "exact=False", "exact=True"),
-        ("smile", "m.abs(m.f + t) - m.abs(m.f - t)", "m.abs(m.f + t) + m.abs(m.f - t)"),
+        ("leave_one_out", "m.log(m.rows(table) - 1)", "m.log(m.rows(table))"),
+        ("leave_one_out", "m.log_sum_exp(m.others(table))", "m.log_sum_exp(table)"),
+        ("club", "m.mean_of_others(table)", "m.mean(table)"),
+        ("infonce", " + m.log(m.rows(table))", ""),
+        ("mmd", "w / (w + d)", "d / (w + d)"),
+        ("mmd", "m.exp(-d / (2 * square))", "m.exp(-d / square)"),
+        *own_mutants(),
     )
-    for mutant in mutants(f"ibsym/estimators/{name}.py", (SMILE, RULES, ENGINE, ESTIMATORS, MINIMISED, ATTACK), (old, new))
+    for mutant in mutants(
+        f"ibsym/estimators/{name}.py", (*own_tests(), RULES, ENGINE, ESTIMATORS, MINIMISED, ATTACK), (old, new)
+    )
 ]
 
 PROGRAMS = mutants(
@@ -566,7 +593,7 @@ UNUSED_MUTANTS = mutants(
 
 CRITICS = mutants(
     "ibsym/derivation/critics.py",
-    (MINIMISED, SMILE, ATTACK),
+    (MINIMISED, *own_tests(), ATTACK),
     ("if weight is Sign.NONNEGATIVE", "if True"),
     ("elif use.model is None and b and not own", "elif use.model is None and b"),
     ("if not critic.normalised: form", "if False: form"),
@@ -1028,14 +1055,6 @@ LOSSES = [
     *mutants(
         "ibsym/lowering/pairs.py",
         (ESTIMATORS, REFERENCES),
-        ("A + sympy.log(N - 1)", "A + sympy.log(N)"),
-        ('Reduce("logsumexp", ExcludeDiagonal(pairs), (-1,))', 'Reduce("logsumexp", pairs, (-1,))'),
-        (
-            "elementwise(A - B, a=mean(Diagonal(pairs)), b=OffDiagonalMean(pairs))",
-            "elementwise(A - B, a=mean(Diagonal(pairs)), b=mean(pairs))",
-        ),
-        ("A + sympy.log(N), a=own", "A, a=own"),
-        ('Reduce("logsumexp", scores, (-1,))', 'Reduce("logsumexp", scores, (-2,))'),
         ("A - sympy.log(size)", "A"),
         ("int(str(total)) * N", "N"),
         ("elementwise(A - B, a=together, b=apart)", "elementwise(A + B, a=together, b=apart)"),
@@ -1045,10 +1064,16 @@ LOSSES = [
         ),
     ),
     *mutants(
+        "ibsym/lowering/values.py",
+        (ESTIMATORS,),
+        ('Reduce("logsumexp", self.node(table), (-1,))', 'Reduce("logsumexp", self.node(table), (-2,))'),
+        ("OffDiagonalMean(self.node(table))", "mean(self.node(table))"),
+        ("Size(self.node(table), (-1,))", "Size(self.node(table), (-2,))"),
+    ),
+    *mutants(
         "ibsym/lowering/distances.py",
         (ESTIMATORS,),
-        ("w / (w + D)", "D / (w + D)"),
-        ("sympy.exp(-D / (2 * square))", "sympy.exp(-D / square)"),
+        ("(A - B) ** 2", "(A - B)"),
     ),
     *mutants(
         "ibsym/lowering/draws.py",

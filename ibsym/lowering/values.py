@@ -1,0 +1,118 @@
+"""[Value of an estimator] -> [Node]: the words of a formula over the rows of a batch, as nodes of a program."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import sympy
+
+from ibsym.derivation.model import BoundTerm
+from ibsym.estimators.base import Estimator, Value
+from ibsym.lowering import distances
+from ibsym.lowering.pairs import conditional_pairs
+from ibsym.lowering.program import Diagonal, ExcludeDiagonal, Node, OffDiagonalMean, QuantileDistance, Reduce, Size
+from ibsym.lowering.section import Section
+from ibsym.lowering.terms import Estimated, mean, refuse
+from ibsym.lowering.translation import elementwise
+from ibsym.terms.measures import MutualInformation
+
+
+def estimated(section: Section, item: BoundTerm, estimator: Estimator, value: Value) -> Estimated:
+    """The term by its estimator's formula."""
+    words = _Words(section, item, estimator)
+    node = words.node(value.of(words))
+    return Estimated(node, (f"{item.text} by {item.estimator}: {value.text}",), why=value.why)
+
+
+class _Words:
+    """The words of a value: what each gives is a symbol that stands for a node; between them is SymPy's arithmetic."""
+
+    exp, log = sympy.exp, sympy.log
+
+    def __init__(self, section: Section, item: BoundTerm, estimator: Estimator):
+        self.section, self.item = section, item
+        self.given = {o.name: o.default for o in estimator.options} | dict(item.options)
+        self.nodes: dict[str, Node] = {}
+
+    def node(self, value: sympy.Expr) -> Node:
+        """What computes an expression over the symbols so far."""
+        if isinstance(value, sympy.Symbol):
+            return self.nodes[value.name]
+        return elementwise(sympy.sympify(value), **self.nodes)
+
+    def _symbol(self, node: Node) -> sympy.Symbol:
+        name = f"v{len(self.nodes):03}"
+        self.nodes[name] = node
+        return sympy.Symbol(name, real=True)
+
+    def conditional(self) -> sympy.Symbol:
+        """log q(b_i|a_j)."""
+        return self._symbol(conditional_pairs(self.section, self.item))
+
+    def scores(self) -> sympy.Symbol:
+        """An input: what a learned function says of every pair."""
+        term = self.item.quantity
+        if not isinstance(term, MutualInformation) or term.given or len(term.groups) != 2:
+            raise refuse(self.item)
+        return self._symbol(self.section.sampling.scores(self.item.text, term.joint))
+
+    def samples(self) -> tuple[sympy.Symbol, sympy.Symbol]:
+        """Points of both arguments."""
+        first, second = distances.samples(self.section, self.item)
+        return self._symbol(first), self._symbol(second)
+
+    def own(self, table: sympy.Expr) -> sympy.Symbol:
+        """The diagonal."""
+        return self._symbol(Diagonal(self.node(table)))
+
+    def others(self, table: sympy.Expr) -> sympy.Symbol:
+        """-infinity on the diagonal."""
+        return self._symbol(ExcludeDiagonal(self.node(table)))
+
+    def log_sum_exp(self, table: sympy.Expr) -> sympy.Symbol:
+        """Along the last axis."""
+        return self._symbol(Reduce("logsumexp", self.node(table), (-1,)))
+
+    def mean_of_others(self, table: sympy.Expr) -> sympy.Symbol:
+        """The mean off the diagonal."""
+        return self._symbol(OffDiagonalMean(self.node(table)))
+
+    def mean(self, values: sympy.Expr) -> sympy.Symbol:
+        """The mean over everything."""
+        return self._symbol(mean(self.node(values)))
+
+    def rows(self, table: sympy.Expr) -> sympy.Symbol:
+        """The length of the last axis."""
+        return self._symbol(Size(self.node(table), (-1,)))
+
+    coordinates = rows
+
+    def distances(self, first: sympy.Expr, second: sympy.Expr) -> sympy.Symbol:
+        """A square for every pair."""
+        return self._symbol(distances.squared(self.node(first), self.node(second)))
+
+    def sorted_projections(self, points: sympy.Expr, other: sympy.Expr, number: object) -> tuple[sympy.Symbol, sympy.Symbol]:
+        """On directions that the loss draws, or is given."""
+        first, second = self.node(points), self.node(other)
+        left, right = distances.sorted_projections(self.section, self.item, first, second, int(str(number)))
+        return self._symbol(left), self._symbol(right)
+
+    def quantile_distance(self, first: sympy.Expr, second: sympy.Expr) -> sympy.Symbol:
+        """Of two sorted samples."""
+        return self._symbol(QuantileDistance(self.node(first), self.node(second)))
+
+    def first(self, h: sympy.Expr) -> sympy.Symbol:
+        """A node of its own."""
+        return self._symbol(self.node(h))
+
+    def named(self, name: str, h: sympy.Expr, comment: str = "") -> sympy.Symbol:
+        """A step."""
+        return self._symbol(self.section.let(name, self.node(h), *([comment] if comment else [])))
+
+    def option(self, name: str) -> object:
+        """As it was written."""
+        return self.given[name]
+
+    def exact(self, number: object) -> sympy.Rational:
+        """A decimal is a rational."""
+        return cast(sympy.Rational, sympy.Rational(str(number)))
