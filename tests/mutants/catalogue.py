@@ -1179,6 +1179,24 @@ CONDITIONED_CRITICS = [
     ),
 ]
 
+GATHER = "tests/ranks/test_gather.py"
+
+RANKS = [
+    *mutants(
+        "ibsym/runtime/ranks.py",
+        (GATHER,),
+        ("upstream * ctx.ranks / ctx.number", "upstream / ctx.number"),
+        (
+            "torch.stack([values.sum(), values.new_tensor(values.numel())])",
+            "torch.stack([values.mean(), values.new_tensor(1.0)])",
+        ),
+        ("g.narrow(ctx.dim, *p) * ctx.ranks", "g.narrow(ctx.dim, *p)"),
+        ("None if g is None else g.narrow", "None if g is not None else g.narrow"),
+        ("    dist.all_reduce(everything, group=ctx.group)", "    pass"),
+        ("pairs.diagonal(sum(numbers[: dist.get_rank(found(group))]), -2, -1)", "pairs.diagonal(0, -2, -1)"),
+    ),
+]
+
 RUNTIME = [
     *mutants(
         "ibsym/runtime/tensors.py",
@@ -1304,6 +1322,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *NAMES,
     *MIXED,
     *RUNTIME,
+    *RANKS,
     *OUTSIDE,
     *SUMS,
     *CONSTANTS,
