@@ -198,7 +198,7 @@ def family_cases():
 
 
 def estimator_cases():
-    choices = {"kernel": ("rbf", "inverse-multiquadratic"), "dataset_size": (60,)}
+    choices = {"kernel": ("rbf", "inverse-multiquadratic"), "dataset_size": (60,), "density": ("a(x|z)",)}
     for name, options in ((n, [o.name for o in e.options]) for n, e in ESTIMATORS.items()):
         entries = [{}, *({o: c} for o in options for c in choices.get(o, ()))]
         for term in TERMS:
@@ -211,6 +211,9 @@ def estimator_specs(name, term, entry):
     """The term bounded by the estimator, minimised or maximised, whichever derives; codes of classes for marginals of classes."""
     for sense in ("minimize", "maximize"):
         made = spec(f"{sense} {term}", estimators={term: {"estimator": name, **entry}})
+        if "density" in entry:  # a decoder of another player
+            made["joints"] = {**made["joints"], "a": "a(x|z)"}
+            made["families"] = {**made["families"], "a(x|z)": "isotropic-normal"}
         if "(c)" in term:
             made |= {
                 "variables": {"x": "real[3]", "y": "real[3]", "c": "categorical[3]"},
