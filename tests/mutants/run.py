@@ -25,7 +25,7 @@ from pathlib import Path
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutation import ROOT, Mutant
 
-PARTS = ("ibsym", "tests", "templates", "generated", "pyproject.toml")
+PARTS = ("ibsym", "tests", "templates", "generated", "docs", "pyproject.toml")
 PRELOADED = (
     "numpy",
     "scipy.optimize",
