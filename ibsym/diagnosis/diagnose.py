@@ -416,6 +416,7 @@ class Diagnosis:
             scale=None if scale is None else Coefficient(scale),
             inputs={f.argument: f.text for f in self.called.formulas},
             layout=str(self.layout),
+            players=self.subject.players,
         )
 
     def _objective(self, coefficients: Mapping[str, Coefficient]) -> str:

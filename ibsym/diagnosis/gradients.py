@@ -28,7 +28,7 @@ def compared(
     worlds: Sequence[World],
     tolerance: float,
 ) -> tuple[list[Finding], list[Feature]]:
-    """Findings about gradients, input by input; and the features whose gradients they are, still ones where those fit."""
+    """Findings about gradients, input by input and by player; and the features whose gradients they are, still ones where those fit."""
     names = list(worlds[0].leaves)
     user = _user(called, worlds, names)
     if user is None:
@@ -64,7 +64,8 @@ def _differences(
         predicted = sum((c * g[place] for c, g in zip(coefficients, columns, strict=True)), np.zeros_like(user[place]))
         if not _near(user[place], predicted, tolerance):
             of_input = [g[place] for g in columns]
-            found += _explained(subject, name, user[place], of_input, features, coefficients, tolerance)
+            explained = _explained(subject, name, user[place], of_input, features, coefficients, tolerance)
+            found += [replace(finding, player=subject.player(name)) for finding in explained]
     return found
 
 
@@ -107,9 +108,10 @@ def _explained(
     where = f"{name} of {of}" if of != name else name
     live = [k for k, g in enumerate(columns) if np.abs(g).max(initial=0) > 0]
     if not live:
-        yield Finding(
-            "gradient leaks", f"a gradient reaches {where}, to which the spec sends none", name, remedy=f"{name}.detach()"
-        )
+        behind = subject.player(name)
+        whose = "" if behind == "model" else f": only the {behind} learns there, a player with a loss of its own"
+        words = f"a gradient reaches {where}, to which the spec sends none{whose}"
+        yield Finding("gradient leaks", words, name, remedy=f"{name}.detach()")
         return
     if np.abs(user).max(initial=0) < 1e-14:
         terms = ", ".join(dict.fromkeys(features[k].term for k in live))

@@ -13,18 +13,23 @@ WRONG, NOTE = "wrong", "note"
 
 @dataclass(frozen=True)
 class Finding:
-    """``kind`` for machines, ``words`` for people, ``where`` the term or the input. A note leaves the loss right."""
+    """``kind`` for machines, ``words`` for people, ``where`` the term or the input. A note leaves the loss right.
+
+    ``player`` is whose gradient it is about: the model, or the critic of a term.
+    """
 
     kind: str
     words: str
     where: str = ""
     severity: str = WRONG
     remedy: str = ""
+    player: str = ""
 
     def __str__(self) -> str:
         place = f" [{self.where}]" if self.where and self.where not in self.words else ""
         remedy = f"\n    write: {self.remedy}" if self.remedy else ""
-        return f"{self.kind}: {self.words}{place}{remedy}"
+        player = f" ({self.player})" if self.player else ""
+        return f"{self.kind}{player}: {self.words}{place}{remedy}"
 
 
 @dataclass
@@ -43,6 +48,13 @@ class Report:
     inputs: dict[str, str] = field(default_factory=dict)
     layout: str = ""
     identified: str = ""
+    players: tuple[str, ...] = ("model",)
+
+    @property
+    def by_player(self) -> dict[str, list[Finding]]:
+        """What is wrong with the gradients of each player; nothing where they are the spec's."""
+        wrong = [f for f in self.findings if f.severity == WRONG]
+        return {player: [f for f in wrong if f.player == player] for player in self.players}
 
     @property
     def explained(self) -> bool:
@@ -85,9 +97,17 @@ class Report:
             "constant": str(self.constant),
             "scale": None if self.scale is None else str(self.scale),
             "findings": [
-                {"kind": f.kind, "words": f.words, "where": f.where, "severity": f.severity, "remedy": f.remedy}
+                {
+                    "kind": f.kind,
+                    "words": f.words,
+                    "where": f.where,
+                    "severity": f.severity,
+                    "remedy": f.remedy,
+                    "player": f.player,
+                }
                 for f in self.findings
             ],
+            "players": {player: not found for player, found in self.by_player.items()},
             "objective": self.objective,
             "identified": self.identified,
             "residual": self.residual if self.residual == self.residual else None,

@@ -69,6 +69,20 @@ class Subject:
         """The divergences that need a critic."""
         return tuple(self.loss_class.CRITICS)
 
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The model, and each critic."""
+        return "model", *(f"critic of {name}" for name in self.critics)
+
+    def player(self, name: str) -> str:
+        """Who learns by an input's gradient alone: a critic by its logits on samples that nothing else moves, else the model."""
+        entry = next(i for i in self.inputs if i.name == name)
+        sides = [b.model_side for b in self.derivation.bound if b.text == entry.of and b.model_side is not None]
+        if entry.of not in self.critics or not sides:
+            return "model"
+        moved = sides[0].second if entry.role == "critic_reference" else sides[0].first
+        return "model" if moved else f"critic of {entry.of}"
+
     def interval(self, parameter: str) -> tuple[float, float, float]:
         """Default, least and greatest value of a parameter."""
         entry = self.spec.parameters[parameter]

@@ -96,8 +96,8 @@ def test_closures_keep_their_weight():
     [
         ({"mu": "nothing"}, "nothing"),
         ({"nobody": "z_mean"}, "nobody"),
-        ({"mu": "__import__('os')"}, "no input"),
-        ({"mu": "z_mean +"}, "no arithmetic"),
+        ({"mu": "__import__('os')"}, "unknown input"),
+        ({"mu": "z_mean +"}, "is not arithmetic"),
         ({"mu": "z_mean.mean()"}, "not understood"),
         ({"mu": "const"}, "no default"),
     ],
@@ -121,3 +121,25 @@ def test_the_assertion_says_what_is_wrong():
 
     with pytest.raises(AssertionError, match="sign"):
         assert_loss_is(loss, "vae")
+
+
+def test_findings_are_the_players() -> None:
+    """What moves a critic alone is the critic's, what moves the samples is the model's; the record says who is right."""
+
+    def loss(mu, logvar, f_z, f_x, g_x, x, logits):
+        rate = 0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(1).mean()
+        distortion = F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1).mean()
+        leak = f_x.mean() - f_x.mean().detach()
+        return rate - f_z.mean().detach() + distortion + F.softplus(-g_x).mean() + leak
+
+    names = {"f_z": "z_critic", "f_x": "x_critic", "g_x": "x_critic_reference", "logits": "x_logits"}
+    report = ibsym.diagnose(loss, "bib-ae", inputs=names)
+    assert report.players == ("model", "critic of KL(q(z)||p(z))", "critic of KL(q(x)||p(x))")
+    assert [f.kind for f in report.by_player["model"]] == ["gradient missing"]
+    assert [(f.kind, f.where) for f in report.by_player["critic of KL(q(x)||p(x))"]] == [("gradient leaks", "x_critic")]
+    assert report.record()["players"] == {
+        "model": False,
+        "critic of KL(q(z)||p(z))": True,
+        "critic of KL(q(x)||p(x))": False,
+    }
+    assert "gradient leaks (critic of KL(q(x)||p(x)))" in str(report)

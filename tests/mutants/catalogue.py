@@ -1290,7 +1290,34 @@ SUMS = [
     ),
 ]
 
+DIAGNOSED = [
+    *mutants(
+        "ibsym/diagnosis/gradients.py",
+        ("tests/diagnosis/test_core.py", "tests/diagnosis/test_corpus.py"),
+        ("abs(ratio + 1) < 1e-4", "abs(ratio + 2) < 1e-4"),
+        ("if abs(ratio) < 1e-4", "if abs(ratio) < -1"),
+        ("if not _near(user[place], predicted, tolerance)", "if False"),
+        ("if not live:", "if False:"),
+    ),
+    *mutants(
+        "ibsym/diagnosis/subject.py",
+        ("tests/diagnosis/test_core.py",),
+        (
+            'sides[0].second if entry.role == "critic_reference" else sides[0].first',
+            'sides[0].first if entry.role == "critic_reference" else sides[0].second',
+        ),
+        ("before + bound.coefficient", "bound.coefficient - before"),
+    ),
+    *mutants(
+        "ibsym/diagnosis/fitting.py",
+        ("tests/diagnosis/test_core.py", "tests/diagnosis/test_corpus.py"),
+        ("rest = values - centre - (chosen - means) @ coefficients", "rest = values - centre"),
+        ("float(centre - means @ coefficients)", "float(centre)"),
+    ),
+]
+
 MUTANTS: tuple[Mutant, ...] = (
+    *DIAGNOSED,
     *GRAPHS,
     *COORDINATES,
     *NUMBERS,
