@@ -71,9 +71,11 @@ class _Engine:
         plans, steps, state = self.terms(objective, side)
         if whole:
             for quantity, density in self.spec.expansions:
-                state = self.expand(state, quantity, density, side, steps)
+                steps += self.expand(state, quantity, density, side)
+                state = steps[-1].after
         constants = Expression(tuple(w for w in state if self.constant(w.term)))
-        state = self.estimate(state, side, steps, constraints)
+        estimates = self.estimate(state, side, constraints)
+        steps, state = [*steps, *estimates], estimates[-1].after if estimates else state
         items = tuple(self.bound_term(w) for w in state if w not in constants.parts)
         refuse_undrawn(self.spec, self.planner.coordinates, items)
         for factor, reason in relaxations(self.spec, self.planner.coordinates, items):
@@ -153,9 +155,7 @@ class _Engine:
             raise no_bound(self.planner, part.term, part.coefficient, wanted, plan)
         return plan
 
-    def expand(
-        self, state: Expression, quantity: QuantitySyntax, density: DensitySyntax, side: Side, steps: list[Step]
-    ) -> Expression:
+    def expand(self, state: Expression, quantity: QuantitySyntax, density: DensitySyntax, side: Side) -> tuple[Step, Step]:
         """``H_j(A) with r(a)``: the constant through a model, its cross-entropy dropped, its relative entropy kept."""
         key = "derivation.expand"
         reader = Reader(self.spec, key)
@@ -182,7 +182,6 @@ class _Engine:
                 remedy=f'estimators."{relative}" = "density-ratio"',
             )
         after = state + Expression.of((-coefficient, entropy), (coefficient, cross), (-coefficient, kept))
-        steps.append(step(catalogue.expansion_of_entropy, state, after))
         continuous = [v for v in entropy.of if not self.spec.discrete(v)]
         if continuous:
             spaces = ", ".join(f"{v} is {self.spec.variables[v]}" for v in continuous)
@@ -202,21 +201,20 @@ class _Engine:
         gap = -side.sign * coefficient
         premises = [Discrete(v, self.spec.variables[v]) for v in entropy.of]
         note = Note(("for a continuous variable a density may exceed 1, and this step does not hold",))
-        steps.append(
-            step(
-                catalogue.cross_entropy_dropped,
-                after,
-                final,
-                gap=Expression.of((gap, cross)),
-                premises=premises,
-                relation=side.relation,
-                note=note,
-            )
+        dropped = step(
+            catalogue.cross_entropy_dropped,
+            after,
+            final,
+            gap=Expression.of((gap, cross)),
+            premises=premises,
+            relation=side.relation,
+            note=note,
         )
-        return final
+        return step(catalogue.expansion_of_entropy, state, after), dropped
 
-    def estimate(self, state: Expression, side: Side, steps: list[Step], constraints: Iterable[Constraint]) -> Expression:
+    def estimate(self, state: Expression, side: Side, constraints: Iterable[Constraint]) -> list[Step]:
         """Every kept term that the spec names an estimator for, replaced by it; a bound only where its direction is right."""
+        steps: list[Step] = []
         for use, wanted in self.planner.requested:
             coefficient = state.coefficient(wanted)
             if coefficient == 0:
@@ -256,7 +254,7 @@ class _Engine:
                 self.models[wanted] = model
             steps.append(Step(rule.name, relation, state, after, gap, cite=rule.sources, note=Note(tuple(notes))))
             state = after
-        return state
+        return steps
 
     def model_side(self, use: EstimatorUse, term: Term, coefficient: sympy.Expr, side: Side, bounds: bool) -> ModelSide | None:
         """What the loss has for the term, by the sign of its weight in what is minimised."""
