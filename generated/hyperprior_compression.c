@@ -260,8 +260,8 @@ INLINE double log_total(const REAL *lanes)
     return log1p(first) + log1p(second);
 }
 
-/* log of the mass of a cell, F(d + w) - F(d - w), and its slopes by d (shift) and w (growth), in double precision for either
-   type. Of the standard normal law: where the cell is narrow, w <= 1 and |d| w <= 2,
+/* log of the mass of a cell, F(d + w) - F(d - w), and its slopes by d (shift) and w (growth), in double precision for
+   either type. Of the standard normal law: where the cell is narrow, w <= 1 and |d| w <= 2,
        the mean of cosh(d t) e^(-t t / 2) over
    [0, w] by Gauss and Legendre; elsewhere the far tail is at most a fifth of the near one. */
 static const double places[8] = {0.019855071751231912, 0.10166676129318664, 0.2372337950418355, 0.40828267875217511,

@@ -152,7 +152,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "026fb9b67388d655", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:

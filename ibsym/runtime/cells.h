@@ -1,5 +1,5 @@
-/* log of the mass of a cell, F(d + w) - F(d - w), and its slopes by d (shift) and w (growth), in double precision for either
-   type. Of the standard normal law: where the cell is narrow, w <= 1 and |d| w <= 2, the mean of cosh(d t) e^(-t t / 2) over
+/* log of the mass of a cell, F(d + w) - F(d - w), and its slopes by d (shift) and w (growth), in double precision for
+   either type. Of the standard normal law: where the cell is narrow, w <= 1 and |d| w <= 2, the mean of cosh(d t) e^(-t t / 2) over
    [0, w] by Gauss and Legendre; elsewhere the far tail is at most a fifth of the near one. */
 static const double places[8] = {0.019855071751231912, 0.10166676129318664, 0.2372337950418355, 0.40828267875217511, 0.59171732124782483, 0.7627662049581645, 0.89833323870681336, 0.98014492824876809};
 static const double weights[8] = {0.050614268145188532, 0.11119051722668721, 0.15685332293894344, 0.18134189168918083, 0.18134189168918083, 0.15685332293894344, 0.11119051722668721, 0.050614268145188532};

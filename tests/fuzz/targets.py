@@ -17,7 +17,7 @@ from types import CodeType, FrameType
 import ibsym
 from ibsym.checking.answers import answer
 from ibsym.errors import DerivationError, IbsymError, SolverError, SpecError
-from ibsym.spec.grammar import parse
+from ibsym.spec.grammar import WHAT, parse
 from tests.fuzz.inputs import Input, claims, specs
 
 LIMIT = 5.0  # seconds of processor time for one input
@@ -97,6 +97,9 @@ def warm() -> Watch:
         for text in specs():
             with suppress(IbsymError):
                 ibsym.derive(ibsym.loads(text))
+        for start in WHAT:  # a parser is made at its first use, and Lark compiles its terminals
+            with suppress(IbsymError):
+                parse("", start)
         for claim, *given in claims()[:3] + claims()[-9:]:
             answer(claim, given, seconds=0.05)
         WATCH.append(Watch())

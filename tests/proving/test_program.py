@@ -109,8 +109,9 @@ def test_what_is_too_long_for_rationals_is_undecided() -> None:
 
 
 def failing(status: int) -> object:
-    def linprog(costs: list[float], **_: object) -> SimpleNamespace:
-        return SimpleNamespace(status=status, message="numerical difficulties", x=np.zeros(len(costs)))
+    def linprog(costs: list[float], b_eq: list[float] | None = None, **_: object) -> SimpleNamespace:
+        dual = SimpleNamespace(marginals=np.zeros(0 if b_eq is None else len(b_eq)))
+        return SimpleNamespace(status=status, message="numerical difficulties", x=np.zeros(len(costs)), eqlin=dual)
 
     return linprog
 

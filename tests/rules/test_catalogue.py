@@ -128,6 +128,7 @@ EXAMPLES: dict[str, list[Term]] = {
         MutualInformation("q", (("x",), ("z",)), ("c",)),
     ],
     "club": [INFORMATION, MutualInformation("q", (("z",), ("x",))), MutualInformation("q", (("x",), ("z",)), ("c",))],
+    "adversary": [MutualInformation("q", (("z",), ("c",)))],
     "iwae": [
         ExpectedLog("q", (Density("p", ("x",)),)),
         ExpectedLog("q", (Density("p", ("c",)),)),
@@ -142,7 +143,8 @@ def test_one_sided_estimators_keep_their_side(name: str) -> None:
     assert rule.side is not None
     strict = 0
     for term in EXAMPLES[name]:
-        estimate = Estimate(term, name)
+        decoder = Density("p", ("c",), ("z",)) if name == "adversary" else None  # whom another player fits
+        estimate = Estimate(term, name, decoder)
         assert estimates.admits(estimate)
         assert estimates.side(estimate) is rule.side
         assert FACTS.nonnegative(Slack(estimate, rule.side))
