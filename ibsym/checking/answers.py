@@ -11,10 +11,12 @@ from ibsym.checking.sufficiency import sufficient as sets_of
 from ibsym.errors import SpecError
 from ibsym.facts import Fact
 from ibsym.proving.problem import Problem, Proof
-from ibsym.proving.prover import INCONSISTENT, decide
+from ibsym.proving.prover import INCONSISTENT, Verdict, decide
 from ibsym.shown import Shown
 
 UNITS = ("nats", "bits")
+PATIENCE = 2.0
+"""Seconds for which a program is tried before a counterexample is looked for, and again before one is looked for at length."""
 FIRST = 0.1
 """The share of the time for counterexamples that is spent before a program over many inequalities is begun."""
 
@@ -78,13 +80,21 @@ def answer(
         raise SpecError(f"unknown unit {unit!r}", key="unit", remedy="one of " + ", ".join(UNITS))
     plain = Problem.read(claim, given, unit)
     problem = plain.with_copies(copies)
-    begun, found = time.monotonic(), None
-    verdict = decide(problem, continuous=continuous, axioms=axioms, time_limit=time_limit, thorough=False)
-    if verdict.provable is Fact.UNKNOWN:
-        found = None if continuous else search(plain, seconds=FIRST * seconds)
-        if found is None:
-            left = max(0.01, time_limit - (time.monotonic() - begun))
-            verdict = decide(problem, continuous=continuous, axioms=axioms, time_limit=left)
+    deadline, found = time.monotonic() + time_limit, None
+
+    def decided(most: float, thorough: bool = True) -> Verdict:
+        left = max(0.01, min(most, deadline - time.monotonic()))
+        return decide(problem, continuous=continuous, axioms=axioms, time_limit=left, thorough=thorough)
+
+    verdict = decided(PATIENCE, thorough=False)
+    if verdict.provable is Fact.UNKNOWN and not continuous:
+        found = search(plain, seconds=FIRST * seconds)
+    if verdict.provable is Fact.UNKNOWN and found is None:
+        verdict = decided(PATIENCE)
+    if verdict.provable is Fact.UNKNOWN and found is None and not continuous:
+        found = search(plain, seconds=seconds, seed=1)
+    if verdict.provable is Fact.UNKNOWN and found is None:
+        verdict = decided(time_limit)
     if verdict.provable is Fact.TRUE:
         return Answer(claim, tuple(given), "proved", verdict.proofs, None, ((),) if sufficient else None)
     if found is None and not continuous and verdict.note != INCONSISTENT:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SMALL = 6
 """Up to how many atoms the program over all elemental inequalities is written down at once."""
+QUICK = 8
+"""Up to how many atoms the program that writes rows on demand is tried before a counterexample is looked for."""
 WRITTEN = 12
 """Up to how many variables a symmetric claim is given a proof that is written out, if a textbook's is found."""
 EXPLICIT = 240
@@ -92,7 +94,7 @@ class Attempt:
         if len(atoms) <= SMALL and not self.space.axioms:
             rows = self._rows(e for e, _ in entropic.elementals(tuple(atoms), not self.space.continuous))
             return self._decide([*rows, *self._given(list(_unions(atoms)))])
-        if not self.thorough:
+        if not self.thorough and len(atoms) > QUICK:
             raise Postponed
         return self._on_demand([*claimed, *self.space.premised()])
 
