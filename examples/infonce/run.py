@@ -74,6 +74,7 @@ def started(rank: int, world: int, store: str) -> None:
     """A process that this script started."""
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
     work(rank, world)
+    dist.barrier()
     dist.destroy_process_group()
 
 
@@ -81,6 +82,7 @@ def main() -> None:
     if "RANK" in os.environ:  # torchrun
         dist.init_process_group("gloo")
         work(dist.get_rank(), dist.get_world_size())
+        dist.barrier()
         dist.destroy_process_group()
         return
     with tempfile.TemporaryDirectory() as folder:

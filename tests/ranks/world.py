@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -266,6 +267,7 @@ def main(rank, ranks, folder):
     Path(f"{folder}/found{ranks}-{rank}.json").write_text(json.dumps(found))
     dist.barrier()
     dist.destroy_process_group()
+    os._exit(0)  # gloo's threads outlive the interpreter now and then, and end it by a signal
 
 
 def refused(group):
