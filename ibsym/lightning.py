@@ -60,10 +60,9 @@ class Module(LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One for every player, in the order of ``system.players``."""
-        betas = (0.5, 0.9) if self.system.wiring.critics else (0.9, 0.999)
         if self.optimizer is not None:
             return [self.optimizer(own) for own in self.system.players.values()]
-        return [torch.optim.Adam(own, lr=self.rates[name], betas=betas) for name, own in self.system.players.items()]
+        return [self.system.adam(name, self.rates[name]) for name in self.system.players]
 
     def batch(self, batch: Any) -> Mapping[str, Any]:
         """A batch of a loader, by variable."""

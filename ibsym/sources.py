@@ -14,6 +14,7 @@ from ibsym.spec.model import Spec
 
 if TYPE_CHECKING:
     from ibsym.codegen.c.source import OnePass
+    from ibsym.lowering.program import LossProgram
 
 Source: TypeAlias = Spec | str | Path | Derivation | Certificate
 """What stands for a system: its spec, a file or a name of the zoo, or what was made of it."""
@@ -52,12 +53,16 @@ def certificate_of(source: Source, *, worlds: int = 8, seed: int = 0) -> Certifi
 
 def loss_of(source: Source) -> type[Any]:
     """The emitted class of a source, in memory."""
-    from ibsym.codegen import emit
     from ibsym.lowering import lower
 
-    certificate = certificate_of(source)
-    text = emit(lower(certificate), "bundle")
-    return load_module(text, spec_of(certificate).module_name).Loss  # type: ignore[no-any-return]
+    return class_of(lower(certificate_of(source)))
+
+
+def class_of(program: LossProgram) -> type[Any]:
+    """The emitted class of a loss program, in memory."""
+    from ibsym.codegen import emit
+
+    return load_module(emit(program, "bundle"), program.module_name).Loss  # type: ignore[no-any-return]
 
 
 def computable(derivation: Derivation) -> Derivation:

@@ -24,7 +24,7 @@ SHOWN = ("Derivation", "Constraint", "What the loss computes", "Gap", "Constants
 
 
 def write_pages(app: Sphinx) -> None:
-    """``zoo/NAME.md`` for every entry and ``zoo/index.md``; a page that says the same as before is left alone."""
+    """``zoo/NAME.md`` for every entry and ``zoo/index.md``."""
     folder = Path(app.srcdir) / "zoo"
     folder.mkdir(exist_ok=True)
     found = {name: ibsym.derive(name) for name in ibsym.zoo()}
@@ -33,11 +33,15 @@ def write_pages(app: Sphinx) -> None:
         (folder / stale).unlink()
     (folder / "figures").mkdir(exist_ok=True)
     for name, derivation in found.items():
-        (folder / "figures" / f"{name}.svg").write_bytes(figure(derivation))
+        kept(folder / "figures" / f"{name}.svg", figure(derivation))
     for name, text in pages.items():
-        path = folder / name
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+        kept(folder / name, text.encode())
+
+
+def kept(path: Path, data: bytes) -> None:
+    """A file that says this; one that does already is left alone, so that Sphinx need not read it again."""
+    if not path.exists() or path.read_bytes() != data:
+        path.write_bytes(data)
 
 
 def index(found: dict[str, Derivation]) -> str:

@@ -11,7 +11,7 @@ from ibsym.checking.sufficiency import sufficient as sets_of
 from ibsym.errors import SpecError
 from ibsym.facts import Fact
 from ibsym.proving.problem import Problem, Proof
-from ibsym.proving.prover import INCONSISTENT, Verdict, decide
+from ibsym.proving.prover import INCONSISTENT, POSTPONED, Verdict, decide
 from ibsym.shown import Shown
 
 UNITS = ("nats", "bits")
@@ -89,7 +89,7 @@ def answer(
     verdict = decided(PATIENCE, thorough=False)
     if verdict.provable is Fact.UNKNOWN and not continuous:
         found = search(plain, seconds=FIRST * seconds)
-    if verdict.provable is Fact.UNKNOWN and found is None:
+    if verdict.note == POSTPONED and found is None:
         verdict = decided(PATIENCE)
     if verdict.provable is Fact.UNKNOWN and found is None and not continuous:
         found = search(plain, seconds=seconds, seed=1)

@@ -22,7 +22,7 @@ class PyTorch:
     def files(self, program: LossProgram) -> dict[str, str]:
         """The module first; beside it the C source and what builds and runs it."""
         check_names(program, self)
-        stem = program.name.replace("-", "_")
+        stem = program.module_name
         found = one_pass(program)
         neighbours = ({} if found is None else {f"{stem}.c": found.source}) | {VEHICLE: vehicle()}
         own = {f"{stem}.py": module(program, found, neighbours, self.form)}

@@ -12,8 +12,8 @@ from ibsym.diagnosis.coefficients import ascii_text
 from ibsym.diagnosis.identifying import best, named
 from ibsym.diagnosis.naming import Naming, Shape, correspondences
 from ibsym.diagnosis.systems import bare
-from ibsym.rendering.table import CONSTANT, DROPPED, Cell, Table, decomposition, decomposition_latex
-from ibsym.terms.measures import Estimate, Term
+from ibsym.rendering.table import CONSTANT, DROPPED, Cell, Table, decomposition, decomposition_latex, uses
+from ibsym.terms.measures import Term
 from ibsym.terms.premises import Discrete
 from ibsym.terms.vectors import Span
 
@@ -191,22 +191,13 @@ def _table(systems: Sequence[System]) -> Table:
     for system in systems:
         row: dict[int, tuple[Cell, ...]] = {}
         span = _span(system.derivation)
-        for rank, term, cell in _uses(system.derivation):
+        for rank, term, cell in uses(system.derivation):
             j = _column(columns, rank, system.naming.node(term), _vector(system, span, term))
             row[j] = (*row.get(j, ()), cell)
         rows.append(row)
     order = sorted(range(len(columns)), key=lambda j: columns[j][0])
     cells = tuple(tuple(row.get(j, ()) for j in order) for row in rows)
     return Table(tuple(s.label for s in systems), tuple(columns[j][1] for j in order), cells)
-
-
-def _uses(derivation: Derivation) -> Iterator[tuple[int, Term, Cell]]:
-    for b in derivation.bound:
-        yield 0, b.term.term if isinstance(b.term, Estimate) else b.term, Cell(b.coefficient, b.estimator)
-    for g in derivation.gap:
-        yield 1, g.term, Cell(g.coefficient, DROPPED)
-    for w in derivation.constants:
-        yield 2, w.term, Cell(w.coefficient, CONSTANT)
 
 
 def _span(derivation: Derivation) -> Span:

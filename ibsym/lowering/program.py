@@ -189,6 +189,11 @@ class LossProgram:
     through: tuple[tuple[str, str], ...]
     about: About
 
+    @property
+    def module_name(self) -> str:
+        """What its files are called."""
+        return self.name.replace("-", "_")
+
 
 @dataclass(frozen=True)
 class About:

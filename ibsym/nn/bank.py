@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ibsym.derivation.critics import sides
 from ibsym.errors import EmissionError, NetworkError
+from ibsym.lowering.naming import unused
 from ibsym.nn.callables import held
 from ibsym.nn.distributions import Law, Mode, draw, law
 from ibsym.nn.networks import Critic, FactorNetwork, Generator, Scores, width
@@ -85,10 +86,7 @@ def safe_names(texts: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for text in texts:
-        name, count = safe(text), 1
-        while (key := name if count == 1 else f"{name}_{count}") in found.values():
-            count += 1
-        found[text] = key
+        found[text] = unused(safe(text), found.values())
     return found
 
 
@@ -115,10 +113,7 @@ class Bank(nn.Module):
 
     def keep(self, text: str, network: Callable[..., Any]) -> None:
         """Registers what a network learns, so that it is saved and moved with the system."""
-        name, count = safe(text), 1
-        while (key := name if count == 1 else f"{name}_{count}") in self.networks:
-            count += 1
-        self.keys[text] = key
+        key = self.keys[text] = unused(safe(text), self.networks)
         if isinstance(network, nn.Module):
             self.networks[key] = network
             return

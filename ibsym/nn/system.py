@@ -21,7 +21,7 @@ from ibsym.nn.scoring import scores_of_rows
 from ibsym.nn.sizes import Sizes, dimensions
 from ibsym.nn.sizing import learn_sizes
 from ibsym.nn.wiring import Substitute, Wiring
-from ibsym.sources import Source, certificate_of, loss_of, spec_of
+from ibsym.sources import Source, certificate_of, class_of, spec_of
 from ibsym.spec.model import Spec
 
 LOG = logging.getLogger("ibsym")
@@ -82,13 +82,13 @@ class System(nn.Module):
         **parameters: Any,
     ):
         certificate = certificate_of(spec)
-        read = spec_of(certificate)
+        read, program = spec_of(certificate), lower(certificate)
         for name in parameters:
             if name not in read.parameters:
                 raise unknown("parameter", name, read.parameters, key="System")
         options = {} if group is None else {"group": group}
-        self._set_up(read, loss_of(certificate)(**parameters, **options), sizes or {}, draws, hidden, None)
-        self._rows: dict[str, str] = _terms_by_row(lower(certificate))
+        self._set_up(read, class_of(program)(**parameters, **options), sizes or {}, draws, hidden, None)
+        self._rows: dict[str, str] = _terms_by_row(program)
         self._adopt(networks or {})
 
     @classmethod
@@ -200,6 +200,11 @@ class System(nn.Module):
                     "  write: system.prepare(batch) before system.players, or networks for all"
                 )
         return self.wiring.players()
+
+    def adam(self, player: str, lr: float) -> torch.optim.Adam:
+        """The usual optimiser of a player; where there are critics, everybody's opponent moves, and old gradients count for less."""
+        betas = (0.5, 0.9) if self.wiring.critics else (0.9, 0.999)
+        return torch.optim.Adam(self.players[player], lr=lr, betas=betas)
 
     def forward(self, batch: Batch) -> Output:
         """The model's loss and its terms on a batch; critics take no gradient from it."""

@@ -20,6 +20,7 @@ from ibsym.proving.several import Several
 from ibsym.proving.single import Single
 
 INCONSISTENT = "inconsistent premises: no distribution satisfies them"
+POSTPONED = "undecided: not thorough"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def decide(
                 )
             proofs.append(proof)
     except Postponed:
-        return Verdict(Fact.UNKNOWN, note="undecided: not thorough")
+        return Verdict(Fact.UNKNOWN, note=POSTPONED)
     except LimitError:
         return Verdict(Fact.UNKNOWN, note="undecided: limit")
     except SolverError as error:

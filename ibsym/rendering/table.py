@@ -10,7 +10,7 @@ import sympy
 from ibsym.derivation.model import Derivation
 from ibsym.rendering import notation
 from ibsym.rendering.tex import tex, words
-from ibsym.terms.measures import Estimate, Term
+from ibsym.terms.measures import Term
 
 WIDTH = 100
 DROPPED, CONSTANT = "dropped", "constant"
@@ -39,7 +39,7 @@ def compare(derivations: Iterable[Derivation]) -> Table:
     columns: tuple[dict[Term, None], ...] = ({}, {}, {})
     for derivation in derivations:
         row: dict[Term, tuple[Cell, ...]] = {}
-        for rank, term, cell in _uses(derivation):
+        for rank, term, cell in uses(derivation):
             row[term] = (*row.get(term, ()), cell)
             columns[rank].setdefault(term)
         systems[derivation.spec.name] = row
@@ -47,9 +47,10 @@ def compare(derivations: Iterable[Derivation]) -> Table:
     return Table(tuple(systems), terms, tuple(tuple(row.get(t, ()) for t in terms) for row in systems.values()))
 
 
-def _uses(derivation: Derivation) -> Iterator[tuple[int, Term, Cell]]:
+def uses(derivation: Derivation) -> Iterator[tuple[int, Term, Cell]]:
+    """Every term with what is done to it: kept ones (0), dropped ones (1), constants (2)."""
     for b in derivation.bound:
-        yield 0, b.term.term if isinstance(b.term, Estimate) else b.term, Cell(b.coefficient, b.estimator)
+        yield 0, b.quantity, Cell(b.coefficient, b.estimator)
     for g in derivation.gap:
         yield 1, g.term, Cell(g.coefficient, DROPPED)
     for w in derivation.constants:

@@ -49,9 +49,8 @@ class Players:
     def __init__(self, system: System, rates: Mapping[str, float], engine: Engine | None = None):
         self.engine = engine or Engine()
         self.system, self.wiring, self.spec, self.loss = system, system.wiring, system.spec, system.loss
-        betas = (0.5, 0.9) if self.loss.CRITICS else (0.9, 0.999)
         self.players = {
-            name: Player(name, own, torch.optim.Adam(own, lr=rates["lr" if name == "model" else "critic_lr"], betas=betas))
+            name: Player(name, own, system.adam(name, rates["lr" if name == "model" else "critic_lr"]))
             for name, own in system.players.items()
         }
 

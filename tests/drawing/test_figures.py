@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -12,6 +13,7 @@ from ibsym.drawing import figure
 from ibsym.drawing.layout import Layout, layout
 from ibsym.drawing.scheme import Kind, Scheme, scheme
 from ibsym.errors import ArgumentError
+from tests.latex import has, needs_pdflatex, run
 
 pytest.importorskip("igraph")
 pytest.importorskip("matplotlib")
@@ -73,18 +75,9 @@ def test_formats() -> None:
         figure(derivation, "png")
 
 
-def test_tikz_compiles(tmp_path) -> None:
-    import shutil
-    import subprocess
-
-    if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is missing")
+@needs_pdflatex
+@pytest.mark.skipif(not (has("standalone.cls") and has("tikz.sty")), reason="TikZ is not installed")
+def test_tikz_compiles(tmp_path: Path) -> None:
     body = "\n".join(figure(ibsym.derive(name), "tikz").decode() for name in ("bib-ae", "mvib", "beta-tcvae"))
     head = r"\documentclass[border=2pt,varwidth=50cm]{standalone}\usepackage{tikz,amsmath,amssymb}\begin{document}"
-    (tmp_path / "f.tex").write_text(head + "\n" + body + r"\end{document}", encoding="utf-8")
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "f.tex"], cwd=tmp_path, capture_output=True, check=False
-    )
-    if b"standalone.cls' not found" in done.stdout or b"tikz.sty' not found" in done.stdout:
-        pytest.skip("TikZ is missing")
-    assert done.returncode == 0, done.stdout.decode()[-2000:]
+    run(f"{head}\n{body}\\end{{document}}", tmp_path)

@@ -21,14 +21,6 @@ SMALL = {"B": 4, "S": 2, "L": 3, "D": 3, "D1": 3, "D2": 3, "K": 3, "M": 3, "L1":
 EACH = pytest.mark.parametrize("name", worlds.SPECS)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def calls(name):
     """The loss and its expression, random directions fixed alike."""
     loss = worlds.module(name).Loss()

@@ -31,14 +31,6 @@ GRADIENT: dict[str, float] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def wide(given):
     return {n: t.double() if t.is_floating_point() else t for n, t in given.items()}
 

@@ -24,14 +24,6 @@ CRITICS = ("density-ratio", "dv", "nwj", "logistic", "dual")  # a constant and t
 ROUNDING = 2.0**-24
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def run(name, given, call):
     """Loss, terms and gradients in float64."""
     loss = worlds.module(name).Loss()

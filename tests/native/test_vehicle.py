@@ -23,14 +23,6 @@ TORCH_OWN = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarn
 EACH = pytest.mark.parametrize("name", MODULES.values(), ids=MODULES.keys())
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def same(found, wanted, tolerance=2e-5):
     for a, b in zip(found, wanted, strict=True):
         assert (a is None) == (b is None)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 from pylatexenc.latexwalker import LatexWalker
 
 from ibsym.derivation.engine import derive
@@ -15,10 +12,8 @@ from ibsym.derivation.model import Derivation
 from ibsym.rendering import latex
 from ibsym.rendering.table import decomposition_latex
 from ibsym.spec.model import Spec
+from tests.latex import needs_pdflatex, run
 
-needs_pdflatex = pytest.mark.skipif(
-    shutil.which("pdflatex") is None, reason="pdflatex is not installed; its sources are parsed"
-)
 HOSTILE = r"""100% of \input{/etc/passwd} $x_1^2$ & #1 {a} ~ ^^M "q" <b> | Ångström – 中文 β ≤ 😀 \end{document}"""
 # What MathJax 3 knows without extensions.
 KNOWN = {
@@ -26,16 +21,6 @@ KNOWN = {
     *("qquad", "quad", "leftrightarrow", "ge", "le", "approx", "ne", "in", "sim", "to", "infty", "tfrac", "cdot", "times"),
     *("beta", "alpha", "gamma", "delta", "lambda", "mu", "backslash", "varepsilon", "varphi"),
 }
-
-
-def run(source: str, folder: Path) -> str:
-    """The log of a compilation that succeeded."""
-    (folder / "main.tex").write_text(source, encoding="utf-8")
-    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "main.tex"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=300)
-    assert done.returncode == 0, done.stdout[-1500:]
-    assert (folder / "main.pdf").stat().st_size > 1000
-    return (folder / "main.log").read_text(encoding="utf-8", errors="replace")
 
 
 def overfull(log: str) -> list[float]:

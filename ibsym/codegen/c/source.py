@@ -144,7 +144,7 @@ class _Writer:
         source = render(
             "c/source.c.j2",
             {
-                "head": comment(HEAD.format(self.program.name, VERSION, self.program.name.replace("-", "_"))),
+                "head": comment(HEAD.format(self.program.name, VERSION, self.program.module_name)),
                 "functions": "\n".join(functions),
                 "fields": tuple(f"{kind}{', '.join(star + n for n in names)}" for (kind, star), names in fields),
                 "named": string(named, " "),
