@@ -145,6 +145,22 @@ class barrier(sympy.Function):
     is_real = True
 
 
+CAP = 80
+"""e^80 is a number in single precision, and e^-(e^80) is 0 in any."""
+
+
+class capped(sympy.Function):
+    """t, a number above 80 as 80: for exponents in relative entropies of which nothing but e^-KL is used."""
+
+    nargs = 1
+    is_real = True
+
+
+def with_capped_exponents(e: sympy.Expr) -> sympy.Expr:
+    """The formula with no exponential that overflows, so that a share of 0 has a slope of 0 and not 0 times infinity."""
+    return e.replace(lambda g: isinstance(g, sympy.exp | expm1), lambda g: g.func(capped(g.args[0])))
+
+
 class opened(sympy.Function):
     """x where t < 0, infinity elsewhere; arguments t and x. The edge of a cell that has none on this side."""
 

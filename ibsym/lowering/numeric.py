@@ -129,6 +129,7 @@ FUNCTIONS: dict[type, Callable[..., Array]] = {
     f.log_gamma: log_gamma_of_positive,
     f.digamma: digamma,
     f.defined: lambda t: np.where(np.asarray(t) >= 0, t, np.nan),
+    f.capped: lambda t: np.where((np.asarray(t) > f.CAP) & (np.asarray(t) < np.inf), f.CAP, t),
     f.barrier: lambda t: np.where(np.asarray(t) > 0, np.inf, np.where(np.isnan(t), np.nan, 0.0)),
     f.opened: lambda t, x: np.where(np.asarray(t) < 0, x, np.where(np.isnan(t), np.nan, np.inf)),
     f.is_zero: lambda t: np.where(np.isnan(t), np.nan, np.asarray(t) == 0),

@@ -9,7 +9,8 @@ import sympy
 
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import EmissionError
-from ibsym.families.base import log_density, per_element, relative_entropy
+from ibsym.families.base import Formula, log_density, per_element, relative_entropy
+from ibsym.families.functions import with_capped_exponents
 from ibsym.lowering.players import density_of
 from ibsym.lowering.program import (
     Insert,
@@ -94,6 +95,7 @@ class Batch:
                 load = self.sampling.parameter(factor, role, self.joint)
                 both.operands[symbol] = partial(self._pair, first, load)
         formula = relative_entropy(*laws(both))
+        formula = Formula(with_capped_exponents(formula.expression), formula.text)
         comment = f"KL of {factor} at row i to it at row j: {formula.text}"
         return self.section.let(f"kl_{variable}_pairs", both.node(formula), comment)
 

@@ -36,6 +36,11 @@ def _barrier(t: Tensor) -> Tensor:
     return torch.where(t > 0, math.inf, torch.where(t <= 0, torch.zeros_like(t), t))
 
 
+def _capped(t: Tensor) -> Tensor:
+    """t, a number above 80 as 80: its exponential is finite, and large beyond use."""
+    return torch.where((t > 80) & (t < math.inf), 80.0, t)
+
+
 def _opened(t: Tensor, x: Tensor) -> Tensor:
     """x where t < 0, infinity elsewhere, NaN at NaN."""
     return torch.where(t < 0, x, torch.where(t >= 0, torch.full_like(t, math.inf), t))

@@ -1290,6 +1290,12 @@ SUMS = [
     ),
 ]
 
+CAPPED = mutants(
+    "ibsym/lowering/pairs.py",
+    (EDGES,),
+    ("Formula(with_capped_exponents(formula.expression), formula.text)", "Formula(formula.expression, formula.text)"),
+)
+
 DIAGNOSED = [
     *mutants(
         "ibsym/diagnosis/gradients.py",
@@ -1317,6 +1323,7 @@ DIAGNOSED = [
 ]
 
 MUTANTS: tuple[Mutant, ...] = (
+    *CAPPED,
     *DIAGNOSED,
     *GRAPHS,
     *COORDINATES,

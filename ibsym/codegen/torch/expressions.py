@@ -26,6 +26,7 @@ TENSOR: dict[type, str] = {
     f.log_gamma: "_log_gamma",
     f.defined: "_defined",
     f.barrier: "_barrier",
+    f.capped: "_capped",
     f.opened: "_opened",
     f.is_zero: "_is_zero",
     f.log_normal_cell: "_log_normal_cell",
