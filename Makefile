@@ -37,11 +37,11 @@ demo: setup
 	rm -rf $(DEMO)
 	mkdir -p $(DEMO)/derivations $(DEMO)/generated
 	$(BIN)/ibsym derive vib
-	for name in $(ZOO); do \
-	  $(BIN)/ibsym derive $$name --format html -o $(DEMO)/derivations/$$name.html; \
-	  $(BIN)/ibsym derive $$name --format latex -o $(DEMO)/derivations/$$name.tex; \
+	for form in html:html latex:tex; do \
+	  printf '%s\n' $(ZOO) | xargs -P $(WORKERS) -I NAME \
+	    $(BIN)/ibsym derive NAME --format $${form%:*} -o $(DEMO)/derivations/NAME.$${form#*:}; \
 	done
-	$(BIN)/ibsym check --all
+	printf '%s\n' $(ZOO) | OMP_NUM_THREADS=1 xargs -P $(WORKERS) -n 10 $(BIN)/ibsym check
 	$(BIN)/ibsym generate --all -o $(DEMO)/generated
 	$(BIN)/ibsym train vib --data digits -o $(DEMO)/vib
 	$(BIN)/ibsym train bib-ae --data digits -o $(DEMO)/bib-ae
