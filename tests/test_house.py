@@ -27,15 +27,30 @@ FIRST_TWELVE = (
 
 # Third parties that only some layers may touch, at the head of a module or inside a function.
 ONLY_IN = {
-    "torch": {"runtime", "checking", "sources", "nn", "lightning", "training", "conformance", "diagnosis", "api", "cli"},
+    "torch": {
+        "runtime",
+        "checking",
+        "sources",
+        "nn",
+        "lightning",
+        "training",
+        "coding",
+        "conformance",
+        "diagnosis",
+        "api",
+        "cli",
+    },
     "jinja2": {"codegen", "rendering"},
     "click": {"cli"},
-    "rich": {"training", "cli"},
-    "PIL": {"training"},
+    "rich": {"training", "sweeping", "cli"},
+    "PIL": {"training", "coding"},
+    "constriction": {"coding"},
+    "optuna": {"sweeping"},
+    "pyarrow": {"sweeping"},
     "lightning": {"lightning"},
     "lightning_fabric": {"training"},
     "sklearn": {"training"},
-    "matplotlib": {"drawing", "training"},
+    "matplotlib": {"drawing", "training", "sweeping"},
     "igraph": {"drawing"},
 }
 # Names of systems that are also estimators, or words of any program.
@@ -128,6 +143,8 @@ def test_third_parties_are_declared_and_in_their_place(path: Path) -> None:
         *project["dependencies"],
         *project["optional-dependencies"]["train"],
         *project["optional-dependencies"]["figures"],
+        *project["optional-dependencies"]["compression"],
+        *project["optional-dependencies"]["sweep"],
     ]
     declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
     third_parties = roots(path.read_text(encoding="utf-8")) - set(sys.stdlib_module_names) - {"ibsym"}

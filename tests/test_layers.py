@@ -22,6 +22,7 @@ PAGE = (
         "nn",
         "lightning",
         "training",
+        "coding",
         "conformance",
         "diagnosis",
         "arguments",

@@ -16,6 +16,7 @@ import click
 
 from ibsym.cli.building import build_command
 from ibsym.cli.code import check_command, generate_command
+from ibsym.cli.coding import compress_command, decompress_command
 from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands, columns
 from ibsym.cli.diagnosing import compare_command, diagnose_command, identify_command
 from ibsym.cli.drawing import figure_command
@@ -58,6 +59,8 @@ for command in (
     build_command,
     prove_command,
     train_command,
+    compress_command,
+    decompress_command,
     diagnose_command,
     compare_command,
     identify_command,

@@ -9,6 +9,7 @@ from ibsym.errors import IbsymError, MissingDependencyError, Place, SpecError, T
 __all__ = ["DataError", "TrainingError", "need", "need_all", "refused"]
 
 PACKAGES = {"torch": "PyTorch", "sklearn": "scikit-learn", "matplotlib": "matplotlib", "lightning_fabric": "Lightning"}
+PACKAGES |= {"PIL": "Pillow", "constriction": "constriction", "optuna": "Optuna", "pyarrow": "PyArrow"}
 
 
 class DataError(IbsymError):

@@ -186,7 +186,8 @@ class Keeper:
     def checkpoint(self) -> None:
         """The state that the next epoch depends on."""
         assert self.folder is not None
-        self.files["checkpoint"] = save_checkpoint(self.folder, {"fingerprint": self.fingerprint, **self.trainer.state()})
+        state = {"fingerprint": self.fingerprint, "model": self.trainer.described(), **self.trainer.state()}
+        self.files["checkpoint"] = save_checkpoint(self.folder, state)
 
     def metrics(self) -> None:
         """The numbers of every epoch so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import time
 import warnings
@@ -191,6 +192,12 @@ class Trainer:
         sizes = ", ".join(f"{name} = {size}" for name, size in self.binding.sizes.items())
         counts = ", ".join(f"{n} {sum(p.numel() for p in player.parameters):,}" for n, player in self.players.players.items())
         return f"{sizes}; learned numbers: {counts}"
+
+    def described(self) -> dict[str, Any]:
+        """What the networks are of: the spec as JSON, sizes, images' height and width."""
+        views = {v: list(view) for v, view in self.binding.views.items()}
+        keys = json.dumps(dict(self.spec.keys), default=dict)
+        return {"spec": keys, "sizes": dict(self.binding.sizes), "views": views, "hidden": self.settings.hidden}
 
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, as tensors and plain values."""
