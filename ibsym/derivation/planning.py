@@ -40,9 +40,11 @@ from ibsym.terms.measures import (
     TotalCorrelation,
 )
 from ibsym.terms.reading import Reader
-from ibsym.terms.vectors import LISTED, Coordinates, Equation, Span, combine
+from ibsym.terms.vectors import Coordinates, Equation, Span, combine
 
 MAX_JOINTS, MAX_SIZE = 16, 200_000
+LISTED = 800
+"""Up to which size of a spec every row and every equation is written down: half a second at two joints of seven variables."""
 FEW, SUBSETS, PAIR = 7, 8, 2
 """Up to how many variables of fixed law all conditional entropies are offered as constants, and all joint ones; beyond, of how many."""
 

@@ -19,6 +19,8 @@ from ibsym.terms.vectors import Coordinate, Coordinates, Equation, LogDensity, S
 
 TIER_1, TIER_2, TIER_3, TIER_4, RANK, EQUATION = 1e6, 1e4, 1e2, 1.0, 1e-3, 1e-4
 DOMINANCE, CAP = 1e8, 100
+WHOLE = 2000
+"""Up to which size of a spec one program over all of its variables holds every row."""
 
 _R = TypeVar("_R")
 Found: TypeAlias = tuple[
@@ -57,6 +59,18 @@ def used(
     )
 
 
+def spent(found: Found) -> float:
+    """What a plan costs, up to the order among equal ones."""
+    rows, items, _ = found
+    return sum(float(x) * price(r.kind, r.learned) for x, r in rows) + sum(abs(float(x)) * c.cost for x, c in items)
+
+
+def _useful(found: Found) -> bool:
+    """Whether a plan is exact, or something in it can be learned."""
+    rows, items, _ = found
+    return not rows or any(c.learned for _, c in items)
+
+
 def priced(sign: int, cone: Sequence[Row], items: Sequence[Computable], equations: Sequence[Equation]) -> list[Column]:
     """Columns of ``term + sign * sum lambda g - sum t c - sum e E = 0``: rows, computable terms, equations."""
     size = max(1, len(cone) + len(items))
@@ -74,13 +88,13 @@ def undominated(
     equations: Sequence[Vector],
     columns: Sequence[Column],
     answer: list[Fraction],
-    span: Span | None = None,
+    span: Span,
 ) -> list[Fraction]:
     """The answer, or another proved bound whose gap is smaller by non-negative rows.
 
     The second system of coordinates says gap - gap' = sum mu g with mu >= 0, and the program makes sum mu large. A cheaper
     bound can only be dominated by one that uses terms of tier 2, so nothing is solved where there are none. An estimate
-    is no bound and dominates none.
+    is no bound and dominates none. Rows that are zero by the equations, the ``span``, are nothing to win.
     """
     gap = combine(*zip(answer, cone, strict=False))
     tempting = any(c.cost and not c.estimated and not answer[len(cone) + k] for k, c in enumerate(items))
@@ -94,7 +108,7 @@ def undominated(
         if item.estimated and not answer[k]:
             both[k] = Column({})
     cap: Coordinate = ("cap",)
-    live = [row for row in cone if span is None or span.reduce(row)]
+    live = [row for row in cone if span.reduce(row)]
     both += [Column(_tag(1, combine((-1, row))) | {cap: 1}, -DOMINANCE) for row in live]
     both += [Column(_tag(1, e), EQUATION, free=True) for e in equations]
     both.append(Column({cap: 1}))
@@ -110,6 +124,7 @@ class Widening:
     def __init__(self, coordinates: Coordinates):
         self.coordinates, self.spec = coordinates, coordinates.spec
         self._contexts: dict[tuple[tuple[str, ...], Names, bool], Contexts] = {}
+        self.whole = coordinates.size <= WHOLE
 
     def _context(self, samplers: tuple[str, ...], within: Names, discrete: bool = False) -> Contexts:
         """The same rows as arrays, of the variables within a set, once."""
@@ -145,21 +160,30 @@ class Widening:
         bounding: bool,
         widest: float,
     ) -> Found | None:
-        """The plan within the fewest variables that give a useful one, each program with the rows that its dual asks for."""
+        """The plan within few variables, each program with the rows that its dual asks for.
+
+        More variables are looked at until a plan is useful and drops no information, or until they make it no cheaper.
+        """
         target = self.coordinates.vector(term)
-        found = None
+        found: Found | None = None
+        if self.whole:
+            every = frozenset(v for s in samplers for v in self.spec.joints[s].variables)
+            contexts = self._context(samplers, every, discrete)
+            return self._cheapest(target, side, given, items, contexts, samplers, bounding)
         for within in self._neighbourhoods(target, samplers):
             contexts = self._context(samplers, within, discrete)
             inside = [c for c in items if _scope(c.vector) <= within]
             wanted = [r for r in given if _scope(r.vector) <= within]
-            narrow = self._on_demand(target, side, wanted, inside, contexts, samplers, bounding)
-            found = narrow or found
-            useful = narrow is not None and (not narrow[0] or any(c.learned for _, c in narrow[1]))
-            if useful or len(within) >= widest:
+            narrow = self._cheapest(target, side, wanted, inside, contexts, samplers, bounding)
+            before = found
+            if narrow is not None and (found is None or spent(narrow) < spent(found) - RANK):
+                found = narrow
+            settled = found is not None and _useful(found) and (found is before or spent(found) < TIER_1)
+            if settled or len(within) >= widest:
                 break
         return found
 
-    def _on_demand(
+    def _cheapest(
         self,
         target: Vector,
         side: Side,
@@ -175,7 +199,7 @@ class Widening:
         program = Pricing(contexts, target, side.sign, priced(side.sign, (), items, shared), price, RANK)
         for row in given:
             program.add(row, price(row.kind, row.learned) + RANK)
-        answer = program.solve(bounding)
+        answer = program.listed(bounding) if self.whole else program.grown(bounding)
         if answer is None:
             return None
         n = len(program.columns)
@@ -184,7 +208,7 @@ class Widening:
         if bounding:
             cone = [combine((side.sign, c.vector)) for c in columns[: len(program.rows)]]
             left = [reduction.apply(e.vector) for e in shared]
-            answer = undominated(program.master.target, cone, items, left, columns, answer)
+            answer = undominated(program.master.target, cone, items, left, columns, answer, Span(left))
         rows, computed, factors = used(answer, program.rows, items, shared)
         gaps = tuple((x, write()) for x, write in rows)
         parts = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -48,12 +49,13 @@ class Values:
 class Block:
     """Rows of one kind: sum over ``signed`` arrays of sign * value at places, what decides their costs, and how one is written down.
 
-    ``natural`` ones are where a person would begin.
+    ``natural`` ones are where a person would begin. A row's ``turn`` is where a list would have it: by size, borrowed ones later, by
+    sampler, kind, model and number, cross-entropies after the relative entropies that they belong to.
     """
 
     kind: RowKind
     signed: tuple[tuple[int, tuple[str, str], Any], ...]
-    size: Any
+    turn: tuple[Any, ...]
     learned: Any
     natural: Any
     write: Callable[[int], Row]
@@ -72,16 +74,29 @@ class Contexts:
         self.values: dict[tuple[str, str], Values] = {}
         self.blocks: list[Block] = []
         self.listed: list[Row] = []
-        for name in samplers:
+        for k, name in enumerate(samplers):
             own = self._values(name, name)
             assert own is not None
-            self.blocks += [*self._informations(name, own), *self._entropies(name, own)]
-            for model in self.spec.joints.values():
+            self.blocks += [*self._informations(k, name, own), *self._entropies(k, name, own)]
+            for place, model in enumerate(self.spec.joints.values()):
                 if model.name != name:
                     self.listed += self._declared(name, model)
                     other = self._values(name, model.name)
                     if other is not None:
-                        self.blocks += self._relative(name, model, own, other)
+                        self.blocks += self._relative((k, place), name, model, own, other)
+
+    @cached_property
+    def ranks(self) -> list[Any]:
+        """Where the rows of each block stand in one order of all, from 0 to 1."""
+        import numpy as np
+
+        columns = [np.broadcast_arrays(*b.turn) for b in self.blocks]
+        if not columns:
+            return []
+        keys = [np.concatenate(part) for part in zip(*columns, strict=True)]
+        place = np.empty(len(keys[0]))
+        place[np.lexsort(keys[::-1])] = np.arange(len(place)) / max(1, len(place))
+        return list(np.split(place, np.cumsum([len(c[0]) for c in columns])[:-1]))
 
     def _values(self, sampler: str, model: str) -> Values | None:
         pair = sampler, model
@@ -114,11 +129,11 @@ class Contexts:
         inside = {v for i, v in enumerate(table.variables) if mask >> i & 1}
         return self.spec.ordered(inside | table.model.external)
 
-    def _informations(self, name: str, own: Values) -> Iterator[Block]:
+    def _informations(self, sampler: int, name: str, own: Values) -> Iterator[Block]:
         import numpy as np
 
         n = len(own.table.variables)
-        every = np.arange(1 << n)
+        every = _by_size(n)
         if n < 2:
             return
         free = [every[(every >> i & 1 | every >> j & 1) == 0] for i, j in combinations(range(n), 2)]
@@ -135,9 +150,12 @@ class Contexts:
 
         natural = (c == 0) | (a | b | c == (1 << n) - 1)
         places = (1, a | b | c), (-1, a | c), (-1, b | c), (1, c)
-        yield Block(RowKind.INFORMATION, tuple((s, (name, name), p) for s, p in places), _counts(c), None, natural, write)
+        turn = (_counts(c), False, sampler, 1, 0, np.arange(len(c)), 0)
+        yield Block(RowKind.INFORMATION, tuple((s, (name, name), p) for s, p in places), turn, None, natural, write)
 
-    def _entropies(self, name: str, own: Values) -> Iterator[Block]:
+    def _entropies(self, sampler: int, name: str, own: Values) -> Iterator[Block]:
+        import numpy as np
+
         a, c = self._single(own.table, self.discrete)
 
         def write(row: int) -> Row:
@@ -149,7 +167,7 @@ class Contexts:
             yield Block(
                 RowKind.ENTROPY,
                 ((-1, pair, a | c), (1, pair, c)),
-                _counts(c),
+                (_counts(c), False, sampler, 2, 0, np.arange(len(c)), 0),
                 None,
                 self._chained(own.table, a, c, (name,)),
                 write,
@@ -162,7 +180,7 @@ class Contexts:
                 second = density(self.spec, model.name, factor.of, factor.given)
                 yield from relative_entropy_row(self.coordinates, name, second, self.discrete)
 
-    def _relative(self, name: str, model: Joint, own: Values, other: Values) -> Iterator[Block]:
+    def _relative(self, turn: tuple[int, int], name: str, model: Joint, own: Values, other: Values) -> Iterator[Block]:
         """KL(J(a|C) || R(a|C)), and -E_J log R(a|C) where a is discrete."""
         import numpy as np
 
@@ -187,11 +205,13 @@ class Contexts:
         def write_cross(rows: Any) -> Callable[[int], Row]:
             return lambda row: list(relative_entropy_row(self.coordinates, name, second(int(rows[row])), self.discrete))[1]
 
+        sampler, place = turn
+        sizes, borrowed, number = _counts(c) + len(model.external), self._borrowed(other.table, a, c), np.arange(len(c))
         model_side, own_side = (name, model.name), (name, name)
         yield Block(
             RowKind.RELATIVE_ENTROPY,
             ((1, own_side, inside[a | c]), (-1, own_side, inside[c]), (-1, model_side, a | c), (1, model_side, c)),
-            _counts(c),
+            (sizes, borrowed, sampler, 0, place, number, 0),
             learned,
             chained,
             write,
@@ -200,13 +220,14 @@ class Contexts:
         rows = np.nonzero(np.isin(a, which))[0]
         if len(rows):
             places = (-1, model_side, (a | c)[rows]), (1, model_side, c[rows])
-            yield Block(RowKind.CROSS_ENTROPY, places, _counts(c[rows]), None, chained[rows], write_cross(rows))
+            later = (sizes[rows], borrowed[rows], sampler, 0, place, number[rows], 1)
+            yield Block(RowKind.CROSS_ENTROPY, places, later, None, chained[rows], write_cross(rows))
 
     def _single(self, table: Table, kept: Callable[[str], bool]) -> tuple[Any, Any]:
         """Every variable with every set of the others."""
         import numpy as np
 
-        every = np.arange(1 << len(table.variables))
+        every = _by_size(len(table.variables))
         contexts = [(1 << i, every[every >> i & 1 == 0]) for i, v in enumerate(table.variables) if kept(v)]
         if not contexts:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
@@ -225,6 +246,17 @@ class Contexts:
                 found |= (a == 1 << i) & np.isin(c, before)
         return found
 
+    def _borrowed(self, table: Table, a: Any, c: Any) -> Any:
+        """Whether a row's second argument is a factor of the joint that is declared under another joint's name."""
+        import numpy as np
+
+        found = np.zeros(len(a), dtype=bool)
+        for factor in table.model.factors:
+            inside = len(factor.of) == 1 and {*factor.of, *factor.given} <= {*table.variables, *table.model.external}
+            if inside and str(Density(table.model.name, factor.of, factor.given)) not in self.spec.factors:
+                found |= (a == table.mask(factor.of)) & (c == table.mask(factor.given))
+        return found
+
     def _learned(self, table: Table, a: Any, c: Any) -> Any:
         """Whether the density of a given C depends on a learned factor, for every row."""
         import numpy as np
@@ -241,6 +273,17 @@ class Contexts:
                 exact = (a == table.mask(factor.of)) & (c == table.mask(factor.given))
                 found[exact] = factor.learned
         return found
+
+
+def _by_size(n: int) -> Any:
+    """All sets of n variables, smaller ones first, then as a list of combinations has them."""
+    import numpy as np
+
+    every = np.arange(1 << n)
+    first = np.zeros_like(every)
+    for i in range(n):
+        first |= (every >> i & 1) << (n - 1 - i)
+    return every[np.lexsort((-first, _counts(every)))]
 
 
 def _counts(sets: Any) -> Any:

@@ -153,6 +153,8 @@ class Master:
         from scipy.sparse import csc_array, eye_array, hstack
 
         size = len(self.keys)
+        if not size:
+            return 0.0, [0.0] * len(self.columns), {}
         right = np.zeros(size)
         for key, value in self.target.items():
             right[self.keys[key]] = -float(value)

@@ -49,15 +49,32 @@ class Pricing:
         self.rows: list[Callable[[], Row]] = []
         self._known: set[frozenset[object]] = set()
         self._written: dict[int, set[int]] = {}
-        self._costs = [self._prices(b) for b in self.contexts.blocks]
+        self._costs = [self._prices(b, r) for b, r in zip(self.contexts.blocks, self.contexts.ranks, strict=True)]
 
-    def _prices(self, block: Block) -> Any:
-        """What the rows of a block cost: smaller contexts first."""
+    def _prices(self, block: Block, ranks: Any) -> Any:
+        """What the rows of a block cost: among equal ones those that stand first."""
         import numpy as np
 
         kinds = [self.price(block.kind, learned) for learned in (False, True)]
         base = kinds[0] if block.learned is None else np.where(block.learned, kinds[1], kinds[0])
-        return base + self.rank * (1 + block.size / (1 + len(self.contexts.spec.variables)))
+        return base + self.rank * (1 + ranks)
+
+    def listed(self, cone: bool) -> list[Fraction] | None:
+        """The multipliers that :meth:`grown` has, of one program with every row in it, where all of them are few."""
+        if cone:
+            self._everything()
+        return decided(self.master.target, self.master.columns, self._left())
+
+    def _everything(self) -> None:
+        """All rows, in their order."""
+        import numpy as np
+
+        for given in self.contexts.listed:
+            self.add(given, self.price(given.kind, given.learned) + self.rank)
+        ranks = self.contexts.ranks
+        places = [(k, row) for k, block in enumerate(ranks) for row in range(len(block))]
+        for place in np.argsort(np.concatenate(ranks)) if ranks else ():
+            self._put(*places[place])
 
     def add(self, row: Row, cost: float) -> None:
         """A row more, unless one like it is there."""
@@ -96,7 +113,7 @@ class Pricing:
                         added += 1
         return grown
 
-    def solve(self, cone: bool) -> list[Fraction] | None:
+    def grown(self, cone: bool) -> list[Fraction] | None:
         """Exact multipliers of the given columns and, if there is a ``cone``, of the rows; None where there are none."""
         import numpy as np
 

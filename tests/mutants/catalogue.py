@@ -440,7 +440,9 @@ LARGE_JOINTS = [
     *mutants(
         "ibsym/derivation/programs.py",
         (LARGE_SPECS,),
-        ("if useful or len(within) >= widest", "if True"),
+        ("if settled or len(within) >= widest", "if True"),
+        ("(found is before or spent(found) < TIER_1)", "True"),
+        ("columns, answer, Span(left))", "columns, answer, Span(()))"),
         ("[(side.sign * x, r.vector) for x, r in gaps]", "[(x, r.vector) for x, r in gaps]"),
     ),
     *mutants(
@@ -475,6 +477,8 @@ LARGE_JOINTS = [
         ("(-1, b | c), (1, c)", "(-1, b | c), (-1, c)"),
         ("(-1, model_side, a | c), (1, model_side, c)", "(-1, model_side, a | c), (-1, model_side, c)"),
         ("found[exact] = factor.learned", "found[exact] = not factor.learned"),
+        ("np.lexsort((-first, _counts(every)))", "np.lexsort((first, _counts(every)))"),
+        ("np.lexsort(keys[::-1])", "np.arange(len(place))"),
     ),
 ]
 
