@@ -37,9 +37,9 @@ demo: setup
 	rm -rf $(DEMO)
 	mkdir -p $(DEMO)/derivations $(DEMO)/generated
 	$(BIN)/ibsym derive vib
-	for form in html:html latex:tex; do \
+	for form in 'html html' 'latex --standalone tex'; do \
 	  printf '%s\n' $(ZOO) | xargs -P $(WORKERS) -I NAME \
-	    $(BIN)/ibsym derive NAME --format $${form%:*} -o $(DEMO)/derivations/NAME.$${form#*:}; \
+	    $(BIN)/ibsym derive NAME --format $${form% *} -o $(DEMO)/derivations/NAME.$${form##* }; \
 	done
 	printf '%s\n' $(ZOO) | OMP_NUM_THREADS=1 xargs -P $(WORKERS) -n 10 $(BIN)/ibsym check
 	$(BIN)/ibsym generate --all -o $(DEMO)/generated

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ibsym.runtime import VERSION
 
 if TYPE_CHECKING:
-    from ibsym.api import audit, compare, compile, derive, diagnose, generate, identify, load, loads, prove, train, zoo
+    from ibsym.api import audit, cite, compare, compile, derive, diagnose, generate, identify, load, loads, prove, train, zoo
     from ibsym.derivation.model import Derivation
     from ibsym.errors import (
         ArgumentError,
@@ -34,7 +34,21 @@ __version__ = VERSION
 
 _PLACES = {
     **dict.fromkeys(
-        ("audit", "compare", "compile", "derive", "diagnose", "generate", "identify", "load", "loads", "prove", "train", "zoo"),
+        (
+            "audit",
+            "cite",
+            "compare",
+            "compile",
+            "derive",
+            "diagnose",
+            "generate",
+            "identify",
+            "load",
+            "loads",
+            "prove",
+            "train",
+            "zoo",
+        ),
         "ibsym.api",
     ),
     **dict.fromkeys(("ArgumentError", "AuditError", "DerivationError", "EmissionError", "IbsymError"), "ibsym.errors"),
@@ -55,6 +69,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "audit",
+    "cite",
     "compare",
     "compile",
     "derive",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "audit",
+    "cite",
     "compare",
     "compile",
     "derive",
@@ -197,6 +198,14 @@ def identify(spec: Source) -> Identification:
     from ibsym.diagnosis.identifying import identify as _identify
 
     return _identify(derive(spec))
+
+
+@takes('ibsym.cite("mine.toml")', spec=_SOURCE)
+def cite(spec: Source) -> str:
+    """BibTeX entries of what a spec and its derivation cite, under the keys that LaTeX and Typst fragments use."""
+    from ibsym.rendering.bibliography import cited
+
+    return cited(derive(spec))
 
 
 @takes('ibsym.compare(["mine.toml", "theirs.toml"])', specs=_SOURCES)

@@ -13,8 +13,12 @@ class Views(Protocol):
         """Plain text."""
         ...
 
-    def latex(self, value: Any, /, columns: int) -> str:
+    def latex(self, value: Any, /, columns: int, steps: str) -> str:
         """A fragment."""
+        ...
+
+    def typst(self, value: Any, /, columns: int, steps: str) -> str:
+        """A fragment for Typst."""
         ...
 
     def html(self, value: Any, /) -> str:
@@ -52,11 +56,16 @@ class Shown:
         """Plain text in lines of at most ``width`` characters (formulas break at their signs only)."""
         return self._views().text(self, width)
 
-    def to_latex(self, columns: int = 1) -> str:
-        r"""A fragment to ``\input`` into an article of one column or two that loads amsmath and amssymb."""
-        if columns not in (1, 2):
-            raise ValueError(f"columns is 1 or 2, not {columns!r}")
-        return self._views().latex(self, columns)
+    def to_latex(self, columns: int = 1, steps: str = "full") -> str:
+        r"""A fragment to ``\input`` into an article of one column or two that loads amsmath, amssymb and mathtools.
+
+        ``steps``: ``"full"``, ``"short"`` (the chain of inequalities alone) or ``"theorem"`` (with its proof).
+        """
+        return self._views().latex(self, _columns(columns), _steps(steps))
+
+    def to_typst(self, columns: int = 1, steps: str = "full") -> str:
+        """A fragment to ``#include`` into a Typst document that has a bibliography."""
+        return self._views().typst(self, _columns(columns), _steps(steps))
 
     def to_html(self) -> str:
         """A page of its own, which needs no network."""
@@ -72,3 +81,18 @@ class Shown:
     def _repr_latex_(self) -> str:
         """A notebook's picture."""
         return self._views().notebook(self)
+
+
+STEPS = ("full", "short", "theorem")
+
+
+def _columns(value: int) -> int:
+    if value not in (1, 2):
+        raise ValueError(f"columns is 1 or 2, not {value!r}")
+    return value
+
+
+def _steps(value: str) -> str:
+    if value not in STEPS:
+        raise ValueError(f"steps is one of {', '.join(STEPS)}, not {value!r}")
+    return value

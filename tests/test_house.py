@@ -41,6 +41,7 @@ ONLY_IN = {
         "cli",
     },
     "jinja2": {"codegen", "rendering"},
+    "pybtex": {"rendering"},
     "click": {"cli"},
     "rich": {"training", "sweeping", "cli"},
     "PIL": {"training", "coding"},

@@ -22,7 +22,7 @@ from ibsym.cli.diagnosing import compare_command, diagnose_command, identify_com
 from ibsym.cli.drawing import figure_command
 from ibsym.cli.listing import list_command, schema_command
 from ibsym.cli.proving import prove_command
-from ibsym.cli.specs import derive_command, new_command, zoo_command
+from ibsym.cli.specs import cite_command, derive_command, new_command, zoo_command
 from ibsym.cli.training import train_command
 from ibsym.runtime import VERSION
 
@@ -53,6 +53,7 @@ for command in (
     schema_command,
     new_command,
     derive_command,
+    cite_command,
     figure_command,
     generate_command,
     check_command,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ibsym.cli.common import NO, Command, chosen, write
-from ibsym.cli.specs import rendered
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
@@ -49,6 +48,7 @@ def generate_command(
     from ibsym.codegen.emit import PyTorch
     from ibsym.codegen.torch.stub import stub
     from ibsym.lowering import lower
+    from ibsym.rendering.latex import document
 
     if bundle and plain:
         raise click.UsageError("either --bundle, which holds the compiled pass, or --plain, which has none")
@@ -63,7 +63,7 @@ def generate_command(
             )
         programs.append(lower(ibsym.audit(derivation)))
         own = {folder / name: text for name, text in target.files(programs[-1]).items()}
-        own[folder / f"{spec.module_name}.tex"] = rendered(derivation, "latex")
+        own[folder / f"{spec.module_name}.tex"] = document(derivation)
         if not check:
             for path, text in own.items():
                 write(path, text)

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ibsym.cli.common import Command, columns, terminal, write
+from ibsym.cli.common import Command, terminal, write
+from ibsym.cli.common import columns as width
+from ibsym.shown import STEPS
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
 
-FORMATS = ("text", "latex", "json", "html")
+PAPERS = ("latex", "typst")
+FORMATS = ("text", "latex", "typst", "html", "json")
 
 
 @click.command("zoo", cls=Command)
@@ -60,11 +63,11 @@ def classified(names: Sequence[str]) -> str:
     found: dict[str, list[str]] = {kind: [] for kind in CLASSES}
     for name in names:
         derivation = ibsym.derive(name)
-        spec, kind, width = derivation.spec, kind_of(derivation), columns()
-        lines = textwrap.wrap(f"{name}  {spec.title}", width, initial_indent="  ", subsequent_indent="    ")
+        spec, kind, room = derivation.spec, kind_of(derivation), width()
+        lines = textwrap.wrap(f"{name}  {spec.title}", room, initial_indent="  ", subsequent_indent="    ")
         lines[0] = lines[0].replace(name, click.style(name, fg="cyan"), 1)
         for line in (spec.objective_text, f"{derivation.relation} {derivation.final}"):
-            lines += textwrap.wrap(line, width, initial_indent="      ", subsequent_indent="        ", break_on_hyphens=False)
+            lines += textwrap.wrap(line, room, initial_indent="      ", subsequent_indent="        ", break_on_hyphens=False)
         found[kind] += lines
     blocks = [[click.style(CLASSES[kind], bold=True), *lines] for kind, lines in found.items() if lines]
     return "\n\n".join("\n".join(block) for block in blocks)
@@ -108,19 +111,32 @@ def new_command(name: str) -> None:
 @click.command("derive", cls=Command)
 @click.argument("spec")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="What to write.")
+@click.option("--columns", type=click.IntRange(1, 2), help="Of the paper that takes it, for LaTeX and Typst; 1 by default.")
+@click.option(
+    "--steps",
+    type=click.Choice(STEPS),
+    help="Every step, the chain of inequalities alone, or a theorem with its proof, for LaTeX and Typst; full by default.",
+)
+@click.option("--standalone", is_flag=True, help="A document instead of a fragment, for LaTeX and Typst.")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="A file to write to, instead of the terminal.")
-def derive_command(spec: str, form: str, target: Path | None) -> None:
+def derive_command(spec: str, form: str, columns: int | None, steps: str | None, standalone: bool, target: Path | None) -> None:
     r"""Derive what can be computed, step by step, with its gap.
+
+    LaTeX and Typst are fragments for a paper: for \input where amsmath, amssymb and mathtools are loaded, for #include. What they cite
+    is written by ibsym cite.
 
     \b
     Examples:
       ibsym derive {name}
-      ibsym derive mine.toml --format latex -o mine.tex
+      ibsym derive mine.toml --format latex --columns 2 -o mine.tex
+      ibsym derive mine.toml --format latex --steps theorem --standalone -o mine.tex
       ibsym derive {other} --format json
     """
     import ibsym
 
-    text = rendered(ibsym.derive(spec), form)
+    if form not in PAPERS and (columns or steps or standalone):
+        raise click.UsageError("--columns, --steps and --standalone are a paper's\n  write: --format latex or --format typst")
+    text = rendered(ibsym.derive(spec), form, columns or 1, steps or "full", standalone)
     if target is not None:
         write(target, text)
         click.echo(f"wrote {target}")
@@ -132,24 +148,44 @@ def derive_command(spec: str, form: str, target: Path | None) -> None:
         console.print(coloured(text), soft_wrap=True)
 
 
-def rendered(derivation: Any, form: str) -> str:
+def rendered(derivation: Derivation, form: str, columns: int, steps: str, standalone: bool) -> str:
     """The derivation in one of the formats."""
     match form:
-        case "latex":
-            from ibsym.rendering.latex import document
+        case "latex" | "typst":
+            from importlib import import_module
 
-            return document(derivation)
+            from ibsym.rendering.forms import Form
+
+            paper = import_module(f"ibsym.rendering.{form}")
+            return str((paper.document if standalone else paper.fragment)(derivation, columns, Form(steps)))
         case "json":
-            from ibsym.rendering.json import json_text
-
-            return json_text(derivation)
+            return derivation.to_json()
         case "html":
-            from ibsym.rendering.html import page
+            return derivation.to_html()
+    return derivation.to_text(width())
 
-            return page(derivation)
-    from ibsym.rendering.text import text
 
-    return text(derivation, columns())
+@click.command("cite", cls=Command)
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="A file to write to, instead of the terminal.")
+def cite_command(specs: tuple[str, ...], target: Path | None) -> None:
+    r"""Write the sources of derivations as BibTeX, under the keys by which ibsym derive cites them.
+
+    \b
+    Examples:
+      ibsym cite {name}
+      ibsym cite {name} mine.toml -o sources.bib
+    """
+    import ibsym
+    from ibsym.rendering.bibliography import bibtex
+    from ibsym.rendering.outline import sources
+
+    text = bibtex(dict.fromkeys(source for spec in specs for source in sources(ibsym.derive(spec))))
+    if target is None:
+        click.echo(text, nl=False)
+    else:
+        write(target, text)
+        click.echo(f"wrote {target}")
 
 
 def coloured(text: str) -> Any:

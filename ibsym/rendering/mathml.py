@@ -6,10 +6,14 @@ from typing import assert_never
 
 from markupsafe import Markup, escape
 
-from ibsym.rendering.boxes import Accent, Box, Fence, Hat, Letter, Mark, Number, Quotient, Row, Script, Style, Word
+from ibsym.rendering.boxes import Accent, Box, Bracket, Fence, Hat, Letter, Mark, Number, Quotient, Row, Script, Style, Word
 from ibsym.rendering.notation import Phrase
 
-_LETTERS = (Mark.EXPECTATION, Mark.OBJECTIVE, Mark.REALS, Mark.COUNTS, Mark.SPHERE, Mark.SIMPLEX, Mark.INFINITY)
+_LETTERS = (
+    *(Mark.ENTROPY, Mark.INFORMATION, Mark.DIVERGENCE),
+    *(Mark.EXPECTATION, Mark.OBJECTIVE, Mark.REALS, Mark.COUNTS, Mark.SPHERE, Mark.SIMPLEX, Mark.INFINITY),
+)
+_UPRIGHT = (Mark.KL, Mark.CE, Mark.TC, Mark.JS)
 _HATS = {Hat.HAT: "^", Hat.WIDE: "^", Hat.TILDE: "~", Hat.BAR: "¯"}
 _WORDS = {
     Style.UPRIGHT: Markup('<mi mathvariant="normal">{}</mi>'),
@@ -45,12 +49,20 @@ def mathml(box: Box) -> Markup:
             return Markup('<mi mathvariant="normal">log</mi><mspace width="0.17em"></mspace>')
         case Mark.NEGATIVE:
             return _SPACES[box].format("−")
+        case Mark.QUAD:
+            return Markup('<mspace width="1em"></mspace>')
+        case Mark.BREAK:
+            return Markup("")  # a browser finds its own
+        case Mark() if box in _UPRIGHT:
+            return _WORDS[Style.UPRIGHT].format(box.value)
         case Mark():
             return Markup("<mi>{}</mi>").format(box.value) if box in _LETTERS else _SPACES.get(box, _OPERATOR).format(box.value)
         case Fence(brackets, body):
             edge = Markup('<mo stretchy="false" form="{}">{}</mo>')
             left, right = edge.format("prefix", brackets[0]), edge.format("postfix", brackets[1])
             return Markup("<mrow>{}{}{}</mrow>").format(left, mathml(body), right)
+        case Bracket(text):
+            return Markup('<mo stretchy="false">{}</mo>').format(text)
         case Script(base, sub, sup):
             inside = [_single(b) for b in (base, sub, sup) if b is not None]
             tag = "msubsup" if len(inside) == 3 else "msub" if sub is not None else "msup"

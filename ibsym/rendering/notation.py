@@ -162,19 +162,19 @@ def anatomy(item: Term) -> Anatomy:
     """The parts of a term, by its kind."""
     match item:
         case Entropy(joint, of, given):
-            return _information(Letter("H"), joint, (of,), given)
+            return _information(Mark.ENTROPY, joint, (of,), given)
         case MutualInformation(joint, groups, given):
-            return _information(Letter("I"), joint, groups, given)
+            return _information(Mark.INFORMATION, joint, groups, given)
         case TotalCorrelation(joint, groups, given):
-            return _information(Word("TC", Style.UPRIGHT), joint, groups, given)
+            return _information(Mark.TC, joint, groups, given)
         case RelativeEntropy(first, second):
-            return Anatomy(Letter("D"), (_versus(first, second),), Word("KL", Style.UPRIGHT), prefix=_averaged(first, second))
+            return Anatomy(Mark.DIVERGENCE, (_versus(first, second),), Mark.KL, prefix=_averaged(first, second))
         case CrossEntropy(first, second):
-            return Anatomy(Word("CE", Style.UPRIGHT), (_versus(first, second),), prefix=_averaged(first, second))
+            return Anatomy(Mark.CE, (_versus(first, second),), prefix=_averaged(first, second))
         case JensenShannon(first, second):
-            return Anatomy(Word("JS", Style.UPRIGHT), (_versus(first, second),))
+            return Anatomy(Mark.JS, (_versus(first, second),))
         case FDivergence(generator, first, second):
-            return Anatomy(Letter("D"), (_versus(first, second),), Word(generator, Style.TEXT))
+            return Anatomy(Mark.DIVERGENCE, (_versus(first, second),), Word(generator, Style.TEXT))
         case ExpectedLog(joint, second):
             return Anatomy(Mark.EXPECTATION, (Fence("[]", row(Mark.LOG, product(second))),), subscript(joint))
         case Estimate(inner, estimator):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
 
@@ -15,7 +15,8 @@ from ibsym.derivation.model import BoundTerm, Derivation, GapTerm, Plan, Step
 from ibsym.derivation.unused import sentence
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation
-from ibsym.rendering.boxes import Box, width
+from ibsym.rendering import notation
+from ibsym.rendering.boxes import Box, Mark, broken, width
 from ibsym.spec.families import FamilyUse
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.terms.measures import Estimate, Expression, Weighted
@@ -25,6 +26,7 @@ Item = TypeVar("Item")
 SENSES = {"minimize": "Minimise", "maximize": "Maximise"}
 COMPUTED = {"closed-form": "in closed form", "sampled": "from samples of the joint"}
 CLOSABLE = {True: "closable", False: "not closable"}
+FOLKLORE = ("", "Gibbs")  # named, and cited nowhere
 FORMS = {"value": "value", "saturating": "saturating form", "non-saturating": "non-saturating form", "nwj": "NWJ form"}
 
 
@@ -70,7 +72,7 @@ def conditions(derivation: Derivation) -> tuple[Premise, ...]:
 def sources(derivation: Derivation) -> tuple[str, ...]:
     """What the spec cites, then what the steps cite, once."""
     cited = [*derivation.spec.cite, *(c for d in wholes(derivation) for s in d.steps for c in s.cite)]
-    return unique(part.strip() for c in cited for part in c.split(";") if part.strip() not in ("", "Gibbs"))
+    return unique(part.strip() for c in cited for part in c.split(";") if part.strip() not in FOLKLORE)
 
 
 def verdict(derivation: Derivation) -> str:
@@ -199,13 +201,79 @@ def _rational(x: Fraction) -> sympy.Rational:
 
 
 def folded(pieces: tuple[Box, ...], limit: float, indent: float = 2.0) -> list[tuple[Box, ...]]:
-    """Pieces of a sum on as few lines as fit; lines after the first are indented."""
+    """Pieces of a sum on as few lines as fit, lines after the first set in; a piece that is wider than a line is broken."""
     lines: list[list[Box]] = []
     room = 0.0
     for piece in pieces:
-        if not lines or width(piece) > room:
-            room = limit - (indent if lines else 0.0)
-            lines.append([])
-        lines[-1].append(piece)
-        room -= width(piece)
+        size = width(piece)
+        if lines and size <= room:
+            lines[-1].append(piece)
+            room -= size
+            continue
+        full = limit - indent
+        first = full if lines else limit
+        parts = (piece,) if size <= first else broken(piece, full - 1, first)
+        lines += [[parts[0]], *([Mark.QUAD, part] for part in parts[1:])]
+        room = (full if len(lines) > 1 else limit) - sum(map(width, lines[-1]))
     return [tuple(line) for line in lines]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A line of a chain: its relation, what follows it, and the step that says why; without one where steps were left out."""
+
+    relation: Relation
+    after: Expression
+    step: Step | None
+    number: int
+    same: bool
+
+
+def links(derivation: Derivation) -> list[Link]:
+    """Every step."""
+    return [Link(s.relation, s.after, s, i, still(s)) for i, s in enumerate(derivation.steps, 1)]
+
+
+def inequalities(derivation: Derivation) -> list[Link]:
+    """The chain of inequalities alone: equal expressions are one, and what a bound is rearranged to stands in its place."""
+    found: list[Link] = []
+    for link in links(derivation):
+        if link.relation is Relation.EQ and found:
+            found[-1] = replace(found[-1], after=link.after, same=False)
+        elif link.relation is not Relation.EQ:
+            found.append(link)
+    if not found and derivation.steps:
+        return [Link(Relation.EQ, derivation.final, None, 1, False)]
+    return [replace(link, step=None, number=i) for i, link in enumerate(found, 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """objective (relation) what the steps before the first estimate or surrogate reach, and their gap."""
+
+    steps: tuple[Step, ...]
+    relation: Relation
+    reached: Expression
+    gap: Expression
+
+
+SIDES = {
+    Relation.EQ: "difference",
+    Relation.LE: "right side minus the left",
+    Relation.GE: "left side minus the right",
+    Relation.APPROX: "difference",
+}
+
+
+def claim(derivation: Derivation) -> Claim:
+    """What is proved of a derivation."""
+    first = next((i for i, s in enumerate(derivation.steps) if s.relation is Relation.APPROX), len(derivation.steps))
+    steps = derivation.steps[:first]
+    reached = steps[-1].after if steps else derivation.objective
+    gap = Expression.of(*((w.coefficient, w.term) for s in steps for w in s.gap))
+    return Claim(steps, next((s.relation for s in steps if s.relation is not Relation.EQ), Relation.EQ), reached, gap)
+
+
+def written(derivation: Derivation) -> list[Box]:
+    """The joints that the spec wrote, as mathematics."""
+    return [notation.joint(j.name, j.variables, j.factors, j.rooted) for j in joints(derivation)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import assert_never
 
-from ibsym.rendering.boxes import Accent, Box, Fence, Letter, Mark, Number, Quotient, Row, Script, Style, Word
+from ibsym.rendering.boxes import Accent, Box, Bracket, Fence, Letter, Mark, Number, Quotient, Row, Script, Style, Word
 from ibsym.rendering.notation import GREEK, Phrase
 
 _GREEK = {char: rf"\{'lambda' if text == 'lam' else text}" for text, char in GREEK.items()}
-_MARKS = {
+PLAIN = {
     Mark.EQ: " = ",
     Mark.LE: r" \le ",
     Mark.GE: r" \ge ",
@@ -35,13 +36,42 @@ _MARKS = {
     Mark.SIMPLEX: r"\Delta",
     Mark.INFINITY: r"\infty",
     Mark.DOTS: r"\dots",
+    Mark.ENTROPY: "H",
+    Mark.INFORMATION: "I",
+    Mark.DIVERGENCE: "D",
+    Mark.KL: r"\mathrm{KL}",
+    Mark.CE: r"\mathrm{CE}",
+    Mark.TC: r"\mathrm{TC}",
+    Mark.JS: r"\mathrm{JS}",
+    Mark.QUAD: r"\quad ",
+    Mark.BREAK: r"\allowbreak ",
 }
+MACROS = {
+    Mark.EXPECTATION: "ibsymE",
+    Mark.ENTROPY: "ibsymH",
+    Mark.INFORMATION: "ibsymI",
+    Mark.DIVERGENCE: "ibsymD",
+    Mark.KL: "ibsymKL",
+    Mark.CE: "ibsymCE",
+    Mark.TC: "ibsymTC",
+    Mark.JS: "ibsymJS",
+    Mark.GIVEN: "ibsymgiven",
+    Mark.AGAINST: "ibsymagainst",
+    Mark.OBJECTIVE: "ibsymobjective",
+}
+"""What a paper may want to spell otherwise: each is a command there, which a class or a preamble may have defined before."""
+NAMED = {**PLAIN, **{mark: f"\\{name} " for mark, name in MACROS.items()}}
+PROVIDED = tuple(rf"\providecommand{{\{name}}}{{{PLAIN[mark].strip()}}}" for mark, name in MACROS.items())
 _STYLES = {Style.UPRIGHT: r"\mathrm", Style.ITALIC: r"\mathit", Style.TEXT: r"\text"}
 _BRACKETS = {"()": ("(", ")"), "[]": ("[", "]"), "{}": (r"\{", r"\}")}
 
 
-def tex(box: Box) -> str:
-    """A box as LaTeX mathematics, for amsmath and amssymb."""
+def tex(box: Box, marks: Mapping[Mark, str] = PLAIN) -> str:
+    """A box as LaTeX mathematics, for amsmath and amssymb; ``marks`` is :data:`NAMED` where the commands of a paper are defined."""
+
+    def inner(box: Box) -> str:
+        return tex(box, marks).strip()
+
     match box:
         case Letter(text):
             return _GREEK.get(text, text)
@@ -50,19 +80,21 @@ def tex(box: Box) -> str:
         case Number(text):
             return text
         case Mark():
-            return _MARKS[box]
+            return marks[box]
         case Fence(brackets, body):
             left, right = _BRACKETS[brackets]
-            return beside(left, tex(body), right)
+            return beside(left, tex(body, marks), right)
+        case Bracket(text):
+            return {"{": r"\{", "}": r"\}"}.get(text, text)
         case Script(base, sub, sup):
-            scripts = "".join(f"{mark}{{{tex(b).strip()}}}" for mark, b in (("_", sub), ("^", sup)) if b is not None)
-            return tex(base).strip() + scripts
+            scripts = "".join(f"{mark}{{{inner(b)}}}" for mark, b in (("_", sub), ("^", sup)) if b is not None)
+            return inner(base) + scripts
         case Accent(hat, base):
-            return rf"\{hat.value}{{{tex(base).strip()}}}"
+            return rf"\{hat.value}{{{inner(base)}}}"
         case Quotient(over, under):
-            return rf"\tfrac{{{tex(over).strip()}}}{{{tex(under).strip()}}}"
+            return rf"\tfrac{{{inner(over)}}}{{{inner(under)}}}"
         case Row(items):
-            return beside(*map(tex, items))
+            return beside(*(tex(item, marks) for item in items))
     assert_never(box)
 
 
@@ -137,9 +169,9 @@ def citation(text: str) -> str:
     return words(text.replace(" & ", " and "))
 
 
-def phrase(items: Phrase) -> str:
+def phrase(items: Phrase, marks: Mapping[Mark, str] = PLAIN) -> str:
     """Running text with mathematics in it."""
-    return "".join(words_kept(i) if isinstance(i, str) else f"${tex(i).strip()}$" for i in items)
+    return "".join(words_kept(i) if isinstance(i, str) else f"${tex(i, marks).strip()}$" for i in items)
 
 
 def words_kept(text: str) -> str:

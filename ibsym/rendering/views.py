@@ -6,6 +6,8 @@ import textwrap
 
 from ibsym.checking.answers import Answer
 from ibsym.derivation.model import Derivation
+from ibsym.rendering import typst
+from ibsym.rendering.forms import Form
 from ibsym.rendering.html import page
 from ibsym.rendering.json import json_text
 from ibsym.rendering.latex import chain, fragment
@@ -20,9 +22,13 @@ class DerivationViews:
         """Lines of at most ``width`` characters."""
         return text(value, width)
 
-    def latex(self, value: Derivation, columns: int) -> str:
+    def latex(self, value: Derivation, columns: int, steps: str) -> str:
         """A fragment for an article of one column or two."""
-        return fragment(value, columns)
+        return fragment(value, columns, Form(steps))
+
+    def typst(self, value: Derivation, columns: int, steps: str) -> str:
+        """The same for Typst."""
+        return typst.fragment(value, columns, Form(steps))
 
     def html(self, value: Derivation) -> str:
         """A page."""
@@ -48,9 +54,13 @@ class AnswerViews:
         )
         return "\n".join(line for lines in folded for line in lines) + "\n"
 
-    def latex(self, value: Answer, columns: int) -> str:
+    def latex(self, value: Answer, columns: int, steps: str) -> str:
         """The proof as a fragment: a line is an identity, in one column and in two."""
         return answer_latex(value)
+
+    def typst(self, value: Answer, columns: int, steps: str) -> str:
+        """The proof as it is printed."""
+        return f"```\n{answer_text(value)}```\n"
 
     def html(self, value: Answer) -> str:
         """The answer as HTML."""

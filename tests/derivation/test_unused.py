@@ -54,7 +54,7 @@ def test_every_format_and_check_name_it(tmp_path: Path, capsys: pytest.CaptureFi
     derivation = ibsym.derive(ibsym.load(file))
     assert derivation.unused == ("p(x|z)", "beta_x")
     for form in ("text", "latex", "html", "json"):
-        text = rendered(derivation, form)
+        text = rendered(derivation, form, 1, "full", True)
         assert "p(x|z)" in text if form != "latex" else r"p(x$|$z), beta$\_$x" in text, form
         assert "touched" in text or '"unused"' in text
     assert "touched by nothing in the loss" in " ".join(ibsym.generate(derivation).split())
