@@ -60,12 +60,11 @@ def listed(sources: Iterable[str]) -> Iterator[tuple[str, str]]:
 
     from ibsym.rendering.tex import citation
 
-    known, others = [], []
-    for source in sources:
-        (known if source in _keys() else others).append(source)
+    asked = tuple(sources)
+    known = [source for source in asked if source in _keys()]
     for entry in Style().format_bibliography(entries(known)):
         yield entry.key, entry.text.render(Backend()).replace("\n\\newblock", " ")
-    yield from ((key(source), f"{citation(source)}.") for source in others)
+    yield from ((key(source), f"{citation(source)}.") for source in asked if source not in _keys())
 
 
 def _said(source: str) -> list[tuple[str, str]]:
