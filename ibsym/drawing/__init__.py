@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ibsym.drawing.figure import FORMATS, figure
+from ibsym.drawing.figure import FORMATS, KINDS, figure
 
-__all__ = ["FORMATS", "figure"]
+__all__ = ["FORMATS", "KINDS", "figure"]

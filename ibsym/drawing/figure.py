@@ -6,15 +6,18 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ibsym.drawing.information import information
 from ibsym.drawing.layout import FONT, Layout, Line, Place, Point, layout, mathtext, need
 from ibsym.drawing.scheme import Kind, Node, Scheme, scheme
 from ibsym.errors import ArgumentError
+from ibsym.rendering.tex import citation
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
 
 FORMATS = ("svg", "pdf", "tikz")
 MARGIN = 0.15
+SMALL, LEADING, LETTER = 8, 0.16, 0.068  # of a legend: its size in points, a line's height and a letter's width in inches
 
 STYLES: dict[Kind, dict[str, Any]] = {
     Kind.SOURCE: {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": "#e4e4e4", "edgecolor": "black"},
@@ -22,7 +25,11 @@ STYLES: dict[Kind, dict[str, Any]] = {
     Kind.FIXED: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "black", "linestyle": (0, (1, 1.5))},
     Kind.CRITIC: {"boxstyle": "round,pad=0,rounding_size=0.2", "facecolor": "white", "edgecolor": "#1f5fbf", "linewidth": 1.6},
     Kind.TERM: {"boxstyle": "round,pad=0,rounding_size=0.2", "facecolor": "white", "edgecolor": "#1f5fbf", "linewidth": 0.9},
+    Kind.PART: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "#999999", "linewidth": 0.6},
+    Kind.DROPPED: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "black", "linestyle": (0, (1, 1.5))},
+    Kind.CONSTANT: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "black", "linestyle": (0, (4, 2.5))},
 }
+HATCHED = {"facecolor": "none", "edgecolor": "#bbbbbb", "linewidth": 0.0, "hatch": "////"}
 TIKZ = {
     Kind.SOURCE: "draw, rounded corners=2pt, fill=black!10",
     Kind.VARIABLE: "draw, circle, inner sep=0pt",
@@ -30,15 +37,24 @@ TIKZ = {
     Kind.FIXED: "draw, densely dotted",
     Kind.CRITIC: "draw, thick, rounded corners=6pt",
     Kind.TERM: "draw, thin, rounded corners=6pt",
+    Kind.PART: "draw=black!40, very thin",
+    Kind.STEP: "draw, circle, inner sep=0pt, font=\\footnotesize",
+    Kind.DROPPED: "draw, densely dotted, pattern=north east lines, pattern color=black!25",
+    Kind.CONSTANT: "draw, dashed",
 }
 
 
-def figure(derivation: Derivation, form: str = "svg") -> bytes:
-    """The system as a picture; the same bytes for the same derivation."""
+KINDS = {"system": scheme, "information": information}
+
+
+def figure(derivation: Derivation, form: str = "svg", kind: str = "system") -> bytes:
+    """The system, or what its derivation dropped where, as a picture; the same bytes for the same derivation."""
+    if kind not in KINDS:
+        raise ArgumentError(f"unknown kind of figure {kind!r}\n  write: one of {', '.join(KINDS)}")
     if form not in FORMATS:
         raise ArgumentError(f"unknown figure format {form!r}\n  write: one of {', '.join(FORMATS)}")
     need()
-    drawn = scheme(derivation)
+    drawn = KINDS[kind](derivation)
     found = layout(drawn)
     return tikz(drawn, found).encode() if form == "tikz" else picture(drawn, found, form)
 
@@ -48,14 +64,18 @@ def picture(drawn: Scheme, found: Layout, form: str) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": drawn.name, "svg.fonttype": "path"}):
-        paper = Figure(figsize=(found.width + 2 * MARGIN, found.height + 2 * MARGIN))
+    below = LEADING * len(drawn.legend) + (MARGIN if drawn.legend else 0.0)
+    wide = max(found.width, *(LETTER * len(line) for line in drawn.legend), 0.0)
+    with mpl.rc_context({"svg.hashsalt": drawn.name, "svg.fonttype": "path", "hatch.linewidth": 0.5}):
+        paper = Figure(figsize=(wide + 2 * MARGIN, found.height + below + 2 * MARGIN))
         axes = paper.add_axes((0, 0, 1, 1))
-        axes.set_xlim(-MARGIN, found.width + MARGIN)
-        axes.set_ylim(-MARGIN, found.height + MARGIN)
+        axes.set_xlim(-MARGIN, wide + MARGIN)
+        axes.set_ylim(-MARGIN - below, found.height + MARGIN)
+        for i, line in enumerate(drawn.legend, 1):
+            axes.text(0, -MARGIN - LEADING * (i - 0.5), line, ha="left", va="center", fontsize=SMALL)
         axes.axis("off")
-        for line in found.lines:
-            _stroke(axes, line)
+        for stroke in found.lines:
+            _stroke(axes, stroke)
         for node, place in found.places.items():
             _shape(axes, node, place, node in drawn.shared)
         buffer = io.BytesIO()
@@ -82,16 +102,24 @@ def _shape(axes: Any, node: Node, place: Place, shared: bool) -> None:
     from matplotlib.patches import Circle, FancyBboxPatch
 
     corner = (place.x - place.width / 2, place.y - place.height / 2)
-    if node.kind is Kind.VARIABLE:
+    if node.kind in (Kind.VARIABLE, Kind.STEP):
         axes.add_patch(Circle((place.x, place.y), place.height / 2, facecolor="white", edgecolor="black", zorder=2))
     else:
         axes.add_patch(FancyBboxPatch(corner, place.width, place.height, zorder=2, **STYLES[node.kind]))
+    if node.kind is Kind.DROPPED:
+        axes.add_patch(FancyBboxPatch(corner, place.width, place.height, boxstyle="square,pad=0", zorder=2, **HATCHED))
     if shared:
         inner = (corner[0] + 0.04, corner[1] + 0.04)
         style = {**STYLES[node.kind], "linewidth": 0.6}
         axes.add_patch(FancyBboxPatch(inner, place.width - 0.08, place.height - 0.08, zorder=2, **style))
     axes.text(
-        place.x, place.y, f"${mathtext(node.label)}$", ha="center", va="center", fontsize=FONT, math_fontfamily="stix", zorder=3
+        *(place.x, place.y, f"${mathtext(node.label)}$"),
+        ha="center",
+        va="center",
+        fontsize=SMALL if node.kind is Kind.STEP else FONT,
+        math_fontfamily="stix",
+        zorder=3,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8} if node.kind is Kind.DROPPED else None,
     )
 
 
@@ -103,7 +131,7 @@ def bends(line: Line) -> Iterator[tuple[Point, Point, Point]]:
 
 
 def tikz(drawn: Scheme, found: Layout) -> str:
-    """A ``tikzpicture`` that needs tikz, amsmath and amssymb."""
+    """A ``tikzpicture`` that needs tikz, amsmath and amssymb, and for what was dropped tikz's library patterns."""
     names = {node: f"n{i}" for i, node in enumerate(found.places)}
     lines = [r"\begin{tikzpicture}[x=1in, y=1in, >=stealth]"]
     for node, place in found.places.items():
@@ -115,6 +143,8 @@ def tikz(drawn: Scheme, found: Layout) -> str:
         for a, b, end in bends(line):
             way += f" .. controls {_point(a)} and {_point(b)} .. {_point(end)}"
         lines.append(rf"  \draw[{'dashed' if line.look else '->'}] {way};")
+    for i, text in enumerate(drawn.legend, 1):
+        lines.append(rf"  \node[anchor=west, font=\footnotesize] at (0, {-MARGIN - LEADING * i:.2f}) {{{citation(text)}}};")
     return "\n".join([*lines, r"\end{tikzpicture}", ""])
 
 

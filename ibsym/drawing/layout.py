@@ -51,7 +51,7 @@ class Layout:
 
 def size(node: Node) -> tuple[float, float]:
     """Width and height of a node, in inches."""
-    return HEIGHT if node.kind is Kind.VARIABLE else max(0.62, wide(node.label) + 0.24), HEIGHT
+    return HEIGHT if node.kind in (Kind.VARIABLE, Kind.STEP) else max(0.62, wide(node.label) + 0.24), HEIGHT
 
 
 @cache

@@ -43,6 +43,10 @@ class Kind(Enum):
     FIXED = "fixed"
     CRITIC = "critic"
     TERM = "term"
+    PART = "part"
+    STEP = "step"
+    DROPPED = "dropped"
+    CONSTANT = "constant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Scheme:
     nodes: dict[tuple[object, ...], Node] = field(default_factory=dict)
     flow: dict[tuple[Node, Node], None] = field(default_factory=dict)
     looks: dict[tuple[Node, Node], None] = field(default_factory=dict)
+    legend: tuple[str, ...] = ()
 
     @property
     def shared(self) -> frozenset[Node]:

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 import ibsym
-from ibsym.drawing import figure
+from ibsym.drawing import KINDS, figure
+from ibsym.drawing.information import information
 from ibsym.drawing.layout import Layout, layout
 from ibsym.drawing.scheme import Kind, Scheme, scheme
 from ibsym.errors import ArgumentError
@@ -29,10 +30,43 @@ def drawn(name: str) -> tuple[ibsym.Derivation, Scheme, Layout]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_has_every_term_and_nothing_covers_anything(name: str) -> None:
     derivation, found, placed = drawn(name)
+    told(derivation, information(derivation))
     terms = [n for n in found.nodes.values() if n.kind in (Kind.TERM, Kind.CRITIC)]
     assert len(terms) == len({(b.text, b.estimator) for b in derivation.bound})
     assert all(any(end is term for _, end in found.looks) for term in terms)
     assert all(any(node in edge for edge in (*found.flow, *found.looks)) for node in found.nodes.values())
+    apart(placed)
+    assert all(line.points[0][0] < line.points[-1][0] for line in placed.lines)  # from left to right
+
+
+def told(derivation: ibsym.Derivation, found: Scheme) -> None:
+    """A picture of a derivation has each step, what it drops, and what is left; nothing is left over."""
+    shown = {kind: [n for n in found.nodes.values() if n.kind is kind] for kind in Kind}
+    starts, ends = {a for a, _ in found.flow}, {b for _, b in found.flow}
+    assert len(shown[Kind.STEP]) == sum(s.before != s.after for s in derivation.steps)
+    assert len(shown[Kind.DROPPED]) == sum(len(s.gap) for s in derivation.steps)
+    left = [n for kind in (Kind.TERM, Kind.CRITIC, Kind.CONSTANT) for n in shown[kind]]
+    assert len(left) == len(derivation.final)
+    assert not {*left} & starts
+    assert all(n in starts for kind in (Kind.SOURCE, Kind.PART) for n in shown[kind])
+    assert all(n in ends for n in shown[Kind.PART])
+    assert len(found.legend) == len(derivation.steps) + 1
+
+
+@pytest.mark.parametrize("name", ["bib-ae", "mvib", "club"])
+@pytest.mark.parametrize("form", ["svg", "tikz"])
+def test_what_was_dropped_is_drawn(name: str, form: str) -> None:
+    derivation = ibsym.derive(name)
+    apart(layout(information(derivation)))
+    data = figure(derivation, form, "information")
+    assert data == figure(derivation, form, "information")
+    assert (b"north east lines" in data) if form == "tikz" else ElementTree.fromstring(data).tag.endswith("svg")
+    with pytest.raises(ArgumentError, match="one of system, information"):
+        figure(derivation, form, "flow")
+
+
+def apart(placed: Layout) -> None:
+    """Nothing covers anything, and all is inside."""
     for a, b in itertools.combinations(placed.places.values(), 2):
         apart_x, apart_y = abs(a.x - b.x) - (a.width + b.width) / 2, abs(a.y - b.y) - (a.height + b.height) / 2
         assert max(apart_x, apart_y) > 0.01
@@ -41,7 +75,6 @@ def test_a_figure_has_every_term_and_nothing_covers_anything(name: str) -> None:
         assert place.x + place.width / 2 <= placed.width + 1e-9
         assert place.y - place.height / 2 >= -1e-9
         assert place.y + place.height / 2 <= placed.height + 1e-9
-    assert all(line.points[0][0] < line.points[-1][0] for line in placed.lines)  # from left to right
 
 
 def test_lines_pass_beside_what_they_do_not_touch() -> None:
@@ -78,6 +111,7 @@ def test_formats() -> None:
 @needs_pdflatex
 @pytest.mark.skipif(not (has("standalone.cls") and has("tikz.sty")), reason="TikZ is not installed")
 def test_tikz_compiles(tmp_path: Path) -> None:
-    body = "\n".join(figure(ibsym.derive(name), "tikz").decode() for name in ("bib-ae", "mvib", "beta-tcvae"))
-    head = r"\documentclass[border=2pt,varwidth=50cm]{standalone}\usepackage{tikz,amsmath,amssymb}\begin{document}"
+    found = [figure(ibsym.derive(name), "tikz", kind) for name in ("bib-ae", "mvib", "beta-tcvae") for kind in KINDS]
+    body = "\n".join(data.decode() for data in found)
+    head = r"\documentclass[border=2pt,varwidth=50cm]{standalone}\usepackage{tikz,amsmath,amssymb}\usetikzlibrary{patterns}\begin{document}"
     run(f"{head}\n{body}\\end{{document}}", tmp_path)
