@@ -29,7 +29,7 @@ STYLES: dict[Kind, dict[str, Any]] = {
     Kind.DROPPED: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "black", "linestyle": (0, (1, 1.5))},
     Kind.CONSTANT: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "black", "linestyle": (0, (4, 2.5))},
 }
-HATCHED = {"facecolor": "none", "edgecolor": "#bbbbbb", "linewidth": 0.0, "hatch": "////"}
+HATCHED: dict[str, Any] = {"facecolor": "none", "edgecolor": "#bbbbbb", "linewidth": 0.0, "hatch": "////"}
 TIKZ = {
     Kind.SOURCE: "draw, rounded corners=2pt, fill=black!10",
     Kind.VARIABLE: "draw, circle, inner sep=0pt",
