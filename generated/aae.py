@@ -114,7 +114,7 @@ class AaeLoss(_Parametrised):
         # KL(q(z)||p(z)) by density-ratio: E_P[f]
         kl_z = _over_draws(z_critic)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
+        log_p_x = _over_draws(-_binary_cross_entropy(x, x_logits).sum(-1))
 
         per_row = kl_z - self.beta * log_p_x
         terms = {
@@ -136,7 +136,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "d73dc6dc7b65777b", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"aae.c": "bfaa614be7ef9637", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -174,6 +174,12 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

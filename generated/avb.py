@@ -81,7 +81,7 @@ class AvbLoss(torch.nn.Module):
         # KL(q(x,z)||data(x)p(z)) by density-ratio: E_P[f]
         kl_x_z = _over_draws(x_z_critic)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
+        log_p_x = _over_draws(-_binary_cross_entropy(x, x_logits).sum(-1))
 
         per_row = kl_x_z - log_p_x
         terms = {
@@ -103,7 +103,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "4368430e7240b3b9", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -141,6 +141,12 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -134,7 +134,7 @@ class BetaTcvaeLoss(_Parametrised):
         # TC_q(Z) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z = (log_z - log_z_apart.sum(-1)).mean()
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1), self.group)
+        log_p_x = _mean(-_binary_cross_entropy(x, x_logits).sum(-1), self.group)
 
         loss = kl_z + (self.beta - 1) * tc_z - log_p_x
         terms = {"KL(q(z|x)||p(z))": kl_z.detach(), "TC_q(Z)": tc_z.detach(), "E_q[log p(x|z)]": log_p_x.detach()}
@@ -148,7 +148,7 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "988e45ed6e819c43", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"beta_tcvae.c": "50ebd314e5763b90", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _alone(loss: Any, told: list[int] = []) -> None:
@@ -205,6 +205,12 @@ def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
 def _log(size: float) -> float:
     """log of a size; NaN of nothing, as the mean over nothing is."""
     return math.log(size) if size > 0 else math.nan
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

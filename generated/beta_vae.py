@@ -114,7 +114,7 @@ class BetaVaeLoss(_Parametrised):
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
+        log_p_x = _over_draws(-_binary_cross_entropy(x, x_logits).sum(-1))
 
         per_row = self.beta * kl_z - log_p_x
         terms = {
@@ -130,7 +130,7 @@ class BetaVaeLoss(_Parametrised):
 
 
 Loss = BetaVaeLoss
-_BESIDE = {"beta_vae.c": "6c41b3aa135312a0", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -168,6 +168,12 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

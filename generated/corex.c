@@ -396,7 +396,7 @@ static double rows(const Arguments *g)
     return g->sum ? g->size_B : 1;
 }
 
-/* E_q[log p(x1|z)]: x1*logsigmoid(x1_logits) + (1 - x1)*logsigmoid(-x1_logits) */
+/* E_q[log p(x1|z)]: binary_cross_entropy(x1, x1_logits) */
 INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x1 = in[0];
@@ -412,15 +412,13 @@ INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL v_x1_logits = in_x1_logits[j];
         const REAL a0 = v_x1_logits, e0 = exponential_of_negative(-absolute(a0));
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
-        const REAL toward2 = a0 >= 0 ? r0 : er0;
-        const REAL away1 = a0 >= 0 ? er0 : r0;
-        const REAL t0 = positive(-v_x1_logits);
-        const REAL t1 = positive(v_x1_logits);
-        const REAL t2 = 1 - v_x1;
-        row0[j] += -t0 * v_x1 - t1 * t2;
+        const REAL toward1 = a0 >= 0 ? r0 : er0;
+        const REAL away2 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = 1 - v_x1;
+        row0[j] += t0 * v_x1_logits + positive(-v_x1_logits);
         row1[j] += e0 + row1[j] * e0;
-        if (want >= 2) d_x1[j] = s0 * (t1 - t0);
-        if (want >= 1) d_x1_logits[j] = s0 * (away1 * v_x1 - t2 * toward2);
+        if (want >= 2) d_x1[j] = -s0 * v_x1_logits;
+        if (want >= 1) d_x1_logits[j] = s0 * (t0 * toward1 - away2 * v_x1);
     }
 }
 
@@ -452,13 +450,13 @@ static int loop0(const Arguments *g, double *means)
         .level = {2, 1},
         .shared = {0, 0},
         .sum = {0, 0},
-        .factor = {0, -1.0},
-        .weight = {rows(g) * (-1.0)},
+        .factor = {0, 1.0},
+        .weight = {rows(g)},
     };
     return elements(&loop, g->size_D1, (int)g->threads, means);
 }
 
-/* E_q[log p(x2|z)]: x2*logsigmoid(x2_logits) + (1 - x2)*logsigmoid(-x2_logits) */
+/* E_q[log p(x2|z)]: binary_cross_entropy(x2, x2_logits) */
 INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x2 = in[0];
@@ -474,15 +472,13 @@ INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL v_x2_logits = in_x2_logits[j];
         const REAL a0 = v_x2_logits, e0 = exponential_of_negative(-absolute(a0));
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
-        const REAL toward2 = a0 >= 0 ? r0 : er0;
-        const REAL away1 = a0 >= 0 ? er0 : r0;
-        const REAL t0 = positive(-v_x2_logits);
-        const REAL t1 = positive(v_x2_logits);
-        const REAL t2 = 1 - v_x2;
-        row0[j] += -t0 * v_x2 - t1 * t2;
+        const REAL toward1 = a0 >= 0 ? r0 : er0;
+        const REAL away2 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = 1 - v_x2;
+        row0[j] += t0 * v_x2_logits + positive(-v_x2_logits);
         row1[j] += e0 + row1[j] * e0;
-        if (want >= 2) d_x2[j] = s0 * (t1 - t0);
-        if (want >= 1) d_x2_logits[j] = s0 * (away1 * v_x2 - t2 * toward2);
+        if (want >= 2) d_x2[j] = -s0 * v_x2_logits;
+        if (want >= 1) d_x2_logits[j] = s0 * (t0 * toward1 - away2 * v_x2);
     }
 }
 
@@ -514,13 +510,13 @@ static int loop1(const Arguments *g, double *means)
         .level = {2, 1},
         .shared = {0, 0},
         .sum = {0, 0},
-        .factor = {0, -1.0},
-        .weight = {rows(g) * (-1.0)},
+        .factor = {0, 1.0},
+        .weight = {rows(g)},
     };
     return elements(&loop, g->size_D2, (int)g->threads, means);
 }
 
-/* E_q[log p(x3|z)]: x3*logsigmoid(x3_logits) + (1 - x3)*logsigmoid(-x3_logits) */
+/* E_q[log p(x3|z)]: binary_cross_entropy(x3, x3_logits) */
 INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x3 = in[0];
@@ -536,15 +532,13 @@ INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL v_x3_logits = in_x3_logits[j];
         const REAL a0 = v_x3_logits, e0 = exponential_of_negative(-absolute(a0));
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
-        const REAL toward2 = a0 >= 0 ? r0 : er0;
-        const REAL away1 = a0 >= 0 ? er0 : r0;
-        const REAL t0 = positive(-v_x3_logits);
-        const REAL t1 = positive(v_x3_logits);
-        const REAL t2 = 1 - v_x3;
-        row0[j] += -t0 * v_x3 - t1 * t2;
+        const REAL toward1 = a0 >= 0 ? r0 : er0;
+        const REAL away2 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = 1 - v_x3;
+        row0[j] += t0 * v_x3_logits + positive(-v_x3_logits);
         row1[j] += e0 + row1[j] * e0;
-        if (want >= 2) d_x3[j] = s0 * (t1 - t0);
-        if (want >= 1) d_x3_logits[j] = s0 * (away1 * v_x3 - t2 * toward2);
+        if (want >= 2) d_x3[j] = -s0 * v_x3_logits;
+        if (want >= 1) d_x3_logits[j] = s0 * (t0 * toward1 - away2 * v_x3);
     }
 }
 
@@ -576,8 +570,8 @@ static int loop2(const Arguments *g, double *means)
         .level = {2, 1},
         .shared = {0, 0},
         .sum = {0, 0},
-        .factor = {0, -1.0},
-        .weight = {rows(g) * (-1.0)},
+        .factor = {0, 1.0},
+        .weight = {rows(g)},
     };
     return elements(&loop, g->size_D3, (int)g->threads, means);
 }
@@ -644,11 +638,11 @@ int fused(const Arguments *g)
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
     if ((status = loop3(g, loop_3))) return status;
-    g->terms[0] = (REAL)(loop_0[0]);
-    g->terms[1] = (REAL)(loop_1[0]);
-    g->terms[2] = (REAL)(loop_2[0]);
+    g->terms[0] = (REAL)(-1.0 * loop_0[0]);
+    g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    g->terms[2] = (REAL)(-1.0 * loop_2[0]);
     g->terms[3] = (REAL)(0.5 * loop_3[0]);
-    const double loss = -loop_0[0] - loop_1[0] - loop_2[0] + 0.5 * loop_3[0];
+    const double loss = -(-1.0 * loop_0[0]) - (-1.0 * loop_1[0]) - (-1.0 * loop_2[0]) + 0.5 * loop_3[0];
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

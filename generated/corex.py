@@ -96,11 +96,11 @@ class CorexLoss(torch.nn.Module):
     ) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # E_q[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1 = _over_draws((x1 * F.logsigmoid(x1_logits) + (1 - x1) * F.logsigmoid(-x1_logits)).sum(-1))
+        log_p_x1 = _over_draws(-_binary_cross_entropy(x1, x1_logits).sum(-1))
         # E_q[log p(x2|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x2 = _over_draws((x2 * F.logsigmoid(x2_logits) + (1 - x2) * F.logsigmoid(-x2_logits)).sum(-1))
+        log_p_x2 = _over_draws(-_binary_cross_entropy(x2, x2_logits).sum(-1))
         # E_q[log p(x3|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x3 = _over_draws((x3 * F.logsigmoid(x3_logits) + (1 - x3) * F.logsigmoid(-x3_logits)).sum(-1))
+        log_p_x3 = _over_draws(-_binary_cross_entropy(x3, x3_logits).sum(-1))
         # KL(q(z|x1,x2,x3)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)
 
@@ -120,7 +120,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "98e1833f1519e99e", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -158,6 +158,12 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

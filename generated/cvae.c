@@ -460,7 +460,7 @@ static int loop0(const Arguments *g, double *means)
     return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
-/* E_q[log p(x|z,c)]: x*logsigmoid(x_logits) + (1 - x)*logsigmoid(-x_logits) */
+/* E_q[log p(x|z,c)]: binary_cross_entropy(x, x_logits) */
 INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x = in[0];
@@ -476,15 +476,13 @@ INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL v_x_logits = in_x_logits[j];
         const REAL a0 = v_x_logits, e0 = exponential_of_negative(-absolute(a0));
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
-        const REAL toward2 = a0 >= 0 ? r0 : er0;
-        const REAL away1 = a0 >= 0 ? er0 : r0;
-        const REAL t0 = positive(-v_x_logits);
-        const REAL t1 = positive(v_x_logits);
-        const REAL t2 = 1 - v_x;
-        row0[j] += -t0 * v_x - t1 * t2;
+        const REAL toward1 = a0 >= 0 ? r0 : er0;
+        const REAL away2 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = 1 - v_x;
+        row0[j] += t0 * v_x_logits + positive(-v_x_logits);
         row1[j] += e0 + row1[j] * e0;
-        if (want >= 2) d_x[j] = s0 * (t1 - t0);
-        if (want >= 1) d_x_logits[j] = s0 * (away1 * v_x - t2 * toward2);
+        if (want >= 2) d_x[j] = -s0 * v_x_logits;
+        if (want >= 1) d_x_logits[j] = s0 * (t0 * toward1 - away2 * v_x);
     }
 }
 
@@ -516,8 +514,8 @@ static int loop1(const Arguments *g, double *means)
         .level = {2, 1},
         .shared = {0, 0},
         .sum = {0, 0},
-        .factor = {0, -1.0},
-        .weight = {rows(g) * (-1.0)},
+        .factor = {0, 1.0},
+        .weight = {rows(g)},
     };
     return elements(&loop, g->size_D, (int)g->threads, means);
 }
@@ -532,8 +530,8 @@ int fused(const Arguments *g)
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(loop_1[0]);
-    const double loss = 0.5 * loop_0[0] - loop_1[0];
+    g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    const double loss = 0.5 * loop_0[0] - (-1.0 * loop_1[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -548,7 +548,7 @@ static int loop2(const Arguments *g, double *means)
     return elements(&loop, g->size_M2, (int)g->threads, means);
 }
 
-/* E_q[log p(x1|z,w1)]: x1*logsigmoid(x1_logits) + (1 - x1)*logsigmoid(-x1_logits) */
+/* E_q[log p(x1|z,w1)]: binary_cross_entropy(x1, x1_logits) */
 INLINE void span3(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x1 = in[0];
@@ -564,15 +564,13 @@ INLINE void span3(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL v_x1_logits = in_x1_logits[j];
         const REAL a0 = v_x1_logits, e0 = exponential_of_negative(-absolute(a0));
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
-        const REAL toward2 = a0 >= 0 ? r0 : er0;
-        const REAL away1 = a0 >= 0 ? er0 : r0;
-        const REAL t0 = positive(-v_x1_logits);
-        const REAL t1 = positive(v_x1_logits);
-        const REAL t2 = 1 - v_x1;
-        row0[j] += -t0 * v_x1 - t1 * t2;
+        const REAL toward1 = a0 >= 0 ? r0 : er0;
+        const REAL away2 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = 1 - v_x1;
+        row0[j] += t0 * v_x1_logits + positive(-v_x1_logits);
         row1[j] += e0 + row1[j] * e0;
-        if (want >= 2) d_x1[j] = s0 * (t1 - t0);
-        if (want >= 1) d_x1_logits[j] = s0 * (away1 * v_x1 - t2 * toward2);
+        if (want >= 2) d_x1[j] = -s0 * v_x1_logits;
+        if (want >= 1) d_x1_logits[j] = s0 * (t0 * toward1 - away2 * v_x1);
     }
 }
 
@@ -604,8 +602,8 @@ static int loop3(const Arguments *g, double *means)
         .level = {2, 1},
         .shared = {0, 0},
         .sum = {0, 0},
-        .factor = {0, -1.0},
-        .weight = {rows(g) * (-g->parameter_beta)},
+        .factor = {0, 1.0},
+        .weight = {rows(g) * (g->parameter_beta)},
     };
     return elements(&loop, g->size_D1, (int)g->threads, means);
 }
@@ -682,9 +680,9 @@ int fused(const Arguments *g)
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = (REAL)(0.5 * loop_1[0]);
     g->terms[2] = (REAL)(0.5 * loop_2[0]);
-    g->terms[3] = (REAL)(loop_3[0]);
+    g->terms[3] = (REAL)(-1.0 * loop_3[0]);
     g->terms[4] = (REAL)(-0.5 * loop_4[0] - 0.5 * g->size_D2 * 1.8378770664093456);
-    const double loss = 0.5 * loop_0[0] + 0.5 * loop_1[0] + 0.5 * loop_2[0] - g->parameter_beta * loop_3[0]
+    const double loss = 0.5 * loop_0[0] + 0.5 * loop_1[0] + 0.5 * loop_2[0] - g->parameter_beta * (-1.0 * loop_3[0])
         - g->parameter_beta * (-0.5 * loop_4[0] - 0.5 * g->size_D2 * 1.8378770664093456);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

@@ -143,7 +143,7 @@ class DvccaPrivateLoss(_Parametrised):
         # KL(q(w2|x2)||p(w2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_w2 = 0.5 * (w2_mean**2 + torch.expm1(w2_logvar) - w2_logvar).sum(-1)
         # E_q[log p(x1|z,w1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1 = _over_draws((x1 * F.logsigmoid(x1_logits) + (1 - x1) * F.logsigmoid(-x1_logits)).sum(-1))
+        log_p_x1 = _over_draws(-_binary_cross_entropy(x1, x1_logits).sum(-1))
         # E_q[log p(x2|z,w2)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x2 = _over_draws(-0.5 * ((x2 - x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
@@ -164,7 +164,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "88621aeb770fed96", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -202,6 +202,12 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -148,7 +148,7 @@ class DvsibLoss(_Parametrised):
         # E_q[log p(x1|z1)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x1 = _mean(-0.5 * ((x1 - x1_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
         # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x2 = _mean((x2 * F.logsigmoid(x2_logits) + (1 - x2) * F.logsigmoid(-x2_logits)).sum(-1), self.group)
+        log_p_x2 = _mean(-_binary_cross_entropy(x2, x2_logits).sum(-1), self.group)
 
         loss = kl_z1 + kl_z2 - self.beta * log_p_x1 - self.beta * log_p_x2
         terms = {
@@ -184,7 +184,7 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "fa257c5582b2d663", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"dvsib.c": "fb7443099b01c706", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _alone(loss: Any, told: list[int] = []) -> None:
@@ -231,6 +231,12 @@ def _one_pass() -> Any:
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

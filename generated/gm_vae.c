@@ -597,7 +597,7 @@ static int loop1(const Arguments *g, double *means)
     return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
-/* E_q[log p(x|z)]: x*logsigmoid(x_logits) + (1 - x)*logsigmoid(-x_logits) */
+/* E_q[log p(x|z)]: binary_cross_entropy(x, x_logits) */
 INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x = in[0];
@@ -613,15 +613,13 @@ INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL v_x_logits = in_x_logits[j];
         const REAL a0 = v_x_logits, e0 = exponential_of_negative(-absolute(a0));
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
-        const REAL toward2 = a0 >= 0 ? r0 : er0;
-        const REAL away1 = a0 >= 0 ? er0 : r0;
-        const REAL t0 = positive(-v_x_logits);
-        const REAL t1 = positive(v_x_logits);
-        const REAL t2 = 1 - v_x;
-        row0[j] += -t0 * v_x - t1 * t2;
+        const REAL toward1 = a0 >= 0 ? r0 : er0;
+        const REAL away2 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = 1 - v_x;
+        row0[j] += t0 * v_x_logits + positive(-v_x_logits);
         row1[j] += e0 + row1[j] * e0;
-        if (want >= 2) d_x[j] = s0 * (t1 - t0);
-        if (want >= 1) d_x_logits[j] = s0 * (away1 * v_x - t2 * toward2);
+        if (want >= 2) d_x[j] = -s0 * v_x_logits;
+        if (want >= 1) d_x_logits[j] = s0 * (t0 * toward1 - away2 * v_x);
     }
 }
 
@@ -653,8 +651,8 @@ static int loop2(const Arguments *g, double *means)
         .level = {2, 1},
         .shared = {0, 0},
         .sum = {0, 0},
-        .factor = {0, -1.0},
-        .weight = {rows(g) * (-1.0)},
+        .factor = {0, 1.0},
+        .weight = {rows(g)},
     };
     return elements(&loop, g->size_D, (int)g->threads, means);
 }
@@ -715,9 +713,9 @@ int fused(const Arguments *g)
     g->terms[1] = (REAL)(classes_0 + log(g->size_K));
     g->terms[2] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_L * 2.8378770664093453);
     g->terms[3] = 0; /* computed elsewhere */
-    g->terms[4] = (REAL)(loop_2[0]);
+    g->terms[4] = (REAL)(-1.0 * loop_2[0]);
     const double loss = 0.5 * loop_0[0] + classes_0 + log(g->size_K) - 0.5 * loop_1[0]
-        - 0.5 * g->size_L * 2.8378770664093453 - loop_2[0];
+        - 0.5 * g->size_L * 2.8378770664093453 - (-1.0 * loop_2[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -109,7 +109,7 @@ class GmVaeLoss(torch.nn.Module):
         # E_q[log q(z|x)] in closed form: -(1/2 sum [log var + log 2 pi + 1])
         log_q_z = -0.5 * (q_z_logvar + 1 + math.log(2 * math.pi)).sum(-1)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
+        log_p_x = _over_draws(-_binary_cross_entropy(x, x_logits).sum(-1))
 
         per_row = kl_w + kl_y + log_q_z - log_p_x
         terms = {
@@ -143,7 +143,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "19c27d64bb947b93", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"gm_vae.c": "a033cf45fd6a36f5", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -191,6 +191,12 @@ def _weighted(weight: Tensor, values: Tensor) -> Tensor:
 def _log(size: float) -> float:
     """log of a size; NaN of nothing, as the mean over nothing is."""
     return math.log(size) if size > 0 else math.nan
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -170,7 +170,7 @@ class HfvaeLoss(_Parametrised):
         # TC_q(Z2) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z2 = (log_z2_2 - log_z2_apart.sum(-1)).mean()
         # E_q[log p(x|z1,z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1), self.group)
+        log_p_x = _mean(-_binary_cross_entropy(x, x_logits).sum(-1), self.group)
 
         loss = kl_z1 + kl_z2 + (self.gamma - 1) * tc_z1 + (self.gamma - 1) * tc_z2 - log_p_x
         terms = {
@@ -220,7 +220,7 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "b8735184701adf36", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _alone(loss: Any, told: list[int] = []) -> None:
@@ -277,6 +277,12 @@ def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
 def _log(size: float) -> float:
     """log of a size; NaN of nothing, as the mean over nothing is."""
     return math.log(size) if size > 0 else math.nan
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

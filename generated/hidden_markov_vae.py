@@ -128,16 +128,16 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         # KL(q(z3|z2,x3)||p(z3|z2)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z2 by q(z2|z1,x2,x3)
         kl_z3 = _weighted(torch.exp(log_q_z1), kl_z3_given_z1).sum(-2)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
-        log_p_x1_given_z1 = (x1 * F.logsigmoid(x1_logits) + (1 - x1) * F.logsigmoid(-x1_logits)).sum(-1)
+        log_p_x1_given_z1 = -_binary_cross_entropy(x1, x1_logits).sum(-1)
         # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z1 by
         # q(z1|x1,x2,x3)
         log_p_x1 = _weighted(torch.exp(log_q_z1), log_p_x1_given_z1).sum(-2)
-        log_p_x2_given_z2 = (x2 * F.logsigmoid(x2_logits) + (1 - x2) * F.logsigmoid(-x2_logits)).sum(-1)
+        log_p_x2_given_z2 = -_binary_cross_entropy(x2, x2_logits).sum(-1)
         log_p_x2_given_z1 = _weighted(torch.exp(log_q_z2), log_p_x2_given_z2).sum(-2)
         # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z2 by
         # q(z2|z1,x2,x3)
         log_p_x2 = _weighted(torch.exp(log_q_z1), log_p_x2_given_z1).sum(-2)
-        log_p_x3_given_z3 = (x3 * F.logsigmoid(x3_logits) + (1 - x3) * F.logsigmoid(-x3_logits)).sum(-1)
+        log_p_x3_given_z3 = -_binary_cross_entropy(x3, x3_logits).sum(-1)
         # log q(z3|z2,x3) of every class of z3
         log_q_z3 = q_z3_logits.log_softmax(-1).movedim(-1, -2)
         # summed over z3 by q(z3|z2,x3)
@@ -191,6 +191,12 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
     return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

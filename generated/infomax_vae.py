@@ -131,7 +131,7 @@ class InfomaxVaeLoss(_Parametrised):
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1), self.group)
+        log_p_x = _mean(-_binary_cross_entropy(x, x_logits).sum(-1), self.group)
         # I_q(X;Z) by nwj: 1 + E_P[f] - E_Q[e^f]
         i_x_z = _mean(x_z_critic, self.group) + 1 - _mean(torch.exp(x_z_critic_reference), self.group)
 
@@ -162,7 +162,7 @@ class InfomaxVaeLoss(_Parametrised):
 
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"infomax_vae.c": "8b902a2e9bfa0491", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"infomax_vae.c": "9da14af676fea402", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -200,6 +200,12 @@ def _one_pass() -> Any:
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

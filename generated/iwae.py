@@ -80,7 +80,7 @@ class IwaeLoss(torch.nn.Module):
         # log p(z) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_z = -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1)
         # log p(x|z) at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = (x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1)
+        log_p_x = -_binary_cross_entropy(x, x_logits).sum(-1)
         # log q(z|x) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_q_z = -0.5 * (z_logvar + ((z - z_mean) * torch.exp(-0.5 * z_logvar)) ** 2 + math.log(2 * math.pi)).sum(-1)
         # log weights of the draws: log p(z) + log p(x|z) - log q(z|x)
@@ -121,6 +121,12 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _log_mean_exp_over_draws(values: Tensor) -> Tensor:

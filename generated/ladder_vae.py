@@ -134,7 +134,7 @@ class LadderVaeLoss(_Parametrised):
                             * (p_z1_logvar + torch.expm1(q_z1_logvar - p_z1_logvar)
                                + ((q_z1_mean - p_z1_mean) * torch.exp(-0.5 * p_z1_logvar)) ** 2 - q_z1_logvar).sum(-1))
         # E_q[log p(x|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
+        log_p_x = _over_draws(-_binary_cross_entropy(x, x_logits).sum(-1))
 
         per_row = self.beta * kl_z2 + self.beta * kl_z1 - log_p_x
         terms = {
@@ -151,7 +151,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "3e0fe9c56be6ef0c", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -189,6 +189,12 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

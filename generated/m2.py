@@ -142,8 +142,7 @@ class M2Loss(_Parametrised):
         # KL(q(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x_c_under_q = _mean(0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1), self.group)
         # E_q[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x_given_z_c_under_q = _mean((q_x * F.logsigmoid(q_x_logits)
-                                           + (1 - q_x) * F.logsigmoid(-q_x_logits)).sum(-1), self.group)
+        log_p_x_given_z_c_under_q = _mean(-_binary_cross_entropy(q_x, q_x_logits).sum(-1), self.group)
         # KL(u(c|x)||p(c)) in closed form: log K + sum r log r, r = softmax(a)
         kl_c = _mean(
             _weighted(torch.exp(u_c_logits.log_softmax(-1)), u_c_logits.log_softmax(-1)).sum(-1)
@@ -175,7 +174,7 @@ class M2Loss(_Parametrised):
         # KL(u(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]; the exact sum over c by u(c|x)
         kl_z_given_x_c_under_u = _mean(_weighted(torch.exp(log_u_c), kl_z_given_c).sum(-2), self.group)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
-        log_p_x_given_c = (u_x * F.logsigmoid(u_x_logits) + (1 - u_x) * F.logsigmoid(-u_x_logits)).sum(-1)
+        log_p_x_given_c = -_binary_cross_entropy(u_x, u_x_logits).sum(-1)
         # E_u[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over c by u(c|x)
         log_p_x_given_z_c_under_u = _mean(_weighted(torch.exp(log_u_c), log_p_x_given_c).sum(-2), self.group)
 
@@ -194,7 +193,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "2d2a765550c7d239", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"m2.c": "2be78cb893e36e8f", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -234,6 +233,12 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
+
+
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
     return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
@@ -246,8 +251,10 @@ def _log(size: float) -> float:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+    if table.shape[:-1] != index.shape:
+        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+        table, index = table.expand(*shape, -1), index.expand(shape)
+    return table.gather(-1, index.long().unsqueeze(-1)).squeeze(-1)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

@@ -159,15 +159,13 @@ class MvaeLoss(_Parametrised):
         # KL(q(z|x1,x2)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x1_x2 = 0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1)
         # E_q[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1_given_z_under_q = _over_draws((q_x1 * F.logsigmoid(q_x1_logits)
-                                                + (1 - q_x1) * F.logsigmoid(-q_x1_logits)).sum(-1))
+        log_p_x1_given_z_under_q = _over_draws(-_binary_cross_entropy(q_x1, q_x1_logits).sum(-1))
         # E_q[log p(x2|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x2_given_z_under_q = _over_draws(-0.5 * ((q_x2 - q_x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
         # KL(a(z|x1)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x1 = 0.5 * (a_z_mean**2 + torch.expm1(a_z_logvar) - a_z_logvar).sum(-1)
         # E_a[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1_given_z_under_a = _over_draws((a_x1 * F.logsigmoid(a_x1_logits)
-                                                + (1 - a_x1) * F.logsigmoid(-a_x1_logits)).sum(-1))
+        log_p_x1_given_z_under_a = _over_draws(-_binary_cross_entropy(a_x1, a_x1_logits).sum(-1))
         # KL(b(z|x2)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x2 = 0.5 * (b_z_mean**2 + torch.expm1(b_z_logvar) - b_z_logvar).sum(-1)
         # E_b[log p(x2|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
@@ -196,7 +194,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "69de6e0a436e1d55", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -234,6 +232,12 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -156,7 +156,7 @@ class SemiSupervisedIbLoss(_Parametrised):
         # E_q[log p(c|z)] at samples: log softmax(a)_v
         log_p_c = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
         # E_u[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1), self.group)
+        log_p_x = _mean(-_binary_cross_entropy(x, x_logits).sum(-1), self.group)
         # KL(u(x)||p(x)) by density-ratio: E_P[f]
         kl_x = _mean(x_critic, self.group)
         # the model minimises E_Q[s(-f)], s = softplus
@@ -201,7 +201,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "beb047aef7967164", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"semi_supervised_ib.c": "bd0f8664f3677d74", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _alone(loss: Any, told: list[int] = []) -> None:
@@ -252,8 +252,16 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+    if table.shape[:-1] != index.shape:
+        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+        table, index = table.expand(*shape, -1), index.expand(shape)
+    return table.gather(-1, index.long().unsqueeze(-1)).squeeze(-1)
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

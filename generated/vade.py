@@ -93,7 +93,7 @@ class VadeLoss(torch.nn.Module):
         # KL(q(z|x)||p(z|c)), KL(q(c|x)||p(c)): what the compiled pass leaves
         rest = self._rest(q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, q_c_logits, p_c_logits)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws((x * F.logsigmoid(x_logits) + (1 - x) * F.logsigmoid(-x_logits)).sum(-1))
+        log_p_x = _over_draws(-_binary_cross_entropy(x, x_logits).sum(-1))
 
         per_row = -log_p_x
         terms = {
@@ -137,7 +137,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "d93e2b95153dfa37", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
@@ -175,6 +175,12 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
+    values, logits = torch.broadcast_tensors(values, logits)
+    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

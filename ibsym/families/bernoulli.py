@@ -9,7 +9,7 @@ import sympy
 
 from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
 from ibsym.families.facts import FamilyFacts, Role, drawn, family, positive, relaxation
-from ibsym.families.functions import EventSum, expected, logsigmoid
+from ibsym.families.functions import EventSum, binary_cross_entropy, expected, logsigmoid
 
 family(
     FamilyFacts(
@@ -28,7 +28,7 @@ def log_density(law: Law) -> Formula:
     """log r(v)."""
     a = law.parameter("logits")
     return Formula(
-        EventSum(VALUE * logsigmoid(a) + (1 - VALUE) * logsigmoid(-a)), "sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid"
+        -EventSum(binary_cross_entropy(VALUE, a)), "sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid"
     )
 
 

@@ -24,6 +24,13 @@ class sigmoid(sympy.Function):
     is_real = True
 
 
+class binary_cross_entropy(sympy.Function):
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; arguments v and the logit a."""
+
+    nargs = 2
+    is_real = True
+
+
 class expm1(sympy.Function):
     """e^t - 1, right to the last digit near 0.
 

@@ -124,6 +124,7 @@ FUNCTIONS: dict[type, Callable[..., Array]] = {
     sympy.loggamma: log_gamma,
     f.logsigmoid: lambda t: -np.logaddexp(0.0, -t),
     f.sigmoid: lambda t: np.exp(-np.logaddexp(0.0, -t)),
+    f.binary_cross_entropy: lambda v, a: (1 - v) * a + np.logaddexp(0.0, -a),
     f.expm1: np.expm1,
     f.xlogx: xlogx,
     f.log_gamma: log_gamma_of_positive,

@@ -893,7 +893,7 @@ LAWS = [
     *mutants(
         "ibsym/families/bernoulli.py",
         (FAMILIES,),
-        ("VALUE * logsigmoid(a) + (1 - VALUE) * logsigmoid(-a)", "VALUE * logsigmoid(a)"),
+        ("binary_cross_entropy(VALUE, a)", "binary_cross_entropy(1 - VALUE, a)"),
         ("+ sympy.log(2)", "- sympy.log(2)"),
         ("_divergence(-a, -b)", "_divergence(-b, -a)"),
     ),

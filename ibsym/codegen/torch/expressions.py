@@ -17,6 +17,7 @@ TENSOR: dict[type, str] = {
     sympy.Abs: "torch.abs",
     f.logsigmoid: "F.logsigmoid",
     f.sigmoid: "torch.sigmoid",
+    f.binary_cross_entropy: "_binary_cross_entropy",
     f.expm1: "torch.expm1",
     f.unit_cumulant: "_unit_cumulant",
     f.unit_mean: "_unit_mean",

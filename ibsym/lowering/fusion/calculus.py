@@ -42,6 +42,18 @@ class sigmoid(sympy.Function):
         return sigmoid(t) * sigmoid(-t)
 
 
+class binary_cross_entropy(sympy.Function):
+    """-v log s(a) - (1 - v) log s(-a), which is (1 - v) a - log s(a); arguments v and a."""
+
+    nargs = 2
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """d f / d argument, in functions that are stable themselves."""
+        v, a = self.args
+        return -a if argindex == 1 else (1 - v) * sigmoid(a) - v * sigmoid(-a)
+
+
 class expm1(sympy.Function):
     """e^t - 1."""
 
@@ -169,6 +181,7 @@ class absolute(sympy.Function):
 HEADS: dict[type, type] = {
     heads.logsigmoid: logsigmoid,
     heads.sigmoid: sigmoid,
+    heads.binary_cross_entropy: binary_cross_entropy,
     heads.expm1: expm1,
     heads.standardised: standardised,
     heads.expected: expected,
@@ -245,6 +258,9 @@ class Stable:
             if isinstance(e, logsigmoid):
                 return -positive(t if flipped else -t) - self.part("logq", t)
             return self.part("away" if flipped else "toward", t)
+        if isinstance(e, binary_cross_entropy):
+            v, a = e.args
+            return self.formula((1 - v) * a - logsigmoid(a))
         if isinstance(e, expected):
             return weighted(self.formula(probability(e.args[0])), self.formula(e.args[1]))
         if isinstance(e, quadratic | scaled):

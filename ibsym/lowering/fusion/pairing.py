@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from ibsym.lowering.fusion.calculus import Unfused, logsigmoid, own, sigmoid
+from ibsym.lowering.fusion.calculus import Unfused, binary_cross_entropy, logsigmoid, own, sigmoid
 from ibsym.lowering.program import (
     Axes,
     Elementwise,
@@ -160,7 +160,7 @@ class PairReader:
         formula = self._formula(self.resolved(node), event, rows, columns, found)
         if len(rows) != 1 or not columns or len(found) != 1:
             raise Unfused("rows of several values")
-        if formula.has(logsigmoid, sigmoid):
+        if formula.has(logsigmoid, sigmoid, binary_cross_entropy):
             raise Unfused("logistic functions in a table of pairs")
         ((axes, pooled),) = found
         return Table(formula, next(iter(rows.items())), tuple(sorted(columns.items(), key=str)), axes, pooled)
