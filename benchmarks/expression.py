@@ -18,11 +18,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from losses import ROOT, machine, reference, torch  # noqa: E402
+from losses import ROOT, machine, reference, torch
 
-import ibsym  # noqa: E402
-from ibsym.conformance import sample  # noqa: E402
-from ibsym.sources import load_module  # noqa: E402
+import ibsym
+from ibsym.conformance import sample
+from ibsym.sources import load_module
 
 GOAL = 1.05
 SIZES = ("32x784", "128x784", "256x3072")
@@ -73,7 +73,9 @@ def ratio(ours: Callable[[], list], theirs: Callable[[], list], seconds: float) 
     """The median of paired ratios, and ours in microseconds."""
     times: list[tuple[float, float]] = []
     runs = [ours, theirs]
-    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter  # its own time alone, whoever else is at work
+    clock = (
+        time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    )  # its own time alone, whoever else is at work
     for run in runs * 3:
         run()
     end = time.perf_counter() + seconds

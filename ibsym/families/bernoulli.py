@@ -27,9 +27,7 @@ family(
 def log_density(law: Law) -> Formula:
     """log r(v)."""
     a = law.parameter("logits")
-    return Formula(
-        -EventSum(binary_cross_entropy(VALUE, a)), "sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid"
-    )
+    return Formula(-EventSum(binary_cross_entropy(VALUE, a)), "sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid")
 
 
 @entropy_of("bernoulli")
