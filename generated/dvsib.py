@@ -148,7 +148,8 @@ class DvsibLoss(_Parametrised):
         # E_q[log p(x1|z1)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x1 = _mean(-0.5 * ((x1 - x1_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
         # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x2 = _mean(-_binary_cross_entropy(x2, x2_logits).sum(-1), self.group)
+        log_p_x2 = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x2_logits, x2),
+                                                             reduction="none").sum(-1), self.group)
 
         loss = kl_z1 + kl_z2 - self.beta * log_p_x1 - self.beta * log_p_x2
         terms = {
@@ -196,12 +197,8 @@ def _alone(loss: Any, told: list[int] = []) -> None:
         warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, right: set[Any] = set()) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
-    compiling, plain = torch.compiler.is_compiling(), (Tensor, torch.nn.Parameter)
-    alike = () if compiling else (declared, not group, *[(t.shape, t.dtype) for t in tensors if type(t) in plain])
-    if alike and alike in right:
-        return tensors
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
@@ -218,10 +215,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
-    raised = [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-    if len(alike) == len(tensors) + 2 and len(right) < 1000 and all(a is b for a, b in zip(raised, tensors, strict=True)):
-        right.add(alike)
-    return raised
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
 @functools.cache
@@ -238,12 +232,6 @@ def _one_pass() -> Any:
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
-
-
-def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
-    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
-    values, logits = torch.broadcast_tensors(values, logits)
-    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

@@ -99,12 +99,8 @@ _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
 _BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, right: set[Any] = set()) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
-    compiling, plain = torch.compiler.is_compiling(), (Tensor, torch.nn.Parameter)
-    alike = () if compiling else (declared, not group, *[(t.shape, t.dtype) for t in tensors if type(t) in plain])
-    if alike and alike in right:
-        return tensors
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
@@ -121,10 +117,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
-    raised = [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-    if len(alike) == len(tensors) + 2 and len(right) < 1000 and all(a is b for a, b in zip(raised, tensors, strict=True)):
-        right.add(alike)
-    return raised
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
 @functools.cache

@@ -121,7 +121,8 @@ class FactorVaeLoss(_Parametrised):
         # TC_q(Z) by density-ratio: E_P[f]
         tc_z = _over_draws(z_critic)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-_binary_cross_entropy(x, x_logits).sum(-1))
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                                  reduction="none").sum(-1))
 
         per_row = kl_z + self.gamma * tc_z - log_p_x
         terms = {
@@ -156,12 +157,8 @@ Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, right: set[Any] = set()) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
-    compiling, plain = torch.compiler.is_compiling(), (Tensor, torch.nn.Parameter)
-    alike = () if compiling else (declared, not group, *[(t.shape, t.dtype) for t in tensors if type(t) in plain])
-    if alike and alike in right:
-        return tensors
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
@@ -178,10 +175,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
-    raised = [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-    if len(alike) == len(tensors) + 2 and len(right) < 1000 and all(a is b for a, b in zip(raised, tensors, strict=True)):
-        right.add(alike)
-    return raised
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
 @functools.cache
@@ -198,12 +192,6 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
-
-
-def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
-    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
-    values, logits = torch.broadcast_tensors(values, logits)
-    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

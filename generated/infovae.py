@@ -144,7 +144,8 @@ class InfovaeLoss(_Parametrised):
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean(-_binary_cross_entropy(x, x_logits).sum(-1), self.group)
+        log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                            reduction="none").sum(-1), self.group)
 
         loss = (self.alpha + self.lam - 1) * kl_z + (1 - self.alpha) * kl_z_given_x - log_p_x
         terms = {
@@ -174,12 +175,8 @@ def _alone(loss: Any, told: list[int] = []) -> None:
         warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, right: set[Any] = set()) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
-    compiling, plain = torch.compiler.is_compiling(), (Tensor, torch.nn.Parameter)
-    alike = () if compiling else (declared, not group, *[(t.shape, t.dtype) for t in tensors if type(t) in plain])
-    if alike and alike in right:
-        return tensors
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
@@ -196,10 +193,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
-    raised = [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-    if len(alike) == len(tensors) + 2 and len(right) < 1000 and all(a is b for a, b in zip(raised, tensors, strict=True)):
-        right.add(alike)
-    return raised
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
 @functools.cache
@@ -230,12 +224,6 @@ def _off_diagonal_mean(pairs: Tensor) -> Tensor:
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
-
-
-def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
-    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
-    values, logits = torch.broadcast_tensors(values, logits)
-    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

@@ -80,7 +80,7 @@ class IwaeLoss(torch.nn.Module):
         # log p(z) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_z = -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1)
         # log p(x|z) at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = -_binary_cross_entropy(x, x_logits).sum(-1)
+        log_p_x = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x), reduction="none").sum(-1)
         # log q(z|x) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_q_z = -0.5 * (z_logvar + ((z - z_mean) * torch.exp(-0.5 * z_logvar)) ** 2 + math.log(2 * math.pi)).sum(-1)
         # log weights of the draws: log p(z) + log p(x|z) - log q(z|x)
@@ -102,12 +102,8 @@ Loss = IwaeLoss
 _BESIDE = {"_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, right: set[Any] = set()) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
-    compiling, plain = torch.compiler.is_compiling(), (Tensor, torch.nn.Parameter)
-    alike = () if compiling else (declared, not group, *[(t.shape, t.dtype) for t in tensors if type(t) in plain])
-    if alike and alike in right:
-        return tensors
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
@@ -124,16 +120,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
-    raised = [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-    if len(alike) == len(tensors) + 2 and len(right) < 1000 and all(a is b for a, b in zip(raised, tensors, strict=True)):
-        right.add(alike)
-    return raised
-
-
-def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
-    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
-    values, logits = torch.broadcast_tensors(values, logits)
-    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
 def _log_mean_exp_over_draws(values: Tensor) -> Tensor:

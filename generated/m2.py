@@ -142,7 +142,8 @@ class M2Loss(_Parametrised):
         # KL(q(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x_c_under_q = _mean(0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1), self.group)
         # E_q[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x_given_z_c_under_q = _mean(-_binary_cross_entropy(q_x, q_x_logits).sum(-1), self.group)
+        log_p_x_given_z_c_under_q = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(q_x_logits, q_x),
+                                                                              reduction="none").sum(-1), self.group)
         # KL(u(c|x)||p(c)) in closed form: log K + sum r log r, r = softmax(a)
         kl_c = _mean(
             _weighted(torch.exp(u_c_logits.log_softmax(-1)), u_c_logits.log_softmax(-1)).sum(-1)
@@ -174,7 +175,8 @@ class M2Loss(_Parametrised):
         # KL(u(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]; the exact sum over c by u(c|x)
         kl_z_given_x_c_under_u = _mean(_weighted(torch.exp(log_u_c), kl_z_given_c).sum(-2), self.group)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
-        log_p_x_given_c = -_binary_cross_entropy(u_x, u_x_logits).sum(-1)
+        log_p_x_given_c = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(u_x_logits, u_x),
+                                                              reduction="none").sum(-1)
         # E_u[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over c by u(c|x)
         log_p_x_given_z_c_under_u = _mean(_weighted(torch.exp(log_u_c), log_p_x_given_c).sum(-2), self.group)
 
@@ -196,12 +198,8 @@ _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over
 _BESIDE = {"m2.c": "2be78cb893e36e8f", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, right: set[Any] = set()) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
-    compiling, plain = torch.compiler.is_compiling(), (Tensor, torch.nn.Parameter)
-    alike = () if compiling else (declared, not group, *[(t.shape, t.dtype) for t in tensors if type(t) in plain])
-    if alike and alike in right:
-        return tensors
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
@@ -218,10 +216,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
-    raised = [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-    if len(alike) == len(tensors) + 2 and len(right) < 1000 and all(a is b for a, b in zip(raised, tensors, strict=True)):
-        right.add(alike)
-    return raised
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
 @functools.cache
@@ -240,12 +235,6 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
-def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
-    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
-    values, logits = torch.broadcast_tensors(values, logits)
-    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
-
-
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
     return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
@@ -258,10 +247,8 @@ def _log(size: float) -> float:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    if table.shape[:-1] != index.shape:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
-    return table.gather(-1, index.long().unsqueeze(-1)).squeeze(-1)
+    shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
+    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

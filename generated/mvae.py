@@ -159,13 +159,17 @@ class MvaeLoss(_Parametrised):
         # KL(q(z|x1,x2)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x1_x2 = 0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1)
         # E_q[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1_given_z_under_q = _over_draws(-_binary_cross_entropy(q_x1, q_x1_logits).sum(-1))
+        log_p_x1_given_z_under_q = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(q_x1_logits,
+                                                                                                            q_x1),
+                                                                                   reduction="none").sum(-1))
         # E_q[log p(x2|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x2_given_z_under_q = _over_draws(-0.5 * ((q_x2 - q_x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
         # KL(a(z|x1)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x1 = 0.5 * (a_z_mean**2 + torch.expm1(a_z_logvar) - a_z_logvar).sum(-1)
         # E_a[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1_given_z_under_a = _over_draws(-_binary_cross_entropy(a_x1, a_x1_logits).sum(-1))
+        log_p_x1_given_z_under_a = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(a_x1_logits,
+                                                                                                            a_x1),
+                                                                                   reduction="none").sum(-1))
         # KL(b(z|x2)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x2 = 0.5 * (b_z_mean**2 + torch.expm1(b_z_logvar) - b_z_logvar).sum(-1)
         # E_b[log p(x2|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
@@ -197,12 +201,8 @@ Loss = MvaeLoss
 _BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, right: set[Any] = set()) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
-    compiling, plain = torch.compiler.is_compiling(), (Tensor, torch.nn.Parameter)
-    alike = () if compiling else (declared, not group, *[(t.shape, t.dtype) for t in tensors if type(t) in plain])
-    if alike and alike in right:
-        return tensors
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
@@ -219,10 +219,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
-    raised = [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-    if len(alike) == len(tensors) + 2 and len(right) < 1000 and all(a is b for a, b in zip(raised, tensors, strict=True)):
-        right.add(alike)
-    return raised
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
 @functools.cache
@@ -239,12 +236,6 @@ def _one_pass() -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
-
-
-def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
-    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
-    values, logits = torch.broadcast_tensors(values, logits)
-    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -156,7 +156,7 @@ def test_third_parties_are_declared_and_in_their_place(path: Path) -> None:
 
 
 EMITTED = sorted(ROOT.glob("generated/[!_]*.py"))
-LONGER = {"hfvae": 305, "semi_supervised_ib": 297, "mvib": 278, "m2": 280}
+LONGER = {"hfvae": 306, "semi_supervised_ib": 298, "mvib": 278, "m2": 280}
 """The longest, by what they compute. Shorten the code that all share before you add one."""
 
 

@@ -65,16 +65,8 @@ def _stratified_log_weights(rows: int, total: float, like: Tensor) -> Tensor:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    if table.shape[:-1] != index.shape:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
-    return table.gather(-1, index.long().unsqueeze(-1)).squeeze(-1)
-
-
-def _binary_cross_entropy(values: Tensor, logits: Tensor) -> Tensor:
-    """-v log s(a) - (1 - v) log s(-a), s the sigmoid; either may lack leading axes."""
-    values, logits = torch.broadcast_tensors(values, logits)
-    return F.binary_cross_entropy_with_logits(logits, values, reduction="none")
+    shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
+    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
 
 
 def _frequency(index: Tensor, like: Tensor) -> Tensor:

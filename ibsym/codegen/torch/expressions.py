@@ -17,7 +17,6 @@ TENSOR: dict[type, str] = {
     sympy.Abs: "torch.abs",
     f.logsigmoid: "F.logsigmoid",
     f.sigmoid: "torch.sigmoid",
-    f.binary_cross_entropy: "_binary_cross_entropy",
     f.expm1: "torch.expm1",
     f.unit_cumulant: "_unit_cumulant",
     f.unit_mean: "_unit_mean",
@@ -112,6 +111,12 @@ class Tensors(Formulas):
             above, below = self.code(d), self.code(sympy.exp(logvar / 2))
             return Code(f"{above.at(PRODUCT)} / {below.at(SIGN)}", PRODUCT, uses=union((above, below)))
         return self.code(sympy.Mul(d, sympy.exp(-logvar / 2), evaluate=False) if d.is_Add else d * sympy.exp(-logvar / 2))
+
+    def _print_binary_cross_entropy(self, e: f.binary_cross_entropy) -> Code:
+        values, logits = map(self.code, e.args)
+        alike = called("*torch.broadcast_tensors", [logits, values])
+        found = called("F.binary_cross_entropy_with_logits", [alike, 'reduction="none"'])
+        return found._replace(uses=union((values, logits)) | {"F", "torch"})
 
     def _print_expected(self, e: f.expected) -> Code:
         log_w, t = e.args
