@@ -139,11 +139,11 @@ Loss = PrivacyFunnelLoss
 _BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
-        shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
+        shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:

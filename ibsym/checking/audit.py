@@ -22,7 +22,7 @@ from ibsym.errors import AuditError
 from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import closable
-from ibsym.rules.catalogue import RELAXATION, RULES
+from ibsym.rules.catalogue import RELAXATION, RULES, SURROGATES
 from ibsym.terms.measures import Estimate, Expression, Term
 
 TOLERANCE = 1e-9
@@ -81,6 +81,14 @@ def replay(derivation: Derivation, side: Side) -> None:
         raise AuditError(f"{last} ends at {state}, and the bound and its constants are {final(derivation)}")
     if relation is not derivation.relation:
         raise AuditError(f"{last}: the steps compose to {relation}, and the derivation claims {derivation.relation}")
+    told = [s.rule for s in derivation.steps if s.rule in SURROGATES and s.rule != RELAXATION.name]
+    if told != [s.name for s in derivation.surrogates]:
+        raise AuditError(
+            f"the loss adds {', '.join(s.text for s in derivation.surrogates) or 'nothing'}, and the steps say otherwise"
+        )
+    for added in derivation.surrogates:
+        if added.coefficient * side.sign <= 0:
+            raise AuditError(f"{added.text} has the weight {added.coefficient}, which pushes the wrong way")
     total = Expression.of(*((g.coefficient, g.term) for g in derivation.gap))
     if not total.same(gap):
         raise AuditError(f"{last}: the steps' gaps add up to {gap}, and the derivation claims {total}")
@@ -88,7 +96,7 @@ def replay(derivation: Derivation, side: Side) -> None:
 
 def _check_rule(where: str, step: Step) -> None:
     """The step's relation is one that its rule can have; what it changes is what the rule changes."""
-    if step.rule == RELAXATION.name or step.rule in ESTIMATORS:
+    if step.rule in SURROGATES or step.rule in ESTIMATORS:
         if step.relation is Relation.EQ:
             raise AuditError(f"{where} is an estimate or a surrogate, and claims equality")
         if not step.before.same(standing(step.after, introduced(step))):

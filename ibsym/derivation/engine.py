@@ -11,6 +11,7 @@ from ibsym.derivation.critics import model_side, said
 from ibsym.derivation.fitted import constant, refuse_shared
 from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, ModelSide, Note, Plan, Step
 from ibsym.derivation.planning import Planner
+from ibsym.derivation.quantisation import surrogate_steps, surrogates
 from ibsym.derivation.sampling import estimator_of, refuse_undrawn, relaxations
 from ibsym.derivation.steps import ProofSteps, step
 from ibsym.derivation.unused import unused
@@ -82,6 +83,8 @@ class _Engine:
             how = factor.family.option("relax") if factor.family else ""
             note = Note(("draws of ", Density.factor(factor), f" ({how}) carry the gradient of ", reason))
             steps.append(Step(RELAXATION.name, Relation.APPROX, state, state, cite=RELAXATION.sources, note=note))
+        added = surrogates(self.spec, self.planner.coordinates, items) if whole else ()
+        steps += surrogate_steps(added, state)
         if whole:
             for use, wanted in self.planner.requested:
                 if wanted not in self.used:
@@ -105,6 +108,7 @@ class _Engine:
             self.planner.coordinates,
             constraints,
             unused(self.spec, items, constraints) if whole else (),
+            added,
         )
 
     def sign(self, coefficient: sympy.Expr) -> Sign:

@@ -140,6 +140,21 @@ class BoundTerm:
 
 
 @dataclass(frozen=True)
+class SurrogateTerm:
+    """What the loss adds to the bound, for its gradient alone: by the name of its step, of a factor's draws under a joint."""
+
+    coefficient: sympy.Expr
+    name: str
+    density: Density
+    joint: str
+
+    @property
+    def text(self) -> str:
+        """Its name in the loss; the joint is said where the factor is another joint's."""
+        return f"{self.name}{'' if self.joint == self.density.head else f'_{self.joint}'}[{self.density}]"
+
+
+@dataclass(frozen=True)
 class GapTerm:
     """What separates bound and objective, and whether training can close it."""
 
@@ -167,7 +182,8 @@ class Constraint:
 class Derivation(Shown):
     """objective (relation) bound + constants, with the steps between and the exact gap.
 
-    ``unused`` names the factors and parameters that are declared and that nothing in the loss touches.
+    ``unused`` names the factors and parameters that are declared and that nothing in the loss touches; ``surrogates`` are what the loss
+    adds to the bound.
     """
 
     spec: Spec
@@ -181,6 +197,7 @@ class Derivation(Shown):
     coordinates: Coordinates
     constraints: tuple[Constraint, ...] = ()
     unused: tuple[str, ...] = ()
+    surrogates: tuple[SurrogateTerm, ...] = ()
 
     @property
     def final(self) -> Expression:

@@ -39,8 +39,12 @@ class Space(Protocol):
         """real, binary, ..."""
 
     @property
-    def dims(self) -> tuple[str, ...]:
-        """The names of its dimensions."""
+    def event(self) -> tuple[str, ...]:
+        """The axes of one value."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes of one code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def exact(number: object) -> sympy.Rational:
 
 def parameter_axes(family: FamilyUse, role: str, space: Space) -> tuple[str, ...]:
     """The axes of one parameter, after those of the rows."""
-    return family.role(role).shape(space.dims, str(family.option("components")))
+    return family.role(role).shape(space.axes, str(family.length))
 
 
 Density = Callable[[Law], Formula]

@@ -35,22 +35,25 @@ class Axes(Enum):
     MATRIX = auto()
     COMPONENTS = auto()
     COMPONENT_EVENTS = auto()
+    VECTORS = auto()  # a vector in place of a symbol's classes
+    VECTOR_OF_CLASS = auto()  # a vector for each class
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
     """A parameter: its name in specs and among a loss's inputs, its domain, its axes.
 
-    ``at_value`` says that it depends on the variable's value too, as a density does.
+    ``at_value`` says that it depends on the variable's value too, as a density does; ``shared`` that it is one for all rows.
     """
 
     name: str
     constraint: Constraint = Constraint.REAL
     axes: Axes = Axes.EVENT
     at_value: bool = False
+    shared: bool = False
 
     def shape(self, event: Sequence[Size], components: Size) -> tuple[Size, ...]:
-        """The axes of one value, given those of the variable and the number of components.
+        """The axes of one value, given those of the variable's codes and the number of components, or the length of vectors.
 
         >>> Role("cholesky", Constraint.TRIANGULAR, Axes.MATRIX).shape(("L",), "M")
         ('L', 'L')
@@ -66,6 +69,10 @@ class Role:
                 return (components,)
             case Axes.COMPONENT_EVENTS:
                 return (components, *event)
+            case Axes.VECTORS:
+                return (*event[:-1], components)
+            case Axes.VECTOR_OF_CLASS:
+                return (event[-1], components)
         assert_never(self.axes)
 
     def rank(self, event: int) -> int:
@@ -112,6 +119,15 @@ def marginal() -> Option:
     return Option("draws", lambda value: value in ("draws", "enumerate"), "is unknown", 'one of "enumerate", "draws"')
 
 
+def weight(default: float) -> Option:
+    """A number that is not negative."""
+
+    def accepts(value: object) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+    return Option(default, accepts, "is no number from 0 on", f"{default:g}")
+
+
 def switch(what: str) -> Option:
     """Yes or no; yes where nothing is said. ``what`` is the question."""
     return Option(True, lambda value: isinstance(value, bool), f"does not say {what}", "true or false")
@@ -141,6 +157,7 @@ class FamilyFacts:
     """The declared facts of one family. A family without parameters is fixed, unless ``learned`` says otherwise.
 
     ``cell`` names the option that is the width of its noise: what another density gives to its draws is integrated over a cell of it.
+    ``quantised`` says that all of its mass is on the class whose vector is nearest, so that draws are seen as these vectors.
     """
 
     name: str
@@ -153,6 +170,7 @@ class FamilyFacts:
     options: Mapping[str, Option] = field(default_factory=dict)
     draws: Draws | None = None
     cell: str | None = None
+    quantised: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -220,6 +238,12 @@ class FamilyUse:
     def role(self, name: str) -> Role:
         """The parameter of that name."""
         return next(r for r in self.roles if r.name == name)
+
+    @property
+    def length(self) -> str | None:
+        """The dimension that is an option: the number of a mixture's components, or the length of vectors."""
+        name = self.option("components") or self.option("dimension")
+        return None if name is None else str(name)
 
     def variants(self) -> tuple[FamilyUse, ...]:
         """The family as it comes, and with each option learned that may be."""

@@ -238,6 +238,13 @@ class Pick(sympy.Function):
     is_real = True
 
 
+class Nearest(sympy.Function):
+    """The class whose vector is nearest to a code; arguments codes and codebook."""
+
+    nargs = 2
+    is_real = True
+
+
 class EveryClass(sympy.Function):
     """The entries of the last axis along the class axis of the variable that is summed over."""
 
@@ -309,6 +316,7 @@ STRUCTURAL = (
     LogSumExp,
     LogSoftmax,
     Pick,
+    Nearest,
     EveryClass,
     Components,
     Solve,

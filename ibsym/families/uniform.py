@@ -18,7 +18,7 @@ def log_volume(law: Law) -> Formula:
     if law.space.kind == "binary":
         return Formula(SIZE * sympy.log(2), "n log 2")
     if law.space.kind == "categorical":
-        return Formula(sympy.log(CLASSES), "log K")
+        return Formula(SIZE * sympy.log(CLASSES), "n log K" if law.space.event else "log K")
     if law.space.kind == "simplex":
         return Formula(-sympy.loggamma(SIZE), "-log (K-1)!")
     return Formula(sympy.Integer(0), "0")
@@ -49,5 +49,6 @@ def relative_entropy(first: Law, second: Law) -> Formula:
             "-1/2 sum [log s(a) + log s(-a) + 2 log 2], s the sigmoid",
         )
     if second.name == "categorical":
-        return Formula(-ClassSum(LogSoftmax(a)) / CLASSES - sympy.log(CLASSES), "-1/K sum log softmax(a) - log K")
+        text = "sum [-1/K sum log softmax(a) - log K]" if first.space.event else "-1/K sum log softmax(a) - log K"
+        return Formula(EventSum(-ClassSum(LogSoftmax(a)) / CLASSES - sympy.log(CLASSES)), text)
     return Formula(EventSum(unit_cumulant(a) - HALF * a), "sum [A(a) - a/2], A(a) = log (e^a - 1)/a")

@@ -59,7 +59,7 @@ def _coordinates(section: Section, load: Load) -> tuple[Node, int]:
             f"{load.key.of} is a class index, and distances need coordinates\n"
             '  write: a family with relax = "concrete" for it, or an estimator with a critic'
         )
-    return load, len(section.sampling.spec.variables[load.key.of].dims)
+    return load, len(section.sampling.spec.variables[load.key.of].axes)
 
 
 def squared(left: Node, right: Node) -> Node:

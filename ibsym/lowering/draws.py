@@ -96,7 +96,7 @@ def batch_marginal(section: Section, item: BoundTerm) -> Estimated:
             raise refuse(item)
     variable = first.of[0]
     space = section.sampling.spec.variables[variable]
-    if first.given or second.given or len(first.of) != 1 or space.kind != "categorical" or len(space.dims) != 1:
+    if first.given or second.given or len(first.of) != 1 or space.kind != "categorical" or space.event:
         raise EmissionError(
             f"batch-marginal takes the marginals of one categorical variable, not {item.text}\n"
             "  write: minibatch-weighted, mmd, or an estimator with a critic"

@@ -106,7 +106,7 @@ class Sampling:
         own = joint.by_variable.get(variable)
         if own is None or own.family is None or own.empirical or not self.learned(joint, (variable,)):
             return "value"
-        return "sample" if own.family.carries_gradient else "value"
+        return "sample" if own.family.carries_gradient and not own.family.facts.quantised else "value"
 
     def value(self, joint: Joint, variable: str) -> Load:
         """A variable's value: observed or drawn."""
@@ -120,7 +120,7 @@ class Sampling:
     def _value(self, joint: Joint, variable: str, role: str) -> Load:
         space = self.spec.variables[variable]
         index = space.kind == "categorical" and self.role(joint, variable) == "value"
-        event = space.event if index else space.dims
+        event = space.event if index else space.axes
         return Load(InputKey(variable, role, joint.name), (*self.sample_axes(joint, (variable,)), *event), index)
 
     def parameter(self, factor: Factor, role: str, joint: Joint) -> Load:
@@ -128,8 +128,9 @@ class Sampling:
         assert factor.family is not None
         (variable,) = factor.of
         axes = parameter_axes(factor.family, role, self.spec.variables[variable])
-        seen = (*factor.given, *factor.of) if factor.family.role(role).at_value else factor.given
-        rows = self.sample_axes(joint, seen) if seen else ()
+        declared = factor.family.role(role)
+        seen = (*factor.given, *factor.of) if declared.at_value else factor.given
+        rows = self.sample_axes(joint, seen) if seen and not declared.shared else ()
         return Load(InputKey(factor.declared, role, joint.name), (*rows, *axes))
 
     def critic(self, text: str, density: Density, role: str = "critic") -> Load:

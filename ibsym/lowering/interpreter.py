@@ -27,6 +27,7 @@ from ibsym.lowering.program import (
     LossProgram,
     Mean,
     MoveLast,
+    Nearest,
     Node,
     OffDiagonalMean,
     OverDraws,
@@ -41,7 +42,9 @@ from ibsym.lowering.program import (
     Solve,
     Sort,
     Step,
+    StopGradient,
     Stratified,
+    Vectors,
 )
 
 
@@ -60,10 +63,18 @@ def evaluate(
     *,
     reduction: str = "mean",
     directions: Mapping[str, Array] | None = None,
+    still: Mapping[str, Array] | None = None,
 ) -> Values:
-    """The loss and its terms. ``parameters`` default to the spec's; ``directions`` are the unit vectors of sliced distances."""
+    """The loss and its terms. ``parameters`` default to the spec's; ``directions`` are the unit vectors of sliced distances.
+
+    What no gradient is taken of is evaluated at the inputs ``still``, where they are given: differences of the loss are then its gradient.
+    """
     numbers = {p.name: p.default for p in program.parameters} | dict(parameters or {})
-    machine = _Machine(program.inputs, inputs, directions or {}, parameters=numbers)
+    stopped = None
+    if still is not None:
+        stopped = _Machine(program.inputs, still, directions or {}, parameters=numbers)
+        stopped.run(program.steps)
+    machine = _Machine(program.inputs, inputs, directions or {}, parameters=numbers, still=stopped)
     machine.run(program.steps)
     loss: Array = 0.0
     terms: dict[str, float] = {}
@@ -125,7 +136,9 @@ class _Machine:
         directions: Mapping[str, Array],
         logits: Mapping[str, Array] | None = None,
         parameters: Mapping[str, float] | None = None,
+        still: _Machine | None = None,
     ):
+        self.still = still
         self.parameters = dict(parameters or {})
         self.inputs: dict[object, Array] = {}
         for entry in declared:
@@ -163,6 +176,13 @@ class _Machine:
                 shape = np.broadcast_shapes(table.shape[:-1], index.shape)
                 table = np.broadcast_to(table, (*shape, table.shape[-1]))
                 return np.take_along_axis(table, np.broadcast_to(index, shape)[..., None], -1)[..., 0]
+            case Nearest():
+                code, codebook = self.node(node.code), self.node(node.codebook)
+                return np.argmin(np.sum((code[..., None, :] - codebook) ** 2, axis=-1), axis=-1)
+            case Vectors():
+                return self.node(node.codebook)[self.node(node.index)]
+            case StopGradient():
+                return self.node(node.operand) if self.still is None else self.still.node(node.operand)
             case Insert():
                 return np.expand_dims(self.node(node.operand), node.dim)
             case Diagonal():

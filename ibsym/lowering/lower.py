@@ -28,10 +28,13 @@ from ibsym.lowering.program import (
     Node,
     OverDraws,
     Parameter,
+    Ref,
     Size,
     Step,
     TermValue,
+    children,
 )
+from ibsym.lowering.quantisation import surrogate as quantised_surrogate
 from ibsym.lowering.section import Section
 from ibsym.lowering.section import loads as section_loads
 from ibsym.lowering.terms import Estimated, direct, mean, plain
@@ -90,14 +93,18 @@ def _program(derivation: Derivation) -> LossProgram:
                 found.note,
             )
         )
+    for added in derivation.surrogates:
+        found = quantised_surrogate(section, added)
+        value = section.step(f"{added.name}_{'_'.join(added.density.of)}", found.value, *found.comment)
+        terms.append(
+            TermValue(added.text, "surrogate", sign * added.coefficient, value, None, found.rows, found.why, found.note)
+        )
     if not terms:
         raise EmissionError(
             f"nothing is left to compute: every term of {derivation.objective} is a constant\n"
             "  write: an objective with a term that a learned factor touches"
         )
-    rows = terms[0].rows
-    if any(t.rows != rows or t.rows is None for t in terms):
-        rows = None
+    terms, rows = per_row(section, terms)
     loads = section.inputs()
     inputs = declare(loads, spec.parameters)
     limits = tuple(limit(sampling, c) for c in derivation.constraints if c.derivation is not None)
@@ -124,6 +131,28 @@ def _program(derivation: Derivation) -> LossProgram:
         tuple((c.divergence, str(c.critic.through)) for c in derivation.constraints),
         about(derivation),
     )
+
+
+def per_row(section: Section, terms: list[TermValue]) -> tuple[list[TermValue], str | None]:
+    """The batch axis of which every term is a per-row average; what is the same for any input is one of any rows."""
+    numbers = [t.surrogate is None and fixed(section, section.steps[t.value.index].node) for t in terms]
+    axes = {t.rows for t, number in zip(terms, numbers, strict=True) if not number}
+    if len(axes) != 1 or None in axes:
+        return terms, None
+    (rows,) = axes
+    return [replace(t, rows=rows) for t in terms], rows
+
+
+def fixed(section: Section, node: Node) -> bool:
+    """Whether a value depends on sizes alone."""
+    match node:
+        case Load():
+            return False
+        case Size():
+            return True
+        case Ref():
+            return fixed(section, section.steps[node.index].node)
+    return all(fixed(section, child) for child in children(node))
 
 
 def merged(bound: Iterable[BoundTerm]) -> list[BoundTerm]:

@@ -148,6 +148,44 @@ class Pick:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """The class whose vector in the codebook is nearest to a code, for each code along all axes but the last."""
+
+    code: Node
+    codebook: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes of the value, by their names."""
+        return self.code.axes[:-1]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vector of each class in a codebook."""
+
+    codebook: Node
+    index: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes of the value, by their names."""
+        return (*self.index.axes, *self.codebook.axes[-1:])
+
+
+@dataclass(frozen=True)
+class StopGradient:
+    """The value, of which no gradient is taken."""
+
+    operand: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes of the value, by their names."""
+        return self.operand.axes
+
+
+@dataclass(frozen=True)
 class Insert:
     """A new axis of length 1; ``dim`` is its place in the result, from the right."""
 
@@ -342,6 +380,9 @@ Node: TypeAlias = (
     | OverDraws
     | LogSoftmax
     | Pick
+    | Nearest
+    | Vectors
+    | StopGradient
     | Insert
     | Diagonal
     | MoveLast
@@ -371,6 +412,8 @@ def children(node: Node) -> tuple[Node, ...]:
         case Points(operands=operands):
             return tuple(n for n, _ in operands)
         case Pick(table=a, index=b) | Solve(matrix=a, operand=b) | Frequency(index=a, like=b):
+            return a, b
+        case Nearest(code=a, codebook=b) | Vectors(codebook=a, index=b):
             return a, b
         case Project(points=a, directions=b) | QuantileDistance(first=a, second=b):
             return a, b

@@ -31,6 +31,15 @@ WHY = "compares the rows of a batch"
 A, B, N, TOTAL = sympy.symbols("a b n total", real=True)
 
 
+def refuse_quantised(factor: Factor) -> None:
+    """A density that is 0 elsewhere than at its own draw."""
+    if factor.family is not None and factor.family.facts.quantised:
+        raise EmissionError(
+            f"all the mass of {factor} ({factor.family.name}) is on one class, so that its density at other draws is 0\n"
+            '  write: a family with a smooth density, such as "categorical", or an estimator with a critic'
+        )
+
+
 class Batch:
     """log q(z_i|x_j) of a batch: entry i, j has the value of row i and the parameters of row j."""
 
@@ -42,6 +51,7 @@ class Batch:
     def declared(self, density: Density) -> Node:
         """log r(b_i|a_j) of a declared conditional, as a matrix."""
         factor = self.sampling.declared(density)
+        refuse_quantised(factor)
         evaluation = Evaluation(self.sampling, self.joint, factor, change=self._pair)
         name = f"log_{'_'.join(factor.of)}_pairs"
         comment = f"log {factor} of every row i at the parameters of every row j"
@@ -62,6 +72,7 @@ class Batch:
                 f"the density of {factor} ({factor.family.name}) is known at its draws alone, and a batch's mixture needs that of every "
                 "pair of rows\n  write: a family with a density, or an estimator with a critic"
             )
+        refuse_quantised(factor)
         if factor.family.facts.cell is not None:
             raise EmissionError(
                 f"the density of {factor} ({factor.family.name}) is constant in a cell and 0 outside, so that a batch's mixture of it "

@@ -13,6 +13,7 @@ from ibsym.lowering.expectations import Sampling
 from ibsym.lowering.program import Elementwise, InputKey, Load, Node, Ref, Size, Step, children
 from ibsym.lowering.translation import Translator
 from ibsym.spec.graphs import Factor, Joint
+from ibsym.spec.spaces import Space
 
 
 class Section:
@@ -109,8 +110,8 @@ class Evaluation:
 
     @property
     def event(self) -> int:
-        """Axes of one value; weights of classes have one."""
-        return len(self.space.dims) if self.space.kind != "categorical" or self.first.soft else 0
+        """Axes of one value; weights of classes have one more."""
+        return len(self.space.axes if self.first.soft else self.space.event)
 
     def node(self, formula: Formula | sympy.Expr) -> Node:
         """The formula's value at every row."""
@@ -121,8 +122,8 @@ class Evaluation:
         expression, found = formula.expression, self.classes(formula)
         order = self.sampling.spec.ordered({*self.joint.variables})
         operands = {s: self._aligned(s, found) for s in self.operands}
-        operands[SIZE] = lambda: self._size(expression, len(self.space.dims))
-        operands[CLASSES] = lambda: self._size(expression, 1)
+        operands[SIZE] = lambda: self._size(expression, self.space.event)
+        operands[CLASSES] = lambda: self._size(expression, self.space.axes[-1:])
         table = found
 
         def every_class(node: Node) -> Node:
@@ -130,24 +131,25 @@ class Evaluation:
             node, found = of_every_class(node, table, self.variable, order)
             return node
 
-        return Translator(operands, self.event, every_class).node(expression), found
+        return Translator(operands, len(self.space.event), every_class).node(expression), found
 
     def _aligned(self, symbol: sympy.Symbol, classes: Names) -> Callable[[], Node]:
         own, behind = self.own[symbol]
         return lambda: aligned(self.operands[symbol](), own, classes, behind)
 
-    def _size(self, expression: sympy.Expr, axes: int) -> Node:
-        """How many coordinates, or classes, a value has: a number where the spec gives one, else read off an input."""
-        dims = self.space.dims[-axes:]
+    def _size(self, expression: sympy.Expr, dims: tuple[str, ...]) -> Node:
+        """How many coordinates, symbols or classes a value has: a number where the spec gives one, else read off an input."""
         if all(d.isdigit() for d in dims):
             return Elementwise(sympy.prod(map(int, dims)))
         places = (*sorted(expression.free_symbols & self.operands.keys(), key=str), *self.sized_by, *self.operands)
         for symbol in places:
             node = self.operands[symbol]()
-            if node.axes[-axes:] == dims:
-                return Size(node, tuple(range(-axes, 0)))
+            for first in range(-len(dims), -len(node.axes) - 1, -1):
+                if node.axes[first : first + len(dims) or None] == dims:
+                    return Size(node, tuple(range(first, first + len(dims))))
+        sized = Space(self.space.kind, tuple(d if d.isdigit() else "10" for d in self.space.dims))
         raise EmissionError(
-            f'nothing tells the size of {self.variable}: give it as a number\n  write: variables.{self.variable} = "{self.space.kind}[10]"'
+            f'nothing tells the size of {self.variable}: give it as a number\n  write: variables.{self.variable} = "{sized}"'
         )
 
 

@@ -155,6 +155,11 @@ def averaged_over_classes(section: Section, evaluation: Evaluation, formula: For
 
 def _log_density(law: Law, own: Factor, factor: Factor) -> Formula:
     """log of the factor's density at draws of their own factor; over noise in a cell it is integrated, or the noise's own constant."""
+    if own != factor and factor.family is not None and factor.family.facts.quantised:
+        raise EmissionError(
+            f"all the mass of {factor} ({factor.family.name}) is on one class, and {factor.of[0]} is drawn from {own}\n"
+            f'  write: families."{factor}" = "categorical"'
+        )
     noise = own.family
     if noise is None or noise.facts.cell is None or any(role.at_value for role in law.family.roles):
         return log_density(law)

@@ -8,7 +8,7 @@ import sympy
 
 from ibsym.families import functions as heads
 from ibsym.families.base import SIZE
-from ibsym.lowering.program import Diagonal, Elementwise, Insert, Inverse, LogSoftmax, Node, Pick, Reduce, Solve
+from ibsym.lowering.program import Diagonal, Elementwise, Insert, Inverse, LogSoftmax, Nearest, Node, Pick, Reduce, Solve
 
 Operands = Mapping[sympy.Symbol, Callable[[], Node]]
 
@@ -68,6 +68,8 @@ class Translator:
                 return LogSoftmax(self.node(expression.args[0]))
             case heads.Pick():
                 return Pick(self.node(expression.args[0]), self.node(expression.args[1]))
+            case heads.Nearest():
+                return Nearest(self.node(expression.args[0]), self.node(expression.args[1]))
             case heads.EveryClass():
                 return self.every_class(self.node(expression.args[0]))
             case heads.Components():

@@ -17,8 +17,9 @@ from ibsym.nn.callables import held
 from ibsym.nn.distributions import Law, Mode, draw, law
 from ibsym.nn.networks import Critic, FactorNetwork, Generator, Scores, width
 from ibsym.nn.own import OwnCritic, OwnFactor, OwnSampler, OwnScores, full
+from ibsym.nn.quantised import Quantised, as_vectors
 from ibsym.nn.samples import Value
-from ibsym.nn.sizes import Sizes
+from ibsym.nn.sizes import Sizes, quantised
 from ibsym.spec.grammar import QuantitySyntax, parse
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
@@ -104,6 +105,7 @@ class Bank(nn.Module):
         self.critics: dict[str, Critic | OwnCritic] = {}
         self.scores: dict[str, Scores | OwnScores] = {}
         self.keys: dict[str, str] = {}
+        self.codebooks: dict[str, Tensor] = {}
         self.through = {c.key: c.through for c in spec.critics}
 
     @property
@@ -233,7 +235,10 @@ class Bank(nn.Module):
 
     def parameters_of(self, factor: Factor, given: Sequence[Value]) -> dict[str, Tensor]:
         """The factor's parameters at its conditioners' values, by role."""
-        return {name: full(tensor) for name, tensor in self.network(factor)(list(given)).items()}
+        found = {name: full(tensor) for name, tensor in self.network(factor)(list(given)).items()}
+        if "codebook" in found:
+            self.codebooks[factor.text] = found["codebook"]
+        return found
 
     def sample(
         self, factor: Factor, given: Sequence[Value], rows: int, mode: Mode, copies: int = 1, found: Law | None = None
@@ -247,7 +252,21 @@ class Bank(nn.Module):
         found = found if found is not None else self.law(factor, given, rows)
         if factor.family.name == "external":
             return {variable: self.drawn_outside(factor, found, given, rows, copies)}
-        return {variable: draw(factor.family, space.kind, len(space.dims), found, mode, copies)}
+        if isinstance(found, Quantised):
+            return {variable: found.value(copies)}
+        value = draw(factor.family, space.kind, len(space.axes), found, mode, copies)
+        own = quantised(self.spec, variable)
+        return {variable: value if own is None else as_vectors(value, self.codebook(own))}
+
+    def codebook(self, factor: Factor) -> Tensor:
+        """The vectors of a factor's classes, as its network has them."""
+        network = self.network(factor)
+        found = network.shared["codebook"] if isinstance(network, FactorNetwork) else self.codebooks.get(factor.text)
+        if found is None:
+            raise NetworkError(
+                f"{factor}: its network was not called yet, so that there is no codebook\n  write: system(batch), once"
+            )
+        return found
 
     def drawn_outside(self, factor: Factor, found: Law, given: Sequence[Value], rows: int, copies: int) -> Value:
         """A draw of a density of the caller's."""
@@ -264,11 +283,10 @@ class Bank(nn.Module):
         code = found.rsample(shape) if found.has_rsample and factor.family.reparameterised else found.sample(shape)
         lead = ((copies,) if copies > 1 else ()) + lead
         if not code.is_floating_point():  # an index
-            classes = self.sizes.shape(variable)[-1]
-            index = code.reshape(lead)
-            return Value(nn.functional.one_hot(index, classes).to(self.like), 1, index)
+            *event, classes = self.sizes.shape(variable)
+            return Value.of_class(code.reshape(*lead, *event), classes, self.like.dtype, len(event))
         code = code.reshape(*lead, *self.sizes.shape(variable))
-        return Value(code, len(space.dims), code.detach().argmax(-1) if space.kind == "categorical" else None)
+        return Value(code, len(space.axes), code.detach().argmax(-1) if space.kind == "categorical" else None)
 
     def log_prob(self, factor: Factor, given: Sequence[Value], value: Value, rows: int) -> Tensor:
         """log of a density of the caller's at a value, one a row."""
@@ -276,8 +294,8 @@ class Bank(nn.Module):
         found = self.law(factor, [v.expanded(lead) for v in given], rows)
         assert isinstance(found, torch.distributions.Distribution)
         wide = value.expanded(lead)
-        if wide.index is not None and not found.event_shape:
-            return found.log_prob(wide.index.reshape(-1)).reshape(lead)
+        if wide.index is not None and tuple(found.event_shape) == tuple(wide.index.shape[len(lead) :]):
+            return found.log_prob(wide.index.flatten(0, len(lead) - 1)).reshape(lead)
         axes = found.event_shape or wide.code.shape[len(lead) :]
         return found.log_prob(wide.code.reshape(math.prod(lead), *axes)).reshape(lead)
 

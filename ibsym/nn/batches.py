@@ -100,20 +100,27 @@ def value_of(source: Factor, variable: str, tensor: Any, sizes: Sizes, like: Ten
         raise NetworkError(f"{source}: {variable} is a {type(tensor).__name__}\n  write: a torch tensor")
     shape = tuple(tensor.shape)
     if space.kind == "categorical":
-        (dimension,) = space.dims
-        if tensor.is_floating_point() or tensor.dtype is torch.bool or len(shape) != 1:
-            what = f"{variable} has shape {shape}, {tensor.dtype}, and {variable} is {space}"
-            raise NetworkError(f"{source}: {what}\n  write: the class of each row, integers of shape (B,)")
-        most, classes = int(tensor.max()) if len(tensor) else -1, sizes.size(dimension)
+        dimension, *event = space.dims
+        if (
+            tensor.is_floating_point()
+            or tensor.dtype is torch.bool
+            or not shape
+            or not sizes.fit_symbols(variable, shape[1:], "the batch")
+        ):
+            what = f"{variable} has shape {shape}, {tensor.dtype}, and {sizes.told(variable)}"
+            wanted = f"({', '.join(['B', *event])}{'' if event else ','})"
+            whose = "symbol" if event else "row"
+            raise NetworkError(f"{source}: {what}\n  write: the class of each {whose}, integers of shape {wanted}")
+        most, classes = int(tensor.max()) if tensor.numel() else -1, sizes.size(dimension)
         if classes is None:
             raise Unsized(variable, dimension, most + 1)
-        if most >= classes or (len(tensor) and int(tensor.min()) < 0):
+        if most >= classes or (tensor.numel() and int(tensor.min()) < 0):
             said = f", {sizes.origin[dimension]} said" if dimension in sizes.origin else ""
             raise NetworkError(
                 f"{source}: {variable} has class {most if most >= classes else int(tensor.min())}, and {dimension} = {classes}{said}\n"
                 f"  write: sizes={{'{dimension}': {max(most + 1, 2)}}}, and networks of that size"
             )
-        return Value.of_class(tensor.long(), classes, like.dtype)
+        return Value.of_class(tensor.long(), classes, like.dtype, len(event))
     if not tensor.is_floating_point():
         what = f"{variable} is {tensor.dtype}, and {variable} is {space}"
         raise NetworkError(f"{source}: {what}\n  write: {variable}.float(), scaled as the space asks")

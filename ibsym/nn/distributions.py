@@ -16,12 +16,13 @@ from torch import distributions as td
 from ibsym.errors import EmissionError
 from ibsym.families.facts import Constraint, FamilyUse
 from ibsym.nn import laws
+from ibsym.nn.quantised import Quantised
 from ibsym.nn.samples import Value
 
 # relaxed: as the model learns, with the spec's relaxations; exact: as the joint says; typical: no noise where there is a centre.
 Mode = Literal["relaxed", "exact", "typical"]
 
-UNEVALUATED = frozenset({"von-mises-fisher", "uniform-sphere"})  # log-densities that are not needed here
+UNEVALUATED = frozenset({"von-mises-fisher", "uniform-sphere", "vector-quantised"})  # log-densities that are not needed here
 
 
 class Spherical:
@@ -100,7 +101,7 @@ def cosine_slope(w: Tensor, kappa: Tensor, n: int) -> Tensor:
 EDGES = {"unit": (1e-20, 1 - 1e-7), "simplex": (1e-20, 1.0), "positive": (1e-20, 1e20)}
 """Between which numbers draws of a space stay."""
 
-Law = td.Distribution | Spherical
+Law = td.Distribution | Spherical | Quantised
 Relaxation = Literal["mean", "concrete", "straight-through"]
 
 
@@ -109,7 +110,8 @@ def law(
 ) -> Law:
     """The distribution of one factor at its parameters, with batch axes ``lead``; ``like`` has the type and the device of what is drawn."""
     n, shape = len(event), (*lead, *event)
-    p = {role: t.expand(*lead, *t.shape[t.dim() - family.role(role).rank(n) :]) for role, t in given.items()}
+    own = {role: t for role, t in given.items() if not family.role(role).shared}
+    p = {role: t.expand(*lead, *t.shape[t.dim() - family.role(role).rank(n) :]) for role, t in own.items()}
 
     def constant(value: float) -> Tensor:
         return like.new_full(shape, value)
@@ -127,10 +129,12 @@ def law(
         made = (getattr(td, name, None) or getattr(laws, name))(**arguments, validate_args=False)
         return td.Independent(made, n - len(made.event_shape), validate_args=False)
     match family.name:
+        case "vector-quantised":
+            return Quantised(p["code"], given["codebook"], n - 1)
         case "full-normal":
             return td.MultivariateNormal(p["mean"], scale_tril=p["cholesky"], validate_args=False)
         case "categorical":
-            return td.OneHotCategorical(logits=p["logits"], validate_args=False)
+            return td.Independent(td.OneHotCategorical(logits=p["logits"], validate_args=False), n - 1, validate_args=False)
         case "relaxed-categorical":
             return td.RelaxedOneHotCategorical(
                 like.new_tensor(number(family, "temperature")), logits=p["logits"], validate_args=False
@@ -147,7 +151,9 @@ def law(
                 case "binary":
                     return independent(td.Bernoulli(logits=constant(0), validate_args=False))
                 case "categorical":
-                    return td.OneHotCategorical(logits=constant(0), validate_args=False)
+                    return td.Independent(
+                        td.OneHotCategorical(logits=constant(0), validate_args=False), n - 1, validate_args=False
+                    )
                 case "simplex":
                     return td.Dirichlet(constant(1), validate_args=False)
             return independent(td.Uniform(constant(0), constant(1), validate_args=False))
@@ -219,6 +225,8 @@ def draw(family: FamilyUse, kind: str, event: int, source: Law, mode: Mode, copi
 
 def typical(family: FamilyUse, kind: str, source: Law) -> Tensor:
     """The centre of a law: a mean, the likelier bit, the likeliest class; a draw where there is none."""
+    if isinstance(source, Quantised):
+        return source.mean
     if isinstance(source, Spherical):
         return source.mean if source.concentration is not None else source.sample()
     if kind == "categorical":

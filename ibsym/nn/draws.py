@@ -13,7 +13,9 @@ from ibsym.errors import EmissionError
 from ibsym.nn.bank import SAMPLED_ONLY, Bank, named, scope
 from ibsym.nn.classes import every_class, summed_over, without_classes
 from ibsym.nn.distributions import Law, Mode
+from ibsym.nn.quantised import Quantised, as_classes
 from ibsym.nn.samples import Rows, Value
+from ibsym.nn.sizes import quantised
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import Density, MutualInformation, TotalCorrelation
@@ -119,7 +121,10 @@ class Draws:
         found = self.law(factor, joint)
         if found is None:
             return self.bank.log_prob(factor, given, value, self.rows(joint))
-        assert isinstance(found, torch.distributions.Distribution)
+        assert isinstance(found, torch.distributions.Distribution | Quantised)
+        (variable,) = factor.of
+        if quantised(self.spec, variable) is not None:
+            return found.log_prob(as_classes(value, self.bank.sizes.shape(variable)[-1]))
         return found.log_prob(value.code)
 
     def first(self, name: str, joint: str) -> Rows:
@@ -199,10 +204,12 @@ def detached(values: Mapping[str, Value]) -> Rows:
 
 
 def ancestors(spec: Spec, joint: str, variables: Iterable[str]) -> set[Factor]:
-    """Every factor that a draw of the variables needs, those of a mixture's components included."""
+    """Every factor that a draw of the variables needs, those of a mixture's components and of codebooks included."""
     found: set[Factor] = set()
     for factor in spec.joints[joint].ancestral_factors(variables):
         found.add(factor)
+        if not factor.empirical:
+            found |= {own for v in factor.of if (own := quantised(spec, v)) is not None}
         for component in factor.components:
             found |= ancestors(spec, component.joint, component.of)
     return found

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ibsym.families.facts import Axes, Constraint, Role
 from ibsym.nn.distributions import positive, shaped
 from ibsym.nn.samples import Value, beside
-from ibsym.nn.sizes import shape_of, size_of
+from ibsym.nn.sizes import seen, shape_of, size_of
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 
@@ -31,7 +31,7 @@ def mlp(inputs: int, outputs: int, hidden: int, *, slope: float = 0.0) -> nn.Seq
 
 def width(spec: Spec, variables: Sequence[str], sizes: Mapping[str, int]) -> int:
     """How many numbers the variables' codes have together."""
-    return sum(math.prod(shape_of(spec, v, sizes)) for v in variables)
+    return sum(math.prod(seen(spec, v, sizes)) for v in variables)
 
 
 class FactorNetwork(nn.Module):
@@ -43,10 +43,11 @@ class FactorNetwork(nn.Module):
         self.family, (self.variable,) = factor.family, factor.of
         self.kind = spec.variables[self.variable].kind
         self.event = shape_of(spec, self.variable, sizes)
-        mixed = any(r.axes in (Axes.COMPONENTS, Axes.COMPONENT_EVENTS) for r in self.family.roles)
-        components = size_of(str(self.family.option("components")), sizes) if mixed else 0
-        self.shapes = {role: role.shape(self.event, components) for role in self.family.roles}
+        length = size_of(self.family.length, sizes) if self.family.length is not None else 0
+        shapes = {role: role.shape(self.event, length) for role in self.family.roles}
+        self.shapes = {role: shape for role, shape in shapes.items() if not role.shared}
         total = sum(math.prod(s) for s in self.shapes.values())
+        self.shared = nn.ParameterDict({role.name: torch.randn(shape) for role, shape in shapes.items() if role.shared})
         if factor.given:
             self.body: nn.Module | None = mlp(width(spec, factor.given, sizes), total, hidden)
         else:
@@ -66,7 +67,7 @@ class FactorNetwork(nn.Module):
         return {
             role.name: shaped(role.constraint, part.reshape(*lead, *shape))
             for (role, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        } | dict(self.shared.items())
 
     def axes(self, role: str) -> int:
         """How many axes one value of the parameter has."""

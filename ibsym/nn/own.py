@@ -70,7 +70,8 @@ class Own:
                     f"{self.text}: {variable} is drawn with a gradient, and the network takes class indices\n"
                     f"  write: a network that takes the code of {variable}, one number for each class"
                 )
-            return value.index.expand(lead).reshape(-1)
+            symbols = value.index.shape[len(value.lead) :]
+            return value.index.expand(*lead, *symbols).reshape(-1, *symbols)
         axes = value.code.shape[len(value.lead) :]
         code = value.code.expand(*lead, *axes) if lead != value.lead else value.code
         return code.reshape(math.prod(lead), *self.sizes.view(variable))
@@ -102,7 +103,8 @@ class OwnFactor(Own):
         if not self.checked:
             self.reading.check_domains(found)
             self.checked = True
-        return {n: t.reshape(*lead, *t.shape[1:]) for n, t in found.items()} if given else found
+        shared = {r.name for r in self.reading.roles if r.shared}
+        return {n: t if n in shared else t.reshape(*lead, *t.shape[1:]) for n, t in found.items()} if given else found
 
     def density(self, given: Sequence[Value]) -> td.Distribution:
         """The distribution that a network of an external factor returns."""
@@ -164,7 +166,7 @@ class OwnSampler(Own):
             told = self.sizes.told(variable)
             raise self.error(f"the network returns shape {got}, expected {expected}: {told}", f"{variable} of that shape")
         code = full(out).reshape(*lead, *self.sizes.shape(variable))
-        kind, event = spec.variables[variable].kind, len(spec.variables[variable].dims)
+        kind, event = spec.variables[variable].kind, len(spec.variables[variable].axes)
         return Value(code, event, code.detach().argmax(-1) if kind == "categorical" else None)
 
 

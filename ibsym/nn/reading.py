@@ -57,9 +57,8 @@ class Reading:
 
     @property
     def components(self) -> str:
-        """The dimension that counts a mixture's components, if there is one."""
-        mixed = any(r.axes in (Axes.COMPONENTS, Axes.COMPONENT_EVENTS) for r in self.roles)
-        return str(self.family.option("components")) if mixed else ""
+        """The dimension that counts a mixture's components, or is the length of vectors, if there is one."""
+        return self.family.length or ""
 
     def parameters(self, out: object, rows: int | None) -> dict[str, Tensor]:
         """Each parameter by its role, in its own shape behind the rows; sizes that were not known are learned on the way."""
@@ -68,17 +67,17 @@ class Reading:
             parts = {n: self.without_rows(n, t) for n, t in parts.items()}
         lead = () if rows is None else (rows,)
         for name, part in parts.items():
-            if tuple(part.shape[: len(lead)]) != lead:
+            if not self.family.role(name).shared and tuple(part.shape[: len(lead)]) != lead:
                 raise self.error(
                     f"{name} has shape {shapes(part)}, and there are {rows} rows", f"{name} of shape ({rows}, ...)"
                 )
         for role in self.roles:
-            self.learn(role, tuple(parts[role.name].shape[len(lead) :]))
-        return {role.name: self.shaped(role, parts[role.name], lead) for role in self.roles}
+            self.learn(role, tuple(parts[role.name].shape[0 if role.shared else len(lead) :]))
+        return {role.name: self.shaped(role, parts[role.name], () if role.shared else lead) for role in self.roles}
 
     def without_rows(self, name: str, part: Tensor) -> Tensor:
         """A parameter of a factor without conditioners, which may have a row of its own."""
-        rank = self.family.role(name).rank(len(self.sizes.spec.variables[self.variable].dims))
+        rank = self.family.role(name).rank(len(self.sizes.spec.variables[self.variable].axes))
         return part[0] if part.dim() == rank + 1 and part.shape[0] == 1 else part
 
     def parts(self, out: object, rows: int | None) -> dict[str, Tensor]:
@@ -115,7 +114,7 @@ class Reading:
         if not out.dim():
             raise self.error("the network returns one number", self.wanted)
         width, names = out.shape[-1], ", ".join(r.name for r in self.roles)
-        event, dims = self.sizes.event(self.variable), self.sizes.spec.variables[self.variable].dims
+        event, dims = self.sizes.event(self.variable), self.sizes.spec.variables[self.variable].axes
         flat = out.dim() == (2 if rows is not None else 1)
         if all(r.axes is Axes.EVENT for r in self.roles):
             share, rest = divmod(width, len(self.roles))
@@ -148,10 +147,28 @@ class Reading:
                 fits = self.sizes.fit(self.variable, axes, str(self.factor))
             case Axes.COMPONENT_EVENTS if open_:
                 fits = self.sizes.fit(self.variable, axes[1:], str(self.factor))
+            case Axes.VECTORS:
+                fits = self.vectors(axes)
+            case Axes.VECTOR_OF_CLASS:
+                fits = len(axes) == 2 and self.vectors((*self.sizes.event(self.variable)[:-1], axes[1]))
+                if fits:
+                    self.sizes.learn(self.sizes.spec.variables[self.variable].dims[0], axes[0], str(self.factor))
             case Axes.MATRIX if open_:
                 fits = len(axes) == 2 and self.sizes.fit(self.variable, axes[:1], str(self.factor))
         if not fits:
             raise self.error(f"{role.name} has shape {axes} a row: {self.sizes.told(self.variable)}", self.wanted)
+
+    def vectors(self, axes: Sequence[int | None]) -> bool:
+        """Learns the axes of an array of symbols and the length of their vectors; axes that are not known tell nothing."""
+        named = (*self.sizes.spec.variables[self.variable].event, self.components)
+        if len(axes) != len(named):
+            return False
+        known = [(d, n) for d, n in zip(named, axes, strict=True) if n is not None]
+        if any(self.sizes.size(d) not in (None, n) for d, n in known):
+            return False
+        for dimension, n in known:
+            self.sizes.learn(dimension, n, str(self.factor))
+        return True
 
     def shaped(self, role: Role, part: Tensor, lead: tuple[int, ...]) -> Tensor:
         """A parameter in its shape; numbers in another arrangement of axes are an image's, or one axis too many."""

@@ -12,16 +12,16 @@ from ibsym.runtime.tensors import _permuted
 
 @dataclass(frozen=True)
 class Value:
-    """``code`` has leading axes (B or S, B) and the event's; a categorical variable's code has K numbers, and ``index`` its class."""
+    """``code`` has leading axes (B or S, B) and the event's; a categorical code has K numbers a symbol, and ``index`` its class."""
 
     code: Tensor
     event: int
     index: Tensor | None = None
 
     @staticmethod
-    def of_class(index: Tensor, classes: int, dtype: torch.dtype) -> Value:
-        """Class indices, and their one-hot codes."""
-        return Value(torch.nn.functional.one_hot(index, classes).to(dtype), 1, index)
+    def of_class(index: Tensor, classes: int, dtype: torch.dtype, symbols: int = 0) -> Value:
+        """Class indices, and their one-hot codes; of an array of symbols with so many axes."""
+        return Value(torch.nn.functional.one_hot(index, classes).to(dtype), 1 + symbols, index)
 
     @property
     def lead(self) -> tuple[int, ...]:
@@ -55,7 +55,7 @@ class Value:
 
     def expanded(self, lead: tuple[int, ...]) -> Value:
         """The same value with more leading axes."""
-        index = None if self.index is None else self.index.expand(lead)
+        index = None if self.index is None else self.index.expand(*lead, *self.index.shape[len(self.lead) :])
         return Value(self.code.expand(*lead, *self.code.shape[len(self.lead) :]), self.event, index)
 
     def repeated(self, draws: int) -> Value:
@@ -67,7 +67,7 @@ class Value:
         """Draws along S become rows."""
         if len(self.lead) < 2:
             return self
-        index = None if self.index is None else self.index.flatten()
+        index = None if self.index is None else self.index.flatten(0, len(self.lead) - 1)
         return Value(self.code.flatten(0, len(self.lead) - 1), self.event, index)
 
 

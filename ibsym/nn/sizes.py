@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ibsym.errors import NetworkError
+from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.spec.spaces import SpaceKind
 
@@ -25,7 +26,22 @@ DEFAULT_COMPONENTS = 10
 
 def shape_of(spec: Spec, variable: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
     """Axes of one code of the variable."""
-    return tuple(size_of(d, sizes) for d in spec.variables[variable].dims)
+    return tuple(size_of(d, sizes) for d in spec.variables[variable].axes)
+
+
+def quantised(spec: Spec, variable: str) -> Factor | None:
+    """The factor whose codebook holds the vectors that a variable's classes are seen as, where there is one."""
+    return next(
+        (f for f in spec.factors.values() if f.of == (variable,) and f.family is not None and f.family.facts.quantised), None
+    )
+
+
+def seen(spec: Spec, variable: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """Axes of a value as networks see it: of a code, or of the vectors of its classes."""
+    own, shape = quantised(spec, variable), shape_of(spec, variable, sizes)
+    if own is None or own.family is None or own.family.length is None:
+        return shape
+    return (*shape[:-1], size_of(own.family.length, sizes))
 
 
 def size_of(dimension: str, sizes: Mapping[str, int]) -> int:
@@ -36,7 +52,7 @@ def size_of(dimension: str, sizes: Mapping[str, int]) -> int:
 def dimensions(spec: Spec) -> list[str]:
     """The named dimensions, and named numbers of mixture components, in the order of declaration."""
     names = [d for space in spec.variables.values() for d in space.dims if not d.isdigit()]
-    options = [f.family.option("components") for f in spec.factors.values() if f.family is not None]
+    options = [f.family.length for f in spec.factors.values() if f.family is not None]
     names += [o for o in options if isinstance(o, str) and not o.isdigit()]
     return list(dict.fromkeys(names))
 
@@ -62,7 +78,7 @@ class Sizes:
 
     def event(self, variable: str) -> tuple[int | None, ...]:
         """The axes of one code, as far as they are known."""
-        return tuple(self.size(d) for d in self.spec.variables[variable].dims)
+        return tuple(self.size(d) for d in self.spec.variables[variable].axes)
 
     def whole(self, variable: str) -> bool:
         """Whether all of them are."""
@@ -74,7 +90,7 @@ class Sizes:
 
     def view(self, variable: str) -> tuple[int, ...]:
         """The axes of one code as networks see it."""
-        return self.views.get(variable, self.shape(variable))
+        return self.views.get(variable, seen(self.spec, variable, self.known))
 
     def learn(self, dimension: str, size: int, source: str) -> None:
         """A size, held against what is known."""
@@ -85,12 +101,21 @@ class Sizes:
         if was is None:
             self.known[dimension], self.origin[dimension] = size, source
 
+    def fit_symbols(self, variable: str, axes: Sequence[int], source: str) -> bool:
+        """Learns the axes of an array of symbols, or of one symbol, which has none; not the number of its classes."""
+        event = self.spec.variables[variable].event
+        if len(event) != len(axes) or any(self.size(d) not in (None, n) for d, n in zip(event, axes, strict=True)):
+            return False
+        for dimension, size in zip(event, axes, strict=True):
+            self.learn(dimension, size, source)
+        return True
+
     def fit(self, variable: str, axes: Sequence[int], source: str) -> bool:
         """Learns the sizes of a variable from the axes of one value; False where they cannot be its axes.
 
         A variable of one dimension may be an image: its dimension is the number of pixels, and networks see the image.
         """
-        dims = self.spec.variables[variable].dims
+        dims = self.spec.variables[variable].axes
         if len(dims) == 1 and len(axes) > 1:
             total = math.prod(axes)
             if self.size(dims[0]) not in (None, total):

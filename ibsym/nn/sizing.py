@@ -12,7 +12,7 @@ from ibsym.nn.callables import as_before
 from ibsym.nn.draws import Draws, ancestors
 from ibsym.nn.own import Own
 from ibsym.nn.samples import Rows
-from ibsym.nn.sizes import default_size, dimensions
+from ibsym.nn.sizes import default_size, dimensions, quantised
 from ibsym.nn.wiring import Wiring
 from ibsym.spec.graphs import Factor, Joint
 
@@ -85,8 +85,10 @@ class _Learner:
     def counted(self, factor: Factor) -> bool:
         """Whether the number of components is known, where a mixture has some."""
         assert factor.family is not None
-        option = factor.family.option("components")
-        return option is None or self.sizes.size(str(option)) is not None
+        lengths = [
+            f.family.length for f in (factor, *(quantised(self.spec, v) for v in factor.given)) if f is not None and f.family
+        ]
+        return all(n is None or self.sizes.size(n) is not None for n in lengths)
 
     def called(self, factor: Factor, rows: Mapping[str, Rows]) -> bool:
         """Whether the factor's network could be called under some joint."""

@@ -16,6 +16,7 @@ from ibsym.nn.callables import frozen
 from ibsym.nn.classes import as_declared
 from ibsym.nn.draws import Draws, ancestors, detached
 from ibsym.nn.samples import Rows, Value
+from ibsym.nn.sizes import quantised
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 
@@ -176,7 +177,10 @@ class Wiring:
         if group is None:
             return first, second
         codes = {v: self.loss.gathered(x.code, group) for v, x in second.items()}
-        classes = {v: None if second[v].index is None else code.detach().argmax(-1) for v, code in codes.items()}
+        vectors = {v for v in second if quantised(self.spec, v) is not None}
+        classes = {
+            v: None if second[v].index is None or v in vectors else code.detach().argmax(-1) for v, code in codes.items()
+        }
         return first, {v: Value(code, second[v].event, classes[v]) for v, code in codes.items()}
 
     def judge(self, name: str, role: str, draws: Draws, *, apart: bool) -> Tensor:

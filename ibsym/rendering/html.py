@@ -103,6 +103,9 @@ def page(derivation: Derivation) -> str:
         "bound": [
             Line(_weighted(b.coefficient, b.term), escape(outline.treatment(b)), escape(outline.remark(b)))
             for b in derivation.bound
+        ]
+        + [
+            Line(math(notation.surrogate(s)), escape("surrogate"), escape(known)) for s, known in outline.surrogates(derivation)
         ],
         "gap_lead": outline.gap_lead(derivation).capitalize(),
         "gap": [Line(_weighted(g.coefficient, g.term), escape(outline.closable(g))) for g in derivation.gap],

@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy
 
-from ibsym.derivation.model import BoundTerm, Constraint, Derivation, Step
+from ibsym.derivation.model import BoundTerm, Constraint, Derivation, Step, SurrogateTerm
 from ibsym.terms.measures import Expression, Term
 
 
@@ -55,7 +55,7 @@ def _derived(derivation: Derivation) -> dict[str, Any]:
     return {
         "relation": str(derivation.relation),
         "steps": [_step(s) for s in derivation.steps],
-        "bound": [_bound(b) for b in derivation.bound],
+        "bound": [*(_bound(b) for b in derivation.bound), *(_surrogate(s) for s in derivation.surrogates)],
         "gap": [
             {"coefficient": coefficient(g.coefficient), "term": str(g.term), "closable": g.closable} for g in derivation.gap
         ],
@@ -89,6 +89,11 @@ def _bound(item: BoundTerm) -> dict[str, Any]:
     if item.options:
         found["options"] = {k: list(v) if isinstance(v, tuple) else v for k, v in item.options}
     return found
+
+
+def _surrogate(item: SurrogateTerm) -> dict[str, Any]:
+    """What the loss adds to the bound, among what it computes."""
+    return {"coefficient": coefficient(item.coefficient), "term": item.text, "estimator": "surrogate", "coupled": False}
 
 
 def _constraint(item: Constraint) -> dict[str, Any]:

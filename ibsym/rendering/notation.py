@@ -12,7 +12,7 @@ from typing import TypeAlias, assert_never
 
 import sympy
 
-from ibsym.derivation.model import Note
+from ibsym.derivation.model import Note, SurrogateTerm
 from ibsym.facts import Relation
 from ibsym.rendering.boxes import Accent, Box, Fence, Hat, Letter, Mark, Number, Quotient, Row, Script, Style, Word, joined, row
 from ibsym.spec.graphs import Factor
@@ -250,6 +250,15 @@ def weighted(part: Weighted, *, first: bool) -> Box:
     return row(*sign, *factor, term(part.term))
 
 
+def surrogate(item: SurrogateTerm) -> Box:
+    """``0.25 commitment[q(z|x)]``: what the loss adds, with its weight."""
+    size = abs(item.coefficient)
+    factor: tuple[Box, ...] = () if size == 1 else (_factor(size), Mark.THIN)
+    sign = (Mark.NEGATIVE,) if item.coefficient.is_negative else ()
+    name_of = item.text.split("[")[0]
+    return row(*sign, *factor, Word(name_of, Style.TEXT), Fence("[]", density(item.density)))
+
+
 def pieces(expression: Expression) -> tuple[Box, ...]:
     """An expression term by term, signs included; zero is one piece."""
     parts = tuple(weighted(part, first=i == 0) for i, part in enumerate(expression))
@@ -289,7 +298,9 @@ def space(item: Space) -> Box:
         case "sphere":
             return Script(Mark.SPHERE, None, row(dims, Mark.MINUS, Number("1")))
         case "categorical":
-            return Fence("{}", joined(Mark.COMMA, (Number("1"), Mark.DOTS, dims)))
+            classes, *event = (Number(d) if d.isdigit() else name(d) for d in item.dims)
+            values = Fence("{}", joined(Mark.COMMA, (Number("1"), Mark.DOTS, classes)))
+            return Script(values, None, joined(Mark.TIMES, tuple(event))) if event else values
     assert_never(item.kind)
 
 

@@ -11,12 +11,13 @@ from typing import TypeVar
 import sympy
 
 from ibsym.derivation.critics import VERBS
-from ibsym.derivation.model import BoundTerm, Derivation, GapTerm, Plan, Step
+from ibsym.derivation.model import BoundTerm, Derivation, GapTerm, Plan, Step, SurrogateTerm
 from ibsym.derivation.unused import sentence
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation
 from ibsym.rendering import notation
 from ibsym.rendering.boxes import Box, Mark, broken, width
+from ibsym.rules.catalogue import SURROGATES
 from ibsym.spec.families import FamilyUse
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.terms.measures import Estimate, Expression, Weighted
@@ -124,6 +125,11 @@ def remark(item: BoundTerm) -> str:
         return f"{rule.known}{couples}"
     bound = "; no bound of the objective" if rule.side is not None and not side.bounds else ""
     return f"{rule.known}{bound}{couples}; the model {VERBS.get(side.weight, 'takes')} the {FORMS[side.form]}"
+
+
+def surrogates(derivation: Derivation) -> tuple[tuple[SurrogateTerm, str], ...]:
+    """What the loss adds to the bound, and what is known of it."""
+    return tuple((s, SURROGATES[s.name].known) for s in derivation.surrogates)
 
 
 def closable(item: GapTerm) -> str:

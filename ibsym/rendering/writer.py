@@ -68,7 +68,7 @@ class Writer(ABC):
                 self.words("; ".join(filter(None, (outline.treatment(b), outline.remark(b))))),
             )
             for b in derivation.bound
-        ]
+        ] + [(self.inline(notation.surrogate(s)), self.words(known)) for s, known in outline.surrogates(derivation)]
 
     def gap(self, derivation: Derivation) -> list[tuple[str, str]]:
         """What was dropped, and whether training can close it."""

@@ -322,3 +322,16 @@ RELAXATION = Surrogate(
     ("Bengio et al. 2013", "Jang et al. 2017; Maddison et al. 2017"),
     "surrogate: discrete draws carry no gradient, relaxed ones do",
 )
+CODEBOOK = Surrogate(
+    "codebook",
+    r"\|\mathrm{sg}[\mathrm{code}] - e\|^2",
+    ("van den Oord et al. 2017",),
+    "surrogate: moves the vectors that were chosen towards the codes",
+)
+COMMITMENT = Surrogate(
+    "commitment",
+    r"\|\mathrm{code} - \mathrm{sg}[e]\|^2",
+    ("van den Oord et al. 2017",),
+    "surrogate: keeps the codes near the vectors that they chose",
+)
+SURROGATES = {s.name: s for s in (RELAXATION, CODEBOOK, COMMITMENT)}

@@ -28,11 +28,11 @@ class Output(NamedTuple):
     terms: dict[str, Tensor]
 
 
-def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None) -> list[Tensor]:
+def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
-        shape, index = entry.shape, entry.role == "value" and entry.shape[-1].split("_")[0] == "B"
+        shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
@@ -55,13 +55,13 @@ def _expected(entry: Input) -> str:
     return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"
 
 
-def _codes(declared: tuple[Input, ...], given: dict[str, Tensor], name: str) -> list[Tensor]:
+def _codes(declared: tuple[Input, ...], given: dict[str, Tensor], name: str, symbols: Any = ()) -> list[Tensor]:
     """The inputs of one critic, checked, in the order in which they were declared; its logits have no part in a rate."""
     own = tuple(entry for entry in declared if entry.role not in ("critic", "critic_reference"))
     names = [entry.name for entry in own]
     if not set(names) <= set(given) <= {entry.name for entry in declared}:
         raise TypeError(f"the critic of {name} takes {', '.join(names) or 'no inputs'}, not {', '.join(given) or 'nothing'}")
-    return _checked(own, [given[n] for n in names])
+    return _checked(own, [given[n] for n in names], None, symbols)
 
 
 def _logits(declared: tuple[Input, ...], inputs: dict[str, Tensor], *given: Tensor | None) -> list[Tensor]:

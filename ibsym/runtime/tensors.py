@@ -69,6 +69,13 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
     return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
 
 
+def _nearest(code: Tensor, codebook: Tensor) -> Tensor:
+    """The class whose vector is nearest to each code."""
+    rows = code.detach().reshape(-1, code.shape[-1])
+    distances = torch.cdist(rows, codebook.detach().to(rows.dtype), compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.argmin(-1).reshape(code.shape[:-1])
+
+
 def _frequency(index: Tensor, like: Tensor) -> Tensor:
     """The share of each class among the class indices."""
     return F.one_hot(index.flatten().long(), like.shape[-1]).to(like.dtype).mean(0)

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from ibsym.errors import SpecError, unknown
 from ibsym.families.base import closed_entropy, closed_relative_entropy
 from ibsym.families.facts import FAMILIES, FamilyFacts, FamilyUse, Option
+from ibsym.spec.spaces import Space
 
 __all__ = ["FAMILIES", "FamilyFacts", "FamilyUse", "closed_entropy", "closed_relative_entropy", "read_family"]
 
 
-def read_family(factor: str, entry: object, kind: str) -> FamilyUse:
+def read_family(factor: str, entry: object, space: Space) -> FamilyUse:
     """The family that a spec's entry names, checked against the space of the factor's variable."""
+    kind = space.kind
     key = f'families."{factor}"'
     options: dict[str, object] = {}
     if isinstance(entry, Mapping):
@@ -43,6 +45,9 @@ def read_family(factor: str, entry: object, kind: str) -> FamilyUse:
     if use.enumerated and options.get("relax", "none") != "none":
         what = f"{factor} is summed over exactly, so that nothing is drawn and nothing relaxed"
         raise SpecError(what, key=key, remedy='marginal = "enumerate" or relax = "...", one of the two')
+    if use.enumerated and space.event:
+        what = f"{factor} has {space}, of which every array of symbols would be a value to sum over"
+        raise SpecError(what, key=key, remedy='relax = "concrete", or a variable for each symbol')
     return use
 
 

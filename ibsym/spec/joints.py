@@ -160,7 +160,7 @@ class JointReader:
                 remedy='one factor a variable, or "implicit"',
                 column=part.column,
             )
-        family = next((read_family(text, entry, self.variables[v].kind) for v in of), None)
+        family = next((read_family(text, entry, self.variables[v]) for v in of), None)
         return Factor(part.head, of, given, family)
 
     def joint(self, name: str) -> Joint:

@@ -1,4 +1,7 @@
-"""Spaces of values: real[D], positive[D], unit[D], simplex[K], sphere[D], binary[D], count[D], categorical[K]; discrete or continuous."""
+"""Spaces of values: real[D], positive[D], unit[D], simplex[K], sphere[D], binary[D], count[D], categorical[K]; discrete or continuous.
+
+``categorical[K; H,W]`` is an array of symbols, of K classes each: the number of classes, and after a semicolon the axes.
+"""
 
 from __future__ import annotations
 
@@ -28,24 +31,27 @@ SETS = {
     "sphere": "{x in R^D: |x| = 1}",
     "binary": "{0, 1}^D",
     "count": "{0, 1, 2, ...}^D",
-    "categorical": "{0, ..., K - 1}",
+    "categorical": "{0, ..., K - 1}; categorical[K; H,W]: {0, ..., K - 1}^(H x W), an array of symbols",
 }
 """The values of each kind, for `ibsym list spaces`."""
 WHOLE = ("categorical", "simplex", "sphere")
 """The kinds whose values have one axis, along which coordinates depend on each other."""
 RESERVED_AXES = ("B", "S")
-_SPACE = re.compile(r"\s*([A-Za-z]\w*)\s*\[\s*([^\[\]]*?)\s*\]\s*", re.ASCII)
+_SPACE = re.compile(r"\s*([A-Za-z]\w*)\s*\[\s*([^\[\];]*?)\s*(?:;\s*([^\[\];]*?)\s*)?\]\s*", re.ASCII)
 _DIMENSION = re.compile(r"[A-Za-z]\w*|[1-9]\d{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A space of values with named dimensions.
+    """A space of values with named dimensions, those of symbols with their classes first.
 
     >>> Space.parse("real[C,H,W]")
     Space(kind='real', dims=('C', 'H', 'W'))
     >>> Space.parse("categorical[K]").discrete
     <Fact.TRUE: 'true'>
+    >>> symbols = Space.parse("categorical[256; H,W]")
+    >>> symbols.dims, symbols.event, symbols.axes
+    (('256', 'H', 'W'), ('H', 'W'), ('H', 'W', '256'))
     """
 
     kind: SpaceKind
@@ -58,7 +64,11 @@ class Space:
         kind = next((k for k in KINDS if match and match[1] == k), None)
         if match is None or kind is None:
             raise unknown("space", text, [f"{k}[D]" for k in KINDS], key=key)
-        dims = tuple(d.strip() for d in match[2].split(","))
+        parts = [match[2]] if match[3] is None else [match[2], match[3]]
+        dims = tuple(d.strip() for part in parts for d in part.split(","))
+        if len(parts) > 1 and (kind != "categorical" or "," in match[2]):
+            what = f"{text!r} has a semicolon, which stands between the classes of categorical symbols and their axes"
+            raise SpecError(what, key=key, remedy=f'"{_without_semicolon(kind, dims, match[3])}"')
         for dim in dims:
             if not _DIMENSION.fullmatch(dim):
                 raise SpecError(
@@ -70,8 +80,11 @@ class Space:
                 raise SpecError(
                     f"the dimension name {dim!r} is taken by the batch and Monte-Carlo axes", key=key, remedy="another name"
                 )
-        if kind in WHOLE and len(dims) != 1:
-            raise SpecError(f"{kind} has one dimension, {text!r} has {len(dims)}", key=key, remedy=f'"{kind}[K]"')
+        if kind in WHOLE and len(dims) != 1 and len(parts) == 1:
+            remedy = f'"{kind}[K]"' + (
+                f', or "categorical[{dims[0]}; {",".join(dims[1:])}]" for an array' if kind == "categorical" else ""
+            )
+            raise SpecError(f"{kind} has one dimension, {text!r} has {len(dims)}", key=key, remedy=remedy)
         return Space(kind, dims)
 
     @property
@@ -81,8 +94,21 @@ class Space:
 
     @property
     def event(self) -> tuple[str, ...]:
-        """Axes of one value: a class index has none."""
-        return () if self.kind == "categorical" else self.dims
+        """Axes of one value: a class index has none, an array of them those of the array."""
+        return self.dims[1:] if self.kind == "categorical" else self.dims
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Axes of one code, and of a parameter: one number a class, the classes last."""
+        return (*self.dims[1:], self.dims[0]) if self.kind == "categorical" else self.dims
 
     def __str__(self) -> str:
+        if self.kind == "categorical" and self.event:
+            return f"{self.kind}[{self.dims[0]}; {','.join(self.event)}]"
         return f"{self.kind}[{','.join(self.dims)}]"
+
+
+def _without_semicolon(kind: SpaceKind, dims: tuple[str, ...], axes: str) -> str:
+    if kind == "categorical":
+        return f"{kind}[{dims[0] or 'K'}; {axes}]"
+    return f"{kind}[K]" if kind in WHOLE else f"{kind}[{','.join(dims)}]"

@@ -204,6 +204,10 @@ class Reader:
                 )
             if len(groups) == 1 and given:
                 raise self.fail("a conditional total correlation over coordinates is not supported", "TC_q(Z)", syntax.column)
+            symbols = [v for v in groups[0] if len(groups) == 1 and self.spec.variables[v].kind == "categorical"]
+            if symbols:
+                what = f"{symbols[0]} is {self.spec.variables[symbols[0]]}, whose classes are no coordinates"
+                raise self.fail(what, f"a variable for each symbol, and TC_{joint.name}(Z1;Z2)", syntax.column)
             return TotalCorrelation(joint.name, groups, given)
         if len(groups) < 2:
             raise self.fail("mutual information needs two arguments", "I_q(X;Z)", syntax.column)

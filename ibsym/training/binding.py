@@ -17,6 +17,7 @@ from ibsym.errors import SpecError, unknown
 from ibsym.nn.samples import Rows, Value
 from ibsym.nn.sizes import DEFAULT_COMPONENTS, DEFAULT_SIZES, dimensions, shape_of, size_of
 from ibsym.spec.model import Spec
+from ibsym.spec.spaces import Space
 from ibsym.training.data import Images, Split
 from ibsym.training.failures import refused
 
@@ -75,7 +76,7 @@ class _Binder:
         """The one source that sees the label; a variable of a kind that no image or label is, is refused."""
         spec, found = self.spec, []
         for name, source in spec.sources.items():
-            classes = [v for v in source.of if spec.variables[v].kind == "categorical"]
+            classes = [v for v in source.of if is_label(spec, v)]
             if len(classes) > 1:
                 raise SpecError(
                     f"{source} observes {' and '.join(classes)}, and the data set has one label for each image",
@@ -101,7 +102,7 @@ class _Binder:
         spec, width = self.spec, self.images.width
         together: nx.Graph = nx.Graph()
         for source in spec.sources.values():
-            views = [v for v in source.of if spec.variables[v].kind != "categorical"]
+            views = [v for v in source.of if not is_label(spec, v)]
             together.add_nodes_from(views)
             together.add_edges_from(pairwise(views))
         strips: dict[str, tuple[int, int]] = {}
@@ -133,7 +134,7 @@ class _Binder:
             self.sizes.setdefault(name, DEFAULT_COMPONENTS)
 
     def size_label(self, variable: str) -> None:
-        (dim,) = self.spec.variables[variable].dims
+        (dim,) = self.spec.variables[variable].dims  # a label is one symbol
         size = int(dim) if dim.isdigit() else self.sizes.setdefault(dim, self.images.classes)
         if size < self.images.classes:
             what = f"{variable} has {size} classes, and {self.images.name} has {self.images.classes}"
@@ -142,7 +143,9 @@ class _Binder:
     def size_image(self, variable: str, width: int) -> None:
         """D is the number of pixels; H, W and C, H, W are the image's axes; what is set or shared must fit."""
         space, height = self.spec.variables[variable], self.images.height
-        given = [int(d) if d.isdigit() else self.sizes.get(d) for d in space.dims]
+        if space.kind == "categorical" and not space.dims[0].isdigit():
+            self.sizes.setdefault(space.dims[0], LEVELS)
+        given = [int(d) if d.isdigit() else self.sizes.get(d) for d in space.event]
         natural = {1: [height * width], 2: [height, width], 3: [1, height, width]}.get(
             len(given), [1] * (len(given) - 2) + [height, width]
         )
@@ -152,10 +155,13 @@ class _Binder:
             rest = math.prod(s for i, s in enumerate(sizes) if i != open_places[0])
             sizes[open_places[0]] = height * width // rest if height * width % rest == 0 else sizes[open_places[0]]
         if math.prod(sizes) != height * width:
-            shown = f"{space.kind}[{','.join(map(str, sizes))}]"
+            classes = space.dims[: len(space.dims) - len(space.event)]
+            shown = Space(space.kind, (*classes, *map(str, sizes)))
             what = f"{variable} is {shown}, {math.prod(sizes)} numbers, and what it is bound to has {height} x {width} pixels"
-            raise SpecError(what, key=f"variables.{variable}", remedy=f'"{space.kind}[D]": D is read off the data')
-        self.sizes |= {d: s for d, s in zip(space.dims, sizes, strict=True) if not d.isdigit()}
+            raise SpecError(
+                what, key=f"variables.{variable}", remedy=f'"{Space(space.kind, (*classes, "D"))}": D is read off the data'
+            )
+        self.sizes |= {d: s for d, s in zip(space.event, sizes, strict=True) if not d.isdigit()}
 
     def split_labels(self, label_source: str | None, labelled: int | None, seed: int) -> tuple[Split, Split]:
         """Rows whose label is seen, as even over the classes as can be, and rows whose label is hidden."""
@@ -196,6 +202,11 @@ class _Binder:
                 continue
             first, last = strips[variable]
             pixels = torch.from_numpy(np.ascontiguousarray(split.images[:, :, first:last]))
+            if space.kind == "categorical":
+                *event, levels = shape_of(self.spec, variable, self.sizes)
+                index = ((levels - 1) * pixels).round().long().reshape(len(split), *event)
+                rows[variable] = Value.of_class(index, levels, self.dtype, len(event))
+                continue
             shaped = (
                 PIXELS[space.kind][0](pixels).to(self.dtype).reshape(len(split), *shape_of(self.spec, variable, self.sizes))
             )
@@ -207,8 +218,21 @@ class _Binder:
             return f"the label ({self.images.classes} classes)"
         first, last = strips[variable]
         part = "the image" if (first, last) == (0, self.images.width) else f"columns {first} to {last - 1} of the image"
-        how = PIXELS[self.spec.variables[variable].kind][1]
+        space = self.spec.variables[variable]
+        if space.kind == "categorical":
+            return f"{part}, in {size_of(space.dims[0], self.sizes)} levels of grey"
+        how = PIXELS[space.kind][1]
         return f"{part}, {how}"
+
+
+LEVELS = 16
+"""Of grey, where an image is an array of symbols and nothing says how many there are."""
+
+
+def is_label(spec: Spec, variable: str) -> bool:
+    """Whether a variable is one class; an array of symbols is an image."""
+    space = spec.variables[variable]
+    return space.kind == "categorical" and not space.event
 
 
 def shares(pixels: Tensor) -> Tensor:

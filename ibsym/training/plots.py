@@ -102,8 +102,11 @@ def picture_of(draws: Draws, joint: str, variable: str) -> torch.Tensor:
     """The factor's mean at drawn conditioners where it has one, else a draw."""
     factor = draws.spec.joints[joint].by_variable[variable]
     given = [draws.value(joint, v) for v in factor.given]
+    code = None
     if factor.evaluated:
-        law = draws.bank.law(factor, given, draws.rows(joint))
-        if hasattr(law, "mean"):
-            return law.mean
-    return draws.value(joint, variable).code
+        code = getattr(draws.bank.law(factor, given, draws.rows(joint)), "mean", None)
+    if code is None:
+        code = draws.value(joint, variable).code
+    if draws.spec.variables[variable].kind != "categorical":
+        return code
+    return code @ torch.linspace(0, 1, code.shape[-1], dtype=code.dtype, device=code.device)  # levels of grey

@@ -73,7 +73,7 @@ def tensors(spec, declared, draws=3, seed=0, dtype=torch.float64, sizes=None):
 
 def tensor(spec, entry, shape, known, generator, dtype):
     kind = spec.variables[entry.of].kind if entry.of in spec.variables else None
-    if kind == "categorical" and entry.shape[-1].split("_")[0] == "B":
+    if kind == "categorical" and entry.role == "value":
         dim = spec.variables[entry.of].dims[0]
         size = int(dim) if dim.isdigit() else known.setdefault(dim, SIZES[len(known) % len(SIZES)])
         return torch.randint(size, shape, generator=generator)

@@ -6,6 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.autograd.gradcheck import GradcheckError  # noqa: E402
+
 from ibsym.lowering import interpreter  # noqa: E402
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
@@ -83,6 +85,10 @@ def test_gradcheck(made):
     def f(*values):
         return loss(**inputs | dict(zip(names, values, strict=True))).loss
 
+    if any(term.estimator == "surrogate" for term in made.program.terms):  # gradients of one side, held against the reference's
+        with pytest.raises(GradcheckError):
+            torch.autograd.gradcheck(f, tuple(inputs[n] for n in names))
+        return
     assert torch.autograd.gradcheck(f, tuple(inputs[n] for n in names))
 
 

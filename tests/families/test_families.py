@@ -16,7 +16,7 @@ from ibsym.families.base import Law, closed_relative_entropy  # noqa: E402
 from ibsym.families.facts import FAMILIES, Constraint, FamilyUse  # noqa: E402
 from ibsym.lowering.interpreter import _Machine  # noqa: E402
 from ibsym.lowering.program import InputKey, Load, Size  # noqa: E402
-from ibsym.lowering.translation import Translator  # noqa: E402
+from ibsym.lowering.translation import Translator, number  # noqa: E402
 from ibsym.nn import distributions  # noqa: E402
 from ibsym.nn import laws as nn_laws  # noqa: E402
 from ibsym.spec.spaces import Space  # noqa: E402
@@ -33,7 +33,9 @@ GIVEN = {
 USES = {
     f.name + (", learned" if use.options else ""): use if use.options else FamilyUse(f, tuple(GIVEN.get(f.name, {}).items()))
     for f in FAMILIES.values()
-    if f.evaluated and f.name != "external"  # whose formula is the caller's
+    if f.evaluated
+    and f.name != "external"
+    and not f.quantised  # whose formula is the caller's; a point, tests/lowering/test_symbols.py
     for use in FamilyUse(f).variants()
 }
 
@@ -64,6 +66,8 @@ def at(formula, laws, parameters, value=None, kind="real", size=None):
     operands = {s: (lambda load=load: load) for s, load in loads.items()}
     template = Load(InputKey("template", "value", ""), ("n", "l"))
     operands[base.SIZE] = operands[base.CLASSES] = lambda: Size(template, (-1,))
+    if kind == "categorical":  # one symbol
+        operands[base.SIZE] = lambda: number(1)
     node = Translator(operands, 0 if kind == "categorical" else 1).node(formula.expression)
     machine = _Machine((), {}, {})
     machine.inputs = {load.key: arrays[s] for s, load in loads.items()} | {template.key: np.zeros((N, size or L))}
@@ -121,7 +125,7 @@ def test_soft_class_weights():
     law, own = Law(use, space("categorical"), soft=True), numbers(use, "categorical", 1)
     value = np.eye(L)[[0, 2, 1]]
     hard = distribution(use, own, "categorical").log_prob(torch.tensor([0, 2, 1]))
-    np.testing.assert_allclose(at(base.log_density(law), [law], [own], value), hard, rtol=1e-12)
+    np.testing.assert_allclose(at(base.log_density(law), [law], [own], value, "categorical"), hard, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("label", "kind"), [p for p in PLACES if USES[p[0]].name in base.ENTROPIES and p[1] != "sphere"])

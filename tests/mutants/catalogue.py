@@ -48,6 +48,7 @@ CONSTANT = "tests/derivation/test_constants.py"
 SUMMED = "tests/lowering/test_enumerate.py"
 EXTERNAL = "tests/families/test_external.py"
 NOISE = "tests/families/test_uniform_noise.py"
+SYMBOLS = "tests/lowering/test_symbols.py"
 
 
 def own_tests() -> tuple[str, ...]:
@@ -900,7 +901,7 @@ LAWS = [
     *mutants(
         "ibsym/families/categorical.py",
         (FAMILIES,),
-        ("-ClassSum(expected(log_r, log_r))", "ClassSum(expected(log_r, log_r))"),
+        ("-EventSum(ClassSum(expected(log_r, log_r)))", "EventSum(ClassSum(expected(log_r, log_r)))"),
         ("expected(log_a, log_a - log_b)", "expected(log_b, log_a - log_b)"),
         ("+ sympy.log(CLASSES)", ""),
     ),
@@ -990,6 +991,28 @@ LAWS = [
         ("+ sympy.log(width)", ""),
     ),
     *mutants("ibsym/families/uniform_noise.py", (NOISE,), ('EventSum(sympy.log(law.number("width")))', 'law.number("width")')),
+    *mutants(
+        "ibsym/families/categorical.py",
+        (SYMBOLS,),
+        ("EventSum(Pick(log_r, VALUE))", "Pick(log_r, VALUE)"),
+        (
+            "EventSum(ClassSum(expected(log_a, log_a)) + sympy.log(CLASSES))",
+            "EventSum(ClassSum(expected(log_a, log_a))) + sympy.log(CLASSES)",
+        ),
+    ),
+    *mutants("ibsym/families/uniform.py", (SYMBOLS,), ("SIZE * sympy.log(CLASSES)", "sympy.log(CLASSES)")),
+    *mutants(
+        "ibsym/families/vector_quantised.py", (SYMBOLS,), ("Formula(SIZE * sympy.log(CLASSES)", "Formula(sympy.log(CLASSES)")
+    ),
+    *mutants(
+        "ibsym/lowering/quantisation.py",
+        (SYMBOLS,),
+        ("(StopGradient(code), vectors)", "(code, vectors)"),
+        ("(code, StopGradient(own))", "(code, own)"),
+    ),
+    *mutants("ibsym/derivation/quantisation.py", (SYMBOLS,), ("sign * weight", "weight")),
+    *mutants("ibsym/nn/quantised.py", (SYMBOLS,), ("(vectors - self.code).detach()", "(vectors - self.code)")),
+    *mutants("ibsym/spec/families.py", (SYMBOLS,), ("if use.enumerated and space.event:", "if False:")),
     *mutants("ibsym/families/base.py", (NOISE,), ("mass.expression - SIZE * sympy.log(width)", "mass.expression")),
     *mutants("ibsym/lowering/terms.py", (NOISE,), ("return integrated_log_density(law,", "return log_density(law) or (")),
     *mutants("ibsym/families/gaussian.py", (NOISE,), ("standardised(half, logvar)", "standardised(half, -logvar)")),
@@ -1242,7 +1265,7 @@ OUTSIDE = [
     *mutants(
         "ibsym/lowering/expectations.py",
         (EXTERNAL,),
-        ("if factor.family.role(role).at_value else factor.given", "if False else factor.given"),
+        ("if declared.at_value else factor.given", "if False else factor.given"),
     ),
     *mutants("ibsym/lowering/pairs.py", (EXTERNAL,), ("if any(role.at_value for role in factor.family.roles):", "if False:")),
     *mutants(

@@ -40,7 +40,7 @@ def test_it_is_written(kind):
     if kind in WHOLE:
         with pytest.raises(SpecError, match=rf"{kind} has one dimension, '{kind}\[D,E\]' has 2") as error:
             Space.parse(f"{kind}[D,E]")
-        assert error.value.remedy == f'"{kind}[K]"'
+        assert (error.value.remedy or "").startswith(f'"{kind}[K]"')
     else:
         assert Space.parse(f"{kind}[D,E]").event == ("D", "E")
 

@@ -14,7 +14,7 @@ from ibsym.codegen.torch.evaluation import Torch, loads, reached
 from ibsym.codegen.torch.expressions import render as formula
 from ibsym.codegen.torch.expressions import total
 from ibsym.codegen.torch.text import WIDTH, assigned, plain, quoted, tupled
-from ibsym.lowering.coupling import coupled
+from ibsym.lowering.coupling import coupled, is_batch
 from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, InputKey, Limit, LossProgram, Step, TermValue
 
 Lines = tuple[str, ...]
@@ -105,10 +105,19 @@ def class_attributes(program: LossProgram) -> Lines:
         lines += [f"    {quoted(critic.divergence)}: (", *(f"        {declared(i)}," for i in critic.inputs), "    ),"]
     name = "CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {"
     lines = [coupling, name, *lines, "}"] if lines else [coupling, name + "}"]
+    if names := symbols(
+        (*program.inputs, *(i for c in program.critics for i in c.inputs), *(i for x in program.limits for i in x.inputs))
+    ):
+        lines.append(f"SYMBOLS = {tupled(map(quoted, names))}")
     if program.parameters:
         intervals = ", ".join(f"{quoted(p.name)}: ({bound(p.least)}, {bound(p.most)})" for p in program.parameters)
         lines.append(f"PARAMETERS = {{{intervals}}}")
     return tuple(lines)
+
+
+def symbols(inputs: Iterable[Input]) -> tuple[str, ...]:
+    """The inputs that are arrays of class indices: what their shape does not tell."""
+    return tuple(dict.fromkeys(i.name for i in inputs if i.integer and not is_batch(i.shape[-1])))
 
 
 def bound(value: float) -> str:
@@ -284,7 +293,8 @@ def _player(critic: CriticLoss) -> tuple[str, Written]:
     body, loss = statements(torch, critic.steps, critic.inputs[0].name), torch.code(critic.node)
     names = [i.name for i in critic.inputs]
     target = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
-    read = broken(target, "_codes(Loss.CRITIC_INPUTS[name], inputs, name)")
+    indices = ", Loss.SYMBOLS" if symbols(critic.inputs) else ""
+    read = broken(target, f"_codes(Loss.CRITIC_INPUTS[name], inputs, name{indices})")
     lines = (f"# {plain(critic.comment)}", *read, *body.lines, f"return {loss.text}")
     return quoted(critic.divergence), Written(lines, body.uses | loss.uses | {"_codes"})
 
@@ -328,7 +338,8 @@ def constraints(program: LossProgram) -> Definition:
         uses |= body.uses | rate.uses | budget.uses
         names = [i.name for i in limit.inputs]
         target = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
-        read = broken(target, "_codes(self.CRITIC_INPUTS[name], inputs, name)")
+        indices = ", self.SYMBOLS" if symbols(limit.inputs) else ""
+        read = broken(target, f"_codes(self.CRITIC_INPUTS[name], inputs, name{indices})")
         lines = indented((*read, *body.lines, f"return {rate.text}"), 12)
         values.append((quoted(limit.divergence), plain(limit.text), lines))
         update = f"self.{limit.multiplier} = _ascended(self.{limit.multiplier}, value, {budget.text}, step)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ibsym.codegen.torch.text import WIDTH, wrapped, wrapped_sum
-from ibsym.lowering.coupling import coupled
+from ibsym.lowering.coupling import coupled, is_batch
 from ibsym.lowering.program import Input, LossProgram
 
 MEANINGS = {
@@ -107,7 +107,7 @@ def meaning(entry: Input) -> str:
     """What an input is."""
     of, role, joint = entry.key
     text = MEANINGS.get(role, "{role} of {of} under {joint}").format(of=of, role=role, joint=joint)
-    return f"{text}: a class index" if entry.integer else text
+    return f"{text}: {'a class index' if is_batch(entry.shape[-1]) else 'class indices'}" if entry.integer else text
 
 
 def _reductions(program: LossProgram) -> str:

@@ -25,6 +25,7 @@ from ibsym.lowering.program import (
     LossProgram,
     Mean,
     MoveLast,
+    Nearest,
     Node,
     OffDiagonalMean,
     OverDraws,
@@ -39,7 +40,9 @@ from ibsym.lowering.program import (
     Solve,
     Sort,
     Step,
+    StopGradient,
     Stratified,
+    Vectors,
     children,
 )
 
@@ -101,6 +104,13 @@ class Torch:
                 return self._method(node.operand, below, "log_softmax", "-1")
             case Pick():
                 return self._helper("_pick", below, node.table, node.index)
+            case Nearest():
+                return self._helper("_nearest", below, node.code, node.codebook)
+            case Vectors():
+                index, codebook = self.code(node.index, below), self.code(node.codebook, below)
+                return called("F.embedding", [index, codebook])
+            case StopGradient():
+                return self._method(node.operand, below, "detach")
             case Insert():
                 return self._method(node.operand, below, "unsqueeze", str(node.dim))
             case Diagonal() if are_scores(node.operand) and not below:
@@ -172,7 +182,8 @@ class Torch:
         operand = self.code(node.operand, whole)
         if len(node.dims) == 1:
             return Code(f"{operand.at(ATOM)}.shape[{node.dims[0]}]", number=True, uses=operand.uses)
-        return called("math.prod", [Code(f"{operand.at(ATOM)}.shape[{min(node.dims)}:]", uses=operand.uses)], number=True)
+        places = f"{min(node.dims)}:{max(node.dims) + 1 or ''}"
+        return called("math.prod", [Code(f"{operand.at(ATOM)}.shape[{places}]", uses=operand.uses)], number=True)
 
     def _points(self, node: Points) -> Code:
         if len(node.operands) == 1 and node.operands[0][1] == 1:

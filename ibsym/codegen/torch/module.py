@@ -115,6 +115,7 @@ def _forward(program: LossProgram, compiled: bool) -> Definition:
             "signature": context.signature("forward", ["self", "*"], [f"{n}: Tensor" for n in names], "Output"),
             "alone": ("_alone(self)",) if alone else (),
             "given": _given(names),
+            "symbols": ", self.SYMBOLS" if context.symbols(program.inputs) else "",
             "run": (run, "return (run and run(self, given)) or self.expression(*given)")
             if compiled
             else ("return self.expression(*given)",),
