@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -68,20 +70,17 @@ class BetaTcvaeLoss(_Parametrised):
     estimated within the minibatch.
 
     Objective, in nats: minimize KL(q(z|x)||p(z)) + (beta - 1)*TC_q(Z) - I_q(Z;X)
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        KL(q(z|x)||p(z)) + (beta - 1)*minibatch-weighted[TC_q(Z)] - H_q(X) - E_q[log p(x|z)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(x|z)||p(x|z))
+    It is estimated by (an estimate or a surrogate, no bound): KL(q(z|x)||p(z)) + (beta - 1)*minibatch-weighted[TC_q(Z)]
+        - H_q(X) - E_q[log p(x|z)]
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z_mean    (B, L)     mean of q(z|x) under q
-        z_logvar  (B, L)     logvar of q(z|x) under q
-        z         (S, B, L)  draws of z under q, through which gradients flow
-        x         (B, D)     x under q, observed or drawn
-        x_logits  (S, B, D)  logits of p(x|z) under q
+        z_mean, z_logvar  (B, L)     mean, logvar of q(z|x) under q
+        z                 (S, B, L)  draws of z under q, through which gradients flow
+        x                 (B, D)     x under q, observed or drawn
+        x_logits          (S, B, D)  logits of p(x|z) under q
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -110,7 +109,6 @@ class BetaTcvaeLoss(_Parametrised):
 
     def forward(self, *, z_mean: Tensor, z_logvar: Tensor, z: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
         given = _checked(self.INPUTS, [z_mean, z_logvar, z, x, x_logits], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
@@ -119,18 +117,14 @@ class BetaTcvaeLoss(_Parametrised):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
-        z_logvar_all, z_mean_all, z_all = _all_rows(self.group, -2, z_logvar, z_mean, z)
+        z_i, z_logvar_j, z_mean_j = _pairs(self.group, -2, z, z_logvar, z_mean)
         # log q(z|x) of every draw i at the parameters of every row j, coordinate by coordinate
-        log_z_elements = -0.5 * (
-            z_logvar_all.unsqueeze(-3)
-            + ((z_all.unsqueeze(-2) - z_mean_all.unsqueeze(-3)) * torch.exp(-0.5 * z_logvar_all.unsqueeze(-3))) ** 2
-            + math.log(2 * math.pi)
-        )
-        # summed over coordinates
+        log_z_elements = -0.5 * (z_logvar_j + ((z_i - z_mean_j) * torch.exp(-0.5 * z_logvar_j)) ** 2
+                                 + math.log(2 * math.pi))
         log_z_pairs = log_z_elements.sum(-1)
         # log of 1/B sum_j over the batch's components
-        log_z = log_z_pairs.logsumexp(-1) - _log(log_z_pairs.shape[-1])
-        log_z_apart = log_z_elements.logsumexp(-2) - _log(log_z_elements.shape[-2])
+        log_z = log_z_pairs.logsumexp(-1) - math.log(log_z_pairs.shape[-1] or math.nan)
+        log_z_apart = log_z_elements.logsumexp(-2) - math.log(log_z_elements.shape[-2] or math.nan)
         # TC_q(Z) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z = (log_z - log_z_apart.sum(-1)).mean()
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
@@ -141,24 +135,10 @@ class BetaTcvaeLoss(_Parametrised):
         terms = {"KL(q(z|x)||p(z))": kl_z.detach(), "TC_q(Z)": tc_z.detach(), "E_q[log p(x|z)]": log_p_x.detach()}
         return Output(_reduced(loss, self.reduction, z_mean.shape[-2], self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "50ebd314e5763b90", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"beta_tcvae.c": "50ebd314e5763b90", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -167,10 +147,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -178,7 +157,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -190,7 +169,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -198,21 +176,16 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
-def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
-    """The values; with a group, their rows on all its ranks, along `dim`."""
-    return values if group is None else _runtime()["rows"](group, dim, *values)
-
-
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan
+def _pairs(group: Any, dim: int, value: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """The value of each row i and the parameters of every row j, of all ranks, to be set against one another on axes i, j."""
+    value, *others = (value, *parameters) if group is None else _runtime()["rows"](group, dim, value, *parameters)
+    return value.unsqueeze(dim), *(t.unsqueeze(dim - 1) for t in others)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -223,12 +196,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

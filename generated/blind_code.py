@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -69,13 +72,10 @@ class BlindCodeLoss(_Parametrised):
     serves twice.
 
     Objective, in nats: minimize H_q(Z) + gamma*I_q(S;Z) - beta*I_q(Z;X|S)
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        -E_q[log p(z)] + gamma*KL(q(z|x)||p(z)) - (beta + gamma)*H_q(X|S) - (beta + gamma)*E_q[log d(x|z,s)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        (gamma + 1)*KL(q(z)||p(z)) + (beta + gamma)*KL(q(x|s,z)||d(x|z,s))
-
+    It is estimated by (an estimate or a surrogate, no bound): -E_q[log p(z)] + gamma*KL(q(z|x)||p(z))
+        - (beta + gamma)*H_q(X|S) - (beta + gamma)*E_q[log d(x|z,s)]
+    Gap, never negative (closable: zero where the family is rich enough): (gamma + 1)*KL(q(z)||p(z))
+        + (beta + gamma)*KL(q(x|s,z)||d(x|z,s))
     Left out, as no learned factor touches it: -(beta + gamma)*H_q(X|S)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -101,9 +101,8 @@ class BlindCodeLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf), "gamma": (0.0, math.inf)}
 
-    def __init__(
-        self, *, beta: float | Tensor = 4.0, gamma: float | Tensor = 1.0, reduction: str = "mean", group: Any = None
-    ) -> None:
+    def __init__(self, *, beta: float | Tensor = 4.0, gamma: float | Tensor = 1.0, reduction: str = "mean",
+                 group: Any = None) -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
@@ -121,17 +120,14 @@ class BlindCodeLoss(_Parametrised):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # E_q[log p(z)] in closed form: -(-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid + sum [s(a) log s(a)/s(a') + s(-a)
         # log s(-a)/s(-a')], s the sigmoid)
-        log_p_z = -(
-            (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
-             + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
-            - (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits))
-               + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits))).sum(-1)
-        )
+        log_p_z = -((_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
+                     + _weighted(torch.sigmoid(q_z_logits),
+                                 F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
+                    - (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits))
+                       + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits))).sum(-1))
         # KL(q(z|x)||p(z)) in closed form: sum [s(a) log s(a)/s(a') + s(-a) log s(-a)/s(-a')], s the sigmoid
-        kl_z = (
-            _weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
-            + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))
-        ).sum(-1)
+        kl_z = (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
+                + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
         # E_q[log d(x|z,s)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_d_x = _over_draws(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
@@ -143,14 +139,9 @@ class BlindCodeLoss(_Parametrised):
         }
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a98677784861b7cc", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"blind_code.c": "a98677784861b7cc", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -159,10 +150,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -170,7 +160,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -182,7 +172,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
@@ -214,12 +203,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +13,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -68,20 +70,17 @@ class ClubLoss(_Parametrised):
 
     Objective, in nats: minimize beta*I_q(X;Z) - I_q(Z;C)
     It is bounded from above by: beta*club[I_q(X;Z)] - H_q(C) - E_q[log p(c|z)]
-
     Gap, never negative:
-        KL(q(c|z)||p(c|z))  (closable: zero is reachable if the family is rich enough)
+        KL(q(c|z)||p(c|z))  (closable: zero where the family is rich enough)
         beta*(club[I_q(X;Z)] - I_q(X;Z))  (not closable by the families: what the estimator misses)
-
     Left out, as no learned factor touches it: -H_q(C)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z         (S, B, L)  draws of z under q, through which gradients flow
-        z_mean    (B, L)     mean of q(z|x) under q
-        z_logvar  (B, L)     logvar of q(z|x) under q
-        c         (B,)       c under q, observed or drawn: a class index
-        c_logits  (S, B, K)  logits of p(c|z) under q
+        z                 (S, B, L)  draws of z under q, through which gradients flow
+        z_mean, z_logvar  (B, L)     mean, logvar of q(z|x) under q
+        c                 (B,)       c under q, observed or drawn: a class index
+        c_logits          (S, B, K)  logits of p(c|z) under q
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -110,20 +109,16 @@ class ClubLoss(_Parametrised):
 
     def forward(self, *, z: Tensor, z_mean: Tensor, z_logvar: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
         given = _checked(self.INPUTS, [z, z_mean, z_logvar, c, c_logits], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(self, z: Tensor, z_mean: Tensor, z_logvar: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        z_logvar_all, z_mean_all, z_all = _all_rows(self.group, -2, z_logvar, z_mean, z)
+        z_i, z_logvar_j, z_mean_j = _pairs(self.group, -2, z, z_logvar, z_mean)
         # log q(z|x) of every draw i at the parameters of every row j
-        log_z_pairs = -0.5 * (
-            z_logvar_all.unsqueeze(-3)
-            + ((z_all.unsqueeze(-2) - z_mean_all.unsqueeze(-3)) * torch.exp(-0.5 * z_logvar_all.unsqueeze(-3))) ** 2
-            + math.log(2 * math.pi)
-        ).sum(-1)
+        log_z_pairs = -0.5 * (z_logvar_j + ((z_i - z_mean_j) * torch.exp(-0.5 * z_logvar_j)) ** 2
+                              + math.log(2 * math.pi)).sum(-1)
         # I_q(X;Z) by club: E log q(z_i|x_i) - E log q(z_j|x_i), j != i
         i_x_z = log_z_pairs.diagonal(dim1=-2, dim2=-1).mean() - _off_diagonal_mean(log_z_pairs)
         # E_q[log p(c|z)] at samples: log softmax(a)_v
@@ -133,24 +128,10 @@ class ClubLoss(_Parametrised):
         terms = {"I_q(X;Z)": i_x_z.detach(), "E_q[log p(c|z)]": log_p_c.detach()}
         return Output(_reduced(loss, self.reduction, z.shape[-2], self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = ClubLoss
 _WHY = "I_q(X;Z) compares the rows of a batch"
-_BESIDE = {"club.c": "7144452b3769c167", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"club.c": "7144452b3769c167", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -159,10 +140,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -170,7 +150,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -182,12 +162,12 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
-def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
-    """The values; with a group, their rows on all its ranks, along `dim`."""
-    return values if group is None else _runtime()["rows"](group, dim, *values)
+def _pairs(group: Any, dim: int, value: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """The value of each row i and the parameters of every row j, of all ranks, to be set against one another on axes i, j."""
+    value, *others = (value, *parameters) if group is None else _runtime()["rows"](group, dim, value, *parameters)
+    return value.unsqueeze(dim), *(t.unsqueeze(dim - 1) for t in others)
 
 
 def _off_diagonal_mean(pairs: Tensor) -> Tensor:
@@ -213,8 +193,7 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -225,12 +204,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -3,8 +3,8 @@
 
 import functools
 import hashlib
+import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,17 +13,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -38,17 +41,15 @@ class CpcLoss(torch.nn.Module):
 
     Objective, in nats: maximize I_q(C;Z1) + I_q(C;Z2)
     It is bounded from below by: infonce[I_q(C;Z1)] + infonce[I_q(C;Z2)]
-
-    Gap, never negative (not closable by the families: what the estimator misses):
-        (I_q(C;Z1) - infonce[I_q(C;Z1)]) + (I_q(C;Z2) - infonce[I_q(C;Z2)])
-
+    Gap, never negative (not closable by the families: what the estimator misses): (I_q(C;Z1) - infonce[I_q(C;Z1)])
+        + (I_q(C;Z2) - infonce[I_q(C;Z2)])
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`:
-        c_z1_scores  (B, B)  critic of I_q(C;Z1) on all pairs: entry i, j pairs the i-th first with the j-th second; in
-            a group, each rank's rows with those of all
-        c_z2_scores  (B, B)  critic of I_q(C;Z2) on all pairs: entry i, j pairs the i-th first with the j-th second; in
-            a group, each rank's rows with those of all
+        c_z1_scores  (B, B)  critic of I_q(C;Z1) on all pairs, the i-th first with the j-th second; in a group, with all
+            ranks' second
+        c_z2_scores  (B, B)  critic of I_q(C;Z2) on all pairs, the i-th first with the j-th second; in a group, with all
+            ranks' second
 
     Reductions: "mean"; "sum", the mean times the size of the first batch
     Of the whole batch, of all ranks where it has a `group`: I_q(C;Z1), I_q(C;Z2)
@@ -71,29 +72,22 @@ class CpcLoss(torch.nn.Module):
 
     def forward(self, *, c_z1_scores: Tensor, c_z2_scores: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
         given = _checked(self.INPUTS, [c_z1_scores, c_z2_scores], self.group)
-        return self.expression(*given)
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
+        return (run and run(self, given)) or self.expression(*given)
 
     def expression(self, c_z1_scores: Tensor, c_z2_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(C;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_c_z1 = _mean(
-            _matched(c_z1_scores, self.group) - c_z1_scores.logsumexp(-1) + _log(c_z1_scores.shape[-1]), self.group
-        )
+        i_c_z1 = _mean(_matched(c_z1_scores, self.group) - c_z1_scores.logsumexp(-1)
+                       + math.log(c_z1_scores.shape[-1] or math.nan), self.group)
         # I_q(C;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_c_z2 = _mean(
-            _matched(c_z2_scores, self.group) - c_z2_scores.logsumexp(-1) + _log(c_z2_scores.shape[-1]), self.group
-        )
+        i_c_z2 = _mean(_matched(c_z2_scores, self.group) - c_z2_scores.logsumexp(-1)
+                       + math.log(c_z2_scores.shape[-1] or math.nan), self.group)
 
         loss = -i_c_z1 - i_c_z2
         terms = {"I_q(C;Z1)": i_c_z1.detach(), "I_q(C;Z2)": i_c_z2.detach()}
         return Output(_reduced(loss, self.reduction, c_z1_scores.shape[-2], self.group), terms)
-
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
 
     @staticmethod
     def gathered(rows: Tensor, group: Any) -> Tensor:
@@ -103,16 +97,7 @@ class CpcLoss(torch.nn.Module):
 
 Loss = CpcLoss
 _WHY = "I_q(C;Z1) compares the rows of a batch"
-_BESIDE = {"_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -121,10 +106,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -132,8 +116,18 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
+
+
+@functools.cache
+def _one_pass() -> Any:
+    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
+    try:
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
+    except Exception as error:
+        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
+        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -146,16 +140,10 @@ def _matched(pairs: Tensor, group: Any) -> Any:
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
 
 
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan
-
-
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -166,12 +154,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -15,17 +15,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -70,14 +73,11 @@ class DimLoss(_Parametrised):
     averages over all.
 
     Objective, in nats: maximize alpha*JS(q(x,z)||q(x)q(z)) + beta*JS(q(y,z)||q(y)q(z)) - gamma*JS(q(z)||p(z))
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        alpha*logistic[JS(q(x,z)||q(x)q(z))] + beta*logistic[JS(q(y,z)||q(y)q(z))] - gamma*logistic[JS(q(z)||p(z))]
-
-    Gap, never negative (not closable by the families: what the estimator misses):
-        alpha*(JS(q(x,z)||q(x)q(z)) - logistic[JS(q(x,z)||q(x)q(z))])
-            + beta*(JS(q(y,z)||q(y)q(z)) - logistic[JS(q(y,z)||q(y)q(z))])
-
+    It is estimated by (an estimate or a surrogate, no bound): alpha*logistic[JS(q(x,z)||q(x)q(z))]
+        + beta*logistic[JS(q(y,z)||q(y)q(z))] - gamma*logistic[JS(q(z)||p(z))]
+    Gap, never negative (not closable by the families: what the estimator misses): alpha*(JS(q(x,z)||q(x)q(z)) -
+        logistic[JS(q(x,z)||q(x)q(z))])
+        + beta*(JS(q(y,z)||q(y)q(z)) - logistic[JS(q(y,z)||q(y)q(z))])
     Minimised: `loss`, the weighted sum of `terms`
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
@@ -107,10 +107,8 @@ class DimLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"alpha": (0.0, math.inf), "beta": (0.0, math.inf), "gamma": (0.0, math.inf)}
 
-    def __init__(
-        self, *, alpha: float | Tensor = 0.5, beta: float | Tensor = 1.0, gamma: float | Tensor = 0.1,
-        reduction: str = "mean", group: Any = None,
-    ) -> None:
+    def __init__(self, *, alpha: float | Tensor = 0.5, beta: float | Tensor = 1.0, gamma: float | Tensor = 0.1,
+                 reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.alpha = alpha
         self.beta = beta
@@ -119,37 +117,26 @@ class DimLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor, y_z_critic_reference: Tensor,
-        z_critic: Tensor, z_critic_reference: Tensor,
-    ) -> Output:
+    def forward(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor,
+                y_z_critic_reference: Tensor, z_critic: Tensor, z_critic_reference: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [
-            x_z_critic, x_z_critic_reference, y_z_critic, y_z_critic_reference, z_critic, z_critic_reference,
-        ], self.group)
+        given = _checked(self.INPUTS, [x_z_critic, x_z_critic_reference, y_z_critic, y_z_critic_reference, z_critic,
+                                       z_critic_reference], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor, y_z_critic_reference: Tensor,
-        z_critic: Tensor, z_critic_reference: Tensor,
-    ) -> Output:
+    def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor,
+                   y_z_critic_reference: Tensor, z_critic: Tensor, z_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(q(x,z)||q(x)q(z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x_z = (
-            0.5 * _mean(F.logsigmoid(x_z_critic), self.group)
-            + 0.5 * _mean(F.logsigmoid(-x_z_critic_reference), self.group) + math.log(2)
-        )
+        js_x_z = (0.5 * _mean(F.logsigmoid(x_z_critic), self.group)
+                  + 0.5 * _mean(F.logsigmoid(-x_z_critic_reference), self.group) + math.log(2))
         # JS(q(y,z)||q(y)q(z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_y_z = (
-            0.5 * _mean(F.logsigmoid(y_z_critic), self.group)
-            + 0.5 * _mean(F.logsigmoid(-y_z_critic_reference), self.group) + math.log(2)
-        )
+        js_y_z = (0.5 * _mean(F.logsigmoid(y_z_critic), self.group)
+                  + 0.5 * _mean(F.logsigmoid(-y_z_critic_reference), self.group) + math.log(2))
         # JS(q(z)||p(z)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_z = (
-            0.5 * _mean(F.logsigmoid(z_critic), self.group) + 0.5 * _mean(F.logsigmoid(-z_critic_reference), self.group)
-            + math.log(2)
-        )
+        js_z = (0.5 * _mean(F.logsigmoid(z_critic), self.group)
+                + 0.5 * _mean(F.logsigmoid(-z_critic_reference), self.group) + math.log(2))
 
         loss = -self.alpha * js_x_z - self.beta * js_y_z + self.gamma * js_z
         terms = {
@@ -161,10 +148,7 @@ class DimLoss(_Parametrised):
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
-
-        At its best f = log P - log Q. A mean per side: the sides may differ in length.
-        """
+        """What the critic of the divergence `name` minimises, from its logits f on samples of P and of Q: a mean per side."""
         if name in ("JS(q(x,z)||q(x)q(z))", "JS(q(y,z)||q(y)q(z))", "JS(q(z)||p(z))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
@@ -174,15 +158,14 @@ class DimLoss(_Parametrised):
     def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
         """Draws of the product of marginals, of one tensor's coordinates or of several tensors: what `critic_reference` is judged on.
 
-        One random order of the rows (axis -2 of one tensor, the first of several), each part shifted further: an exact draw.
-        With a group, of the rows of all its ranks.
+        One random order of the rows (axis -2 of one tensor, the first of several), of all a group's ranks, shifted part by part.
         """
         return _permuted(z, generator, -2, group)
 
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "e7c30be22e66748c", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"dim.c": "e7c30be22e66748c", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -191,10 +174,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -202,7 +184,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -214,7 +196,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -225,8 +206,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -251,12 +231,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -67,29 +70,21 @@ class DvccaPrivateLoss(_Parametrised):
     With beta = 1 it is Wang et al.'s; the weight is Abdelaleem et al.'s.
 
     Objective, in nats: minimize I_q(X1;Z) + I_q(X1;W1) + I_q(X2;W2) - beta*I_q(Z,W1;X1) - beta*I_q(Z,W2;X2)
-
-    It is bounded from above by:
-        KL(q(z|x1)||p(z)) + KL(q(w1|x1)||p(w1)) + KL(q(w2|x2)||p(w2)) - beta*H_q(X1) - beta*E_q[log p(x1|z,w1)]
-            - beta*H_q(X2) - beta*E_q[log p(x2|z,w2)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        KL(q(z)||p(z)) + KL(q(w1)||p(w1)) + KL(q(w2)||p(w2)) + beta*KL(q(x1|z,w1)||p(x1|z,w1))
-            + beta*KL(q(x2|z,w2)||p(x2|z,w2))
-
+    It is bounded from above by: KL(q(z|x1)||p(z)) + KL(q(w1|x1)||p(w1)) + KL(q(w2|x2)||p(w2)) - beta*H_q(X1)
+        - beta*E_q[log p(x1|z,w1)] - beta*H_q(X2) - beta*E_q[log p(x2|z,w2)]
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(z)||p(z)) + KL(q(w1)||p(w1))
+        + KL(q(w2)||p(w2)) + beta*KL(q(x1|z,w1)||p(x1|z,w1)) + beta*KL(q(x2|z,w2)||p(x2|z,w2))
     Left out, as no learned factor touches it: -beta*H_q(X1) - beta*H_q(X2)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z_mean     (B, L)      mean of q(z|x1) under q
-        z_logvar   (B, L)      logvar of q(z|x1) under q
-        w1_mean    (B, M1)     mean of q(w1|x1) under q
-        w1_logvar  (B, M1)     logvar of q(w1|x1) under q
-        w2_mean    (B, M2)     mean of q(w2|x2) under q
-        w2_logvar  (B, M2)     logvar of q(w2|x2) under q
-        x1         (B, D1)     x1 under q, observed or drawn
-        x1_logits  (S, B, D1)  logits of p(x1|z,w1) under q
-        x2         (B, D2)     x2 under q, observed or drawn
-        x2_mean    (S, B, D2)  mean of p(x2|z,w2) under q
+        z_mean, z_logvar    (B, L)      mean, logvar of q(z|x1) under q
+        w1_mean, w1_logvar  (B, M1)     mean, logvar of q(w1|x1) under q
+        w2_mean, w2_logvar  (B, M2)     mean, logvar of q(w2|x2) under q
+        x1                  (B, D1)     x1 under q, observed or drawn
+        x1_logits           (S, B, D1)  logits of p(x1|z,w1) under q
+        x2                  (B, D2)     x2 under q, observed or drawn
+        x2_mean             (S, B, D2)  mean of p(x2|z,w2) under q
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta
     Reductions: "mean"; "sum", the mean times the size of the first batch; "none", one loss a row
@@ -120,21 +115,16 @@ class DvccaPrivateLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
-    def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, w1_mean: Tensor, w1_logvar: Tensor, w2_mean: Tensor,
-        w2_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
-    ) -> Output:
+    def forward(self, *, z_mean: Tensor, z_logvar: Tensor, w1_mean: Tensor, w1_logvar: Tensor, w2_mean: Tensor,
+                w2_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [
-            z_mean, z_logvar, w1_mean, w1_logvar, w2_mean, w2_logvar, x1, x1_logits, x2, x2_mean,
-        ], self.group)
+        given = _checked(self.INPUTS, [z_mean, z_logvar, w1_mean, w1_logvar, w2_mean, w2_logvar, x1, x1_logits, x2,
+                                       x2_mean], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, w1_mean: Tensor, w1_logvar: Tensor, w2_mean: Tensor, w2_logvar: Tensor,
-        x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor,
-    ) -> Output:
+    def expression(self, z_mean: Tensor, z_logvar: Tensor, w1_mean: Tensor, w1_logvar: Tensor, w2_mean: Tensor,
+                   w2_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x1)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)
@@ -158,14 +148,9 @@ class DvccaPrivateLoss(_Parametrised):
         }
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -174,10 +159,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -185,7 +169,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -197,7 +181,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _over_draws(values: Tensor) -> Tensor:
@@ -224,12 +207,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -12,17 +12,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -38,7 +41,7 @@ class EmpowermentLoss(torch.nn.Module):
 
     Objective, in nats: maximize I_w(T;A|S)
     It is estimated by (an estimate or a surrogate, no bound): -E_w[log w(a|s)] + E_w[log r(a|s,t)]
-    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(w(a|s,t)||r(a|s,t))
+    Gap, never negative (closable: zero where the family is rich enough): KL(w(a|s,t)||r(a|s,t))
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
@@ -73,8 +76,7 @@ class EmpowermentLoss(torch.nn.Module):
 
     def expression(self, w_a_logits: Tensor, a: Tensor, r_a_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # E_w[log r(a|s,t)]: what the compiled pass leaves
-        rest = self._rest(a, r_a_logits)
+        rest = self._rest(a, r_a_logits)  # E_w[log r(a|s,t)]: what the compiled pass leaves
         # E_w[log w(a|s)] in closed form: -(-sum r log r, r = softmax(a))
         log_w_a = --_weighted(torch.exp(w_a_logits.log_softmax(-1)), w_a_logits.log_softmax(-1)).sum(-1)
 
@@ -85,7 +87,7 @@ class EmpowermentLoss(torch.nn.Module):
         }
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
-    def _rest(self, a: Tensor, r_a_logits: Tensor, **_: Tensor) -> Output:
+    def _rest(self, a: Tensor, r_a_logits: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # E_w[log r(a|s,t)] at samples: sum v log softmax(a)
         log_r_a = _over_draws(_weighted(a, r_a_logits.log_softmax(-1)).sum(-1))
@@ -94,14 +96,9 @@ class EmpowermentLoss(torch.nn.Module):
         terms = {"E_w[log r(a|s,t)]": _mean(log_r_a, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "fbb56c7dda59ea6b", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"empowerment.c": "fbb56c7dda59ea6b", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -110,10 +107,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -121,7 +117,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -133,7 +129,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
@@ -165,12 +160,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

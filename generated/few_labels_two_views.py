@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +13,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -68,29 +70,23 @@ class FewLabelsTwoViewsLoss(_Parametrised):
     each other, so that what they share, and the class with it, survives the compression.
 
     Objective, in nats: minimize I_u(X1;Z1) + I_u(X2;Z2) - beta*I_q(Z1;C) - beta*I_q(Z2;C) - gamma*I_u(Z1;Z2)
-
-    It is bounded from above by:
-        KL(u(z1|x1)||p(z1)) + KL(u(z2|x2)||p(z2)) - 2*beta*H_q(C) - beta*E_q[log p(c|z1)] - beta*E_q[log r(c|z2)]
-            - gamma*infonce[I_u(Z1;Z2)]
-
+    It is bounded from above by: KL(u(z1|x1)||p(z1)) + KL(u(z2|x2)||p(z2)) - 2*beta*H_q(C) - beta*E_q[log p(c|z1)]
+        - beta*E_q[log r(c|z2)] - gamma*infonce[I_u(Z1;Z2)]
     Gap, never negative:
         KL(u(z1)||p(z1)) + KL(u(z2)||p(z2)) + beta*KL(q(c|z1)||p(c|z1))
-            + beta*KL(q(c|z2)||r(c|z2))  (closable: zero is reachable if the family is rich enough)
+            + beta*KL(q(c|z2)||r(c|z2))  (closable: zero where the family is rich enough)
         gamma*(I_u(Z1;Z2) - infonce[I_u(Z1;Z2)])  (not closable by the families: what the estimator misses)
-
     Left out, as no learned factor touches it: -2*beta*H_q(C)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z1_mean       (B_unlabelled, L1)            mean of q(z1|x1) under u
-        z1_logvar     (B_unlabelled, L1)            logvar of q(z1|x1) under u
-        z2_mean       (B_unlabelled, L2)            mean of q(z2|x2) under u
-        z2_logvar     (B_unlabelled, L2)            logvar of q(z2|x2) under u
-        c             (B,)                          c under q, observed or drawn: a class index
-        p_c_logits    (S, B, K)                     logits of p(c|z1) under q
-        r_c_logits    (S, B, K)                     logits of r(c|z2) under q
-        z1_z2_scores  (B_unlabelled, B_unlabelled)  critic of I_u(Z1;Z2) on all pairs: entry i, j pairs the i-th first
-            with the j-th second; in a group, each rank's rows with those of all
+        z1_mean, z1_logvar  (B_unlabelled, L1)            mean, logvar of q(z1|x1) under u
+        z2_mean, z2_logvar  (B_unlabelled, L2)            mean, logvar of q(z2|x2) under u
+        c                   (B,)                          c under q, observed or drawn: a class index
+        p_c_logits          (S, B, K)                     logits of p(c|z1) under q
+        r_c_logits          (S, B, K)                     logits of r(c|z2) under q
+        z1_z2_scores        (B_unlabelled, B_unlabelled)  critic of I_u(Z1;Z2) on all pairs, the i-th first with the
+            j-th second; in a group, with all ranks' second
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta, gamma
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -113,9 +109,8 @@ class FewLabelsTwoViewsLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf), "gamma": (0.0, math.inf)}
 
-    def __init__(
-        self, *, beta: float | Tensor = 10.0, gamma: float | Tensor = 10.0, reduction: str = "mean", group: Any = None
-    ) -> None:
+    def __init__(self, *, beta: float | Tensor = 10.0, gamma: float | Tensor = 10.0, reduction: str = "mean",
+                 group: Any = None) -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
@@ -123,23 +118,18 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor, p_c_logits: Tensor,
-        r_c_logits: Tensor, z1_z2_scores: Tensor,
-    ) -> Output:
+    def forward(self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor,
+                p_c_logits: Tensor, r_c_logits: Tensor, z1_z2_scores: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
-        given = _checked(self.INPUTS, [z1_mean, z1_logvar, z2_mean, z2_logvar, c, p_c_logits, r_c_logits, z1_z2_scores], self.group)
+        given = _checked(self.INPUTS, [z1_mean, z1_logvar, z2_mean, z2_logvar, c, p_c_logits, r_c_logits,
+                                       z1_z2_scores], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor, p_c_logits: Tensor,
-        r_c_logits: Tensor, z1_z2_scores: Tensor,
-    ) -> Output:
+    def expression(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor,
+                   p_c_logits: Tensor, r_c_logits: Tensor, z1_z2_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # I_u(Z1;Z2): what the compiled pass leaves
-        rest = self._rest(c, z1_z2_scores)
+        rest = self._rest(c, z1_z2_scores)  # I_u(Z1;Z2): what the compiled pass leaves
         # KL(u(z1|x1)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = _mean(0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1), self.group)
         # KL(u(z2|x2)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
@@ -159,21 +149,13 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         }
         return Output(_reduced(loss, self.reduction, c.shape[-1], self.group) + rest.loss, terms)
 
-    def _rest(self, c: Tensor, z1_z2_scores: Tensor, **_: Tensor) -> Output:
+    def _rest(self, c: Tensor, z1_z2_scores: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(
-            _matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1) + _log(z1_z2_scores.shape[-1]), self.group
-        )
-
+        i_z1_z2 = _mean(_matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1)
+                        + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
         loss = -self.gamma * i_z1_z2
-        terms = {"I_u(Z1;Z2)": i_z1_z2.detach()}
-        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), terms)
-
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
+        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), {"I_u(Z1;Z2)": i_z1_z2.detach()})
 
     @staticmethod
     def gathered(rows: Tensor, group: Any) -> Tensor:
@@ -183,16 +165,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "640f32ec5f2065d1", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"few_labels_two_views.c": "640f32ec5f2065d1", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -201,10 +174,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -212,7 +184,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -224,7 +196,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -241,19 +212,13 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
-
-
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan
 
 
 @functools.cache
@@ -263,12 +228,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

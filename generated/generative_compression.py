@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -69,19 +72,12 @@ class GenerativeCompressionLoss(_Parametrised):
     critic's features to the distortion; Santurkar et al. let the critic see images of random codes.
 
     Objective, in nats: minimize H_q(Z) - beta*I_q(Z;X) + gamma*JS(data(x)||g(x))
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        -E_q[log p(z)] - beta*H_q(X) - beta*E_q[log p(x|z)] + gamma*logistic[JS(data(x)||g(x))]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        KL(q(z)||p(z)) + beta*KL(q(x|z)||p(x|z))
-
+    It is estimated by (an estimate or a surrogate, no bound): -E_q[log p(z)] - beta*H_q(X) - beta*E_q[log p(x|z)]
+        + gamma*logistic[JS(data(x)||g(x))]
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(z)||p(z)) + beta*KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -beta*H_q(X)
-
-    Minimised:
-        `loss`, the weighted sum of `terms`, except that
-        for JS(data(x)||g(x)) the model minimises 1/2 E_Q[s(-f)], s = softplus, while `terms` holds its value
-
+    Minimised: `loss`, the weighted sum of `terms`, but for JS(data(x)||g(x)) the model minimises 1/2 E_Q[s(-f)], s =
+        softplus
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
@@ -110,9 +106,8 @@ class GenerativeCompressionLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf), "gamma": (0.0, math.inf)}
 
-    def __init__(
-        self, *, beta: float | Tensor = 1.0, gamma: float | Tensor = 1.0, reduction: str = "mean", group: Any = None
-    ) -> None:
+    def __init__(self, *, beta: float | Tensor = 1.0, gamma: float | Tensor = 1.0, reduction: str = "mean",
+                 group: Any = None) -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
@@ -120,19 +115,15 @@ class GenerativeCompressionLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
-        x_critic_reference: Tensor,
-    ) -> Output:
+    def forward(self, *, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
+                x_critic_reference: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [q_z_logits, p_z_logits, x, x_mean, x_critic, x_critic_reference], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
-        x_critic_reference: Tensor,
-    ) -> Output:
+    def expression(self, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
+                   x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # E_q[log p(z)] in closed form: -(-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid + sum [s(a) log s(a)/s(a') + s(-a)
         # log s(-a)/s(-a')], s the sigmoid)
@@ -144,10 +135,8 @@ class GenerativeCompressionLoss(_Parametrised):
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = _mean(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
         # JS(data(x)||g(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = (
-            0.5 * _mean(F.logsigmoid(x_critic), self.group) + 0.5 * _mean(F.logsigmoid(-x_critic_reference), self.group)
-            + math.log(2)
-        )
+        js_x = (0.5 * _mean(F.logsigmoid(x_critic), self.group)
+                + 0.5 * _mean(F.logsigmoid(-x_critic_reference), self.group) + math.log(2))
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_x_model = -0.5 * _mean(F.logsigmoid(x_critic_reference), self.group)
 
@@ -161,10 +150,7 @@ class GenerativeCompressionLoss(_Parametrised):
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
-
-        At its best f = log P - log Q. A mean per side: the sides may differ in length.
-        """
+        """What the critic of the divergence `name` minimises, from its logits f on samples of P and of Q: a mean per side."""
         if name == "JS(data(x)||g(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
@@ -173,7 +159,7 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "c794891586c5ada9", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"generative_compression.c": "c794891586c5ada9", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -182,10 +168,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -193,7 +178,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -205,7 +190,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -221,8 +205,7 @@ def _weighted(weight: Tensor, values: Tensor) -> Tensor:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -233,12 +216,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -38,26 +41,21 @@ class GmVaeLoss(torch.nn.Module):
     entropy with the weights at the draw of z held: log p(z|w,y) is evaluated at the draw here, since y depends on it.
 
     Objective, in nats: minimize KL(data(x)||p(x))
-
-    It is bounded from above by:
-        KL(q(w|x)||p(w)) + KL(q(y|z,w)||p(y)) - H_q(X) + E_q[log q(z|x)] - E_q[log p(z|w,y)] - E_q[log p(x|z)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        KL(q(z,w|x)||p(z,w|x)) + KL(q(y|z,w)||p(y|z,w))
-
+    It is bounded from above by: KL(q(w|x)||p(w)) + KL(q(y|z,w)||p(y)) - H_q(X) + E_q[log q(z|x)] - E_q[log p(z|w,y)]
+        - E_q[log p(x|z)]
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(z,w|x)||p(z,w|x))
+        + KL(q(y|z,w)||p(y|z,w))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        w_mean      (B, M)        mean of q(w|x) under q
-        w_logvar    (B, M)        logvar of q(w|x) under q
-        y_logits    (S, B, K)     logits of q(y|z,w) under q
-        q_z_logvar  (B, L)        logvar of q(z|x) under q
-        z           (S, B, L)     draws of z under q, through which gradients flow
-        p_z_mean    (S, K, B, L)  mean of p(z|w,y) under q
-        p_z_logvar  (S, K, B, L)  logvar of p(z|w,y) under q
-        x           (B, D)        x under q, observed or drawn
-        x_logits    (S, B, D)     logits of p(x|z) under q
+        w_mean, w_logvar      (B, M)        mean, logvar of q(w|x) under q
+        y_logits              (S, B, K)     logits of q(y|z,w) under q
+        q_z_logvar            (B, L)        logvar of q(z|x) under q
+        z                     (S, B, L)     draws of z under q, through which gradients flow
+        p_z_mean, p_z_logvar  (S, K, B, L)  mean, logvar of p(z|w,y) under q
+        x                     (B, D)        x under q, observed or drawn
+        x_logits              (S, B, D)     logits of p(x|z) under q
 
     Reductions: "mean"; "sum", the mean times the size of the first batch; "none", one loss a row
     Sources: Dilokthanakul et al. 2017
@@ -84,28 +82,23 @@ class GmVaeLoss(torch.nn.Module):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
-    def forward(
-        self, *, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor, p_z_mean: Tensor,
-        p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
-    ) -> Output:
+    def forward(self, *, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor,
+                p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [w_mean, w_logvar, y_logits, q_z_logvar, z, p_z_mean, p_z_logvar, x, x_logits], self.group)
+        given = _checked(self.INPUTS, [w_mean, w_logvar, y_logits, q_z_logvar, z, p_z_mean, p_z_logvar, x,
+                                       x_logits], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor, p_z_mean: Tensor,
-        p_z_logvar: Tensor, x: Tensor, x_logits: Tensor,
-    ) -> Output:
+    def expression(self, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor,
+                   p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # E_q[log p(z|w,y)]: what the compiled pass leaves
-        rest = self._rest(y_logits, z, p_z_mean, p_z_logvar)
+        rest = self._rest(y_logits, z, p_z_mean, p_z_logvar)  # E_q[log p(z|w,y)]: what the compiled pass leaves
         # KL(q(w|x)||p(w)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_w = 0.5 * (w_mean**2 + torch.expm1(w_logvar) - w_logvar).sum(-1)
         # KL(q(y|z,w)||p(y)) in closed form: log K + sum r log r, r = softmax(a)
-        kl_y = _over_draws(
-            _weighted(torch.exp(y_logits.log_softmax(-1)), y_logits.log_softmax(-1)).sum(-1) + _log(y_logits.shape[-1])
-        )
+        kl_y = _over_draws(_weighted(torch.exp(y_logits.log_softmax(-1)), y_logits.log_softmax(-1)).sum(-1)
+                           + math.log(y_logits.shape[-1] or math.nan))
         # E_q[log q(z|x)] in closed form: -(1/2 sum [log var + log 2 pi + 1])
         log_q_z = -0.5 * (q_z_logvar + 1 + math.log(2 * math.pi)).sum(-1)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
@@ -122,12 +115,11 @@ class GmVaeLoss(torch.nn.Module):
         }
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
-    def _rest(self, y_logits: Tensor, z: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, **_: Tensor) -> Output:
+    def _rest(self, y_logits: Tensor, z: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # -1/2 sum [(v - mean)^2 / var + log var + log 2 pi], for every class
-        log_p_z_given_y = -0.5 * (
-            p_z_logvar + ((z.unsqueeze(-3) - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 + math.log(2 * math.pi)
-        ).sum(-1)
+        log_p_z_given_y = -0.5 * (p_z_logvar + ((z.unsqueeze(-3) - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2
+                                  + math.log(2 * math.pi)).sum(-1)
         # log q(y|z,w) of every class of y
         log_q_y = y_logits.log_softmax(-1).movedim(-1, -2)
         # E_q[log p(z|w,y)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]; the exact sum over y by q(y|z,w)
@@ -137,14 +129,9 @@ class GmVaeLoss(torch.nn.Module):
         terms = {"E_q[log p(z|w,y)]": _mean(log_p_z, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "a033cf45fd6a36f5", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"gm_vae.c": "a033cf45fd6a36f5", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -153,10 +140,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -164,7 +150,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -176,7 +162,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _over_draws(values: Tensor) -> Tensor:
@@ -187,11 +172,6 @@ def _over_draws(values: Tensor) -> Tensor:
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
     return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
-
-
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -213,12 +193,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -68,28 +70,22 @@ class HfvaeLoss(_Parametrised):
     the groups and that within each of them, with weights of their own, all estimated within the minibatch. The paper's
     third weight, on I(X;Z), is one here.
 
-    Objective, in nats:
-        minimize KL(q(z1|x)||p(z1)) + KL(q(z2|x)||p(z2)) + (beta - 1)*TC_q(Z1;Z2) + (gamma - 1)*TC_q(Z1)
-            + (gamma - 1)*TC_q(Z2) - I_q(Z1,Z2;X)
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        KL(q(z1|x)||p(z1)) + KL(q(z2|x)||p(z2)) + (beta - 1)*minibatch-weighted[TC_q(Z1;Z2)]
-            + (gamma - 1)*minibatch-weighted[TC_q(Z1)] + (gamma - 1)*minibatch-weighted[TC_q(Z2)] - H_q(X)
-            - E_q[log p(x|z1,z2)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(x|z1,z2)||p(x|z1,z2))
+    Objective, in nats: minimize KL(q(z1|x)||p(z1)) + KL(q(z2|x)||p(z2)) + (beta - 1)*TC_q(Z1;Z2) + (gamma - 1)*TC_q(Z1)
+        + (gamma - 1)*TC_q(Z2) - I_q(Z1,Z2;X)
+    It is estimated by (an estimate or a surrogate, no bound): KL(q(z1|x)||p(z1)) + KL(q(z2|x)||p(z2))
+        + (beta - 1)*minibatch-weighted[TC_q(Z1;Z2)] + (gamma - 1)*minibatch-weighted[TC_q(Z1)]
+        + (gamma - 1)*minibatch-weighted[TC_q(Z2)] - H_q(X) - E_q[log p(x|z1,z2)]
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(x|z1,z2)||p(x|z1,z2))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z1_mean    (B, L1)     mean of q(z1|x) under q
-        z1_logvar  (B, L1)     logvar of q(z1|x) under q
-        z2_mean    (B, L2)     mean of q(z2|x) under q
-        z2_logvar  (B, L2)     logvar of q(z2|x) under q
-        z1         (S, B, L1)  draws of z1 under q, through which gradients flow
-        z2         (S, B, L2)  draws of z2 under q, through which gradients flow
-        x          (B, D)      x under q, observed or drawn
-        x_logits   (S, B, D)   logits of p(x|z1,z2) under q
+        z1_mean, z1_logvar  (B, L1)     mean, logvar of q(z1|x) under q
+        z2_mean, z2_logvar  (B, L2)     mean, logvar of q(z2|x) under q
+        z1                  (S, B, L1)  draws of z1 under q, through which gradients flow
+        z2                  (S, B, L2)  draws of z2 under q, through which gradients flow
+        x                   (B, D)      x under q, observed or drawn
+        x_logits            (S, B, D)   logits of p(x|z1,z2) under q
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta, gamma
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -112,9 +108,8 @@ class HfvaeLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (1.0, math.inf), "gamma": (1.0, math.inf)}
 
-    def __init__(
-        self, *, beta: float | Tensor = 6.0, gamma: float | Tensor = 2.0, reduction: str = "mean", group: Any = None
-    ) -> None:
+    def __init__(self, *, beta: float | Tensor = 6.0, gamma: float | Tensor = 2.0, reduction: str = "mean",
+                 group: Any = None) -> None:
         super().__init__()
         self.beta = beta
         self.gamma = gamma
@@ -122,51 +117,38 @@ class HfvaeLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
-        x: Tensor, x_logits: Tensor,
-    ) -> Output:
+    def forward(self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
+                x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
         given = _checked(self.INPUTS, [z1_mean, z1_logvar, z2_mean, z2_logvar, z1, z2, x, x_logits], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor, x: Tensor,
-        x_logits: Tensor,
-    ) -> Output:
+    def expression(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
+                   x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # TC_q(Z1;Z2): what the compiled pass leaves
-        rest = self._rest(z1_mean, z1_logvar, z2_mean, z2_logvar, z1, z2)
+        rest = self._rest(z1_mean, z1_logvar, z2_mean, z2_logvar, z1, z2)  # TC_q(Z1;Z2): what the compiled pass leaves
         # KL(q(z1|x)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = _mean(0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1), self.group)
         # KL(q(z2|x)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z2 = _mean(0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1), self.group)
-        z1_logvar_all, z1_mean_all, z1_all = _all_rows(self.group, -2, z1_logvar, z1_mean, z1)
+        z1_i, z1_logvar_j, z1_mean_j = _pairs(self.group, -2, z1, z1_logvar, z1_mean)
         # log q(z1|x) of every draw i at the parameters of every row j, coordinate by coordinate
-        log_z1_elements = -0.5 * (
-            z1_logvar_all.unsqueeze(-3)
-            + ((z1_all.unsqueeze(-2) - z1_mean_all.unsqueeze(-3)) * torch.exp(-0.5 * z1_logvar_all.unsqueeze(-3))) ** 2
-            + math.log(2 * math.pi)
-        )
-        # summed over coordinates
+        log_z1_elements = -0.5 * (z1_logvar_j + ((z1_i - z1_mean_j) * torch.exp(-0.5 * z1_logvar_j)) ** 2
+                                  + math.log(2 * math.pi))
         log_z1_pairs_2 = log_z1_elements.sum(-1)
         # log of 1/B sum_j over the batch's components
-        log_z1_2 = log_z1_pairs_2.logsumexp(-1) - _log(log_z1_pairs_2.shape[-1])
-        log_z1_apart = log_z1_elements.logsumexp(-2) - _log(log_z1_elements.shape[-2])
+        log_z1_2 = log_z1_pairs_2.logsumexp(-1) - math.log(log_z1_pairs_2.shape[-1] or math.nan)
+        log_z1_apart = log_z1_elements.logsumexp(-2) - math.log(log_z1_elements.shape[-2] or math.nan)
         # TC_q(Z1) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z1 = (log_z1_2 - log_z1_apart.sum(-1)).mean()
-        z2_logvar_all, z2_mean_all, z2_all = _all_rows(self.group, -2, z2_logvar, z2_mean, z2)
+        z2_i, z2_logvar_j, z2_mean_j = _pairs(self.group, -2, z2, z2_logvar, z2_mean)
         # log q(z2|x) of every draw i at the parameters of every row j, coordinate by coordinate
-        log_z2_elements = -0.5 * (
-            z2_logvar_all.unsqueeze(-3)
-            + ((z2_all.unsqueeze(-2) - z2_mean_all.unsqueeze(-3)) * torch.exp(-0.5 * z2_logvar_all.unsqueeze(-3))) ** 2
-            + math.log(2 * math.pi)
-        )
+        log_z2_elements = -0.5 * (z2_logvar_j + ((z2_i - z2_mean_j) * torch.exp(-0.5 * z2_logvar_j)) ** 2
+                                  + math.log(2 * math.pi))
         log_z2_pairs_2 = log_z2_elements.sum(-1)
-        log_z2_2 = log_z2_pairs_2.logsumexp(-1) - _log(log_z2_pairs_2.shape[-1])
-        log_z2_apart = log_z2_elements.logsumexp(-2) - _log(log_z2_elements.shape[-2])
+        log_z2_2 = log_z2_pairs_2.logsumexp(-1) - math.log(log_z2_pairs_2.shape[-1] or math.nan)
+        log_z2_apart = log_z2_elements.logsumexp(-2) - math.log(log_z2_elements.shape[-2] or math.nan)
         # TC_q(Z2) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z2 = (log_z2_2 - log_z2_apart.sum(-1)).mean()
         # E_q[log p(x|z1,z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
@@ -181,56 +163,32 @@ class HfvaeLoss(_Parametrised):
         }
         return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group) + rest.loss, terms)
 
-    def _rest(
-        self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
-        **_: Tensor,
-    ) -> Output:
+    def _rest(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor,
+              z2: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
-        z1_logvar_all, z1_mean_all, z1_all = _all_rows(self.group, -2, z1_logvar, z1_mean, z1)
+        z1_i, z1_logvar_j, z1_mean_j = _pairs(self.group, -2, z1, z1_logvar, z1_mean)
         # log q(z1|x) of every draw i at the parameters of every row j
-        log_z1_pairs = -0.5 * (
-            z1_logvar_all.unsqueeze(-3)
-            + ((z1_all.unsqueeze(-2) - z1_mean_all.unsqueeze(-3)) * torch.exp(-0.5 * z1_logvar_all.unsqueeze(-3))) ** 2
-            + math.log(2 * math.pi)
-        ).sum(-1)
-        z2_logvar_all, z2_mean_all, z2_all = _all_rows(self.group, -2, z2_logvar, z2_mean, z2)
+        log_z1_pairs = -0.5 * (z1_logvar_j + ((z1_i - z1_mean_j) * torch.exp(-0.5 * z1_logvar_j)) ** 2
+                               + math.log(2 * math.pi)).sum(-1)
+        z2_i, z2_logvar_j, z2_mean_j = _pairs(self.group, -2, z2, z2_logvar, z2_mean)
         # log q(z2|x) of every draw i at the parameters of every row j
-        log_z2_pairs = -0.5 * (
-            z2_logvar_all.unsqueeze(-3)
-            + ((z2_all.unsqueeze(-2) - z2_mean_all.unsqueeze(-3)) * torch.exp(-0.5 * z2_logvar_all.unsqueeze(-3))) ** 2
-            + math.log(2 * math.pi)
-        ).sum(-1)
+        log_z2_pairs = -0.5 * (z2_logvar_j + ((z2_i - z2_mean_j) * torch.exp(-0.5 * z2_logvar_j)) ** 2
+                               + math.log(2 * math.pi)).sum(-1)
         # their sum: factors of one another and of what is observed
         log_z1_z2_pairs = log_z1_pairs + log_z2_pairs
         # log of 1/B sum_j over the batch's components
-        log_z1_z2 = log_z1_z2_pairs.logsumexp(-1) - _log(log_z1_z2_pairs.shape[-1])
-        log_z1 = log_z1_pairs.logsumexp(-1) - _log(log_z1_pairs.shape[-1])
-        log_z2 = log_z2_pairs.logsumexp(-1) - _log(log_z2_pairs.shape[-1])
+        log_z1_z2 = log_z1_z2_pairs.logsumexp(-1) - math.log(log_z1_z2_pairs.shape[-1] or math.nan)
+        log_z1 = log_z1_pairs.logsumexp(-1) - math.log(log_z1_pairs.shape[-1] or math.nan)
+        log_z2 = log_z2_pairs.logsumexp(-1) - math.log(log_z2_pairs.shape[-1] or math.nan)
         # TC_q(Z1;Z2) by minibatch-weighted: E[log of the joint - sum log of the marginals], the batch's mixture as q
         tc_z1_z2 = (log_z1_z2 - log_z1 - log_z2).mean()
-
         loss = (self.beta - 1) * tc_z1_z2
-        terms = {"TC_q(Z1;Z2)": tc_z1_z2.detach()}
-        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), terms)
-
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
+        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), {"TC_q(Z1;Z2)": tc_z1_z2.detach()})
 
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -239,10 +197,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -250,7 +207,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -262,7 +219,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -270,21 +226,16 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
-def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
-    """The values; with a group, their rows on all its ranks, along `dim`."""
-    return values if group is None else _runtime()["rows"](group, dim, *values)
-
-
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan
+def _pairs(group: Any, dim: int, value: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """The value of each row i and the parameters of every row j, of all ranks, to be set against one another on axes i, j."""
+    value, *others = (value, *parameters) if group is None else _runtime()["rows"](group, dim, value, *parameters)
+    return value.unsqueeze(dim), *(t.unsqueeze(dim - 1) for t in others)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -295,12 +246,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -12,17 +12,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -35,14 +38,10 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
     enough network the bound is the likelihood. All states are summed out exactly. Longer sequences are more variables.
 
     Objective, in nats: minimize KL(data(x1,x2,x3)||p(x1,x2,x3))
-
-    It is bounded from above by:
-        KL(q(z1|x1,x2,x3)||p(z1)) + KL(q(z2|z1,x2,x3)||p(z2|z1)) + KL(q(z3|z2,x3)||p(z3|z2)) - H_q(X1,X2,X3)
-            - E_q[log p(x1|z1)] - E_q[log p(x2|z2)] - E_q[log p(x3|z3)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        KL(q(z3|z2,x3)||p(z3|x3,z2)) + KL(q(z1|x1,x2,x3)||p(z1|x1,x2,x3)) + KL(q(z2|z1,x2,x3)||p(z2|x2,x3,z1))
-
+    It is bounded from above by: KL(q(z1|x1,x2,x3)||p(z1)) + KL(q(z2|z1,x2,x3)||p(z2|z1)) + KL(q(z3|z2,x3)||p(z3|z2))
+        - H_q(X1,X2,X3) - E_q[log p(x1|z1)] - E_q[log p(x2|z2)] - E_q[log p(x3|z3)]
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(z3|z2,x3)||p(z3|x3,z2))
+        + KL(q(z1|x1,x2,x3)||p(z1|x1,x2,x3)) + KL(q(z2|z1,x2,x3)||p(z2|x2,x3,z1))
     Left out, as no learned factor touches it: -H_q(X1,X2,X3)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -88,39 +87,30 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
-    def forward(
-        self, *, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
-        q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor,
-        x3: Tensor, x3_logits: Tensor,
-    ) -> Output:
+    def forward(self, *, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
+                q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor,
+                x3: Tensor, x3_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [
-            q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x1, x1_logits, x2, x2_logits,
-            x3, x3_logits,
-        ], self.group)
+        given = _checked(self.INPUTS, [q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x1,
+                                       x1_logits, x2, x2_logits, x3, x3_logits], self.group)
         return self.expression(*given)
 
-    def expression(
-        self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor, q_z3_logits: Tensor,
-        p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor, x3: Tensor,
-        x3_logits: Tensor,
-    ) -> Output:
+    def expression(self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
+                   q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor,
+                   x2_logits: Tensor, x3: Tensor, x3_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z1|x1,x2,x3)||p(z1)) in closed form: sum r log r/r', r = softmax(a)
-        kl_z1 = _weighted(
-            torch.exp(q_z1_logits.log_softmax(-1)), q_z1_logits.log_softmax(-1) - p_z1_logits.log_softmax(-1)
-        ).sum(-1)
+        kl_z1 = _weighted(torch.exp(q_z1_logits.log_softmax(-1)),
+                          q_z1_logits.log_softmax(-1) - p_z1_logits.log_softmax(-1)).sum(-1)
         # sum r log r/r', r = softmax(a), for every class
-        kl_z2_given_z1 = _weighted(
-            torch.exp(q_z2_logits.log_softmax(-1)), q_z2_logits.log_softmax(-1) - p_z2_logits.log_softmax(-1)
-        ).sum(-1)
+        kl_z2_given_z1 = _weighted(torch.exp(q_z2_logits.log_softmax(-1)),
+                                   q_z2_logits.log_softmax(-1) - p_z2_logits.log_softmax(-1)).sum(-1)
         # log q(z1|x1,x2,x3) of every class of z1
         log_q_z1 = q_z1_logits.log_softmax(-1).movedim(-1, -2)
         # KL(q(z2|z1,x2,x3)||p(z2|z1)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z1 by q(z1|x1,x2,x3)
         kl_z2 = _weighted(torch.exp(log_q_z1), kl_z2_given_z1).sum(-2)
-        kl_z3_given_z2 = _weighted(
-            torch.exp(q_z3_logits.log_softmax(-1)), q_z3_logits.log_softmax(-1) - p_z3_logits.log_softmax(-1)
-        ).sum(-1)
+        kl_z3_given_z2 = _weighted(torch.exp(q_z3_logits.log_softmax(-1)),
+                                   q_z3_logits.log_softmax(-1) - p_z3_logits.log_softmax(-1)).sum(-1)
         # log q(z2|z1,x2,x3) of every class of z2
         log_q_z2 = q_z2_logits.log_softmax(-1).movedim(-1, -2)
         # summed over z2 by q(z2|z1,x2,x3)
@@ -160,14 +150,9 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         }
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -176,10 +161,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -187,7 +171,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -215,12 +199,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -13,17 +13,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -68,22 +71,17 @@ class HyperpriorCompressionLoss(_Parametrised):
 
     Objective, in nats: minimize I_q(X;Y,Z) - lam*I_q(Y;X)
     It is bounded from above by: KL(q(y|x)||p(y|z)) + KL(q(z|x)||p(z)) - lam*H_q(X) - lam*E_q[log p(x|y)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        KL(q(y,z)||p(y,z)) + lam*KL(q(x|y)||p(x|y))
-
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(y,z)||p(y,z)) + lam*KL(q(x|y)||p(x|y))
     Left out, as no learned factor touches it: -lam*H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        y         (S, B, M)  draws of y under q, through which gradients flow
-        y_mean    (S, B, M)  mean of p(y|z) under q
-        y_logvar  (S, B, M)  logvar of p(y|z) under q
-        z         (S, B, L)  draws of z under q, through which gradients flow
-        z_mean    (L,)       mean of p(z) under q
-        z_logvar  (L,)       logvar of p(z) under q
-        x         (B, D)     x under q, observed or drawn
-        x_mean    (S, B, D)  mean of p(x|y) under q
+        y                 (S, B, M)  draws of y under q, through which gradients flow
+        y_mean, y_logvar  (S, B, M)  mean, logvar of p(y|z) under q
+        z                 (S, B, L)  draws of z under q, through which gradients flow
+        z_mean, z_logvar  (L,)       mean, logvar of p(z) under q
+        x                 (B, D)     x under q, observed or drawn
+        x_mean            (S, B, D)  mean of p(x|y) under q
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): lam
     Reductions: "mean"; "sum", the mean times the size of the first batch; "none", one loss a row
@@ -112,19 +110,15 @@ class HyperpriorCompressionLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
-    def forward(
-        self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
-        x_mean: Tensor,
-    ) -> Output:
+    def forward(self, *, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
+                x: Tensor, x_mean: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [y, y_mean, y_logvar, z, z_mean, z_logvar, x, x_mean], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
-        x_mean: Tensor,
-    ) -> Output:
+    def expression(self, y: Tensor, y_mean: Tensor, y_logvar: Tensor, z: Tensor, z_mean: Tensor, z_logvar: Tensor,
+                   x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # log p(y|z) at samples: sum log [F(v + 1/2) - F(v - 1/2)], F of N(mean, var)
         log_p_y = _log_normal_cell((y - y_mean) * torch.exp(-0.5 * y_logvar), 0.5 * torch.exp(-0.5 * y_logvar)).sum(-1)
@@ -145,14 +139,9 @@ class HyperpriorCompressionLoss(_Parametrised):
         }
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -161,10 +150,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -172,7 +160,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -184,7 +172,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _log_normal_cell(d: Tensor, w: Tensor | float) -> Tensor:
@@ -231,15 +218,8 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"
 
 
 def _log_tail(t: Tensor) -> Tensor:

@@ -15,17 +15,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -69,18 +72,15 @@ class InfomaxVaeLoss(_Parametrised):
 
     Objective, in nats: minimize beta*KL(q(z|x)||p(z)) - I_q(Z;X) - alpha*I_q(X;Z)
     It is bounded from above by: beta*KL(q(z|x)||p(z)) - H_q(X) - E_q[log p(x|z)] - alpha*nwj[I_q(X;Z)]
-
     Gap, never negative:
-        KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+        KL(q(x|z)||p(x|z))  (closable: zero where the family is rich enough)
         alpha*(I_q(X;Z) - nwj[I_q(X;Z)])  (not closable by the families: what the estimator misses)
-
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z_mean                (B, L)     mean of q(z|x) under q
-        z_logvar              (B, L)     logvar of q(z|x) under q
+        z_mean, z_logvar      (B, L)     mean, logvar of q(z|x) under q
         x                     (B, D)     x under q, observed or drawn
         x_logits              (S, B, D)  logits of p(x|z) under q
         x_z_critic            (S, B)     critic of I_q(X;Z) on samples of its first argument
@@ -104,9 +104,8 @@ class InfomaxVaeLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"alpha": (0.0, math.inf), "beta": (0.0, math.inf)}
 
-    def __init__(
-        self, *, alpha: float | Tensor = 1.0, beta: float | Tensor = 1.0, reduction: str = "mean", group: Any = None
-    ) -> None:
+    def __init__(self, *, alpha: float | Tensor = 1.0, beta: float | Tensor = 1.0, reduction: str = "mean",
+                 group: Any = None) -> None:
         super().__init__()
         self.alpha = alpha
         self.beta = beta
@@ -114,19 +113,15 @@ class InfomaxVaeLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_z_critic: Tensor,
-        x_z_critic_reference: Tensor,
-    ) -> Output:
+    def forward(self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_z_critic: Tensor,
+                x_z_critic_reference: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [z_mean, z_logvar, x, x_logits, x_z_critic, x_z_critic_reference], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_z_critic: Tensor,
-        x_z_critic_reference: Tensor,
-    ) -> Output:
+    def expression(self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_z_critic: Tensor,
+                   x_z_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
@@ -142,10 +137,7 @@ class InfomaxVaeLoss(_Parametrised):
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
-
-        At its best f = log P - log Q. A mean per side: the sides may differ in length.
-        """
+        """What the critic of the divergence `name` minimises, from its logits f on samples of P and of Q: a mean per side."""
         if name == "I_q(X;Z)":
             # -(1 + E_P[f] - E_Q[e^f])
             return -(_mean(critic, group) + 1 - _mean(torch.exp(critic_reference), group))
@@ -155,15 +147,14 @@ class InfomaxVaeLoss(_Parametrised):
     def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
         """Draws of the product of marginals, of one tensor's coordinates or of several tensors: what `critic_reference` is judged on.
 
-        One random order of the rows (axis -2 of one tensor, the first of several), each part shifted further: an exact draw.
-        With a group, of the rows of all its ranks.
+        One random order of the rows (axis -2 of one tensor, the first of several), of all a group's ranks, shifted part by part.
         """
         return _permuted(z, generator, -2, group)
 
 
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"infomax_vae.c": "9da14af676fea402", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"infomax_vae.c": "9da14af676fea402", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -172,10 +163,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -183,7 +173,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -195,7 +185,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -206,8 +195,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -232,12 +220,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

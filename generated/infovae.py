@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -68,20 +70,17 @@ class InfovaeLoss(_Parametrised):
     R.
 
     Objective, in nats: minimize lam*KL(q(z)||p(z)) + KL(q(x|z)||p(x|z)) - alpha*I_q(X;Z)
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        (alpha + lam - 1)*mmd[KL(q(z)||p(z))] + (1 - alpha)*KL(q(z|x)||p(z)) - H_q(X) - E_q[log p(x|z)]
-
+    It is estimated by (an estimate or a surrogate, no bound): (alpha + lam - 1)*mmd[KL(q(z)||p(z))]
+        + (1 - alpha)*KL(q(z|x)||p(z)) - H_q(X) - E_q[log p(x|z)]
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z            (S, B, L)  draws of z under q, through which gradients flow
-        z_reference  (B_p, L)   draws of z under p, the divergence's second argument
-        z_mean       (B, L)     mean of q(z|x) under q
-        z_logvar     (B, L)     logvar of q(z|x) under q
-        x            (B, D)     x under q, observed or drawn
-        x_logits     (S, B, D)  logits of p(x|z) under q
+        z                 (S, B, L)  draws of z under q, through which gradients flow
+        z_reference       (B_p, L)   draws of z under p, the divergence's second argument
+        z_mean, z_logvar  (B, L)     mean, logvar of q(z|x) under q
+        x                 (B, D)     x under q, observed or drawn
+        x_logits          (S, B, D)  logits of p(x|z) under q
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): alpha, lam
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -102,9 +101,8 @@ class InfovaeLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"alpha": (-math.inf, 1.0), "lam": (0.0, math.inf)}
 
-    def __init__(
-        self, *, alpha: float | Tensor = 0.5, lam: float | Tensor = 100.0, reduction: str = "mean", group: Any = None
-    ) -> None:
+    def __init__(self, *, alpha: float | Tensor = 0.5, lam: float | Tensor = 100.0, reduction: str = "mean",
+                 group: Any = None) -> None:
         super().__init__()
         self.alpha = alpha
         self.lam = lam
@@ -112,25 +110,20 @@ class InfovaeLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, z: Tensor, z_reference: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor
-    ) -> Output:
+    def forward(self, *, z: Tensor, z_reference: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
+                x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
         given = _checked(self.INPUTS, [z, z_reference, z_mean, z_logvar, x, x_logits], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z: Tensor, z_reference: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor
-    ) -> Output:
+    def expression(self, z: Tensor, z_reference: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
+                   x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        (z_all,) = _all_rows(self.group, -2, z)
         # samples of q(z), one a row
-        z_points = z_all.flatten(0, -2)
-        (z_reference_all,) = _all_rows(self.group, -2, z_reference)
+        z_points = _all_rows(self.group, -2, z)[0].flatten(0, -2)
         # samples of p(z)
-        z_reference_points = z_reference_all.flatten(0, -2)
+        z_reference_points = _all_rows(self.group, -2, z_reference)[0].flatten(0, -2)
         # squared distances, within a, within b and across
         d_aa = ((z_points.unsqueeze(-2) - z_points.unsqueeze(-3)) ** 2).sum(-1)
         d_bb = ((z_reference_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
@@ -155,24 +148,10 @@ class InfovaeLoss(_Parametrised):
         }
         return Output(_reduced(loss, self.reduction, z.shape[-2], self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -181,10 +160,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -192,7 +170,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -204,7 +182,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
@@ -229,8 +206,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -241,12 +217,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

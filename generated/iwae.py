@@ -13,17 +13,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -37,17 +40,15 @@ class IwaeLoss(torch.nn.Module):
     Objective, in nats: maximize E_q[log p(x)]
     It is bounded from below by: iwae[E_q[log p(x)]]
     Gap, never negative (not closable by the families: what the estimator misses): (E_q[log p(x)] - iwae[E_q[log p(x)]])
-
     Minimised:
         `loss`, the weighted sum of `terms`
         E_q[log p(x)]: without a Monte-Carlo axis it has one draw
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z         (S, B, L)  draws of z under q, through which gradients flow
-        x         (B, D)     x under q, observed or drawn
-        x_logits  (S, B, D)  logits of p(x|z) under q
-        z_mean    (B, L)     mean of q(z|x) under q
-        z_logvar  (B, L)     logvar of q(z|x) under q
+        z                 (S, B, L)  draws of z under q, through which gradients flow
+        x                 (B, D)     x under q, observed or drawn
+        x_logits          (S, B, D)  logits of p(x|z) under q
+        z_mean, z_logvar  (B, L)     mean, logvar of q(z|x) under q
 
     Reductions: "mean"; "sum", the mean times the size of the first batch; "none", one loss a row
     Sources: Burda et al. 2016
@@ -92,14 +93,9 @@ class IwaeLoss(torch.nn.Module):
         terms = {"E_q[log p(x)]": _mean(log_p_x_2, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = IwaeLoss
-_BESIDE = {"_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -108,10 +104,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -119,13 +114,13 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
 def _log_mean_exp_over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): log of the mean exponential over the Monte-Carlo axis, where there is one."""
-    return values.logsumexp(0) - _log(values.shape[0]) if values.dim() == 2 else values
+    return values.logsumexp(0) - math.log(values.shape[0] or math.nan) if values.dim() == 2 else values
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -147,17 +142,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"
-
-
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan

@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -69,22 +72,17 @@ class LadderVaeLoss(_Parametrised):
 
     Objective, in nats: minimize beta*I_q(X;Z1,Z2) - I_q(Z1,Z2;X)
     It is bounded from above by: beta*KL(q(z2|x)||p(z2)) + beta*KL(q(z1|x,z2)||p(z1|z2)) - H_q(X) - E_q[log p(x|z1)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        beta*KL(q(z1,z2)||p(z1,z2)) + KL(q(x|z1,z2)||p(x|z1,z2))
-
+    Gap, never negative (closable: zero where the family is rich enough): beta*KL(q(z1,z2)||p(z1,z2))
+        + KL(q(x|z1,z2)||p(x|z1,z2))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z2_mean      (B, L2)     mean of q(z2|x) under q
-        z2_logvar    (B, L2)     logvar of q(z2|x) under q
-        q_z1_mean    (S, B, L1)  mean of q(z1|x,z2) under q
-        q_z1_logvar  (S, B, L1)  logvar of q(z1|x,z2) under q
-        p_z1_mean    (S, B, L1)  mean of p(z1|z2) under q
-        p_z1_logvar  (S, B, L1)  logvar of p(z1|z2) under q
-        x            (B, D)      x under q, observed or drawn
-        x_logits     (S, B, D)   logits of p(x|z1) under q
+        z2_mean, z2_logvar      (B, L2)     mean, logvar of q(z2|x) under q
+        q_z1_mean, q_z1_logvar  (S, B, L1)  mean, logvar of q(z1|x,z2) under q
+        p_z1_mean, p_z1_logvar  (S, B, L1)  mean, logvar of p(z1|z2) under q
+        x                       (B, D)      x under q, observed or drawn
+        x_logits                (S, B, D)   logits of p(x|z1) under q
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta
     Reductions: "mean"; "sum", the mean times the size of the first batch; "none", one loss a row
@@ -113,19 +111,16 @@ class LadderVaeLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
-    def forward(
-        self, *, z2_mean: Tensor, z2_logvar: Tensor, q_z1_mean: Tensor, q_z1_logvar: Tensor, p_z1_mean: Tensor,
-        p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor,
-    ) -> Output:
+    def forward(self, *, z2_mean: Tensor, z2_logvar: Tensor, q_z1_mean: Tensor, q_z1_logvar: Tensor, p_z1_mean: Tensor,
+                p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [z2_mean, z2_logvar, q_z1_mean, q_z1_logvar, p_z1_mean, p_z1_logvar, x, x_logits], self.group)
+        given = _checked(self.INPUTS, [z2_mean, z2_logvar, q_z1_mean, q_z1_logvar, p_z1_mean, p_z1_logvar, x,
+                                       x_logits], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z2_mean: Tensor, z2_logvar: Tensor, q_z1_mean: Tensor, q_z1_logvar: Tensor, p_z1_mean: Tensor,
-        p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor,
-    ) -> Output:
+    def expression(self, z2_mean: Tensor, z2_logvar: Tensor, q_z1_mean: Tensor, q_z1_logvar: Tensor, p_z1_mean: Tensor,
+                   p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z2|x)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z2 = 0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1)
@@ -145,14 +140,9 @@ class LadderVaeLoss(_Parametrised):
         }
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -161,10 +151,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -172,7 +161,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -184,7 +173,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _over_draws(values: Tensor) -> Tensor:
@@ -211,12 +199,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

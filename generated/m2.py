@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -67,29 +70,23 @@ class M2Loss(_Parametrised):
     classification term on the labelled ones. The class prior is uniform, as in the paper.
 
     Objective, in nats: minimize KL(q(x,c)||p(x,c)) + KL(u(x)||p(x)) - alpha*E_q[log u(c|x)]
-
-    It is bounded from above by:
-        KL(q(z|x,c)||p(z)) - H_q(X,C) - E_q[log p(c)] - E_q[log p(x|z,c)] + KL(u(z|x,c)||p(z)) + KL(u(c|x)||p(c))
-            - H_u(X) - E_u[log p(x|z,c)] - alpha*E_q[log u(c|x)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        KL(q(z|x,c)||p(z|x,c)) + KL(u(c,z|x)||p(c,z|x))
-
+    It is bounded from above by: KL(q(z|x,c)||p(z)) - H_q(X,C) - E_q[log p(c)] - E_q[log p(x|z,c)] + KL(u(z|x,c)||p(z))
+        + KL(u(c|x)||p(c)) - H_u(X) - E_u[log p(x|z,c)] - alpha*E_q[log u(c|x)]
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(z|x,c)||p(z|x,c))
+        + KL(u(c,z|x)||p(c,z|x))
     Left out, as no learned factor touches it: -H_q(X,C) - E_q[log p(c)] - H_u(X)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        q_z_mean    (B, L)                   mean of q(z|x,c) under q
-        q_z_logvar  (B, L)                   logvar of q(z|x,c) under q
-        q_x         (B, D)                   x under q, observed or drawn
-        q_x_logits  (S, B, D)                logits of p(x|z,c) under q
-        u_z_mean    (K, B_unlabelled, L)     mean of q(z|x,c) under u
-        u_z_logvar  (K, B_unlabelled, L)     logvar of q(z|x,c) under u
-        u_c_logits  (B_unlabelled, K)        logits of u(c|x) under u
-        u_x         (B_unlabelled, D)        x under u, observed or drawn
-        u_x_logits  (S, K, B_unlabelled, D)  logits of p(x|z,c) under u
-        c           (B,)                     c under q, observed or drawn: a class index
-        q_c_logits  (B, K)                   logits of u(c|x) under q
+        q_z_mean, q_z_logvar  (B, L)                   mean, logvar of q(z|x,c) under q
+        q_x                   (B, D)                   x under q, observed or drawn
+        q_x_logits            (S, B, D)                logits of p(x|z,c) under q
+        u_z_mean, u_z_logvar  (K, B_unlabelled, L)     mean, logvar of q(z|x,c) under u
+        u_c_logits            (B_unlabelled, K)        logits of u(c|x) under u
+        u_x                   (B_unlabelled, D)        x under u, observed or drawn
+        u_x_logits            (S, K, B_unlabelled, D)  logits of p(x|z,c) under u
+        c                     (B,)                     c under q, observed or drawn: a class index
+        q_c_logits            (B, K)                   logits of u(c|x) under q
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): alpha
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -121,21 +118,18 @@ class M2Loss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x: Tensor, q_x_logits: Tensor, u_z_mean: Tensor,
-        u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor, u_x_logits: Tensor, c: Tensor, q_c_logits: Tensor,
-    ) -> Output:
+    def forward(self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x: Tensor, q_x_logits: Tensor, u_z_mean: Tensor,
+                u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor, u_x_logits: Tensor, c: Tensor,
+                q_c_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [
-            q_z_mean, q_z_logvar, q_x, q_x_logits, u_z_mean, u_z_logvar, u_c_logits, u_x, u_x_logits, c, q_c_logits,
-        ], self.group)
+        given = _checked(self.INPUTS, [q_z_mean, q_z_logvar, q_x, q_x_logits, u_z_mean, u_z_logvar, u_c_logits, u_x,
+                                       u_x_logits, c, q_c_logits], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x: Tensor, q_x_logits: Tensor, u_z_mean: Tensor,
-        u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor, u_x_logits: Tensor, c: Tensor, q_c_logits: Tensor,
-    ) -> Output:
+    def expression(self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x: Tensor, q_x_logits: Tensor, u_z_mean: Tensor,
+                   u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor, u_x_logits: Tensor, c: Tensor,
+                   q_c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(u(z|x,c)||p(z)), E_u[log p(x|z,c)]: what the compiled pass leaves
         rest = self._rest(q_z_mean, u_z_mean, u_z_logvar, u_c_logits, u_x, u_x_logits)
@@ -145,10 +139,8 @@ class M2Loss(_Parametrised):
         log_p_x_given_z_c_under_q = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(q_x_logits, q_x),
                                                                               reduction="none").sum(-1), self.group)
         # KL(u(c|x)||p(c)) in closed form: log K + sum r log r, r = softmax(a)
-        kl_c = _mean(
-            _weighted(torch.exp(u_c_logits.log_softmax(-1)), u_c_logits.log_softmax(-1)).sum(-1)
-            + _log(u_c_logits.shape[-1]), self.group
-        )
+        kl_c = _mean(_weighted(torch.exp(u_c_logits.log_softmax(-1)), u_c_logits.log_softmax(-1)).sum(-1)
+                     + math.log(u_c_logits.shape[-1] or math.nan), self.group)
         # E_q[log u(c|x)] at samples: log softmax(a)_v
         log_u_c_2 = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
 
@@ -163,10 +155,8 @@ class M2Loss(_Parametrised):
         }
         return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2], self.group) + rest.loss, terms)
 
-    def _rest(
-        self, q_z_mean: Tensor, u_z_mean: Tensor, u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor,
-        u_x_logits: Tensor, **_: Tensor,
-    ) -> Output:
+    def _rest(self, q_z_mean: Tensor, u_z_mean: Tensor, u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor,
+              u_x_logits: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # 1/2 sum [var - 1 - log var + mean^2], for every class
         kl_z_given_c = 0.5 * (u_z_mean**2 + torch.expm1(u_z_logvar) - u_z_logvar).sum(-1)
@@ -187,15 +177,10 @@ class M2Loss(_Parametrised):
         }
         return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2], self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "2be78cb893e36e8f", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"m2.c": "2be78cb893e36e8f", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -204,10 +189,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -215,7 +199,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -227,7 +211,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -240,11 +223,6 @@ def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
 
 
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan
-
-
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
     shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
@@ -254,8 +232,7 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -266,12 +243,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

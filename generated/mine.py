@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -70,7 +72,7 @@ class MineLoss(_Parametrised):
 
     Objective, in nats: minimize beta*I_q(X;Z) - I_q(Z;C)
     It is estimated by (an estimate or a surrogate, no bound): beta*dv[I_q(X;Z)] - H_q(C) - E_q[log p(c|z)]
-    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(c|z)||p(c|z))
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(c|z)||p(c|z))
     Left out, as no learned factor touches it: -H_q(C)
     Minimised: `loss`, the weighted sum of `terms`
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
@@ -107,15 +109,13 @@ class MineLoss(_Parametrised):
 
     def forward(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
         given = _checked(self.INPUTS, [x_z_critic, x_z_critic_reference, c, c_logits], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
     def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # I_q(X;Z): what the compiled pass leaves
-        rest = self._rest(x_z_critic, x_z_critic_reference)
+        rest = self._rest(x_z_critic, x_z_critic_reference)  # I_q(X;Z): what the compiled pass leaves
         # E_q[log p(c|z)] at samples: log softmax(a)_v
         log_p_c = _mean(_pick(c_logits.log_softmax(-1), c), self.group)
 
@@ -123,22 +123,16 @@ class MineLoss(_Parametrised):
         terms = {"I_q(X;Z)": rest.terms["I_q(X;Z)"], "E_q[log p(c|z)]": log_p_c.detach()}
         return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group) + rest.loss, terms)
 
-    def _rest(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, **_: Tensor) -> Output:
+    def _rest(self, x_z_critic: Tensor, x_z_critic_reference: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
-        (x_z_critic_reference_all,) = _all_rows(self.group, -1, x_z_critic_reference)
         # I_q(X;Z) by dv: E_P[f] - log E_Q[e^f]
-        i_x_z = _mean(x_z_critic, self.group) - _log_mean_exp(x_z_critic_reference_all)
-
+        i_x_z = _mean(x_z_critic, self.group) - _log_mean_exp(_all_rows(self.group, -1, x_z_critic_reference)[0])
         loss = self.beta * i_x_z
-        terms = {"I_q(X;Z)": i_x_z.detach()}
-        return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group), terms)
+        return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group), {"I_q(X;Z)": i_x_z.detach()})
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
-
-        At its best f = log P - log Q. A mean per side: the sides may differ in length.
-        """
+        """What the critic of the divergence `name` minimises, from its logits f on samples of P and of Q: a mean per side."""
         if name == "I_q(X;Z)":
             (critic_reference_all,) = _all_rows(group, -1, critic_reference)
             # -(E_P[f] - log E_Q[e^f])
@@ -149,24 +143,14 @@ class MineLoss(_Parametrised):
     def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
         """Draws of the product of marginals, of one tensor's coordinates or of several tensors: what `critic_reference` is judged on.
 
-        One random order of the rows (axis -2 of one tensor, the first of several), each part shifted further: an exact draw.
-        With a group, of the rows of all its ranks.
+        One random order of the rows (axis -2 of one tensor, the first of several), of all a group's ranks, shifted part by part.
         """
         return _permuted(z, generator, -2, group)
 
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "0391e4900485f864", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"mine.c": "0391e4900485f864", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -175,10 +159,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -186,7 +169,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -198,7 +181,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -215,19 +197,18 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+def _log_mean_exp(values: Tensor) -> Tensor:
+    """log of the mean exponential over everything."""
+    return values.flatten().logsumexp(0) - math.log(values.numel() or math.nan)
 
 
 def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
     """The values; with a group, their rows on all its ranks, along `dim`."""
     return values if group is None else _runtime()["rows"](group, dim, *values)
-
-
-def _log_mean_exp(values: Tensor) -> Tensor:
-    """log of the mean exponential over everything."""
-    return values.flatten().logsumexp(0) - _log(values.numel())
 
 
 def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int, group: Any = None) -> Any:
@@ -251,17 +232,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"
-
-
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan

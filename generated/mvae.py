@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -68,36 +71,29 @@ class MvaeLoss(_Parametrised):
     the experts and passes the product's mean and logvar. With a network of its own for q(z|x1,x2) the bound is the
     same.
 
-    Objective, in nats:
-        minimize beta*I_q(X1,X2;Z) - lam1*I_q(Z;X1) - lam2*I_q(Z;X2) + beta*I_a(X1;Z) - lam1*I_a(Z;X1) + beta*I_b(X2;Z)
-            - lam2*I_b(Z;X2)
-
-    It is bounded from above by:
-        beta*KL(q(z|x1,x2)||p(z)) - 2*lam1*H_q(X1) - lam1*E_q[log p(x1|z)] - 2*lam2*H_q(X2) - lam2*E_q[log p(x2|z)]
-            + beta*KL(a(z|x1)||p(z)) - lam1*E_a[log p(x1|z)] + beta*KL(b(z|x2)||p(z)) - lam2*E_b[log p(x2|z)]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        beta*KL(q(z)||p(z)) + lam1*KL(q(x1|z)||p(x1|z)) + lam2*KL(q(x2|z)||p(x2|z)) + beta*KL(a(z)||p(z))
-            + lam1*KL(a(x1|z)||p(x1|z)) + beta*KL(b(z)||p(z)) + lam2*KL(b(x2|z)||p(x2|z))
-
+    Objective, in nats: minimize beta*I_q(X1,X2;Z) - lam1*I_q(Z;X1) - lam2*I_q(Z;X2) + beta*I_a(X1;Z) - lam1*I_a(Z;X1)
+        + beta*I_b(X2;Z) - lam2*I_b(Z;X2)
+    It is bounded from above by: beta*KL(q(z|x1,x2)||p(z)) - 2*lam1*H_q(X1) - lam1*E_q[log p(x1|z)] - 2*lam2*H_q(X2)
+        - lam2*E_q[log p(x2|z)] + beta*KL(a(z|x1)||p(z)) - lam1*E_a[log p(x1|z)] + beta*KL(b(z|x2)||p(z))
+        - lam2*E_b[log p(x2|z)]
+    Gap, never negative (closable: zero where the family is rich enough): beta*KL(q(z)||p(z))
+        + lam1*KL(q(x1|z)||p(x1|z)) + lam2*KL(q(x2|z)||p(x2|z)) + beta*KL(a(z)||p(z)) + lam1*KL(a(x1|z)||p(x1|z))
+        + beta*KL(b(z)||p(z)) + lam2*KL(b(x2|z)||p(x2|z))
     Left out, as no learned factor touches it: -2*lam1*H_q(X1) - 2*lam2*H_q(X2)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        q_z_mean     (B, L)      mean of q(z|x1,x2) under q
-        q_z_logvar   (B, L)      logvar of q(z|x1,x2) under q
-        q_x1         (B, D1)     x1 under q, observed or drawn
-        q_x1_logits  (S, B, D1)  logits of p(x1|z) under q
-        q_x2         (B, D2)     x2 under q, observed or drawn
-        q_x2_mean    (S, B, D2)  mean of p(x2|z) under q
-        a_z_mean     (B, L)      mean of a(z|x1) under a
-        a_z_logvar   (B, L)      logvar of a(z|x1) under a
-        a_x1         (B, D1)     x1 under a, observed or drawn
-        a_x1_logits  (S, B, D1)  logits of p(x1|z) under a
-        b_z_mean     (B, L)      mean of b(z|x2) under b
-        b_z_logvar   (B, L)      logvar of b(z|x2) under b
-        b_x2         (B, D2)     x2 under b, observed or drawn
-        b_x2_mean    (S, B, D2)  mean of p(x2|z) under b
+        q_z_mean, q_z_logvar  (B, L)      mean, logvar of q(z|x1,x2) under q
+        q_x1                  (B, D1)     x1 under q, observed or drawn
+        q_x1_logits           (S, B, D1)  logits of p(x1|z) under q
+        q_x2                  (B, D2)     x2 under q, observed or drawn
+        q_x2_mean             (S, B, D2)  mean of p(x2|z) under q
+        a_z_mean, a_z_logvar  (B, L)      mean, logvar of a(z|x1) under a
+        a_x1                  (B, D1)     x1 under a, observed or drawn
+        a_x1_logits           (S, B, D1)  logits of p(x1|z) under a
+        b_z_mean, b_z_logvar  (B, L)      mean, logvar of b(z|x2) under b
+        b_x2                  (B, D2)     x2 under b, observed or drawn
+        b_x2_mean             (S, B, D2)  mean of p(x2|z) under b
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta, lam1, lam2
     Reductions: "mean"; "sum", the mean times the size of the first batch; "none", one loss a row
@@ -125,10 +121,8 @@ class MvaeLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta": (0.0, math.inf), "lam1": (0.0, math.inf), "lam2": (0.0, math.inf)}
 
-    def __init__(
-        self, *, beta: float | Tensor = 1.0, lam1: float | Tensor = 1.0, lam2: float | Tensor = 1.0,
-        reduction: str = "mean", group: Any = None,
-    ) -> None:
+    def __init__(self, *, beta: float | Tensor = 1.0, lam1: float | Tensor = 1.0, lam2: float | Tensor = 1.0,
+                 reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.beta = beta
         self.lam1 = lam1
@@ -137,24 +131,18 @@ class MvaeLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
-    def forward(
-        self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
-        q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor, b_z_mean: Tensor,
-        b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor,
-    ) -> Output:
+    def forward(self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
+                q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
+                b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [
-            q_z_mean, q_z_logvar, q_x1, q_x1_logits, q_x2, q_x2_mean, a_z_mean, a_z_logvar, a_x1, a_x1_logits, b_z_mean,
-            b_z_logvar, b_x2, b_x2_mean,
-        ], self.group)
+        given = _checked(self.INPUTS, [q_z_mean, q_z_logvar, q_x1, q_x1_logits, q_x2, q_x2_mean, a_z_mean, a_z_logvar,
+                                       a_x1, a_x1_logits, b_z_mean, b_z_logvar, b_x2, b_x2_mean], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor, q_x2_mean: Tensor,
-        a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor,
-        b_x2: Tensor, b_x2_mean: Tensor,
-    ) -> Output:
+    def expression(self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
+                   q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
+                   b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x1,x2)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x1_x2 = 0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1)
@@ -175,11 +163,10 @@ class MvaeLoss(_Parametrised):
         # E_b[log p(x2|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x2_given_z_under_b = _over_draws(-0.5 * ((b_x2 - b_x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
-        per_row = (
-            self.beta * kl_z_given_x1_x2 - self.lam1 * log_p_x1_given_z_under_q - self.lam2 * log_p_x2_given_z_under_q
-            + self.beta * kl_z_given_x1 - self.lam1 * log_p_x1_given_z_under_a + self.beta * kl_z_given_x2
-            - self.lam2 * log_p_x2_given_z_under_b
-        )
+        per_row = (self.beta * kl_z_given_x1_x2 - self.lam1 * log_p_x1_given_z_under_q
+                   - self.lam2 * log_p_x2_given_z_under_q + self.beta * kl_z_given_x1
+                   - self.lam1 * log_p_x1_given_z_under_a + self.beta * kl_z_given_x2
+                   - self.lam2 * log_p_x2_given_z_under_b)
         terms = {
             "KL(q(z|x1,x2)||p(z))": _mean(kl_z_given_x1_x2, self.group).detach(),
             "E_q[log p(x1|z)]": _mean(log_p_x1_given_z_under_q, self.group).detach(),
@@ -191,14 +178,9 @@ class MvaeLoss(_Parametrised):
         }
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -207,10 +189,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -218,7 +199,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -230,7 +211,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _over_draws(values: Tensor) -> Tensor:
@@ -257,12 +237,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +13,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -69,31 +71,23 @@ class MvibLoss(_Parametrised):
     code; here it sees the view, and a critic that encodes it first is theirs.
 
     Objective, in nats: minimize beta*I_a(X1;Z|X2)/2 + beta*I_b(X2;Z|X1)/2 - I_a(Z;X2)/2 - I_b(Z;X1)/2
-
-    It is bounded from above by:
-        beta/2*KL(a(z|x1)||b(z|x2)) + beta/2*KL(b(z|x2)||a(z|x1)) - 1/2*infonce[I_a(Z;X2)] - 1/2*infonce[I_b(Z;X1)]
-
+    It is bounded from above by: beta/2*KL(a(z|x1)||b(z|x2)) + beta/2*KL(b(z|x2)||a(z|x1)) - 1/2*infonce[I_a(Z;X2)]
+        - 1/2*infonce[I_b(Z;X1)]
     Gap, never negative:
-        beta/2*KL(a(z|x2)||b(z|x2))
-            + beta/2*KL(b(z|x1)||a(z|x1))  (closable: zero is reachable if the family is rich enough)
+        beta/2*KL(a(z|x2)||b(z|x2)) + beta/2*KL(b(z|x1)||a(z|x1))  (closable: zero where the family is rich enough)
         1/2*(I_a(Z;X2) - infonce[I_a(Z;X2)])
             + 1/2*(I_b(Z;X1) - infonce[I_b(Z;X1)])  (not closable by the families: what the estimator misses)
-
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`:
-        a_a_z_mean    (B, L)  mean of a(z|x1) under a
-        a_a_z_logvar  (B, L)  logvar of a(z|x1) under a
-        a_b_z_mean    (B, L)  mean of b(z|x2) under a
-        a_b_z_logvar  (B, L)  logvar of b(z|x2) under a
-        b_b_z_mean    (B, L)  mean of b(z|x2) under b
-        b_b_z_logvar  (B, L)  logvar of b(z|x2) under b
-        b_a_z_mean    (B, L)  mean of a(z|x1) under b
-        b_a_z_logvar  (B, L)  logvar of a(z|x1) under b
-        z_x2_scores   (B, B)  critic of I_a(Z;X2) on all pairs: entry i, j pairs the i-th first with the j-th second; in
-            a group, each rank's rows with those of all
-        z_x1_scores   (B, B)  critic of I_b(Z;X1) on all pairs: entry i, j pairs the i-th first with the j-th second; in
-            a group, each rank's rows with those of all
+        a_a_z_mean, a_a_z_logvar  (B, L)  mean, logvar of a(z|x1) under a
+        a_b_z_mean, a_b_z_logvar  (B, L)  mean, logvar of b(z|x2) under a
+        b_b_z_mean, b_b_z_logvar  (B, L)  mean, logvar of b(z|x2) under b
+        b_a_z_mean, b_a_z_logvar  (B, L)  mean, logvar of a(z|x1) under b
+        z_x2_scores               (B, B)  critic of I_a(Z;X2) on all pairs, the i-th first with the j-th second; in a
+            group, with all ranks' second
+        z_x1_scores               (B, B)  critic of I_b(Z;X1) on all pairs, the i-th first with the j-th second; in a
+            group, with all ranks' second
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): beta
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -125,26 +119,20 @@ class MvibLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor, b_b_z_mean: Tensor,
-        b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor,
-    ) -> Output:
+    def forward(self, *, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor,
+                b_b_z_mean: Tensor, b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor,
+                z_x1_scores: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
-        given = _checked(self.INPUTS, [
-            a_a_z_mean, a_a_z_logvar, a_b_z_mean, a_b_z_logvar, b_b_z_mean, b_b_z_logvar, b_a_z_mean, b_a_z_logvar,
-            z_x2_scores, z_x1_scores,
-        ], self.group)
+        given = _checked(self.INPUTS, [a_a_z_mean, a_a_z_logvar, a_b_z_mean, a_b_z_logvar, b_b_z_mean, b_b_z_logvar,
+                                       b_a_z_mean, b_a_z_logvar, z_x2_scores, z_x1_scores], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor, b_b_z_mean: Tensor,
-        b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor,
-    ) -> Output:
+    def expression(self, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor,
+                   b_b_z_mean: Tensor, b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor,
+                   z_x2_scores: Tensor, z_x1_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # I_a(Z;X2), I_b(Z;X1): what the compiled pass leaves
-        rest = self._rest(a_a_z_mean, z_x2_scores, z_x1_scores)
+        rest = self._rest(a_a_z_mean, z_x2_scores, z_x1_scores)  # I_a(Z;X2), I_b(Z;X1): what the compiled pass leaves
         # KL(a(z|x1)||b(z|x2)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z_given_x1 = _mean(0.5
                               * (a_b_z_logvar + torch.expm1(a_a_z_logvar - a_b_z_logvar)
@@ -165,25 +153,18 @@ class MvibLoss(_Parametrised):
         }
         return Output(_reduced(loss, self.reduction, a_a_z_mean.shape[-2], self.group) + rest.loss, terms)
 
-    def _rest(self, a_a_z_mean: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor, **_: Tensor) -> Output:
+    def _rest(self, a_a_z_mean: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_x2 = _mean(
-            _matched(z_x2_scores, self.group) - z_x2_scores.logsumexp(-1) + _log(z_x2_scores.shape[-1]), self.group
-        )
+        i_z_x2 = _mean(_matched(z_x2_scores, self.group) - z_x2_scores.logsumexp(-1)
+                       + math.log(z_x2_scores.shape[-1] or math.nan), self.group)
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_x1 = _mean(
-            _matched(z_x1_scores, self.group) - z_x1_scores.logsumexp(-1) + _log(z_x1_scores.shape[-1]), self.group
-        )
+        i_z_x1 = _mean(_matched(z_x1_scores, self.group) - z_x1_scores.logsumexp(-1)
+                       + math.log(z_x1_scores.shape[-1] or math.nan), self.group)
 
         loss = -0.5 * i_z_x2 - 0.5 * i_z_x1
         terms = {"I_a(Z;X2)": i_z_x2.detach(), "I_b(Z;X1)": i_z_x1.detach()}
         return Output(_reduced(loss, self.reduction, a_a_z_mean.shape[-2], self.group), terms)
-
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
 
     @staticmethod
     def gathered(rows: Tensor, group: Any) -> Tensor:
@@ -193,16 +174,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -211,10 +183,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -222,7 +193,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -234,7 +205,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -245,19 +215,13 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
-
-
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan
 
 
 @functools.cache
@@ -267,12 +231,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +13,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -68,25 +70,20 @@ class PrivateRetrievalLoss(_Parametrised):
     I(X1;Z1|S), the first part bounded through a prior, the second through a decoder that is given S.
 
     Objective, in nats: minimize gamma*I_q(S;Z1) - I_q(Z1;Z2)
-
-    It is bounded from above by:
-        gamma*KL(q(z1|x1)||p(z1)) - gamma*H_q(X1|S) - gamma*E_q[log d(x1|z1,s)] - infonce[I_q(Z1;Z2)]
-
+    It is bounded from above by: gamma*KL(q(z1|x1)||p(z1)) - gamma*H_q(X1|S) - gamma*E_q[log d(x1|z1,s)]
+        - infonce[I_q(Z1;Z2)]
     Gap, never negative:
-        gamma*KL(q(z1)||p(z1))
-            + gamma*KL(q(x1|s,z1)||d(x1|z1,s))  (closable: zero is reachable if the family is rich enough)
+        gamma*KL(q(z1)||p(z1)) + gamma*KL(q(x1|s,z1)||d(x1|z1,s))  (closable: zero where the family is rich enough)
         (I_q(Z1;Z2) - infonce[I_q(Z1;Z2)])  (not closable by the families: what the estimator misses)
-
     Left out, as no learned factor touches it: -gamma*H_q(X1|S)
     Minimised: `loss`, the weighted sum of `terms`
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z1_mean       (B, L)      mean of q(z1|x1) under q
-        z1_logvar     (B, L)      logvar of q(z1|x1) under q
-        x1            (B, D1)     x1 under q, observed or drawn
-        x1_mean       (S, B, D1)  mean of d(x1|z1,s) under q
-        z1_z2_scores  (B, B)      critic of I_q(Z1;Z2) on all pairs: entry i, j pairs the i-th first with the j-th
-            second; in a group, each rank's rows with those of all
+        z1_mean, z1_logvar  (B, L)      mean, logvar of q(z1|x1) under q
+        x1                  (B, D1)     x1 under q, observed or drawn
+        x1_mean             (S, B, D1)  mean of d(x1|z1,s) under q
+        z1_z2_scores        (B, B)      critic of I_q(Z1;Z2) on all pairs, the i-th first with the j-th second; in a
+            group, with all ranks' second
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): gamma
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -113,21 +110,17 @@ class PrivateRetrievalLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, z1_mean: Tensor, z1_logvar: Tensor, x1: Tensor, x1_mean: Tensor, z1_z2_scores: Tensor
-    ) -> Output:
+    def forward(self, *, z1_mean: Tensor, z1_logvar: Tensor, x1: Tensor, x1_mean: Tensor,
+                z1_z2_scores: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
         given = _checked(self.INPUTS, [z1_mean, z1_logvar, x1, x1_mean, z1_z2_scores], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z1_mean: Tensor, z1_logvar: Tensor, x1: Tensor, x1_mean: Tensor, z1_z2_scores: Tensor
-    ) -> Output:
+    def expression(self, z1_mean: Tensor, z1_logvar: Tensor, x1: Tensor, x1_mean: Tensor,
+                   z1_z2_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # I_q(Z1;Z2): what the compiled pass leaves
-        rest = self._rest(z1_mean, z1_z2_scores)
+        rest = self._rest(z1_mean, z1_z2_scores)  # I_q(Z1;Z2): what the compiled pass leaves
         # KL(q(z1|x1)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = _mean(0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1), self.group)
         # E_q[log d(x1|z1,s)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
@@ -141,21 +134,13 @@ class PrivateRetrievalLoss(_Parametrised):
         }
         return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group) + rest.loss, terms)
 
-    def _rest(self, z1_mean: Tensor, z1_z2_scores: Tensor, **_: Tensor) -> Output:
+    def _rest(self, z1_mean: Tensor, z1_z2_scores: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(
-            _matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1) + _log(z1_z2_scores.shape[-1]), self.group
-        )
-
+        i_z1_z2 = _mean(_matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1)
+                        + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
         loss = -i_z1_z2
-        terms = {"I_q(Z1;Z2)": i_z1_z2.detach()}
-        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), terms)
-
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
+        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), {"I_q(Z1;Z2)": i_z1_z2.detach()})
 
     @staticmethod
     def gathered(rows: Tensor, group: Any) -> Tensor:
@@ -165,16 +150,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -183,10 +159,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -194,7 +169,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -206,7 +181,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -217,19 +191,13 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
-
-
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan
 
 
 @functools.cache
@@ -239,12 +207,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -69,24 +72,16 @@ class RateDistortionPerceptionLoss(_Parametrised):
     divergence Jensen-Shannon's, one of those of their definition.
 
     Objective, in nats: minimize I_q(X;Z) - lam*I_q(Z;X) + mu*JS(data(x)||g(x))
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        KL(q(z|x)||p(z)) - lam*H_q(X) - lam*E_q[log p(x|z)] + mu*logistic[JS(data(x)||g(x))]
-
-    Gap, never negative (closable: zero is reachable if the family is rich enough):
-        KL(q(z)||p(z)) + lam*KL(q(x|z)||p(x|z))
-
+    It is estimated by (an estimate or a surrogate, no bound): KL(q(z|x)||p(z)) - lam*H_q(X) - lam*E_q[log p(x|z)]
+        + mu*logistic[JS(data(x)||g(x))]
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(z)||p(z)) + lam*KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -lam*H_q(X)
-
-    Minimised:
-        `loss`, the weighted sum of `terms`, except that
-        for JS(data(x)||g(x)) the model minimises 1/2 E_Q[s(-f)], s = softplus, while `terms` holds its value
-
+    Minimised: `loss`, the weighted sum of `terms`, but for JS(data(x)||g(x)) the model minimises 1/2 E_Q[s(-f)], s =
+        softplus
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z_mean              (B, L)     mean of q(z|x) under q
-        z_logvar            (B, L)     logvar of q(z|x) under q
+        z_mean, z_logvar    (B, L)     mean, logvar of q(z|x) under q
         x                   (B, D)     x under q, observed or drawn
         x_mean              (S, B, D)  mean of p(x|z) under q
         x_critic            (B,)       critic of JS(data(x)||g(x)) on samples of its first argument
@@ -110,9 +105,8 @@ class RateDistortionPerceptionLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"lam": (0.0, math.inf), "mu": (0.0, math.inf)}
 
-    def __init__(
-        self, *, lam: float | Tensor = 1.0, mu: float | Tensor = 1.0, reduction: str = "mean", group: Any = None
-    ) -> None:
+    def __init__(self, *, lam: float | Tensor = 1.0, mu: float | Tensor = 1.0, reduction: str = "mean",
+                 group: Any = None) -> None:
         super().__init__()
         self.lam = lam
         self.mu = mu
@@ -120,28 +114,23 @@ class RateDistortionPerceptionLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
-        x_critic_reference: Tensor,
-    ) -> Output:
+    def forward(self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
+                x_critic_reference: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [z_mean, z_logvar, x, x_mean, x_critic, x_critic_reference], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor, x_critic_reference: Tensor
-    ) -> Output:
+    def expression(self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
+                   x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = _mean(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
         # JS(data(x)||g(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = (
-            0.5 * _mean(F.logsigmoid(x_critic), self.group) + 0.5 * _mean(F.logsigmoid(-x_critic_reference), self.group)
-            + math.log(2)
-        )
+        js_x = (0.5 * _mean(F.logsigmoid(x_critic), self.group)
+                + 0.5 * _mean(F.logsigmoid(-x_critic_reference), self.group) + math.log(2))
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_x_model = -0.5 * _mean(F.logsigmoid(x_critic_reference), self.group)
 
@@ -155,10 +144,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
-
-        At its best f = log P - log Q. A mean per side: the sides may differ in length.
-        """
+        """What the critic of the divergence `name` minimises, from its logits f on samples of P and of Q: a mean per side."""
         if name == "JS(data(x)||g(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
@@ -167,7 +153,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
 
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"rate_distortion_perception.c": "b6b612f48d20763f", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"rate_distortion_perception.c": "b6b612f48d20763f", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -176,10 +162,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -187,7 +172,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -199,7 +184,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -210,8 +194,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -222,12 +205,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

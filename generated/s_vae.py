@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -38,7 +41,7 @@ class SVaeLoss(torch.nn.Module):
 
     Objective, in nats: minimize I_q(X;Z) - I_q(Z;X)
     It is bounded from above by: KL(q(z|x)||p(z)) - H_q(X) - E_q[log p(x|z)]
-    Gap, never negative (closable: zero is reachable if the family is rich enough): KL(q(z)||p(z)) + KL(q(x|z)||p(x|z))
+    Gap, never negative (closable: zero where the family is rich enough): KL(q(z)||p(z)) + KL(q(x|z)||p(x|z))
     Left out, as no learned factor touches it: -H_q(X)
     Minimised: `loss`, the weighted sum of `terms`
 
@@ -76,8 +79,7 @@ class SVaeLoss(torch.nn.Module):
 
     def expression(self, z_mean: Tensor, z_concentration: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # KL(q(z|x)||p(z)): what the compiled pass leaves
-        rest = self._rest(z_mean, z_concentration)
+        rest = self._rest(z_mean, z_concentration)  # KL(q(z|x)||p(z)): what the compiled pass leaves
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
                                                                   reduction="none").sum(-1))
@@ -89,27 +91,21 @@ class SVaeLoss(torch.nn.Module):
         }
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
-    def _rest(self, z_mean: Tensor, z_concentration: Tensor, **_: Tensor) -> Output:
+    def _rest(self, z_mean: Tensor, z_concentration: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # KL(q(z|x)||p(z)) in closed form: k A(k) + log C(k) + log area, A(k) = I_(n/2)(k) / I_(n/2-1)(k)
-        kl_z = (
-            z_concentration * _bessel_ratio(z_mean.shape[-1], z_concentration)
-            + 0.5 * z_mean.shape[-1] * math.log(math.pi) + math.log(2) - 0.5 * z_mean.shape[-1] * math.log(2 * math.pi)
-            - _log_bessel(z_mean.shape[-1], z_concentration) - math.lgamma(0.5 * z_mean.shape[-1])
-        )
+        kl_z = (z_concentration * _bessel_ratio(z_mean.shape[-1], z_concentration)
+                + 0.5 * z_mean.shape[-1] * math.log(math.pi) + math.log(2)
+                - 0.5 * z_mean.shape[-1] * math.log(2 * math.pi) - _log_bessel(z_mean.shape[-1], z_concentration)
+                - math.lgamma(0.5 * z_mean.shape[-1]))
 
         per_row = kl_z
         terms = {"KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
-    @staticmethod
-    def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises; no term of this loss needs a critic."""
-        raise ValueError(f"no critic for {name!r}: no term of this loss needs one")
-
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -118,10 +114,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -129,7 +124,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -141,7 +136,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _over_draws(values: Tensor) -> Tensor:
@@ -188,8 +182,7 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
 
 
@@ -202,12 +195,6 @@ def _bessel_ratios(order: float, above: int, t: Tensor) -> list[Tensor]:
         ratio = 1 / (2 * (top - w) + t**2 * ratio)
         ratios.append(ratio)
     return ratios
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"
 
 
 def _log_bessel_debye(order: float, t: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -69,25 +71,17 @@ class SemiSupervisedIbLoss(_Parametrised):
     data.
 
     Objective, in nats: minimize I_u(X;Z) - beta_c*I_q(Z;C) - beta_x*I_u(Z;X)
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        KL(u(z|x)||p(z)) - density-ratio[KL(u(z)||p(z))] - beta_c*E_q[log p(c|z)] - beta_x*E_u[log p(x|z)]
-            + beta_c*batch-marginal[KL(q(c)||u(c))] + beta_x*density-ratio[KL(u(x)||p(x))]
-
+    It is estimated by (an estimate or a surrogate, no bound): KL(u(z|x)||p(z)) - density-ratio[KL(u(z)||p(z))]
+        - beta_c*E_q[log p(c|z)] - beta_x*E_u[log p(x|z)] + beta_c*batch-marginal[KL(q(c)||u(c))]
+        + beta_x*density-ratio[KL(u(x)||p(x))]
     Gap, never negative:
-        beta_c*KL(q(c|z)||p(c|z))
-            + beta_x*KL(u(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+        beta_c*KL(q(c|z)||p(c|z)) + beta_x*KL(u(x|z)||p(x|z))  (closable: zero where the family is rich enough)
         beta_c*CE(q(c)||u(c)) + beta_x*CE(u(x)||p(x))  (not closable)
-
-    Minimised:
-        `loss`, the weighted sum of `terms`, except that
-        for KL(u(x)||p(x)) the model minimises E_Q[s(-f)], s = softplus, while `terms` holds its value
-
+    Minimised: `loss`, the weighted sum of `terms`, but for KL(u(x)||p(x)) the model minimises E_Q[s(-f)], s = softplus
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z_mean              (B_unlabelled, L)     mean of q(z|x) under u
-        z_logvar            (B_unlabelled, L)     logvar of q(z|x) under u
+        z_mean, z_logvar    (B_unlabelled, L)     mean, logvar of q(z|x) under u
         z_critic            (S, B_unlabelled)     critic of KL(u(z)||p(z)) on samples of its first argument
         c                   (B,)                  c under q, observed or drawn: a class index
         q_c_logits          (S, B, K)             logits of p(c|z) under q
@@ -120,9 +114,8 @@ class SemiSupervisedIbLoss(_Parametrised):
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {}
     PARAMETERS = {"beta_c": (0.0, math.inf), "beta_x": (0.0, math.inf)}
 
-    def __init__(
-        self, *, beta_c: float | Tensor = 10.0, beta_x: float | Tensor = 1.0, reduction: str = "mean", group: Any = None
-    ) -> None:
+    def __init__(self, *, beta_c: float | Tensor = 10.0, beta_x: float | Tensor = 1.0, reduction: str = "mean",
+                 group: Any = None) -> None:
         super().__init__()
         self.beta_c = beta_c
         self.beta_x = beta_x
@@ -130,25 +123,18 @@ class SemiSupervisedIbLoss(_Parametrised):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, c: Tensor, q_c_logits: Tensor, x: Tensor,
-        x_logits: Tensor, u_c_logits: Tensor, x_critic: Tensor, x_critic_reference: Tensor,
-    ) -> Output:
+    def forward(self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, c: Tensor, q_c_logits: Tensor, x: Tensor,
+                x_logits: Tensor, u_c_logits: Tensor, x_critic: Tensor, x_critic_reference: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        _alone(self)
-        given = _checked(self.INPUTS, [
-            z_mean, z_logvar, z_critic, c, q_c_logits, x, x_logits, u_c_logits, x_critic, x_critic_reference,
-        ], self.group)
+        given = _checked(self.INPUTS, [z_mean, z_logvar, z_critic, c, q_c_logits, x, x_logits, u_c_logits, x_critic,
+                                       x_critic_reference], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, c: Tensor, q_c_logits: Tensor, x: Tensor,
-        x_logits: Tensor, u_c_logits: Tensor, x_critic: Tensor, x_critic_reference: Tensor,
-    ) -> Output:
+    def expression(self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, c: Tensor, q_c_logits: Tensor, x: Tensor,
+                   x_logits: Tensor, u_c_logits: Tensor, x_critic: Tensor, x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # KL(q(c)||u(c)): what the compiled pass leaves
-        rest = self._rest(c, u_c_logits)
+        rest = self._rest(c, u_c_logits)  # KL(q(c)||u(c)): what the compiled pass leaves
         # KL(u(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # KL(u(z)||p(z)) by density-ratio: E_P[f]
@@ -171,29 +157,23 @@ class SemiSupervisedIbLoss(_Parametrised):
         }
         return Output(_reduced(loss, self.reduction, c.shape[-1], self.group) + rest.loss, terms)
 
-    def _rest(self, c: Tensor, u_c_logits: Tensor, **_: Tensor) -> Output:
+    def _rest(self, c: Tensor, u_c_logits: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
-        (u_c_logits_all,) = _all_rows(self.group, -2, u_c_logits)
         # log p(c|z) of each row and draw
-        log_u_c_rows = u_c_logits_all.log_softmax(-1).flatten(0, -2)
+        log_u_c_rows = _all_rows(self.group, -2, u_c_logits)[0].log_softmax(-1).flatten(0, -2)
         # log of the mean of p(c|z) over the batch
-        log_u_c = log_u_c_rows.logsumexp(-2) - _log(log_u_c_rows.shape[-2])
-        (c_all,) = _all_rows(self.group, -1, c)
+        log_u_c = log_u_c_rows.logsumexp(-2) - math.log(log_u_c_rows.shape[-2] or math.nan)
         # share of each class in the batch of q(c)
-        c_share = _frequency(c_all, log_u_c)
+        c_share = F.one_hot(_all_rows(self.group, -1, c)[0].flatten().long(),
+                            log_u_c.shape[-1]).to(log_u_c.dtype).mean(0)
         # KL(q(c)||u(c)) by batch-marginal: sum_c r_c [log r_c - log m_c], r and m the classes' shares in the batches
         kl_c = torch.xlogy(c_share, c_share).sum(-1) - (log_u_c * c_share).sum(-1)
-
         loss = self.beta_c * kl_c
-        terms = {"KL(q(c)||u(c))": kl_c.detach()}
-        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), terms)
+        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), {"KL(q(c)||u(c))": kl_c.detach()})
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
-
-        At its best f = log P - log Q. A mean per side: the sides may differ in length.
-        """
+        """What the critic of the divergence `name` minimises, from its logits f on samples of P and of Q: a mean per side."""
         if name in ("KL(u(z)||p(z))", "KL(u(x)||p(x))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
@@ -202,16 +182,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "bd0f8664f3677d74", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)
+_BESIDE = {"semi_supervised_ib.c": "bd0f8664f3677d74", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -220,10 +191,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -231,7 +201,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -243,7 +213,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -260,24 +229,13 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
 def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
     """The values; with a group, their rows on all its ranks, along `dim`."""
     return values if group is None else _runtime()["rows"](group, dim, *values)
-
-
-def _log(size: float) -> float:
-    """log of a size; NaN of nothing, as the mean over nothing is."""
-    return math.log(size) if size > 0 else math.nan
-
-
-def _frequency(index: Tensor, like: Tensor) -> Tensor:
-    """The share of each class among the class indices."""
-    return F.one_hot(index.flatten().long(), like.shape[-1]).to(like.dtype).mean(0)
 
 
 @functools.cache
@@ -287,12 +245,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

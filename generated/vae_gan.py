@@ -13,17 +13,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -37,23 +40,16 @@ class VaeGanLoss(torch.nn.Module):
     features; here it is the decoder's log-likelihood.
 
     Objective, in nats: minimize I_q(X;Z) - I_q(Z;X)
-
-    It is estimated by (an estimate or a surrogate, no bound):
-        KL(q(z|x)||p(z)) - E_q[log p(x|z)] + density-ratio[KL(q(x)||p(x))]
-
+    It is estimated by (an estimate or a surrogate, no bound): KL(q(z|x)||p(z)) - E_q[log p(x|z)]
+        + density-ratio[KL(q(x)||p(x))]
     Gap, never negative:
-        KL(q(z)||p(z)) + KL(q(x|z)||p(x|z))  (closable: zero is reachable if the family is rich enough)
+        KL(q(z)||p(z)) + KL(q(x|z)||p(x|z))  (closable: zero where the family is rich enough)
         CE(q(x)||p(x))  (not closable)
-
-    Minimised:
-        `loss`, the weighted sum of `terms`, except that
-        for KL(q(x)||p(x)) the model minimises E_Q[s(-f)], s = softplus, while `terms` holds its value
-
+    Minimised: `loss`, the weighted sum of `terms`, but for KL(q(x)||p(x)) the model minimises E_Q[s(-f)], s = softplus
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
-        z_mean              (B, L)     mean of q(z|x) under q
-        z_logvar            (B, L)     logvar of q(z|x) under q
+        z_mean, z_logvar    (B, L)     mean, logvar of q(z|x) under q
         x                   (B, D)     x under q, observed or drawn
         x_logits            (S, B, D)  logits of p(x|z) under q
         x_critic            (B,)       critic of KL(q(x)||p(x)) on samples of its first argument
@@ -81,19 +77,15 @@ class VaeGanLoss(torch.nn.Module):
         self.group = group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
-    def forward(
-        self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_critic: Tensor,
-        x_critic_reference: Tensor,
-    ) -> Output:
+    def forward(self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_critic: Tensor,
+                x_critic_reference: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = _checked(self.INPUTS, [z_mean, z_logvar, x, x_logits, x_critic, x_critic_reference], self.group)
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
         return (run and run(self, given)) or self.expression(*given)
 
-    def expression(
-        self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_critic: Tensor,
-        x_critic_reference: Tensor,
-    ) -> Output:
+    def expression(self, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_critic: Tensor,
+                   x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
@@ -115,10 +107,7 @@ class VaeGanLoss(torch.nn.Module):
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
-        """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
-
-        At its best f = log P - log Q. A mean per side: the sides may differ in length.
-        """
+        """What the critic of the divergence `name` minimises, from its logits f on samples of P and of Q: a mean per side."""
         if name == "KL(q(x)||p(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
@@ -127,7 +116,7 @@ class VaeGanLoss(torch.nn.Module):
 
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"vae_gan.c": "55478900539f7304", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"vae_gan.c": "55478900539f7304", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -136,10 +125,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -147,7 +135,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -159,7 +147,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -170,8 +157,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -182,12 +168,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

@@ -14,17 +14,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -67,11 +70,8 @@ class VdbLoss(_Parametrised):
 
     Objective, in nats: minimize JS(data(x)||p(x))
     It is estimated by (an estimate or a surrogate, no bound): logistic[JS(data(x)||p(x))]
-
-    Minimised:
-        `loss`, the weighted sum of `terms`, except that
-        for JS(data(x)||p(x)) the model minimises 1/2 E_Q[s(-f)], s = softplus, while `terms` holds its value
-
+    Minimised: `loss`, the weighted sum of `terms`, but for JS(data(x)||p(x)) the model minimises 1/2 E_Q[s(-f)], s =
+        softplus
     A critic's logit f is log P - log Q at its best, of a divergence's arguments P and Q in that order.
 
     Arguments of `forward`, of which a leading S, a Monte-Carlo axis, may be left out:
@@ -79,10 +79,8 @@ class VdbLoss(_Parametrised):
         x_critic_reference  (S, B_p)  critic of JS(data(x)||p(x)) on samples of its second argument
 
     The critic of JS(data(x)||p(x)) sees its samples through e(t|x), and I_m(X;T) <= Ic; its inputs:
-        data_t_mean    (B, T)    mean of e(t|x) under data
-        data_t_logvar  (B, T)    logvar of e(t|x) under data
-        p_t_mean       (B_p, T)  mean of e(t|x) under p
-        p_t_logvar     (B_p, T)  logvar of e(t|x) under p
+        data_t_mean, data_t_logvar  (B, T)    mean, logvar of e(t|x) under data
+        p_t_mean, p_t_logvar        (B_p, T)  mean, logvar of e(t|x) under p
 
     Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors): Ic, mu
     Reductions: "mean"; "sum", the mean times the size of the first batch
@@ -97,8 +95,7 @@ class VdbLoss(_Parametrised):
     BATCH_COUPLED: tuple[str, ...] = ()
     CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {
         "JS(data(x)||p(x))": (
-            Input("x_critic", "JS(data(x)||p(x))", "critic", ("S", "B"), "data"),
-            Input("x_critic_reference", "JS(data(x)||p(x))", "critic_reference", ("S", "B_p"), "p"),
+            *INPUTS,
             Input("data_t_mean", "e(t|x)", "mean", ("B", "T"), "data"),
             Input("data_t_logvar", "e(t|x)", "logvar", ("B", "T"), "data"),
             Input("p_t_mean", "e(t|x)", "mean", ("B_p", "T"), "p"),
@@ -107,9 +104,8 @@ class VdbLoss(_Parametrised):
     }
     PARAMETERS = {"Ic": (0.0, math.inf), "mu": (0.0, math.inf)}
 
-    def __init__(
-        self, *, Ic: float | Tensor = 0.5, mu: float | Tensor = 0.0, reduction: str = "mean", group: Any = None
-    ) -> None:
+    def __init__(self, *, Ic: float | Tensor = 0.5, mu: float | Tensor = 0.0, reduction: str = "mean",
+                 group: Any = None) -> None:
         super().__init__()
         self.Ic = Ic
         self.mu = mu
@@ -126,10 +122,8 @@ class VdbLoss(_Parametrised):
     def expression(self, x_critic: Tensor, x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # JS(data(x)||p(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
-        js_x = (
-            0.5 * _mean(F.logsigmoid(x_critic), self.group) + 0.5 * _mean(F.logsigmoid(-x_critic_reference), self.group)
-            + math.log(2)
-        )
+        js_x = (0.5 * _mean(F.logsigmoid(x_critic), self.group)
+                + 0.5 * _mean(F.logsigmoid(-x_critic_reference), self.group) + math.log(2))
         # the model minimises 1/2 E_Q[s(-f)], s = softplus
         js_x_model = -0.5 * _mean(F.logsigmoid(x_critic_reference), self.group)
 
@@ -137,13 +131,11 @@ class VdbLoss(_Parametrised):
         terms = {"JS(data(x)||p(x))": js_x.detach()}
         return Output(_reduced(loss, self.reduction, x_critic.shape[-1], self.group), terms)
 
-    def critic_loss(
-        self, name: str, critic: Tensor | None = None, critic_reference: Tensor | None = None, group: Any = None, **inputs: Tensor
-    ) -> Tensor:
-        """What the critic of the divergence `name` minimises, from its logits f on samples of either argument, P and Q.
+    def critic_loss(self, name: str, critic: Tensor | None = None, critic_reference: Tensor | None = None,
+                    group: Any = None, **inputs: Tensor) -> Tensor:
+        """What the critic of the divergence `name` minimises, from its logits f on samples of P and of Q: a mean per side.
 
-        At its best f = log P - log Q. A mean per side: the sides may differ in length. A critic of `CRITIC_INPUTS` takes those
-        inputs by keyword, its logits as well unless they are given before; held to a constraint, it pays multiplier * (rate - budget).
+        One of `CRITIC_INPUTS` takes those by keyword, its logits too; held to a constraint, it pays multiplier * (rate - budget).
         """
         critic, critic_reference = _logits(self.CRITIC_INPUTS.get(name, ()), inputs, critic, critic_reference)
         if name == "JS(data(x)||p(x))":
@@ -154,15 +146,11 @@ class VdbLoss(_Parametrised):
 
     def constraint_value(self, name: str, group: Any = None, **inputs: Tensor) -> Tensor:
         """The rate, in nats, that the critic of `name` is held to; takes the inputs of `CRITIC_INPUTS[name]` by keyword."""
-        if name == "JS(data(x)||p(x))":
-            # I_m(X;T) <= Ic
+        if name == "JS(data(x)||p(x))":  # I_m(X;T) <= Ic
             data_t_mean, data_t_logvar, p_t_mean, p_t_logvar = _codes(self.CRITIC_INPUTS[name], inputs, name)
-            # KL(m(t|x)||r(t)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
-            # the mean over m = 0.5 data + 0.5 p
-            kl_t = (
-                0.5 * _mean(0.5 * (data_t_mean**2 + torch.expm1(data_t_logvar) - data_t_logvar).sum(-1), group)
-                + 0.5 * _mean(0.5 * (p_t_mean**2 + torch.expm1(p_t_logvar) - p_t_logvar).sum(-1), group)
-            )
+            # KL(m(t|x)||r(t)) in closed form: 1/2 sum [var - 1 - log var + mean^2]; the mean over m = 0.5 data + 0.5 p
+            kl_t = (0.5 * _mean(0.5 * (data_t_mean**2 + torch.expm1(data_t_logvar) - data_t_logvar).sum(-1), group)
+                    + 0.5 * _mean(0.5 * (p_t_mean**2 + torch.expm1(p_t_logvar) - p_t_logvar).sum(-1), group))
             return kl_t
         raise ValueError(f"no constraint for {name!r}")
 
@@ -176,7 +164,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "35d8b270887ad312", "_ibsym_runtime.py": "d9a1c6f97d3ec62b"}
+_BESIDE = {"vdb.c": "35d8b270887ad312", "_ibsym_runtime.py": "8f88317df90044f9"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -185,10 +173,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -196,7 +183,7 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
@@ -208,7 +195,6 @@ def _one_pass() -> Any:
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -219,8 +205,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
@@ -259,12 +244,5 @@ def _runtime() -> dict[str, Any]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
         raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(text, space)
+    exec(text, space := {"__name__": path.stem})
     return space
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"

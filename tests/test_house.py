@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,12 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
+def squashed(text: str) -> str:
+    """The letters and digits of a text."""
+    return re.sub(r"[\W_]+", "", text).lower()
+
+
 def occurrences(name: str, text: str) -> list[str]:
     """Where a system's name stands in the text as a word of its own: vae-gan, vae_gan, VaeGan, VAE/GAN, VAEGANLoss.
 
@@ -73,6 +80,8 @@ def occurrences(name: str, text: str) -> list[str]:
         compared = rf"\b(?:spec\.name|stem)\s*(?:==|!=|in|not in)\s[^\n]*[\"']{word}[\"']"
         anywhere = rf"\bzoo/{word}\b|\b{name.title()}Loss\b|{compared}"
         return [found.group() for found in re.finditer(anywhere, text)]
+    if re.sub(r"\W", "", name).lower() not in squashed(text):
+        return []  # as nearly always, and quick to see
     words = r"[\W_]*".join(map(re.escape, re.split(r"\W", name)))
     humps = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     pattern = re.compile(rf"(?<![^\W\d_]){words}s?(?![^\W\d_])", re.IGNORECASE)
@@ -156,14 +165,12 @@ def test_third_parties_are_declared_and_in_their_place(path: Path) -> None:
 
 
 EMITTED = sorted(ROOT.glob("generated/[!_]*.py"))
-LONGER = {"hfvae": 306, "semi_supervised_ib": 298, "mvib": 278, "m2": 280}
-"""The longest, by what they compute. Shorten the code that all share before you add one."""
 
 
 @pytest.mark.parametrize("path", EMITTED, ids=lambda p: p.stem)
 def test_an_emitted_module_is_short(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= LONGER.get(path.stem, 275)
+    assert len(lines) <= 250, f"{path.stem} has {len(lines)} lines: shorten what all emitted modules share"
     assert max(map(len, lines)) <= 140
 
 
@@ -184,7 +191,7 @@ def test_an_emitted_module_defines_what_it_uses(path: Path) -> None:
 
 
 def test_the_first_emitted_module_is_a_page_or_two() -> None:
-    assert len((ROOT / "generated/vae.py").read_text(encoding="utf-8").splitlines()) <= 170
+    assert len((ROOT / "generated/vae.py").read_text(encoding="utf-8").splitlines()) <= 155
 
 
 def test_the_runtime_beside_emitted_modules_is_the_packages() -> None:

@@ -33,7 +33,7 @@ def definitions(module: str) -> dict[str, Definition]:
     """Name -> definition, of every function and class at the top of one of the runtime's modules.
 
     >>> sorted(definitions("tensors")["_log_mean_exp_over_draws"].uses & {"_log", "math", "Tensor"})
-    ['Tensor', '_log']
+    ['Tensor', 'math']
     """
     source = text(f"{module}.py")
     lines = source.splitlines()

@@ -53,7 +53,7 @@ def gaps(parts: Iterable[GapTerm]) -> tuple[tuple[str, str], ...]:
 def closing(part: GapTerm) -> str:
     """Whether training can close a dropped term."""
     if part.closable:
-        return "closable: zero is reachable if the family is rich enough"
+        return "closable: zero where the family is rich enough"
     match part.term:
         case Slack():
             return "not closable by the families: what the estimator misses"

@@ -190,7 +190,7 @@ def minibatch(section: Section, item: BoundTerm) -> Estimated:
             batch = Batch(section, joint)
             elements, event = batch.coordinates(group[0])
             over = tuple(range(-event, 0))
-            pairs = section.let(f"log_{group[0]}_pairs", Reduce("sum", elements, over), "summed over coordinates")
+            pairs = section.let(f"log_{group[0]}_pairs", Reduce("sum", elements, over))
             together = mixture(section, item, f"log_{group[0]}", pairs)
             apart = Reduce("sum", mixture(section, item, f"log_{group[0]}_apart", elements, event), over)
             return _estimated(item, elementwise(A - B, a=together, b=apart), f"E[log q(z) - sum_l log q(z_l)], {how}")

@@ -19,6 +19,7 @@ import stat
 import struct
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,17 +39,31 @@ FLAGS = (
 """What is tried, in this order: threads and vector instructions, vector instructions, plain C."""
 
 PROCESS = os.getpid()  # a forked child has no threads but its own
+TOLD: list[Any] = []  # whose rows are not the whole batch, and that was said
 
 
 def one_pass(
     where: Path, digests: Mapping[str, str], inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]
 ) -> OnePass:
-    """The pass of the C source beside a module, the first that it names; ``inputs`` as it declares them, ``output`` makes its result."""
+    """The pass of the C source beside a module; ``inputs`` as it declares them, ``output`` makes its result.
+
+    Where the module names no source, a pass that always leaves the loss to its expression.
+    """
     path = where.with_name(next(iter(digests)))
+    if path.suffix != ".c":
+        return OnePass("", where.stem, inputs, output)
     source = path.read_text("utf-8") if path.is_file() else ""
     if hashlib.sha256(source.encode()).hexdigest()[:16] != digests[path.name]:
         raise ImportError(f"{path} is missing, damaged or from another version")
     return OnePass(source, path.stem, inputs, output)
+
+
+def bundled_pass(
+    files: Mapping[str, str], inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]
+) -> OnePass:
+    """The pass of the C source among the texts that a module holds, the first of them if there is one."""
+    name, source = next(iter(files.items()))
+    return OnePass(source if name.endswith(".c") else "", name.rpartition(".")[0], inputs, output)
 
 
 class OnePass:
@@ -61,7 +76,9 @@ class OnePass:
 
     def __call__(self, loss: Any, given: Sequence[Tensor]) -> Any:
         """The output, differentiable; None where compiled code may not run or declines."""
-        dtype = _precision(given)
+        if loss.BATCH_COUPLED:
+            warn_alone(loss)
+        dtype = _precision(given) if self.source else None
         if dtype is None or loss.reduction not in ("mean", "sum"):
             return None
         library = self.known[dtype] if dtype in self.known else self.library(dtype)
@@ -84,7 +101,9 @@ class OnePass:
             return None
         named = dict(zip(library.terms, terms.unbind(), strict=True))
         if hasattr(loss, "_rest"):  # terms that no pass computes
-            rest = loss._rest(**dict(zip([name for name, _ in self.inputs], given, strict=True)))
+            code = type(loss)._rest.__code__
+            by_name = dict(zip([name for name, _ in self.inputs], given, strict=True))
+            rest = loss._rest(*(by_name[name] for name in code.co_varnames[1 : code.co_argcount]))
             value, named = value + rest.loss, {**named, **rest.terms}
         return self.output(value, named)
 
@@ -98,6 +117,16 @@ class OnePass:
             found = None
         self.known[dtype] = found
         return found
+
+
+def warn_alone(loss: Any) -> None:
+    """One warning, where each of several ranks takes its own rows for the whole batch."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    ranks = torch.distributed.get_world_size() if several else 1
+    if ranks > 1 and not TOLD:
+        TOLD.append(loss)
+        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
+        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=6)
 
 
 def tell(why: str) -> None:

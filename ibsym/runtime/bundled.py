@@ -16,17 +16,14 @@ _FILES: dict[str, str] = {}
 def _one_pass() -> Any:
     """The compiled pass, of the files at the end of this one; None, and one notice, where they do not run."""
     try:
-        name = next(iter(_FILES))
-        return _runtime()["OnePass"](_FILES[name], name.removesuffix(".c"), Loss.INPUTS, Output)
+        return _runtime()["bundled_pass"](_FILES, Loss.INPUTS, Output)
     except Exception as error:
         why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
-        return None
 
 
 @functools.cache
 def _runtime() -> dict[str, Any]:
     """What all losses share: the compiled passes, and the ranks of a group."""
-    space: dict[str, Any] = {"__name__": "_ibsym_runtime"}
-    exec(_FILES["_ibsym_runtime.py"], space)
+    exec(_FILES["_ibsym_runtime.py"], space := {"__name__": "_ibsym_runtime"})
     return space

@@ -12,17 +12,20 @@ from torch import Tensor
 
 
 class Input(NamedTuple):
-    """An argument of `forward` and the factor, variable or divergence that it is of. S, the axis of draws, may be left out."""
+    """An argument of `forward`."""
 
     name: str
-    of: str
+    of: str  # a factor, a variable or a divergence
     role: str
-    shape: tuple[str, ...]
+    shape: tuple[str, ...]  # S, the axis of draws, may be left out
     joint: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape ({', '.join(self.shape)}){' with S optional' * (self.shape[:1] == ('S',))}"
 
 
 class Output(NamedTuple):
-    """`loss` is what the model minimises; `terms` holds each term's unweighted, detached value, in nats."""
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -34,10 +37,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{_expected(entry)}, a tensor, not {type(tensor).__name__}")
+            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
-            kind = "integer class indices" if index else "floating point"
-            raise TypeError(f"{_expected(entry)}, {kind}, not {tensor.dtype}")
+            raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         if shape[:1] == ("S",) and tensor.dim() < len(shape):
             shape = shape[1:]
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
@@ -45,14 +47,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
-            raise ValueError(f"{_expected(entry)}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
+            raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-
-
-def _expected(entry: Input) -> str:
-    """What an error says first: the input's name and shape."""
-    optional = " with S optional" if entry.shape[:1] == ("S",) else ""
-    return f"{entry.name}: expected shape ({', '.join(entry.shape)}){optional}"
 
 
 def _codes(declared: tuple[Input, ...], given: dict[str, Tensor], name: str, symbols: Any = ()) -> list[Tensor]:

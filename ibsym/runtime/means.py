@@ -1,12 +1,9 @@
-# ruff: noqa: B006  what has been told is kept from call to call
 """Means over rows and draws, and rows set against one another: of this process, or of all ranks of a group."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .beside import _runtime
@@ -22,15 +19,12 @@ def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
     return values if group is None else _runtime()["rows"](group, dim, *values)
 
 
+def _pairs(group: Any, dim: int, value: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """The value of each row i and the parameters of every row j, of all ranks, to be set against one another on axes i, j."""
+    value, *others = (value, *parameters) if group is None else _runtime()["rows"](group, dim, value, *parameters)
+    return value.unsqueeze(dim), *(t.unsqueeze(dim - 1) for t in others)
+
+
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
-
-
-def _alone(loss: Any, told: list[int] = []) -> None:
-    """One warning, where each of several ranks takes its own rows for the whole batch."""
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()
-    if ranks > 1 and loss.group is None and not told:
-        told.append(ranks)
-        why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
-        warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=5)

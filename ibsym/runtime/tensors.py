@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .beside import _runtime
@@ -23,7 +22,7 @@ def _over_draws(values: Tensor) -> Tensor:
 
 def _log_mean_exp(values: Tensor) -> Tensor:
     """log of the mean exponential over everything."""
-    return values.flatten().logsumexp(0) - _log(values.numel())
+    return values.flatten().logsumexp(0) - math.log(values.numel() or math.nan)
 
 
 def _log(size: float) -> float:
@@ -33,7 +32,7 @@ def _log(size: float) -> float:
 
 def _log_mean_exp_over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): log of the mean exponential over the Monte-Carlo axis, where there is one."""
-    return values.logsumexp(0) - _log(values.shape[0]) if values.dim() == 2 else values
+    return values.logsumexp(0) - math.log(values.shape[0] or math.nan) if values.dim() == 2 else values
 
 
 def _off_diagonal_mean(pairs: Tensor) -> Tensor:
@@ -74,11 +73,6 @@ def _nearest(code: Tensor, codebook: Tensor) -> Tensor:
     rows = code.detach().reshape(-1, code.shape[-1])
     distances = torch.cdist(rows, codebook.detach().to(rows.dtype), compute_mode="donot_use_mm_for_euclid_dist")
     return distances.argmin(-1).reshape(code.shape[:-1])
-
-
-def _frequency(index: Tensor, like: Tensor) -> Tensor:
-    """The share of each class among the class indices."""
-    return F.one_hot(index.flatten().long(), like.shape[-1]).to(like.dtype).mean(0)
 
 
 def _points(*values: tuple[Tensor, int]) -> Tensor:

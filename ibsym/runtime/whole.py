@@ -14,6 +14,5 @@ _WHY = ""
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
-        why = f"; 'none' needs per-row averages over one batch: {_WHY}" if reduction == "none" else ""
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}{why}")
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))

@@ -361,7 +361,7 @@ def test_templates_get_what_they_name_and_nothing_else():
     with pytest.raises(TypeError, match=r"missing \['blocks'\]"):
         templating.render("critic_loss.py.j2", {})
     with pytest.raises(TypeError, match=r"unused \['extra'\]"):
-        templating.render("no_critic_loss.py.j2", {"extra": ""})
+        templating.render("gathered.py.j2", {"extra": ""})
 
 
 def test_templates_are_short_and_think_little():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -43,16 +44,22 @@ def statements(torch: Torch, steps: Iterable[Step], like: str) -> Written:
     lines: list[str] = []
     uses = NOTHING_USED
     said: set[Lines] = set()
-    for step in steps:
-        code = torch.code(step.node)
-        gathers = list(torch.gathers())
+    written = [(step, torch.code(step.node), tuple(torch.gathers())) for step in steps]
+    everything = " ".join(code.text for _, code, _ in written)
+    for step, code, gathers in written:
         uses |= code.uses.union(*(g.uses for g in gathers))
         for gather in gathers:
             target, call = gather.text.split(" = ", 1)
-            lines += broken(target, call, 8)
+            alone = target.strip("(,)")
+            if target != alone and len(re.findall(rf"\b{alone}\b", everything)) == 1:
+                code = code._replace(text=re.sub(rf"\b{alone}\b", f"{call}[0]", code.text))  # rows that are read once
+            else:
+                lines += broken(target, call, 8)
         if step.comment not in said:
             said.add(step.comment)
-            lines += [f"# {piece}" for line in step.comment for piece in textwrap.wrap(plain(line), WIDTH)]
+            together = "; ".join(map(plain, step.comment))
+            comments = [together] if len(together) + 10 <= WIDTH else map(plain, step.comment)
+            lines += [f"# {piece}" for line in comments for piece in textwrap.wrap(line, WIDTH)]
         lines += assigned(step.name, f"{like}.new_tensor({code.text})" if code.number and like else code.text)
     return Written(tuple(lines), uses)
 
@@ -63,28 +70,23 @@ def indented(lines: Iterable[str], width: int) -> Lines:
 
 
 def signature(name: str, first: Sequence[str], arguments: Sequence[str], result: str) -> Lines:
-    """``def forward(self, *, z_mean: Tensor) -> Output:``, an argument a line where it is long."""
-    line = f"def {name}({', '.join((*first, *arguments))}) -> {result}:"
-    if len(line) + 4 <= WIDTH:
-        return (line,)
-    together = f"    {', '.join((*first, *arguments))}"
-    if len(together) + 4 <= WIDTH:
-        return (f"def {name}(", together, f") -> {result}:")
-    return (f"def {name}(", *(f"    {row}" for row in packed([*first, *arguments], WIDTH - 8)), f") -> {result}:")
+    """``def forward(self, *, z_mean: Tensor) -> Output:``, over several lines where it is long."""
+    return filled(f"def {name}(", (*first, *arguments), f") -> {result}:", WIDTH - 4)
 
 
-def packed(parts: Sequence[str], width: int) -> list[str]:
-    """Parts with commas, as many a line as fit.
+def filled(head: str, parts: Sequence[str], tail: str, width: int) -> Lines:
+    """Parts with commas between a head and a tail, as many a line as fit, each under the first.
 
-    >>> packed(["a", "b", "c"], 5)
-    ['a, b,', 'c,']
+    >>> filled("f(", ["a", "b", "c"], ")", 7)
+    ('f(a, b,', '  c)')
     """
-    rows = [""]
-    for part in parts:
-        if rows[-1] and len(rows[-1]) + len(part) + 2 > width:
-            rows.append("")
-        rows[-1] += f" {part}," if rows[-1] else f"{part},"
-    return rows
+    *before, last = parts
+    rows = [head]
+    for part in (*(f"{p}," for p in before), f"{last}{tail}"):
+        if rows[-1][len(head) :] and len(rows[-1]) + len(part) + 1 > width:
+            rows.append(" " * len(head))
+        rows[-1] += f" {part}" if rows[-1][len(head) :] else part
+    return tuple(rows)
 
 
 def broken(target: str, call: str, width: int = 12) -> Lines:
@@ -99,8 +101,9 @@ def class_attributes(program: LossProgram) -> Lines:
     lines: list[str] = []
     inputs = {limit.divergence: limit.inputs for limit in program.limits}
     for divergence, _ in program.through:
-        entries = (*logits(program, divergence), *inputs.get(divergence, ()))
-        lines += [f"    {quoted(divergence)}: (", *(f"        {declared(i)}," for i in entries), "    ),"]
+        own = logits(program, divergence)
+        entries = [*(["*INPUTS"] if own == program.inputs else map(declared, own)), *map(declared, inputs.get(divergence, ()))]
+        lines += [f"    {quoted(divergence)}: (", *(f"        {entry}," for entry in entries), "    ),"]
     for critic in (c for c in program.critics if c.inputs):
         lines += [f"    {quoted(critic.divergence)}: (", *(f"        {declared(i)}," for i in critic.inputs), "    ),"]
     name = "CRITIC_INPUTS: dict[str, tuple[Input, ...]] = {"
@@ -163,7 +166,7 @@ def others(program: LossProgram, rest: Sequence[int]) -> Definition:
     summary = "The terms that the compiled pass leaves to tensor operations."
     own = part(program, rest)
     arguments = [f"{n}: Tensor" for n in used_inputs(own)]
-    return _terms(own, signature("_rest", ["self"], [*arguments, "**_: Tensor"], "Output"), summary, ())
+    return _terms(own, signature("_rest", ["self"], arguments, "Output"), summary, ())
 
 
 def used_inputs(program: LossProgram) -> list[str]:
@@ -183,7 +186,9 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
     lines, uses = list(body.lines), body.uses
     if rest:
         call = f"rest = self._rest({', '.join(used_inputs(part(program, rest)))})"
-        lines = [f"# {', '.join(program.terms[k].text for k in rest)}: what the compiled pass leaves", call, *lines]
+        left = f"# {', '.join(program.terms[k].text for k in rest)}: what the compiled pass leaves"
+        beside = len(f"{call}  {left}") + 8 <= WIDTH
+        lines = [f"{call}  {left}", *lines] if beside else [left, call, *lines]
     values = [torch.code(t.surrogate or t.value) for t in own.terms]
     loss = total(zip((t.coefficient for t in own.terms), values, strict=True), parameter)
     reduced = _reduced(program, torch)
@@ -191,17 +196,14 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
         f"{quoted(t.text)}: {f'rest.terms[{quoted(t.text)}]' if k in rest else f'{_reported(program, torch, t)}.detach()'}"
         for k, t in enumerate(program.terms)
     ]
-    text = render(
-        "expression.py.j2",
-        {
-            "signature": head,
-            "summary": summary,
-            "body": indented([*lines, ""], 8),
-            "loss": indented(assigned("loss" if program.rows is None else "per_row", loss.text), 8),
-            "terms": _mapping("terms", reported),
-            "reduced": f"{reduced.text} + rest.loss" if rest else reduced.text,
-        },
-    )
+    result = assigned("loss" if program.rows is None else "per_row", loss.text)
+    value = f"{reduced.text} + rest.loss" if rest else reduced.text
+    at_once = f"return Output({value}, {{{', '.join(reported)}}})"
+    if len(at_once) + 8 <= WIDTH:
+        lines += [*result, at_once]
+    else:
+        lines += ["", *result, *_mapping("terms", reported), f"return Output({value}, terms)"]
+    text = render("expression.py.j2", {"signature": head, "summary": summary, "body": indented(lines, 8)})
     uses |= {"_mean"} if program.rows is not None else frozenset()
     return Definition(text, uses | loss.uses | reduced.uses)
 
@@ -255,8 +257,6 @@ def why_no_rows(program: LossProgram) -> str:
 
 def critic_loss(program: LossProgram) -> Definition:
     """What each critic minimises."""
-    if not program.critics:
-        return Definition(render("no_critic_loss.py.j2", {}), NOTHING_USED)
     torch = Torch({CRITIC.key: "critic", REFERENCE.key: "critic_reference"}, group="group")
     held = {limit.divergence: limit for limit in program.limits}
     takes_inputs = bool(program.through) or any(c.inputs for c in program.critics)
@@ -340,7 +340,12 @@ def constraints(program: LossProgram) -> Definition:
         target = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
         indices = ", self.SYMBOLS" if symbols(limit.inputs) else ""
         read = broken(target, f"_codes(self.CRITIC_INPUTS[name], inputs, name{indices})")
-        lines = indented((*read, *body.lines, f"return {rate.text}"), 12)
+        last = f"{rate.text} = "  # the rate has a name where it is the last step: it is returned at once
+        *before, final = body.lines
+        rows = (
+            (*before, f"return {final.removeprefix(last)}") if final.startswith(last) else (*body.lines, f"return {rate.text}")
+        )
+        lines = indented((*read, *rows), 12)
         values.append((quoted(limit.divergence), plain(limit.text), lines))
         update = f"self.{limit.multiplier} = _ascended(self.{limit.multiplier}, value, {budget.text}, step)"
         steps.append((quoted(limit.divergence), (update, "return")))

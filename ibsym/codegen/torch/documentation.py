@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
-from ibsym.codegen.torch.text import WIDTH, wrapped, wrapped_sum
+from ibsym.codegen.torch.text import wrapped, wrapped_sum
 from ibsym.lowering.coupling import coupled, is_batch
 from ibsym.lowering.program import Input, LossProgram
 
@@ -14,8 +15,7 @@ MEANINGS = {
     "sample_reference": "draws of {of} under {joint}, the divergence's second argument",
     "critic": "critic of {of} on samples of its first argument",
     "critic_reference": "critic of {of} on samples of its second argument",
-    "scores": "critic of {of} on all pairs: entry i, j pairs the i-th first with the j-th second; in a group, each "
-    "rank's rows with those of all",
+    "scores": "critic of {of} on all pairs, the i-th first with the j-th second; in a group, with all ranks' second",
 }
 
 
@@ -23,16 +23,17 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
     """The lines of the class's docstring, after its title."""
     about = program.about
     lines: list[str] = []
-    short = False  # whether the section before is one line, which the next may follow without a blank one
+    apart = True  # whether a blank line stands before the next section
 
-    def section(head: str, *body: str, total: bool = False) -> None:
-        nonlocal short
-        if len(body) < 2 and len(line := " ".join(("   ", head, *body))) <= WIDTH:
-            lines.extend([*([] if short else [""]), *wrapped(line.strip(), 4)])
-            short = True
+    def section(head: str, *body: str, total: bool = False, table: bool = False) -> None:
+        nonlocal apart
+        if apart or table:
+            lines.append("")
+        apart = table
+        if len(body) < 2 and not table:
+            lines.extend(wrapped_sum(" ".join((head, *body)), 4) if total else wrapped(" ".join((head, *body)), 4, 4))
             return
-        short = False
-        lines.extend(["", *wrapped(head, 4)])
+        lines.extend(wrapped(head, 4))
         for text in body:
             lines.extend(wrapped_sum(text, 8) if total else wrapped(text, 8, 4 if len(body) > 1 else 0))
 
@@ -55,16 +56,18 @@ def documentation(program: LossProgram) -> tuple[str, ...]:
         "Arguments of `forward`"
         + (", of which a leading S, a Monte-Carlo axis, may be left out:" if _drawn(program.inputs) else ":"),
         *shapes(program.inputs),
+        table=True,
     )
     for player in program.critics:
         if player.inputs:
             head = f"The player of {player.divergence} minimises `critic_loss` in its density's parameters, on detached draws; its inputs:"
-            section(head, *shapes(player.inputs))
+            section(head, *shapes(player.inputs), table=True)
     limits = {limit.divergence: limit for limit in program.limits}
     for divergence, factor in program.through:
         held = limits.get(divergence)
         says = f", and {held.text}; its inputs:" if held else "."
-        section(f"The critic of {divergence} sees its samples through {factor}{says}", *(shapes(held.inputs) if held else ()))
+        inputs = shapes(held.inputs) if held else ()
+        section(f"The critic of {divergence} sees its samples through {factor}{says}", *inputs, table=bool(inputs))
     if program.parameters:
         section(
             "Parameters, attributes that may be reassigned between steps (numbers or 0-d tensors):",
@@ -83,31 +86,33 @@ def _drawn(inputs: Iterable[Input]) -> bool:
 
 
 def _minimised(program: LossProgram) -> Iterator[str]:
-    yield "`loss`, the weighted sum of `terms`" + (", except that" if any(t.surrogate for t in program.terms) else "")
-    for term in program.terms:
-        if term.surrogate is not None:
-            yield f"for {term.text} {term.note}, while `terms` holds its value"
-        elif term.note:
-            yield f"{term.text}: {term.note}"
+    apart = [f"for {t.text} {t.note}" for t in program.terms if t.surrogate is not None]
+    noted = [f"{t.text}: {t.note}" for t in program.terms if t.surrogate is None and t.note]
+    if len(apart) == 1 and not noted:
+        yield f"`loss`, the weighted sum of `terms`, but {apart[0]}"
+    else:
+        yield "`loss`, the weighted sum of `terms`" + (", but" if apart else "")
+        yield from (*apart, *noted)
 
 
 def shapes(inputs: Iterable[Input]) -> list[str]:
-    """One line for each input: name, shape, meaning."""
-    entries = list(inputs)
-    names = max((len(i.name) for i in entries), default=0)
-    sizes = [f"({', '.join(i.shape)}{',' if len(i.shape) == 1 else ''})" for i in entries]
-    width = max(map(len, sizes), default=0)
-    return [
-        f"{i.name}{' ' * (names - len(i.name))}  {s}{' ' * (width - len(s))}  {meaning(i)}"
-        for i, s in zip(entries, sizes, strict=True)
+    """Names, shape, meaning: one line for each input, and for the parameters of one factor that have one shape."""
+    entries = [
+        list(alike) for _, alike in groupby(inputs, lambda i: (i.name if i.key.role in MEANINGS else "", i.key[::2], i.shape))
     ]
+    names = [", ".join(i.name for i in alike) for alike in entries]
+    sizes = [f"({', '.join(first.shape)}{',' if len(first.shape) == 1 else ''})" for first, *_ in entries]
+    long, wide = max(map(len, names), default=0), max(map(len, sizes), default=0)
+    return [f"{n:{long}}  {s:{wide}}  {meaning(alike)}" for n, s, alike in zip(names, sizes, entries, strict=True)]
 
 
-def meaning(entry: Input) -> str:
-    """What an input is."""
-    of, role, joint = entry.key
-    text = MEANINGS.get(role, "{role} of {of} under {joint}").format(of=of, role=role, joint=joint)
-    return f"{text}: {'a class index' if is_batch(entry.shape[-1]) else 'class indices'}" if entry.integer else text
+def meaning(alike: Sequence[Input]) -> str:
+    """What an input is, or several of one factor."""
+    of, role, joint = alike[0].key
+    if role in MEANINGS:
+        text = MEANINGS[role].format(of=of, joint=joint)
+        return f"{text}: {'a class index' if is_batch(alike[0].shape[-1]) else 'class indices'}" if alike[0].integer else text
+    return f"{', '.join(i.key.role for i in alike)} of {of} under {joint}"
 
 
 def _reductions(program: LossProgram) -> str:

@@ -58,6 +58,8 @@ class Torch:
         self.coupling = Coupling(steps)
         self.gathered: dict[str, str] = {}
         self._wanted: list[tuple[str, Load | Ref]] = []
+        self._paired: dict[tuple[Load, str], str] = {}
+        self._statements: list[Code] = []
 
     def text(self, node: Node) -> str:
         """The text of the expression that computes the node."""
@@ -75,6 +77,8 @@ class Torch:
             target = ", ".join(self.gathered[n] for n in names)
             target = f"({target},)" if len(names) == 1 else target
             yield call._replace(text=f"{target} = {call.text}")
+        yield from self._statements
+        self._statements = []
 
     def code(self, node: Node, whole: bool = False) -> Code:
         """The expression that computes the node; ``whole``, of the rows of all ranks."""
@@ -88,7 +92,8 @@ class Torch:
                 own = whole and not self.coupling.mixes(node)
                 return self._named(step.name, node, own)._replace(number=number)
             case Elementwise():
-                operands = {name: self.code(n, below) for name, n in node.operands}
+                paired = self._pairs(node) if below else {}
+                operands = {name: paired.get(name) or self.code(n, below) for name, n in node.operands}
                 return render(node.expression, operands.__getitem__)
             case Reduce():
                 return self._method(node.operand, below, node.kind, dims(node.dims))
@@ -132,7 +137,11 @@ class Torch:
             case Points():
                 return self._points(node)
             case Frequency():
-                return self._helper("_frequency", below, node.index, node.like)
+                index, like = self.code(node.index, below), self.code(node.like, below)
+                text = (
+                    f"F.one_hot({index.at(ATOM)}.flatten().long(), {like.at(ATOM)}.shape[-1]).to({like.at(ATOM)}.dtype).mean(0)"
+                )
+                return Code(text, uses=union((index, like)) | {"F"})
             case Stratified():
                 total = str(node.total) if isinstance(node.total, int) else self.code(node.total, below)
                 rows, like = self.code(node.rows, below), self.code(node.like, below)
@@ -159,6 +168,30 @@ class Torch:
             self.gathered[name] = unused(f"{name}_all", {*TAKEN, *self.inputs.values(), *(s.name for s in self.steps)})
             self._wanted.append((name, node))
         return Code(self.gathered[name])
+
+    def _pairs(self, node: Elementwise) -> dict[str, Code]:
+        """Names for the value of each row i and the parameters of every row j, where the formula is over those."""
+        rows: dict[str, Load] = {}
+        columns: dict[str, Load] = {}
+        places = set()
+        for name, inner in node.operands:
+            if isinstance(inner, Insert) and isinstance(inner.operand, Load) and has_rows(inner.operand):
+                load = inner.operand
+                place = next(k for k, axis in enumerate(load.axes) if is_batch(axis)) - len(load.axes)
+                places.add(place)
+                (rows if inner.dim == place else columns)[name] = load
+                if inner.dim not in (place, place - 1):
+                    return {}
+        if len(rows) != 1 or not columns or len(places) != 1:
+            return {}
+        taken = {*TAKEN, *self.inputs.values(), *(s.name for s in self.steps)}
+        marked = [(name, (load, mark)) for mark, loads in (("i", rows), ("j", columns)) for name, load in loads.items()]
+        found = {n: self._paired.get(key) or unused(f"{self.inputs[key[0].key]}_{key[1]}", taken) for n, key in marked}
+        if any(key not in self._paired for _, key in marked):
+            self._paired |= {key: found[n] for n, key in marked}
+            call = called("_pairs", [self.group, str(places.pop()), *(self.inputs[load.key] for _, (load, _) in marked)])
+            self._statements.append(call._replace(text=f"{', '.join(found.values())} = {call.text}"))
+        return {n: Code(name) for n, name in found.items()}
 
     def _mean(self, node: Mean, whole: bool) -> Code:
         """A mean over the rows of all ranks, which are here or not."""

@@ -94,7 +94,9 @@ class Tensors(Formulas):
         parts = [self.code(a) for a in e.args]
         plain = all(p.number for p in parts)
         if plain and isinstance(e, sympy.log) and e.free_symbols:
-            return called("_log", parts, number=True)  # of a size, which may be 0
+            if re.fullmatch(r"[\w.]+\.shape\[-\d\]", parts[0].text):  # of an axis, which may be empty
+                return Code(f"math.log({parts[0].text} or math.nan)", number=True, uses=parts[0].uses | {"math"})
+            return called("_log", parts, number=True)
         name = (NUMBER if plain else TENSOR).get(type(e))
         if name is None:
             raise self.unknown(e)

@@ -40,12 +40,13 @@ KNOWN = {
 def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str, str], form: Form) -> str:
     """The text of a module. ``neighbours`` are the files of the compiled pass ``found``, by name."""
     rest = found.rest if found is not None else ()
-    compiled = found is not None and form != "plain"
+    shared = (found is not None or bool(coupled(program))) and form != "plain"
     neighbours = {} if form == "plain" else neighbours
-    methods = [_forward(program, compiled), context.expression(program, rest)]
+    methods = [_forward(program, shared), context.expression(program, rest)]
     if rest:
         methods.append(context.others(program, rest))
-    methods.append(context.critic_loss(program))
+    if program.critics:
+        methods.append(context.critic_loss(program))
     if (axes := context.apart(program)) is not None:
         methods.append(
             Definition(
@@ -105,32 +106,22 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
     )
 
 
-def _forward(program: LossProgram, compiled: bool) -> Definition:
+def _forward(program: LossProgram, shared: bool) -> Definition:
+    """The method that is called; ``shared``, whether the runtime has a say: it runs the compiled pass, and warns of ranks apart."""
     names = [i.name for i in program.inputs]
     run = "run = None if self.group or torch.compiler.is_compiling() else _one_pass()"
-    alone = coupled(program)
+    symbols = ", self.SYMBOLS" if context.symbols(program.inputs) else ""
     text = render(
         "forward.py.j2",
         {
             "signature": context.signature("forward", ["self", "*"], [f"{n}: Tensor" for n in names], "Output"),
-            "alone": ("_alone(self)",) if alone else (),
-            "given": _given(names),
-            "symbols": ", self.SYMBOLS" if context.symbols(program.inputs) else "",
+            "given": context.filled("given = _checked(self.INPUTS, [", names, f"], self.group{symbols})", WIDTH - 8),
             "run": (run, "return (run and run(self, given)) or self.expression(*given)")
-            if compiled
+            if shared
             else ("return self.expression(*given)",),
         },
     )
-    uses = {"_checked", *(["_one_pass"] if compiled else []), *(["_alone"] if alone else [])}
-    return Definition(text, frozenset(uses))
-
-
-def _given(names: list[str]) -> str:
-    """Names in a list, over several lines where they are many."""
-    line = ", ".join(names)
-    if len(line) + len("        given = _checked(self.INPUTS, [])") <= WIDTH:
-        return line
-    return "\n" + "".join(f"            {row}\n" for row in context.packed(names, WIDTH - 12)) + "        "
+    return Definition(text, frozenset({"_checked", "_one_pass"} if shared else {"_checked"}))
 
 
 def _constants(program: LossProgram, neighbours: Mapping[str, str], form: Form) -> tuple[str, ...]:

@@ -50,10 +50,11 @@ def _declared(program: LossProgram) -> str:
     ]
     attributes += [f"{p.name}: float | Tensor" for p in program.parameters] + ["reduction: str", "group: Any"]
     lines = [*attributes, *(line for method in methods for line in (*method[:-1], f"{method[-1]} ..."))]
-    lines.append(
-        "def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., group: Any = ..., **inputs: Tensor) "
-        "-> Tensor: ..."
-    )
+    if program.critics:
+        lines.append(
+            "def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., group: Any = ..., **inputs: Tensor)"
+            " -> Tensor: ..."
+        )
     if any(c.coordinates is not None for c in program.critics):
         lines.append(
             "def permuted(self, z: Tensor | Sequence[Tensor], generator: torch.Generator | None = ..., group: Any = ...) -> Any: ..."

@@ -75,8 +75,12 @@ def assigned(name: str, expression: str) -> list[str]:
         return [line]
     head, inner, tail = _outer(expression)
     parts = _summands(inner)
-    lines = [line] if len(parts) == 1 else [f"{name} = {head}(", *(f"    {p}" for p in _rows(parts, WIDTH - 12)), f"){tail}"]
-    return [piece for long in lines for piece in broken(long, WIDTH - 8, 1)]
+    under = [*broken(line if len(parts) == 1 else f"{name} = {head}({inner}){tail}", WIDTH - 8, 1)]
+    if len(parts) == 1:
+        return under
+    block = [f"{name} = {head}(", *(f"    {p}" for p in _rows(parts, WIDTH - 12)), f"){tail}"]
+    block = [piece for long in block for piece in broken(long, WIDTH - 8, 1)]
+    return min(block, under, key=lambda lines: (max(map(len, lines)) > WIDTH - 8, len(lines)))
 
 
 def _rows(parts: Iterable[str], width: int) -> list[str]:
