@@ -13,8 +13,9 @@ from ibsym.checking.exact import Facts
 from ibsym.checking.finite import FiniteWorld
 from ibsym.errors import AuditError
 from ibsym.facts import Side
-from ibsym.rules.catalogue import RULES
+from ibsym.rules.catalogue import RULES, dropping
 from ibsym.spec.model import Spec
+from ibsym.terms.measures import Entropy, MutualInformation
 
 NAME = "conditioning reduces entropy"
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,14 @@ def test_an_entropy_is_bounded_under_the_name() -> None:
     for seed in range(20):
         world = FiniteWorld.random(SPEC, seed)
         assert world.evaluate(derivation.objective) <= world.evaluate(derivation.final) + 1e-12
+
+
+@pytest.mark.parametrize("given", [(), ("x",)])
+@pytest.mark.parametrize("side", Side)
+def test_an_information_that_an_entropy_loses_goes_by_the_name(side: Side, given: tuple[str, ...]) -> None:
+    information = MutualInformation("q", (("x",), ("z",)))
+    assert dropping(side, Entropy("q", ("z",), given), information).name == NAME
+    assert dropping(side, information, information).name != NAME
 
 
 def test_the_audit_holds_the_step_to_its_name() -> None:

@@ -30,8 +30,6 @@ OTHER = RelativeEntropy(Density("q", ("c",)), (Density("p", ("c",)),))
         (Side.UPPER, MARGINAL, OTHER, "relative entropy dropped"),
         (Side.UPPER, Entropy("q", ("z",)), POSTERIOR, "relative entropy dropped"),
         (Side.UPPER, INFORMATION, INFORMATION, "mutual information dropped"),
-        (Side.UPPER, Entropy("q", ("z",), ("x",)), INFORMATION, "conditioning reduces entropy"),
-        (Side.LOWER, Entropy("q", ("z",)), INFORMATION, "conditioning reduces entropy"),
         (Side.UPPER, INFORMATION, Entropy("q", ("z",)), "entropy dropped"),
         (Side.UPPER, INFORMATION, CrossEntropy(Q, (P,)), "cross-entropy dropped"),
     ],
