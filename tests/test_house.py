@@ -36,6 +36,7 @@ ONLY_IN = {
         "lightning",
         "training",
         "coding",
+        "sweeping",
         "conformance",
         "diagnosis",
         "api",

@@ -23,6 +23,7 @@ PAGE = (
         "lightning",
         "training",
         "coding",
+        "sweeping",
         "conformance",
         "diagnosis",
         "arguments",

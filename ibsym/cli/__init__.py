@@ -23,6 +23,7 @@ from ibsym.cli.drawing import figure_command
 from ibsym.cli.listing import list_command, schema_command
 from ibsym.cli.proving import prove_command
 from ibsym.cli.specs import cite_command, derive_command, new_command, zoo_command
+from ibsym.cli.sweeping import sweep_command
 from ibsym.cli.training import train_command
 from ibsym.runtime import VERSION
 
@@ -60,6 +61,7 @@ for command in (
     build_command,
     prove_command,
     train_command,
+    sweep_command,
     compress_command,
     decompress_command,
     diagnose_command,

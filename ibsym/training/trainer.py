@@ -53,6 +53,7 @@ class Result:
     seconds: float
     files: dict[str, Path] = field(default_factory=dict)
     players: Players | None = field(default=None, repr=False)
+    meter: Meter | None = field(default=None, repr=False)
 
 
 class Trainer:
@@ -238,4 +239,5 @@ class Trainer:
             time.monotonic() - began,
             files,
             self.players,
+            self.meter,
         )
