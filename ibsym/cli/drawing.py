@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command, known
+from ibsym.cli.common import Command
 
 
 @click.command("figure", cls=Command)
-@click.argument("spec", shell_complete=known)
+@click.argument("spec")
 @click.option(
     "-o",
     "--output",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from ibsym.cli.common import NO, Command, reading
+from ibsym.cli.common import NO, Command
 
-FORMATS = ("text", "latex", "html", "json")
+FORMATS = {"text": "answer_text", "json": "answer_json", "latex": "answer_latex", "html": "answer_html"}
 
 
 @click.command("prove", cls=Command)
@@ -44,7 +42,7 @@ FORMATS = ("text", "latex", "html", "json")
     show_default=True,
     help="Seconds; past it the answer is 'undecided: limit'.",
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True)
 @click.pass_context
 def prove_command(
     context: click.Context,
@@ -76,6 +74,7 @@ def prove_command(
       ibsym prove "I(X;Y|Z) <= I(X;Y)" --sufficient
     """
     import ibsym
+    from ibsym.rendering import proofs
 
     answer = ibsym.prove(
         claim,
@@ -87,15 +86,6 @@ def prove_command(
         copies=copies,
         sufficient=sufficient,
     )
-    match form:
-        case "text":
-            told = answer.to_text(reading(sys.stdout))
-        case "latex":
-            told = answer.to_latex()
-        case "html":
-            told = answer.to_html()
-        case _:
-            told = answer.to_json()
-    click.echo(told, nl=False)
+    click.echo(getattr(proofs, FORMATS[form])(answer), nl=False)
     if not answer.proved:
         context.exit(NO)

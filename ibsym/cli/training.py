@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command, known, terminal
+from ibsym.cli.common import Command, terminal
 
 
 @click.command("train", cls=Command)
-@click.argument("spec", shell_complete=known)
+@click.argument("spec")
 @click.option(
     "--data",
     default="digits",

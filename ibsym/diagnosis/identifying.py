@@ -15,7 +15,6 @@ from ibsym.diagnosis.coefficients import ascii_text
 from ibsym.diagnosis.naming import Naming, Shape, correspondences
 from ibsym.diagnosis.systems import Match, matched
 from ibsym.errors import IbsymError
-from ibsym.shown import Told
 from ibsym.spec.loading import load, zoo_names
 
 if TYPE_CHECKING:
@@ -26,8 +25,8 @@ LOOKED_AT = 12
 NEAREST = 3
 
 
-@dataclass(frozen=True, repr=False)
-class Identification(Told):
+@dataclass(frozen=True)
+class Identification:
     """``matches`` are the systems that a spec is, the plainest first; where there are none, ``nearest`` and what separates them."""
 
     name: str
@@ -38,9 +37,6 @@ class Identification(Told):
     def known(self) -> bool:
         """Whether the spec is a known system."""
         return bool(self.matches)
-
-    def __repr__(self) -> str:
-        return f"<Identification of {self.name}: {', '.join(m.name for m in self.matches) or 'not known'}>"
 
     def __str__(self) -> str:
         if self.matches:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ibsym.diagnosis.coefficients import Coefficient
-from ibsym.shown import Told
 
 WRONG, NOTE = "wrong", "note"
 
@@ -33,8 +32,8 @@ class Finding:
         return f"{self.kind}{player}: {self.words}{place}{remedy}"
 
 
-@dataclass(repr=False)
-class Report(Told):
+@dataclass
+class Report:
     """The answer. ``equal``: the value, up to a positive scale of its own unit, and every player's gradients are the spec's."""
 
     spec: str
@@ -66,9 +65,6 @@ class Report(Told):
     def status(self) -> int:
         """0 equal, 1 different."""
         return 0 if self.equal else 1
-
-    def __repr__(self) -> str:
-        return f"<Report: {'equal to' if self.equal else 'different from'} {self.spec}, {len(self.findings)} findings>"
 
     def __str__(self) -> str:
         head = f"equal to {self.spec}" if self.equal else f"different from {self.spec}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,7 +13,6 @@ from ibsym.diagnosis.identifying import best, named
 from ibsym.diagnosis.naming import Naming, Shape, correspondences
 from ibsym.diagnosis.systems import bare
 from ibsym.rendering.table import CONSTANT, DROPPED, Cell, Table, decomposition, decomposition_latex, uses
-from ibsym.shown import Told
 from ibsym.terms.measures import Term
 from ibsym.terms.premises import Discrete
 from ibsym.terms.vectors import Span
@@ -53,8 +51,8 @@ def _named_in(premise: Discrete) -> tuple[str, ...]:
     return (variable,) if isinstance(variable, str) else tuple(variable)
 
 
-@dataclass(frozen=True, repr=False)
-class Comparison(Told):
+@dataclass(frozen=True)
+class Comparison:
     """``table`` has a row a system and a column a term; terms are one where their vectors are."""
 
     systems: tuple[System, ...]
@@ -65,21 +63,12 @@ class Comparison(Told):
         """The terms that all keep."""
         return [str(t) for j, t in enumerate(self.table.terms) if all(_kept(row[j]) for row in self.table.cells)]
 
-    def __repr__(self) -> str:
-        return f"<Comparison of {', '.join(s.label for s in self.systems)}>"
-
     def __str__(self) -> str:
         return "\n".join([decomposition(self.table).rstrip("\n"), "", *self.sentences()]) + "\n"
 
     def to_text(self, width: int = 100) -> str:
         """The table and what separates the systems, as text of a width."""
-        said = (
-            textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-            for line in self.sentences()
-        )
-        return (
-            "\n".join([decomposition(self.table, width).rstrip("\n"), "", *(line for lines in said for line in lines)]) + "\n"
-        )
+        return "\n".join([decomposition(self.table, width).rstrip("\n"), "", *self.sentences()]) + "\n"
 
     def to_latex(self) -> str:
         r"""The table as a ``tabular``, with its legend."""

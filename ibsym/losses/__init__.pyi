@@ -256,6 +256,22 @@ class CvaeLoss(torch.nn.Module):
     def expression(self, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor,
                    x_logits: Tensor) -> Output: ...
 
+class DannLoss(torch.nn.Module):
+    """Domain-adversarial network."""
+
+    INPUTS: tuple[Input, ...]
+    BATCH_COUPLED: tuple[str, ...]
+    CRITICS: tuple[str, ...]
+    CRITIC_INPUTS: dict[str, tuple[Input, ...]]
+    lam: float | Tensor
+    reduction: str
+    group: Any
+    def __init__(self, *, lam: float | Tensor = ..., reduction: str = ..., group: Any = ...) -> None: ...
+    def forward(self, *, s: Tensor, s_logits: Tensor, c: Tensor, c_logits: Tensor) -> Output: ...
+    def __call__(self, *, s: Tensor, s_logits: Tensor, c: Tensor, c_logits: Tensor) -> Output: ...
+    def expression(self, s: Tensor, s_logits: Tensor, c: Tensor, c_logits: Tensor) -> Output: ...
+    def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., group: Any = ..., **inputs: Tensor) -> Tensor: ...
+
 class DibLoss(torch.nn.Module):
     """Deterministic information bottleneck."""
 
@@ -959,6 +975,29 @@ class VdbLoss(torch.nn.Module):
     def critic_loss(self, name: str, critic: Tensor = ..., critic_reference: Tensor = ..., group: Any = ..., **inputs: Tensor) -> Tensor: ...
     def constraint_value(self, name: str, group: Any = ..., **inputs: Tensor) -> Tensor: ...
     def dual_step(self, name: str, value: float | Tensor, step: float) -> None: ...
+
+class VfaeLoss(torch.nn.Module):
+    """Variational fair autoencoder."""
+
+    INPUTS: tuple[Input, ...]
+    BATCH_COUPLED: tuple[str, ...]
+    CRITICS: tuple[str, ...]
+    CRITIC_INPUTS: dict[str, tuple[Input, ...]]
+    alpha: float | Tensor
+    lam: float | Tensor
+    reduction: str
+    group: Any
+    def __init__(self, *, alpha: float | Tensor = ..., lam: float | Tensor = ..., reduction: str = ...,
+                 group: Any = ...) -> None: ...
+    def forward(self, *, z2_mean: Tensor, z2_logvar: Tensor, q_z1_logvar: Tensor, z1: Tensor, p_z1_mean: Tensor,
+                p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor, c: Tensor, c_logits: Tensor, s: Tensor,
+                s_reference: Tensor, z1_reference: Tensor) -> Output: ...
+    def __call__(self, *, z2_mean: Tensor, z2_logvar: Tensor, q_z1_logvar: Tensor, z1: Tensor, p_z1_mean: Tensor,
+                 p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor, c: Tensor, c_logits: Tensor, s: Tensor,
+                 s_reference: Tensor, z1_reference: Tensor) -> Output: ...
+    def expression(self, z2_mean: Tensor, z2_logvar: Tensor, q_z1_logvar: Tensor, z1: Tensor, p_z1_mean: Tensor,
+                   p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor, c: Tensor, c_logits: Tensor, s: Tensor,
+                   s_reference: Tensor, z1_reference: Tensor) -> Output: ...
 
 class VibLoss(torch.nn.Module):
     """Deep variational information bottleneck."""

@@ -125,6 +125,18 @@ PAPERS = {
             "E_q[log p(x3|z3)]": "-1",
         },
     ),
+    "vfae": (
+        "~",
+        {
+            "E_q[log q(z1|x,s)]": "1",
+            "E_q[log p(z1|z2,c)]": "-1",
+            "KL(q(z2|z1,c)||p(z2))": "1",
+            "E_q[log p(x|z1,s)]": "-1",
+            "E_q[log r(c|z1)]": "-alpha",
+            "KL(q(s,z1)||q(z1)q(s))": "lam",
+        },
+    ),
+    "dann": ("~", {"I_u(Z;S)": "lam", "E_q[log p(c|z)]": "-1"}),
     "vq-vae": ("~", {A: "1", R: "-1"}),
     "vade": ("<=", {"KL(q(z|x)||p(z|c))": "1", "KL(q(c|x)||p(c))": "1", R: "-1"}),
     "m2": (

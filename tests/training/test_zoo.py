@@ -20,7 +20,7 @@ def test_two_epochs(name):
     players = run_.players.players
     before = {name: [p.detach().clone() for p in player.parameters] for name, player in players.items()}
     epochs = [run_.epoch() for _ in range(2 if name in ZOO else 1)]
-    texts = list(dict.fromkeys(b.text for b in derivation.bound))
+    texts = list(dict.fromkeys(b.text for b in (*derivation.bound, *derivation.surrogates)))
     for entry in epochs:
         for part in (entry["train"], entry["held_out"]):
             assert sorted(part["terms"]) == sorted(texts)
