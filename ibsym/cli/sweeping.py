@@ -12,7 +12,7 @@ import click
 from ibsym.cli.common import DONE, NO, Command, terminal
 from ibsym.cli.training import train_command
 
-OWN = ("spec", "seed", "nproc", "logger", "folder", "resume", "overwrite", "quiet")
+OWN = ("spec", "seed", "nproc", "logger", "folder", "resume", "overwrite", "quiet", "unit", "per_dimension")
 """Options of train that a sweep has a say of its own in."""
 
 

@@ -38,6 +38,10 @@ from ibsym.cli.common import Command, terminal
 @click.option(
     "--accumulate", type=click.IntRange(1), default=1, show_default=True, help="Batches a step, exactly as if they were one."
 )
+@click.option(
+    "--unit", type=click.Choice(("nats", "bits")), default="nats", show_default=True, help="In which numbers are told."
+)
+@click.option("--per-dimension", is_flag=True, help="Tell them over the number of dimensions of what is observed.")
 @click.option("--clip", type=float, help="The most that the norm of a player's gradient may be.")
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile the networks.")
 @click.option("--logger", type=click.Choice(("csv", "tensorboard")), help="Logs beside the metrics, in that folder.")
@@ -65,6 +69,8 @@ def train_command(
     strategy: str,
     nproc: int,
     accumulate: int,
+    unit: str,
+    per_dimension: bool,
     clip: float | None,
     compiled: bool,
     logger: str | None,
@@ -88,6 +94,7 @@ def train_command(
       ibsym train {other} --data path/to/idx-files --set L=16 --epochs 20 -o runs/wide
     """
     from ibsym import api
+    from ibsym.errors import TrainingError
     from ibsym.spec.loading import load
     from ibsym.training.failures import need_all
 
@@ -95,10 +102,12 @@ def train_command(
     from ibsym.training.engine import first_process
     from ibsym.training.progress import Bar, Lines, Reporter, Silent, summary
     from ibsym.training.settings import assignments
+    from ibsym.training.units import Unit
 
+    told = Unit(unit, per_dimension)
     read = load(spec)
     console = terminal()
-    reporter: Reporter = Silent() if quiet else (Bar(console) if console is not None else Lines(click.echo))
+    reporter: Reporter = Silent() if quiet else (Bar(console, told) if console is not None else Lines(click.echo, told))
     out = folder if folder is not None else Path("runs") / read.module_name
     sets, rises = assignments(settings, "--set"), assignments(warmup, "--warmup")
     try:
@@ -126,9 +135,9 @@ def train_command(
             overwrite=overwrite,
             report=reporter,
         )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TrainingError):
         if (out / "checkpoint.pt").is_file():
             click.echo(f"{out} keeps the last whole epoch; the same command with --resume goes on from there", err=True)
         raise
-    for line in summary(result) if first_process() else ():
+    for line in summary(result, told) if first_process() else ():
         click.echo(line)

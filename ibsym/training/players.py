@@ -17,6 +17,7 @@ from ibsym.nn.draws import Draws
 from ibsym.nn.samples import Rows
 from ibsym.nn.system import System
 from ibsym.training.engine import Engine
+from ibsym.training.monitoring import fault
 
 
 @dataclass
@@ -67,7 +68,9 @@ class Players:
         with self.engine.autocast():
             loss, terms = self.wiring.evaluate(draws)
         numbers = {name: float(t) for name, t in terms.items()}
-        self.players["model"].step(finite(loss, "the loss", numbers), self.engine)
+        if not bool(torch.isfinite(loss)):
+            finite(loss, "the loss", numbers, fault(self.wiring, self.wiring.tensors(draws), numbers))
+        self.players["model"].step(loss, self.engine)
         return float(loss.detach()), numbers
 
     def model_steps(self, batches: Sequence[Mapping[str, Rows]]) -> tuple[float, dict[str, float]]:
@@ -80,10 +83,10 @@ class Players:
         return float(loss), numbers
 
 
-def finite(loss: Tensor, what: str, terms: Mapping[str, float] | None = None) -> Tensor:
-    """The loss, if it is a number; else an error that names the terms that are not."""
+def finite(loss: Tensor, what: str, terms: Mapping[str, float] | None = None, where: str = "") -> Tensor:
+    """The loss, if it is a number; else an error that names the terms that are not, and the row and the input where they are known."""
     if bool(torch.isfinite(loss)):
         return loss
     guilty = [name for name, value in (terms or {}).items() if not torch.isfinite(torch.tensor(value))]
-    where = f" ({', '.join(guilty)})" if guilty else ""
-    raise TrainingError(f"{what} is {float(loss.detach())}{where}\n  write: --set lr=3e-4, or a smaller weight on that term")
+    named = (f" ({', '.join(guilty)})" if guilty else "") + (f": {where}" if where else "")
+    raise TrainingError(f"{what} is {float(loss.detach())}{named}\n  write: --set lr=3e-4, or a smaller weight on that term")

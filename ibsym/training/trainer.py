@@ -54,6 +54,7 @@ class Result:
     files: dict[str, Path] = field(default_factory=dict)
     players: Players | None = field(default=None, repr=False)
     meter: Meter | None = field(default=None, repr=False)
+    dimensions: int = 1
 
 
 class Trainer:
@@ -137,6 +138,7 @@ class Trainer:
             for group, numbers in self.step([self.part(b) for b in several]).items():
                 for name, value in numbers.items():
                     total[group][name] = total[group].get(name, 0.0) + value / steps
+        self.check_parameters(number)
         multipliers = {name: float(getattr(self.players.loss, name)) for name in self.multipliers}
         entry = {"epoch": number, "train": total, "held_out": self.measured(), "multipliers": multipliers}
         self.history.append(entry)
@@ -144,6 +146,25 @@ class Trainer:
         if self.engine.world > 1:  # asked of all processes at once: only the first one writes
             self.random = self.engine.random_states()
         return entry
+
+    def check_parameters(self, epoch: int) -> None:
+        """Raises before a checkpoint is written that nothing could go on from."""
+        for name, player in self.players.players.items():
+            if not all(bool(torch.isfinite(p).all()) for p in player.parameters):
+                raise TrainingError(
+                    f"after epoch {epoch} the {name} has parameters that are not finite\n  write: --set lr=3e-4, or --clip 1"
+                )
+
+    @property
+    def rows(self) -> int:
+        """How many rows of a batch are compared with one another."""
+        return min(self.batches.sizes.values()) if isinstance(self.batches, Batches) else self.batches.batch
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers a row of what is observed has, labels aside."""
+        observed = {v for f in self.spec.sources.values() for v in f.of if self.spec.variables[v].kind != "categorical"}
+        return max(1, sum(math.prod(self.system.sizes.shape(v)) for v in observed if self.system.sizes.whole(v)))
 
     def measured(self) -> dict[str, dict[str, float]]:
         """Held-out numbers: every process has all of these rows, so that each takes the loss for itself."""
@@ -240,4 +261,5 @@ class Trainer:
             files,
             self.players,
             self.meter,
+            self.dimensions,
         )
