@@ -32,7 +32,7 @@ from ibsym.cli.common import Command, terminal
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--precision", default="32-true", show_default=True, help="32-true, 64-true, or bf16-mixed.")
 @click.option(
-    "--strategy", default="auto", show_default=True, help="How processes work together: Lightning Fabric's, such as ddp."
+    "--strategy", default="auto", show_default=True, help="How processes work together: ddp, where there are several."
 )
 @click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="Processes that share every batch.")
 @click.option(
@@ -43,7 +43,7 @@ from ibsym.cli.common import Command, terminal
 )
 @click.option("--per-dimension", is_flag=True, help="Tell them over the number of dimensions of what is observed.")
 @click.option("--clip", type=float, help="The most that the norm of a player's gradient may be.")
-@click.option("--compile", "compiled", is_flag=True, help="torch.compile the networks.")
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile the whole step: networks, draws, losses.")
 @click.option("--logger", type=click.Choice(("csv", "tensorboard")), help="Logs beside the metrics, in that folder.")
 @click.option(
     "-o",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ibsym.derivation.critics import sides
 from ibsym.errors import EmissionError, NetworkError
 from ibsym.lowering.naming import unused
 from ibsym.nn.callables import held
-from ibsym.nn.distributions import Law, Mode, draw, law
+from ibsym.nn.distributions import Law, LawOf, Mode, draw
 from ibsym.nn.networks import Critic, FactorNetwork, Generator, Scores, width
 from ibsym.nn.own import OwnCritic, OwnFactor, OwnSampler, OwnScores, full
 from ibsym.nn.quantised import Quantised, as_vectors
@@ -91,6 +92,39 @@ def safe_names(texts: Iterable[str]) -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What a critic is of, read off its name once: its term, the divergence's arguments, the variables as declared and as written.
+
+    ``in_order`` is the second argument's densities with their places, a conditional after what it is given.
+    """
+
+    term: Term
+    first: Density
+    second: tuple[Density, ...]
+    scope: tuple[str, ...]
+    written: tuple[str, ...]
+    in_order: tuple[tuple[int, Density], ...]
+
+    @staticmethod
+    def of(spec: Spec, name: str) -> Comparison:
+        """The comparison of this text."""
+        first, second = compared(spec, name)
+        return Comparison(
+            named(spec, name), first, second, scope(spec, name), in_order_of_text(spec, name), tuple(_conditionals_last(second))
+        )
+
+
+def _conditionals_last(densities: Sequence[Density]) -> Iterator[tuple[int, Density]]:
+    """Each density with its place, a conditional after what it is given."""
+    pending = list(enumerate(densities))
+    while pending:
+        drawn = {v for _, d in pending for v in d.of}
+        one = next((p for p in pending if not drawn & {*p[1].given}), pending[0])
+        pending.remove(one)
+        yield one
+
+
 class Bank(nn.Module):
     """Networks by the factor's, the divergence's or the information term's text."""
 
@@ -107,6 +141,15 @@ class Bank(nn.Module):
         self.keys: dict[str, str] = {}
         self.codebooks: dict[str, Tensor] = {}
         self.through = {c.key: c.through for c in spec.critics}
+        self.laws = {text: LawOf(f.family, spec.variables[f.of[0]].kind) for text, f in spec.factors.items() if f.family}
+        self.observed_above = {
+            (j.name, v): any(f.empirical for f in j.ancestral_factors((v,)))
+            for j in spec.joints.values()
+            for v in j.by_variable
+        }
+        """Whether a draw of a variable under a joint starts from data."""
+        self.comparisons: dict[str, Comparison] = {}
+        self.pairings: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     @property
     def made(self) -> list[str]:
@@ -175,13 +218,20 @@ class Bank(nn.Module):
             not f.empirical and f.family is not None for j in joints for f in j.ancestral_factors(factor.given) if f != factor
         )
 
+    def comparison(self, name: str) -> Comparison:
+        """What the critic of this text compares."""
+        if name not in self.comparisons:
+            self.comparisons[name] = Comparison.of(self.spec, name)
+        return self.comparisons[name]
+
     def seen_by(self, name: str) -> tuple[str, ...]:
         """What a critic's network is called with, in the order of the text; what goes through a factor comes out of it."""
+        written = self.comparison(name).written
         if name not in self.through:
-            return in_order_of_text(self.spec, name)
+            return written
         through = self.through[name]
         found: list[str] = []
-        for v in in_order_of_text(self.spec, name):
+        for v in written:
             found += [v] if v not in through.given else through.of
         return tuple(dict.fromkeys(found))
 
@@ -202,11 +252,13 @@ class Bank(nn.Module):
 
     def groups(self, term: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The two arguments of an information term, in the order of their writing."""
-        syntax = quantity(term)
-        if syntax.kind != "I" or len(syntax.groups) != 2 or syntax.given:
-            raise EmissionError(f"{term}: scores of all pairs need an information of two arguments, without a condition")
-        first, second = (tuple(self.spec.resolve(v, "objective", capital=True) for v in g) for g in syntax.groups)
-        return first, second
+        if term not in self.pairings:
+            syntax = quantity(term)
+            if syntax.kind != "I" or len(syntax.groups) != 2 or syntax.given:
+                raise EmissionError(f"{term}: scores of all pairs need an information of two arguments, without a condition")
+            first, second = (tuple(self.spec.resolve(v, "objective", capital=True) for v in g) for g in syntax.groups)
+            self.pairings[term] = first, second
+        return self.pairings[term]
 
     def law(self, factor: Factor, given: Sequence[Value], rows: int, parameters: Mapping[str, Tensor] | None = None) -> Law:
         """The factor's distribution at its conditioners' values."""
@@ -219,8 +271,9 @@ class Bank(nn.Module):
         if parameters is None:
             parameters = self.parameters_of(factor, given) if factor.learned else {}
         lead = tuple(torch.broadcast_shapes(*(v.lead for v in given))) if given else (rows,)
-        kind = self.spec.variables[variable].kind
-        return law(factor.family, kind, self.sizes.shape(variable), dict(parameters), lead, self.like)
+        if factor.text not in self.laws:  # of a variable under another name, inside a mixture
+            self.laws[factor.text] = LawOf(factor.family, self.spec.variables[variable].kind)
+        return self.laws[factor.text](self.sizes.shape(variable), parameters, lead, self.like)
 
     def network(self, factor: Factor) -> Any:
         """The factor's network."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Literal, assert_never, cast
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Literal, assert_never, cast
 
 import numpy as np
 import sympy
@@ -105,85 +106,85 @@ Law = td.Distribution | Spherical | Quantised
 Relaxation = Literal["mean", "concrete", "straight-through"]
 
 
-def law(
-    family: FamilyUse, kind: str, event: tuple[int, ...], given: dict[str, Tensor], lead: tuple[int, ...], like: Tensor
-) -> Law:
-    """The distribution of one factor at its parameters, with batch axes ``lead``; ``like`` has the type and the device of what is drawn."""
-    n, shape = len(event), (*lead, *event)
-    own = {role: t for role, t in given.items() if not family.role(role).shared}
-    p = {role: t.expand(*lead, *t.shape[t.dim() - family.role(role).rank(n) :]) for role, t in own.items()}
+@cache
+def function_of(expression: sympy.Expr) -> tuple[tuple[str, ...], Callable[..., Any]]:
+    """A formula of a family's parameters as a function of tensors, and the names that it takes, in order."""
+    names = tuple(sorted(s.name for s in expression.free_symbols))
+    torches = {"exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt}
+    return names, sympy.lambdify([sympy.Symbol(n) for n in names], _plain(expression), modules=[torches])
 
-    def constant(value: float) -> Tensor:
-        return like.new_full(shape, value)
 
-    def independent(inner: td.Distribution) -> td.Distribution:
-        return td.Independent(inner, n, validate_args=False)
+def _plain(expression: sympy.Expr) -> sympy.Expr:
+    """The formula in symbols that are known by their names alone."""
+    return expression.xreplace({s: sympy.Symbol(s.name) for s in expression.free_symbols})
 
-    if family.facts.draws is not None:
-        options = (n for n, o in family.facts.options.items() if not o.spaces or kind in o.spaces)
-        numbers = {o: number(family, o) for o in options if isinstance(family.option(o), int | float)}
-        known = p | {name: constant(value) for name, value in numbers.items()}
-        wanted = {k: e for k, e in family.facts.draws.arguments.items() if {s.name for s in e.free_symbols} <= known.keys()}
-        arguments = {k: formula(e, known, constant) for k, e in wanted.items()}
+
+class LawOf:
+    """The distribution of one factor as a function of its parameters; what its family alone decides is decided once."""
+
+    def __init__(self, family: FamilyUse, kind: str):
+        self.family, self.name, self.kind, self.made = family, family.name, kind, None
+        self.ranks = {r.name: r.rank for r in family.roles if not r.shared}
+        self.temperature = number(family, "temperature") if self.name == "relaxed-categorical" else 0.0
+        if family.facts.draws is None:
+            return
+        declared = (n for n, o in family.facts.options.items() if not o.spaces or kind in o.spaces)
+        self.numbers = {o: number(family, o) for o in declared if isinstance(family.option(o), int | float)}
+        known = {*self.ranks, *self.numbers}
+        functions = {k: function_of(e) for k, e in family.facts.draws.arguments.items()}
+        self.functions = {k: found for k, found in functions.items() if {*found[0]} <= known}
         name = family.facts.draws.distribution
-        made = (getattr(td, name, None) or getattr(laws, name))(**arguments, validate_args=False)
-        return td.Independent(made, n - len(made.event_shape), validate_args=False)
-    match family.name:
-        case "vector-quantised":
-            return Quantised(p["code"], given["codebook"], n - 1)
-        case "full-normal":
-            return td.MultivariateNormal(p["mean"], scale_tril=p["cholesky"], validate_args=False)
-        case "categorical":
-            return td.Independent(td.OneHotCategorical(logits=p["logits"], validate_args=False), n - 1, validate_args=False)
-        case "relaxed-categorical":
-            return td.RelaxedOneHotCategorical(
-                like.new_tensor(number(family, "temperature")), logits=p["logits"], validate_args=False
-            )
-        case "normal-mixture":
-            parts = td.Independent(td.Normal(p["mean"], (0.5 * p["logvar"]).exp(), validate_args=False), n, validate_args=False)
-            return td.MixtureSameFamily(td.Categorical(logits=p["logits"], validate_args=False), parts, validate_args=False)
-        case "von-mises-fisher":
-            return Spherical(p["mean"], p["concentration"])
-        case "uniform-sphere":
-            return Spherical(constant(0))
-        case "uniform":
-            match kind:
-                case "binary":
-                    return independent(td.Bernoulli(logits=constant(0), validate_args=False))
-                case "categorical":
-                    return td.Independent(
-                        td.OneHotCategorical(logits=constant(0), validate_args=False), n - 1, validate_args=False
-                    )
-                case "simplex":
-                    return td.Dirichlet(constant(1), validate_args=False)
-            return independent(td.Uniform(constant(0), constant(1), validate_args=False))
-        case _:
-            raise EmissionError(
-                f"nothing here draws from a {family.name} factor\n  write: another family, or a training loop of your own"
-            )
+        self.made = getattr(td, name, None) or getattr(laws, name)
 
+    def __call__(self, event: tuple[int, ...], given: Mapping[str, Tensor], lead: tuple[int, ...], like: Tensor) -> Law:
+        """The law with batch axes ``lead``; ``like`` has the type and the device of what is drawn."""
+        n, shape = len(event), (*lead, *event)
+        p = {
+            role: t.expand(*lead, *t.shape[t.dim() - self.ranks[role](n) :]) for role, t in given.items() if role in self.ranks
+        }
 
-def formula(expression: sympy.Expr, known: dict[str, Tensor], constant: Callable[[float], Tensor]) -> Tensor:
-    """A distribution's argument at its family's parameters: sums, products, powers and exponentials of them."""
-    match expression:
-        case sympy.Symbol():
-            return known[expression.name]
-        case sympy.exp():
-            return formula(expression.args[0], known, constant).exp()
-        case sympy.log():
-            return formula(expression.args[0], known, constant).log()
-        case sympy.Add() | sympy.Mul() | sympy.Pow():
-            first, *rest = (formula(a, known, constant) for a in expression.args)
-            for other in rest:
-                match expression:
-                    case sympy.Add():
-                        first = first + other
-                    case sympy.Mul():
-                        first = first * other
-                    case _:
-                        first = first**other
-            return first
-    return constant(float(expression))
+        def constant(value: float) -> Tensor:
+            return like.new_full(shape, value)
+
+        def independent(inner: td.Distribution) -> td.Distribution:
+            return td.Independent(inner, n, validate_args=False)
+
+        if self.made is not None:
+            known = p | {name: constant(value) for name, value in self.numbers.items()}
+            arguments = {k: f(*[known[name] for name in names]) for k, (names, f) in self.functions.items()}
+            arguments = {k: v if isinstance(v, Tensor) else constant(float(v)) for k, v in arguments.items()}
+            made = self.made(**arguments, validate_args=False)
+            return td.Independent(made, n - len(made.event_shape), validate_args=False)
+        match self.name:
+            case "vector-quantised":
+                return Quantised(p["code"], given["codebook"], n - 1)
+            case "full-normal":
+                return td.MultivariateNormal(p["mean"], scale_tril=p["cholesky"], validate_args=False)
+            case "categorical":
+                return td.Independent(td.OneHotCategorical(logits=p["logits"], validate_args=False), n - 1, validate_args=False)
+            case "relaxed-categorical":
+                return td.RelaxedOneHotCategorical(like.new_tensor(self.temperature), logits=p["logits"], validate_args=False)
+            case "normal-mixture":
+                parts = independent(td.Normal(p["mean"], (0.5 * p["logvar"]).exp(), validate_args=False))
+                return td.MixtureSameFamily(td.Categorical(logits=p["logits"], validate_args=False), parts, validate_args=False)
+            case "von-mises-fisher":
+                return Spherical(p["mean"], p["concentration"])
+            case "uniform-sphere":
+                return Spherical(constant(0))
+            case "uniform":
+                match self.kind:
+                    case "binary":
+                        return independent(td.Bernoulli(logits=constant(0), validate_args=False))
+                    case "categorical":
+                        symbol = td.OneHotCategorical(logits=constant(0), validate_args=False)
+                        return td.Independent(symbol, n - 1, validate_args=False)
+                    case "simplex":
+                        return td.Dirichlet(constant(1), validate_args=False)
+                return independent(td.Uniform(constant(0), constant(1), validate_args=False))
+            case _:
+                raise EmissionError(
+                    f"nothing here draws from a {self.name} factor\n  write: another family, or a training loop of your own"
+                )
 
 
 def number(family: FamilyUse, option: str) -> float:

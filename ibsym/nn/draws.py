@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
-from ibsym.derivation.critics import sides
 from ibsym.errors import EmissionError
-from ibsym.nn.bank import SAMPLED_ONLY, Bank, named, scope
+from ibsym.nn.bank import SAMPLED_ONLY, Bank
 from ibsym.nn.classes import every_class, summed_over, without_classes
 from ibsym.nn.distributions import Law, Mode
 from ibsym.nn.quantised import Quantised, as_classes
@@ -25,7 +23,8 @@ class Draws:
     """One draw of every joint that is asked for, from one batch of every source; each variable is drawn once a joint.
 
     A factor's network is called once a joint, so that what is drawn and what is evaluated have the same parameters. ``still``
-    draws carry no gradient. ``rows`` is how many are drawn where nothing is observed.
+    draws carry no gradient. ``rows`` is how many are drawn where nothing is observed. What is known of them is replaced, never
+    changed, which is what torch.compile follows.
     """
 
     def __init__(
@@ -59,8 +58,12 @@ class Draws:
             if not graph.rooted or variable not in graph.by_variable:
                 raise EmissionError(f"{variable} cannot be drawn under {joint}")
             factor = graph.by_variable[variable]
-            with torch.no_grad() if self.still else nullcontext():
-                self.drawn |= {(joint, v): x for v, x in self.fresh(joint, variable, factor).items()}
+            if self.still:
+                with torch.no_grad():
+                    found = self.fresh(joint, variable, factor)
+            else:
+                found = self.fresh(joint, variable, factor)
+            self.drawn = {**self.drawn, **{(joint, v): x for v, x in found.items()}}
         return self.drawn[joint, variable]
 
     def fresh(self, joint: str, variable: str, factor: Factor) -> Rows:
@@ -80,8 +83,7 @@ class Draws:
             observed = self.batch[factor.head]
             return {v: without_classes(observed[v].take(slice(rows)), len(classes)) for v in factor.of if v in observed}
         given = [self.value(joint, v) for v in factor.given]
-        above = graph.ancestral_factors((variable,))
-        once = all(len(v.lead) == 1 + len(classes) for v in given) and any(f.empirical for f in above)
+        once = all(len(v.lead) == 1 + len(classes) for v in given) and self.bank.observed_above[joint, variable]
         return self.bank.sample(factor, given, rows, self.mode, self.copies if once else 1, self.law(factor, joint))
 
     def law(self, factor: Factor, joint: str) -> Law | None:
@@ -112,7 +114,7 @@ class Draws:
             return self.bank.parameters_of(factor, [v.detach() for v in given])
         key = (joint, factor.text)
         if key not in self.called:
-            self.called[key] = self.bank.parameters_of(factor, given)
+            self.called = {**self.called, key: self.bank.parameters_of(factor, given)}
         return self.called[key]
 
     def log_prob(self, factor: Factor, joint: str) -> Tensor:
@@ -129,36 +131,34 @@ class Draws:
 
     def first(self, name: str, joint: str) -> Rows:
         """The divergence's variables under its first argument's joint."""
-        return pooled({v: self.value(joint, v) for v in scope(self.spec, name)})
+        return pooled({v: self.value(joint, v) for v in self.bank.comparison(name).scope})
 
     def second(self, name: str, joint: str) -> Rows:
         """Its variables under the second argument: a product's parts are drawn apart, a conditional at the first's conditioners."""
-        term = named(self.spec, name)
-        _, densities = sides(self.spec, term)
+        about = self.bank.comparison(name)
+        term, densities = about.term, about.in_order
         found: Rows = {}
         if isinstance(term, MutualInformation) and term.given:
             found, densities = self.within(term), ()
-        pending = list(enumerate(densities))
-        while pending:  # a conditional after what it is given
-            drawn = {v for _, d in pending for v in d.of}
-            place, density = next((p for p in pending if not drawn & {*p[1].given}), pending[0])
-            pending.remove((place, density))
+        for place, density in densities:
             if density.given:
-                found |= self.conditional(density, joint, found)
+                found = {**found, **self.conditional(density, joint, found)}
             else:
                 part = {v: self.value(density.head, v) for v in density.of}
-                found |= self.apart(part, name, place) if len(densities) > 1 else part
+                found = {**found, **(self.apart(part, name, place) if len(densities) > 1 else part)}
         if isinstance(term, TotalCorrelation) and term.coordinatewise:
             found = {v: x.across() for v, x in found.items()}
-        found |= {v: self.value(joint, v) for v in scope(self.spec, name) if v not in found}
+        found |= {v: self.value(joint, v) for v in self.bank.comparison(name).scope if v not in found}
         found = pooled(found)
         rows = min(len(v.code) for v in found.values())
-        return {v: found[v].take(slice(rows)) for v in scope(self.spec, name)}
+        return {v: found[v].take(slice(rows)) for v in self.bank.comparison(name).scope}
 
     def apart(self, part: Rows, name: str, place: int) -> Rows:
         """The rows in one order for all parts, shifted by the part's place: no row of the product has two parts of one row."""
         rows = min(v.lead[-1] for v in part.values())
-        order = self.orders.setdefault((name, rows), torch.randperm(rows, device=self.bank.like.device)).roll(place)
+        if (name, rows) not in self.orders:
+            self.orders = {**self.orders, (name, rows): torch.randperm(rows, device=self.bank.like.device)}
+        order = self.orders[name, rows].roll(place)
         return {v: x.take(order) for v, x in part.items()}
 
     def within(self, term: MutualInformation) -> Rows:
@@ -194,7 +194,7 @@ def of_equal(labels: Tensor, order: Tensor) -> Tensor:
 
 def pooled(rows: Mapping[str, Value]) -> Rows:
     """Every value's draws as rows; what is drawn once is repeated beside what is drawn several times."""
-    draws = max((x.lead[0] for x in rows.values() if len(x.lead) == 2), default=0)
+    draws = max([0, *(x.lead[0] for x in rows.values() if len(x.lead) == 2)])
     return {v: (x.repeated(draws) if draws and len(x.lead) == 1 else x).pooled() for v, x in rows.items()}
 
 

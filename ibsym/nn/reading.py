@@ -14,7 +14,7 @@ from torch import distributions as td
 
 from ibsym.errors import NetworkError
 from ibsym.families.facts import Axes, Constraint, FamilyUse, Role
-from ibsym.nn.distributions import formula, number
+from ibsym.nn.distributions import function_of, number
 from ibsym.nn.sizes import Sizes
 from ibsym.spec.graphs import Factor
 
@@ -265,11 +265,7 @@ def hold(family: FamilyUse, option: str, value: Tensor, error: Wrong) -> None:
 
 def inverted(expression: sympy.Expr, role: str, argument: str, value: Tensor) -> Tensor:
     """The parameter of which a distribution's argument is a function."""
-
-    def constant(number_: float) -> Tensor:
-        return torch.full_like(value, number_)
-
-    return formula(_inverse(expression, role, argument), {argument: value}, constant)
+    return function_of(_inverse(expression, role, argument))[1](value)
 
 
 @cache

@@ -10,7 +10,7 @@ from torch import Tensor
 from ibsym.runtime.tensors import _permuted
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: torch.compile makes no frozen ones
 class Value:
     """``code`` has leading axes (B or S, B) and the event's; a categorical code has K numbers a symbol, and ``index`` its class."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ibsym.errors import EmissionError
-from ibsym.nn.bank import Bank, compared, scope
+from ibsym.nn.bank import Bank
 from ibsym.nn.callables import frozen
 from ibsym.nn.classes import as_declared
 from ibsym.nn.draws import Draws, ancestors, detached
@@ -50,10 +51,18 @@ class Wiring:
         self.fitted = tuple(n for n in self.critics if n in self.critic_inputs and n not in bank.through)
         """Players that fit a density and have no critic."""
         self.judged = tuple(n for n in self.critics if n not in self.fitted)
-        self.first_joints = {name: compared(spec, name)[0].head for name in self.judged}
+        self.first_joints = {name: bank.comparison(name).first.head for name in self.judged}
         self.first_joints |= {i.of: i.joint for i in self.inputs if i.role == "critic"}
         self.scores = tuple(dict.fromkeys(i.of for i in self.inputs if i.role == "scores"))
         self.factors = self.by_player()
+        self.products = {
+            (v, d.head): (use.key, place)
+            for use in reversed(spec.estimators)
+            for place, d in reversed([*enumerate(use.term.second)])
+            if len(use.term.second) > 1
+            for v in d.of
+        }
+        """Parts of a product that a divergence compares with: the divergence, and which part."""
 
     def by_player(self) -> dict[str, list[Factor]]:
         """Each player's learned factors; one that only a critic needs is that critic's."""
@@ -127,7 +136,8 @@ class Wiring:
 
     def needs_of_side(self, name: str, role: str) -> set[Factor]:
         """The factors that a critic's samples are made of."""
-        seen, (_, densities) = scope(self.spec, name), compared(self.spec, name)
+        about = self.bank.comparison(name)
+        seen, densities = about.scope, about.second
         if role == "critic":
             return self.above(self.first_joints[name], seen)
         drawn = {v for d in densities for v in d.of}
@@ -205,22 +215,40 @@ class Wiring:
 
     def reference(self, variable: str, joint: str, draws: Draws) -> Value:
         """A draw from a divergence's second argument; the parts of a product are shuffled apart."""
-        for use in self.spec.estimators:
-            densities = use.term.second
-            for place, density in enumerate(densities):
-                if len(densities) > 1 and variable in density.of and density.head == joint:
-                    return draws.apart({variable: draws.value(joint, variable)}, use.key, place)[variable].pooled()
-        return draws.value(joint, variable)
+        value = draws.value(joint, variable)
+        if (variable, joint) not in self.products:
+            return value
+        return draws.apart({variable: value}, *self.products[variable, joint])[variable].pooled()
 
     def tensors(self, draws: Draws) -> dict[str, Tensor]:
         """Every input on one draw; critics take no gradient from it."""
-        own = [p for name, parameters in self.players().items() if name != MODEL for p in parameters] if self.critics else []
-        with frozen(own):
-            return {i.name: self.input(i, draws) for i in self.inputs}
+        with frozen(self.parameters(apart_from=MODEL)):
+            return self.all_inputs(draws)
 
     def evaluate(self, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
-        """The emitted loss and its terms on one draw."""
-        return self.loss_of(self.tensors(draws))
+        """The emitted loss and its terms on one draw; critics take no gradient from it."""
+        with frozen(self.parameters(apart_from=MODEL)):
+            return self.model_pass(draws)
+
+    def all_inputs(self, draws: Draws) -> dict[str, Tensor]:
+        """Every input by name."""
+        return {i.name: self.input(i, draws) for i in self.inputs}
+
+    def model_pass(self, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
+        """The emitted loss of every input."""
+        return self.loss_of(self.all_inputs(draws))
+
+    def compile(self) -> None:
+        """Networks, draws and losses together as compiled graphs: the model's; what each critic sees, and what it says of it.
+
+        Draws are those of the same seed without compilation.
+        """
+        for name in ("model_pass", "critic_pass", "seen_by_critic"):
+            setattr(self, name, torch.compile(getattr(self, name), options={"fallback_random": True}))
+
+    def parameters(self, *, apart_from: str) -> list[nn.Parameter]:
+        """What the other players learn."""
+        return [p for player, own in self.players().items() if player != apart_from for p in own] if self.critics else []
 
     def loss_of(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The emitted loss and its terms at inputs."""
@@ -233,17 +261,25 @@ class Wiring:
 
     def critic_loss(self, name: str, draws: Draws) -> Tensor:
         """What the critic minimises, on samples that are cut from the model."""
-        others = [p for player, parameters in self.players().items() if player != name for p in parameters]
+        seen = self.seen_by_critic(name, draws)
+        with frozen(self.parameters(apart_from=name)):
+            return self.critic_pass(name, seen, draws)
+
+    def seen_by_critic(self, name: str, draws: Draws) -> list[Rows]:
+        """Both sides of what it compares, drawn before anything is frozen: the model may use these draws."""
         seen = [detached(self.side(name, role, draws)) for role in CRITIC_SIDES] if name in self.judged else []
-        for entry in self.critic_inputs.get(name, ()):  # drawn before anything is frozen: the model may use these draws
+        for entry in self.critic_inputs.get(name, ()):
             factor = self.spec.factors.get(entry.of)
             for v in factor.given if factor is not None and entry.role not in SAMPLES else ():
                 draws.value(entry.joint, v)
-        with frozen(others):
-            sides = [self.bank.judge(name, side, draws.mode) for side in seen]
-            group = getattr(self.loss, "group", None)
-            across = {} if group is None else {"group": group}
-            return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws), **across)
+        return seen
+
+    def critic_pass(self, name: str, seen: list[Rows], draws: Draws) -> Tensor:
+        """The critic's loss at what it sees."""
+        sides = [self.bank.judge(name, side, draws.mode) for side in seen]
+        group = getattr(self.loss, "group", None)
+        across = {} if group is None else {"group": group}
+        return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws), **across)
 
     def constraint_inputs(self, name: str, draws: Draws) -> dict[str, Tensor]:
         """What the critic's constraint is measured on, by name."""

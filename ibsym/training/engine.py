@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ibsym.errors import MissingDependencyError, unknown
+from ibsym.errors import MissingDependencyError, TrainingError, unknown
 from ibsym.nn.bank import safe_names
 from ibsym.training.failures import need, refused
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 LOGGERS = ("csv", "tensorboard")
 DEVICES = ("auto", "cpu", "cuda", "gpu", "mps")
+STRATEGIES = ("auto", "ddp")
+SHARDING = ("fsdp", "fsdp2", "deepspeed", "model_parallel")
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,31 @@ class Machine:
                 raise unknown(option.strip("-"), value, known, key=option)
         if self.logger is not None and self.logger not in LOGGERS:
             raise unknown("logger", self.logger, LOGGERS, key="--logger")
+        self.check_strategy()
         for option, number in (("--nproc", self.nproc), ("--accumulate", self.accumulate)):
             if number < 1:
                 raise refused(f"{number} is too few", option=option, remedy="a positive whole number")
         if self.clip is not None and not self.clip > 0:
             raise refused(f"{self.clip} is not positive", option="--clip", remedy="--clip 1.0")
+        if self.device in ("cuda", "gpu") and not torch.cuda.is_available():
+            raise refused("PyTorch finds no GPU", option="--device", remedy="--device cpu, or a build of PyTorch for your GPU")
+        if self.device == "mps" and not torch.backends.mps.is_available():
+            raise refused("PyTorch finds no Apple GPU", option="--device", remedy="--device cpu")
         if self.logger == "tensorboard" and not any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX"))):
             raise MissingDependencyError(
                 "--logger tensorboard needs tensorboard\n  write: pip install tensorboard, or --logger csv"
             )
+
+    def check_strategy(self) -> None:
+        """Raises where processes would work together otherwise than they do here: each has all the networks, and a share of the rows."""
+        if self.strategy.split("_")[0] in SHARDING or self.strategy in SHARDING:
+            raise refused(
+                f"{self.strategy} shards the networks of one loss, and players of several share theirs",
+                option="--strategy",
+                remedy="--strategy ddp, or a loop of your own: fully_shard(network), System(spec, networks, group=...)",
+            )
+        if self.strategy not in STRATEGIES:
+            raise unknown("strategy", self.strategy, STRATEGIES, key="--strategy")
 
 
 def first_process() -> bool:
@@ -92,13 +111,20 @@ class Engine:
             kind = CSVLogger if machine.logger == "csv" else TensorBoardLogger
             loggers = [kind(root_dir=str(folder), name="logs", version="")]
         strategy = machine.strategy if machine.strategy != "auto" or machine.nproc == 1 else "ddp"
-        fabric = Fabric(
-            accelerator=machine.device,
-            devices=machine.nproc,
-            strategy=strategy,
-            precision=machine.precision,  # type: ignore[arg-type]
-            loggers=loggers,
-        )
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it is about to use is what it was asked for
+        try:
+            fabric = Fabric(
+                accelerator=machine.device,
+                devices=machine.nproc,
+                strategy=strategy,
+                precision=machine.precision,  # type: ignore[arg-type]
+                loggers=loggers,
+            )
+        except (RuntimeError, ValueError, ImportError) as error:
+            asked = f"--device {machine.device} --nproc {machine.nproc} --strategy {strategy} --precision {machine.precision}"
+            raise TrainingError(
+                f"Lightning Fabric refuses {asked}: {str(error).splitlines()[0]}\n  write: --device cpu --nproc 1, or what it asks for"
+            ) from None
         fabric.launch()
         return Engine(machine, fabric)
 
@@ -127,12 +153,8 @@ class Engine:
         return self.fabric.autocast() if self.fabric is not None else nullcontext()
 
     def placed(self, module: nn.Module) -> None:
-        """A module where this process computes, compiled where that is asked for."""
+        """A module where this process computes."""
         module.to(self.device)
-        if self.machine.compile:
-            for network in module.modules():
-                if isinstance(network, nn.Sequential):
-                    network.compile()
 
     def averaged(self, parameters: Iterable[nn.Parameter]) -> None:
         """Every gradient, as the mean over the processes."""

@@ -103,7 +103,7 @@ class Meter:
 
     def measure(self, seed: int) -> dict[str, dict[str, float]]:
         """Terms, critics' losses and metrics; the noise is the same at every call, and the caller's random state untouched."""
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.compiler.set_stance("force_eager"):
             torch.manual_seed(seed)
             terms = self.terms()
             metrics = self.accuracies()

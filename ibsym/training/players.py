@@ -50,6 +50,8 @@ class Players:
     def __init__(self, system: System, rates: Mapping[str, float], engine: Engine | None = None):
         self.engine = engine or Engine()
         self.system, self.wiring, self.spec, self.loss = system, system.wiring, system.spec, system.loss
+        if self.engine.machine.compile:
+            self.wiring.compile()
         self.players = {
             name: Player(name, own, system.adam(name, rates["lr" if name == "model" else "critic_lr"]))
             for name, own in system.players.items()

@@ -29,11 +29,11 @@ def digits():
     return load("digits")
 
 
-def trainer(name, *, seed=0, dtype="float32", settings=None, labelled=None, loss=None):
+def trainer(name, *, seed=0, dtype="float32", settings=None, labelled=None, loss=None, engine=None):
     spec, _, loss_class = compiled(name)
     choices = sort_out(spec, settings or {})
     binding = bind(spec, digits(), sizes=choices.sizes, labelled=labelled, seed=seed, dtype=DTYPES[dtype])
-    return Trainer(spec, loss_class, binding, choices, {}, seed=seed, dtype=dtype, loss=loss)
+    return Trainer(spec, loss_class, binding, choices, {}, seed=seed, dtype=dtype, loss=loss, engine=engine)
 
 
 def reference(name):

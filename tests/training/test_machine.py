@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from torch.utils.data import Dataset
 import ibsym
 from ibsym.training import DataError
 from ibsym.training.data import load
+from tests.training.compiled import difference
 from tests.training.helpers import ROOT
 
 SMALL = {"hidden": 8, "batch": 200}
@@ -80,11 +82,35 @@ def test_logs_have_safe_names_and_survive_a_resumption(tmp_path):
         ({"logger": "wandb"}, "unknown logger 'wandb'"),
         ({"nproc": 0}, "--nproc: 0 is too few"),
         ({"clip": -1.0}, "--clip: -1.0 is not positive"),
+        ({"strategy": "fsdp", "nproc": 2}, r"fsdp shards .*\n  write: --strategy ddp, or a loop of your own: fully_shard"),
+        ({"strategy": "deepspeed_stage_2"}, "deepspeed_stage_2 shards"),
+        ({"strategy": "ddp_spawn", "nproc": 2}, "unknown strategy 'ddp_spawn', did you mean 'ddp'"),
     ],
 )
 def test_a_machine_that_cannot_be(machine, message):
     with pytest.raises(ibsym.SpecError, match=message):
         go(machine=machine)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_devices_that_are_not_there():
+    for device in ("cuda", "gpu"):
+        with pytest.raises(ibsym.SpecError, match=r"--device: PyTorch finds no GPU\n  write: --device cpu"):
+            go(machine={"device": device})
+
+
+def test_a_logger_is_refused_before_anything_runs_or_writes(tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "tensorboard" in name else find(name))
+    with pytest.raises(ibsym.IbsymError, match=r"needs tensorboard\n  write: pip install tensorboard, or --logger csv"):
+        go(machine={"logger": "tensorboard"}, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_compiled_step_is_the_step():
+    """Networks, draws and losses of every player, each pass one graph; the same parameters afterwards."""
+    assert difference("aae", 1, "aot_eager", whole=True) < 1e-9
 
 
 def test_archives_and_folders_of_images(tmp_path):
