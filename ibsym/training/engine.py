@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ibsym.errors import MissingDependencyError, TrainingError, unknown
 from ibsym.nn.bank import safe_names
+from ibsym.training.checkpoint import written
 from ibsym.training.failures import need, refused
 
 if TYPE_CHECKING:
@@ -197,8 +198,8 @@ class Engine:
             for group, numbers in entry[part].items():
                 names = safe_names(numbers)
                 found |= {f"{part}/{group}/{names[n]}": v for n, v in numbers.items()}
-        with warnings.catch_warnings():  # that earlier logs in the folder are replaced
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(), self.logging():
+            warnings.simplefilter("ignore")  # that earlier logs in the folder are replaced
             self.fabric.log_dict(found, step=entry["epoch"])
 
     def wait(self) -> None:
@@ -208,6 +209,12 @@ class Engine:
 
     def finish(self) -> None:
         """What loggers have not written yet."""
-        if self.fabric is not None:
-            for logger in self.fabric.loggers:
-                logger.finalize("success")
+        if self.fabric is not None and self.fabric.loggers:
+            with self.logging():
+                for logger in self.fabric.loggers:
+                    logger.finalize("success")
+
+    def logging(self) -> AbstractContextManager[None]:
+        """What the system says of logs that cannot be written."""
+        assert self.fabric is not None
+        return written(Path(str(self.fabric.loggers[0].root_dir)))

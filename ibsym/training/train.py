@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -99,7 +100,8 @@ def run(
     except SpecError as error:
         raise spec.located(error) if error.place.file == Place().file else error from None
     engine = Engine.launched(where, folder)
-    with torch.random.fork_rng(devices=[]), one_thread():
+    with torch.random.fork_rng(devices=[]), one_thread(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute")  # torch.compile looks at that of every draw
         usual, stand_ins = standing(spec, set(networks or {}))
         trainer = Trainer(
             usual,

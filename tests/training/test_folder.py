@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from random import Random
 
+import numpy as np
 import pytest
 import torch
 
 import ibsym
+from ibsym.cli import main
 from ibsym.training import DataError, TrainingError
-from ibsym.training.checkpoint import FILES, Sparing, check_folder, locked
+from ibsym.training.checkpoint import CHECKPOINT, FILES, METRICS, Sparing, check_folder, load_checkpoint, locked
 from ibsym.training.progress import Silent
 from ibsym.training.train import run
 from tests.training.helpers import ROOT, compiled
@@ -30,7 +35,7 @@ def go(folder, **options):
 
 
 def state(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 @pytest.mark.parametrize("left", [*[(name,) for name in FILES], FILES])
@@ -104,9 +109,8 @@ def test_what_stops_a_run_leaves_its_numbers(tmp_path, error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("epoch", [1, 4])
-def test_a_killed_run_leaves_curves_and_goes_on(tmp_path, epoch):
-    folder = tmp_path / "run"
+def test_a_killed_command_leaves_curves_and_goes_on(tmp_path):
+    folder, epoch = tmp_path / "run", 4
     with subprocess.Popen([*COMMAND, "--epochs", "100000", "-o", str(folder)], cwd=ROOT) as process:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and process.poll() is None:
@@ -122,14 +126,79 @@ def test_a_killed_run_leaves_curves_and_goes_on(tmp_path, epoch):
     content = json.loads((folder / "metrics.json").read_text())
     assert content["history"]
     assert not content["finished"]
-    refused = subprocess.run([*COMMAND, "--epochs", str(done + 1), "-o", str(folder)], capture_output=True, text=True, cwd=ROOT)
-    assert refused.returncode == 2
-    assert "--resume" in refused.stderr
-    again = [*COMMAND, "--epochs", str(done + 1), "-o", str(folder), "--resume"]
-    resumed = subprocess.run(again, capture_output=True, text=True, cwd=ROOT)
-    assert (resumed.returncode, resumed.stderr) == (0, "")
+    again = [*COMMAND[4:], "--epochs", str(done + 1), "-o", str(folder)]
+    status, said = told(again, lambda: None)
+    assert status == 2
+    assert "--resume" in said
+    assert told([*again, "--resume"], lambda: None) == (0, "")
     assert json.loads((folder / "metrics.json").read_text())["epochs"] == done + 1
     assert {path.name for path in folder.iterdir()} <= set(FILES)  # neither a lock nor half a file is left
+
+
+class Started(Silent):
+    """Tells the parent that training begins, over a pipe."""
+
+    def __init__(self, pipe):
+        self.pipe = pipe
+
+    def start(self, *about):
+        os.write(self.pipe, b"!")
+
+
+def killed(moment, start):
+    """A child that runs ``start(report)`` and is killed without a word: so many seconds into training, or at a file that it touches."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            if isinstance(moment, int):
+                at_file(moment)
+            start(Started(writing))
+        finally:
+            os._exit(3)
+    os.close(writing)
+    os.read(reading, 1)  # ends too where the child does
+    os.close(reading)
+    if isinstance(moment, float):
+        time.sleep(moment)
+        os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+def at_file(number):
+    """From now on this process dies as it opens, changes, renames or removes a file of a run for that time."""
+    left = [number]
+
+    def watch(event, arguments):
+        if event in ("open", "os.chmod", "os.rename", "os.remove") and any(Path(f).stem in str(arguments[0]) for f in FILES):
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+def test_twenty_kills_and_a_run_that_was_never_killed_are_one(tmp_path):
+    """At random moments, and between any two things that are done to files: there is always a whole epoch to go on from."""
+    random, pixels = Random(4), np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels, labels=np.arange(40) % 2)
+    folder, done = tmp_path / "run", 0
+    same = {"data": tmp_path / "a.npz", "settings": {"hidden": 4, "batch": 16}}
+    go(tmp_path / "warm", **same)  # what is imported and compiled here, no child waits for
+
+    def start(report):
+        go(folder, epochs=10**5, resume=(folder / CHECKPOINT).exists(), report=report, **same)
+
+    for number in range(20):
+        killed(random.randrange(16) if number % 2 else random.uniform(0, 0.3), start)
+        if (folder / CHECKPOINT).exists():  # not where the first of all was not written yet
+            before, done = done, len(load_checkpoint(folder, {})["history"])
+            assert done >= before
+            assert all(json.loads(path.read_text())["history"] for path in folder.glob(METRICS))
+    assert done
+    resumed = go(folder, epochs=done + 1, resume=True, **same)
+    assert resumed.history == go(None, epochs=done + 1, **same).history
+    assert {path.name for path in folder.iterdir()} <= set(FILES)
 
 
 def test_a_run_killed_before_its_first_epoch_goes_on(tmp_path):
@@ -162,13 +231,17 @@ def test_two_runs_in_one_folder(tmp_path):
 
 
 def test_a_lock_ends_with_its_process(tmp_path):
-    code = "import sys, time; from pathlib import Path; from ibsym.training.checkpoint import locked\n"
-    code += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(DataError, match="another run is at work"), locked(tmp_path):
-            pass
-        process.kill()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with locked(tmp_path):
+            os.write(writing, b"!")
+            signal.pause()
+    assert os.read(reading, 1) == b"!"
+    with pytest.raises(DataError, match="another run is at work"), locked(tmp_path):
+        pass
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
     with locked(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
@@ -180,39 +253,77 @@ def test_what_a_killed_writer_left_is_swept(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [".mine-abc.pt", "checkpoint.pt", "metrics.json", "terms.png"]
 
 
-def test_a_full_disk_is_named_and_the_last_whole_epoch_is_kept(tmp_path):
+def told(arguments, prepare):
+    """The exit status and the words of the command in a child that ``prepare`` has put into trouble."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.dup2(writing, 2)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+        status = 1
+        try:
+            prepare()
+            main(["train", *arguments])
+        except SystemExit as end:
+            status = end.code
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said
+
+
+def few_bytes():
+    """No file of this process may be longer than a page."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+QUICK = ["vib", "--set", "hidden=16", "--set", "batch=200", "-q", "--epochs", "3", "-o"]
+
+
+@pytest.mark.parametrize("options", [(), ("--logger", "csv")])
+def test_a_full_disk_is_named_and_the_last_whole_epoch_is_kept(tmp_path, monkeypatch, options):
+    monkeypatch.setenv("IBSYM_NATIVE", "0")
     go(tmp_path, epochs=1)
-    before = (tmp_path / "checkpoint.pt").read_bytes()
-    code = "import resource, signal, sys, ibsym\n"
-    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-    code += "from ibsym.cli import main; main(sys.argv[1:])"
-    command = [
-        "train",
-        "vib",
-        "--set",
-        "hidden=16",
-        "--set",
-        "batch=200",
-        "-q",
-        "--epochs",
-        "3",
-        "--resume",
-        "-o",
-        str(tmp_path),
-    ]
-    environment = os.environ | {"IBSYM_NATIVE": "0"}
-    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert done.returncode == 2, done.stderr
-    assert f"{tmp_path / 'checkpoint.pt'}: cannot be written: File too large" in done.stderr
-    assert len(done.stderr.splitlines()) == 2
-    assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 4096
+    before = state(tmp_path)
+    status, said = told([*QUICK, str(tmp_path), "--resume", *options], few_bytes)
+    assert status == 2, said
+    assert f"{tmp_path / 'checkpoint.pt'}: cannot be written: File too large\n  write: -o" in said
+    assert len(said.splitlines()) == 2
+    assert state(tmp_path) == before
+    status, said = told([*QUICK, str(tmp_path / "new")], few_bytes)
+    assert (status, len(said.splitlines())) == (2, 2)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_folders_in_which_nobody_may_write(tmp_path, monkeypatch):
+    """Root as well: of the kernel's own file system, and of one that is mounted to be read."""
+    monkeypatch.setenv("IBSYM_NATIVE", "0")
+    compiled("vib")
+    places = [Path("/proc/run")]
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    if not subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", mounted], capture_output=True).returncode:
+        places += [mounted, mounted / "run"]
+    try:
+        for place in places:
+            status, said = told([*QUICK, str(place)], lambda: None)
+            assert status == 2, said
+            assert re.fullmatch(rf"ibsym: {place}\S*: cannot be written: .*\n  write: -o with a folder that can\n", said)
+    finally:
+        subprocess.run(["umount", mounted], capture_output=True)
 
 
 def test_a_folder_that_cannot_be(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/run: cannot be written: Not a directory\n  write: -o"):
         go(tmp_path / "file" / "run")
+    (tmp_path / "logs").write_text("")
+    with pytest.raises(DataError, match=r"logs.*: cannot be written: .*\n  write: -o"):
+        go(tmp_path, machine={"logger": "csv"})
     replace = os.replace
 
     def refuse(source, target):
