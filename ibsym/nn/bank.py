@@ -134,6 +134,8 @@ class Bank(nn.Module):
         super().__init__()
         self.spec, self.sizes, self.hidden = spec, sizes, hidden
         self.register_buffer("like", like, persistent=False)
+        self.group: Callable[[], Any] = lambda: None
+        """The processes that a batch is spread over, whose rows a product's parts come from."""
         self.networks = nn.ModuleDict()
         self.factors: dict[str, FactorNetwork | Generator | OwnFactor | OwnSampler] = {}
         self.critics: dict[str, Critic | OwnCritic] = {}

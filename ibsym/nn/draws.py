@@ -13,7 +13,10 @@ from ibsym.nn.classes import every_class, summed_over, without_classes
 from ibsym.nn.distributions import Law, Mode
 from ibsym.nn.quantised import Quantised, as_classes
 from ibsym.nn.samples import Rows, Value
+from ibsym.nn.quantised import Quantised, as_classes
+from ibsym.nn.samples import Rows, Value
 from ibsym.nn.sizes import quantised
+from ibsym.runtime import ranks
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import Density, MutualInformation, TotalCorrelation
@@ -125,7 +128,7 @@ class Draws:
             return self.bank.log_prob(factor, given, value, self.rows(joint))
         assert isinstance(found, torch.distributions.Distribution | Quantised)
         (variable,) = factor.of
-        if quantised(self.spec, variable) is not None:
+        if self.bank.quantised[variable] is not None:
             return found.log_prob(as_classes(value, self.bank.sizes.shape(variable)[-1]))
         return found.log_prob(value.code)
 
@@ -147,19 +150,38 @@ class Draws:
                 part = {v: self.value(density.head, v) for v in density.of}
                 found = {**found, **(self.apart(part, name, place) if len(densities) > 1 else part)}
         if isinstance(term, TotalCorrelation) and term.coordinatewise:
-            found = {v: x.across() for v, x in found.items()}
+            found = {v: x.across(self.bank.group()) for v, x in found.items()}
         found |= {v: self.value(joint, v) for v in self.bank.comparison(name).scope if v not in found}
         found = pooled(found)
         rows = min(len(v.code) for v in found.values())
         return {v: found[v].take(slice(rows)) for v in self.bank.comparison(name).scope}
 
     def apart(self, part: Rows, name: str, place: int) -> Rows:
-        """The rows in one order for all parts, shifted by the part's place: no row of the product has two parts of one row."""
+        """The rows in one order for all parts, shifted by the part's place: no row of the product has two parts of one row.
+
+        Where several processes share the batch, the rows are those of all.
+        """
         rows = min(v.lead[-1] for v in part.values())
-        if (name, rows) not in self.orders:
-            self.orders = {**self.orders, (name, rows): torch.randperm(rows, device=self.bank.like.device)}
-        order = self.orders[name, rows].roll(place)
-        return {v: x.take(order) for v, x in part.items()}
+        several, mine = self.of_all({v: x.take(slice(rows)) for v, x in part.items()}, rows)
+        number = min(v.lead[-1] for v in several.values())
+        if (name, number) not in self.orders:
+            self.orders = {**self.orders, (name, number): self.order(number)}
+        order = self.orders[name, number].roll(place)[mine]
+        return {v: x.take(order) for v, x in several.items()}
+
+    def of_all(self, part: Rows, rows: int) -> tuple[Rows, Tensor | slice]:
+        """The rows of all processes that share the batch, and which of them are this one's; its own where it is alone."""
+        group = self.bank.group()
+        if group is None:
+            return part, slice(None)
+        rank = torch.distributed.get_rank(ranks.found(group))
+        owners = ranks.gathered(torch.full((rows,), rank, device=self.bank.like.device), group)
+        return {v: x.of_all(group) for v, x in part.items()}, (owners == rank).nonzero().squeeze(-1)
+
+    def order(self, number: int) -> Tensor:
+        """A random order of rows, the same in all processes that share the batch."""
+        order, group = torch.randperm(number, device=self.bank.like.device), self.bank.group()
+        return order if group is None else ranks.shared(order, group)
 
     def within(self, term: MutualInformation) -> Rows:
         """Draws of q(a|c)q(b|c): the second argument of another row with the same c, where there is one."""
@@ -167,9 +189,10 @@ class Draws:
         if any(len(rows[v].lead) > 1 for v in term.given):
             rows = pooled(rows)
         size = min(v.lead[-1] for v in rows.values())
-        keys = torch.cat([rows[v].take(slice(size)).flat for v in term.given], -1)
-        order = of_equal(torch.unique(keys, dim=0, return_inverse=True)[1], torch.randperm(size, device=keys.device))
-        return {v: x.take(order if v in term.groups[-1] else slice(size)) for v, x in rows.items()}
+        several, mine = self.of_all({v: x.take(slice(size)) for v, x in rows.items()}, size)
+        keys = torch.cat([several[v].flat for v in term.given], -1)
+        order = of_equal(torch.unique(keys, dim=0, return_inverse=True)[1], self.order(len(keys)))
+        return {v: several[v].take(order[mine]) if v in term.groups[-1] else rows[v].take(slice(size)) for v in rows}
 
     def conditional(self, density: Density, joint: str, drawn: Rows) -> Rows:
         """Draws of a factor at its conditioners' values: those drawn so far, or those under a joint."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ibsym.runtime import ranks
 from ibsym.runtime.tensors import _permuted
 
 
@@ -49,9 +51,18 @@ class Value:
         index = None if self.index is None else self.index[*before, rows]
         return Value(self.code[*before, rows], self.event, index)
 
-    def across(self) -> Value:
-        """Every coordinate from another row, so that they are independent of one another."""
-        return Value(_permuted(self.code, None, -1 - self.event), self.event)
+    def across(self, group: Any) -> Value:
+        """Every coordinate from another row, of those on all ranks of a group, so that they are independent of one another."""
+        axis = -1 - self.event
+        if group is None:
+            return Value(_permuted(self.code, None, axis), self.event)
+        return Value(ranks.permuted(_permuted, self.code, None, axis, group), self.event)
+
+    def of_all(self, group: Any) -> Value:
+        """The rows of all ranks of a group; gradients return to the rank whose rows they are."""
+        axis = len(self.lead) - 1
+        index = None if self.index is None else ranks.gathered(self.index, group, axis)
+        return Value(ranks.gathered(self.code, group, axis), self.event, index)
 
     def expanded(self, lead: tuple[int, ...]) -> Value:
         """The same value with more leading axes."""

@@ -43,6 +43,7 @@ class Wiring:
 
     def __init__(self, spec: Spec, loss: Any, bank: Bank, substitute: Substitute | None = None):
         self.spec, self.loss, self.bank, self.substitute = spec, loss, bank, substitute
+        bank.group = self.group
         self.inputs = tuple(loss.INPUTS)
         self.critics: tuple[str, ...] = tuple(loss.CRITICS)
         self.critic_inputs: dict[str, tuple[Any, ...]] = {
@@ -63,6 +64,10 @@ class Wiring:
             for v in d.of
         }
         """Parts of a product that a divergence compares with: the divergence, and which part."""
+
+    def group(self) -> Any:
+        """The processes that the loss is of, as it is now."""
+        return getattr(self.loss, "group", None)
 
     def by_player(self) -> dict[str, list[Factor]]:
         """Each player's learned factors; one that only a critic needs is that critic's."""
@@ -183,7 +188,7 @@ class Wiring:
 
     def with_all(self, first: dict[str, Value], second: dict[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
         """A process's own rows, and the rows of all processes to score them against."""
-        group = getattr(self.loss, "group", None)
+        group = self.group()
         if group is None:
             return first, second
         codes = {v: self.loss.gathered(x.code, group) for v, x in second.items()}
@@ -277,7 +282,7 @@ class Wiring:
     def critic_pass(self, name: str, seen: list[Rows], draws: Draws) -> Tensor:
         """The critic's loss at what it sees."""
         sides = [self.bank.judge(name, side, draws.mode) for side in seen]
-        group = getattr(self.loss, "group", None)
+        group = self.group()
         across = {} if group is None else {"group": group}
         return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws), **across)
 

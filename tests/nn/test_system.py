@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import distributions as td
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import ibsym
-from ibsym.nn import System
+from ibsym.nn import NetworkError, System
 from ibsym.nn.callables import held
 from tests.nn.helpers import around, batch, certificate, emitted
 from tests.training.helpers import ZOO
@@ -392,3 +393,81 @@ def test_a_density_that_a_player_fits():
     system.critic_losses(rows)["I_q(Z;S)"].backward()
     assert all(p.grad is not None for p in decoder.parameters())
     assert all(p.grad is None for p in system.players["model"])
+
+
+def steps(system, optimisers, rows, number):
+    """So many steps of every player."""
+    for _ in range(number):
+        for name, loss in system.critic_losses(rows).items():
+            optimisers[name].zero_grad()
+            loss.backward()
+            optimisers[name].step()
+        optimisers["model"].zero_grad()
+        system(rows).loss.backward()
+        optimisers["model"].step()
+    return [p.detach().clone() for p in system.parameters()]
+
+
+def test_what_was_saved_goes_on_bit_for_bit(tmp_path):
+    """Networks, optimisers and the random state, through a file; a network with running statistics among them."""
+
+    def fresh():
+        torch.manual_seed(0)
+        encoder = nn.Sequential(nn.Linear(D, 5), nn.BatchNorm1d(5), nn.Dropout(0.2), nn.Linear(5, 2 * L))
+        system = around("bib-ae", {"q(z|x)": encoder, "p(x|z)": nn.Linear(L, D)}).prepare({"x": bits()})
+        return system, {name: torch.optim.Adam(own) for name, own in system.players.items()}
+
+    rows = {"x": bits()}
+    straight = steps(*fresh(), rows, 4)
+    system, optimisers = fresh()
+    steps(system, optimisers, rows, 2)
+    state = {"system": system.state_dict(), "random": torch.get_rng_state()}
+    torch.save(state | {"optimisers": {n: o.state_dict() for n, o in optimisers.items()}}, tmp_path / "state.pt")
+    system, optimisers = fresh()
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    system.load_state_dict(state["system"])
+    for name, optimiser in optimisers.items():
+        optimiser.load_state_dict(state["optimisers"][name])
+    torch.set_rng_state(state["random"])
+    assert all(torch.equal(a, b) for a, b in zip(steps(system, optimisers, rows, 2), straight, strict=True))
+
+
+def test_networks_in_half_precision_and_activations_that_are_recomputed():
+    body, decoder, x = nn.Sequential(nn.Linear(D, 9), nn.Tanh(), nn.Linear(9, 2 * L)), nn.Linear(L, D), bits()
+    found = []
+    for encoder, half in (
+        (body, False),
+        (lambda x: checkpoint(body, x, use_reentrant=False), False),
+        (body, True),
+    ):
+        system = around("beta-tcvae", {"q(z|x)": encoder, "p(x|z)": decoder}).prepare({"x": x})
+        torch.manual_seed(5)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = system({"x": x})
+        assert out.loss.dtype is torch.float32
+        found.append(
+            torch.cat([out.loss[None], *(g.flatten() for g in torch.autograd.grad(out.loss, system.players["model"]))])
+        )
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert torch.allclose(found[0], found[2], atol=0.05, rtol=0.05)
+
+
+def test_images_of_three_axes():
+    """real[C,H,W]: convolutions see the axes of the space, also where nobody said their sizes."""
+    spec = ibsym.Spec(
+        name="s",
+        objective="minimize I_q(X;Z) - I_q(Z;X)",
+        variables={"x": "real[C,H,W]", "z": "real[L]"},
+        joints={"q": "data(x) q(z|x)", "p": "p(z) p(x|z)"},
+        families={"q(z|x)": "diagonal-normal", "p(z)": "standard-normal", "p(x|z)": "isotropic-normal"},
+    )
+    encoder = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(3 * 2 * 3, 2 * L))
+    decoder = nn.Sequential(nn.Linear(L, 40), nn.Unflatten(1, (2, 4, 5)), nn.Conv2d(2, 2, 1))
+    system = System(ibsym.audit(ibsym.derive(spec), worlds=1), {"q(z|x)": encoder, "p(x|z)": decoder})
+    x = torch.randn(7, 2, 4, 5)
+    system({"x": x}).loss.backward()
+    assert system.sizes.known == {"C": 2, "H": 4, "W": 5, "L": L}
+    assert system.sample("p", 3)["x"].shape == (3, 2, 4, 5)
+    with pytest.raises(NetworkError, match=r"data\(x\): x has shape \(7, 4, 5\): x is real\[C,H,W\] with C = 2 by the batch"):
+        system({"x": x[:, 0]})
