@@ -1205,8 +1205,19 @@ CONDITIONED_CRITICS = [
 ]
 
 GATHER = "tests/ranks/test_gather.py"
+SYSTEM_ON_RANKS = "tests/ranks/test_system.py"
 
 RANKS = [
+    *mutants(
+        "ibsym/nn/draws.py",
+        (SYSTEM_ON_RANKS,),
+        (
+            "[mine]\n        return {v: x.take(order) for v, x in several",
+            "[: mine.numel()]\n        return {v: x.take(order) for v, x in several",
+        ),
+        ("x.across(self.bank.group())", "x.across(None)"),
+        ("order if group is None else ranks.shared(order, group)", "order.flip(0) if group else order"),
+    ),
     *mutants(
         "ibsym/runtime/ranks.py",
         (GATHER,),
