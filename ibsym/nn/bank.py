@@ -142,6 +142,7 @@ class Bank(nn.Module):
         self.scores: dict[str, Scores | OwnScores] = {}
         self.keys: dict[str, str] = {}
         self.codebooks: dict[str, Tensor] = {}
+        self.quantised = {v: quantised(spec, v) for v in spec.variables}
         self.through = {c.key: c.through for c in spec.critics}
         self.laws = {text: LawOf(f.family, spec.variables[f.of[0]].kind) for text, f in spec.factors.items() if f.family}
         self.observed_above = {
@@ -292,7 +293,7 @@ class Bank(nn.Module):
         """The factor's parameters at its conditioners' values, by role."""
         found = {name: full(tensor) for name, tensor in self.network(factor)(list(given)).items()}
         if "codebook" in found:
-            self.codebooks[factor.text] = found["codebook"]
+            self.codebooks = {**self.codebooks, factor.text: found["codebook"]}
         return found
 
     def sample(
@@ -310,7 +311,7 @@ class Bank(nn.Module):
         if isinstance(found, Quantised):
             return {variable: found.value(copies)}
         value = draw(factor.family, space.kind, len(space.axes), found, mode, copies)
-        own = quantised(self.spec, variable)
+        own = self.quantised[variable]
         return {variable: value if own is None else as_vectors(value, self.codebook(own))}
 
     def codebook(self, factor: Factor) -> Tensor:

@@ -13,8 +13,6 @@ from ibsym.nn.classes import every_class, summed_over, without_classes
 from ibsym.nn.distributions import Law, Mode
 from ibsym.nn.quantised import Quantised, as_classes
 from ibsym.nn.samples import Rows, Value
-from ibsym.nn.quantised import Quantised, as_classes
-from ibsym.nn.samples import Rows, Value
 from ibsym.nn.sizes import quantised
 from ibsym.runtime import ranks
 from ibsym.spec.graphs import Factor

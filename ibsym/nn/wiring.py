@@ -17,7 +17,6 @@ from ibsym.nn.callables import frozen
 from ibsym.nn.classes import as_declared
 from ibsym.nn.draws import Draws, ancestors, detached
 from ibsym.nn.samples import Rows, Value
-from ibsym.nn.sizes import quantised
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 
@@ -192,7 +191,7 @@ class Wiring:
         if group is None:
             return first, second
         codes = {v: self.loss.gathered(x.code, group) for v, x in second.items()}
-        vectors = {v for v in second if quantised(self.spec, v) is not None}
+        vectors = {v for v in second if self.bank.quantised[v] is not None}
         classes = {
             v: None if second[v].index is None or v in vectors else code.detach().argmax(-1) for v, code in codes.items()
         }

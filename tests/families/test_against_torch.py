@@ -36,7 +36,7 @@ def law(made, factor, given, lead):
         return D.Categorical(logits=given.get((factor, "logits"), torch.zeros(3, dtype=DTYPE)))
     own = {role: torch.zeros(3, dtype=DTYPE) for role in use.parameters}  # what an entropy does not depend on
     own |= {role: t for (of, role), t in given.items() if of == factor}
-    return distributions.law(use, kind, (3,), own, lead, torch.zeros((), dtype=DTYPE))
+    return distributions.LawOf(use, kind)((3,), own, lead, torch.zeros((), dtype=DTYPE))
 
 
 def agree(label, wanted):

@@ -69,9 +69,7 @@ def test_draws_carry_the_gradient_of_their_mean():
     """E z = a / (a + b), and d E z / d a = b / (a + b)^2."""
     torch.manual_seed(0)
     a, b = (torch.full((40_000, 1), x, dtype=torch.float64, requires_grad=True) for x in (2.0, 3.0))
-    law = laws.law(
-        FamilyUse(FAMILIES["beta"]),
-        "unit",
+    law = laws.LawOf(FamilyUse(FAMILIES["beta"]), "unit")(
         (1,),
         {"concentration1": a, "concentration0": b},
         (40_000,),

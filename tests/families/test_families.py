@@ -79,7 +79,7 @@ def distribution(use, own, kind):
     t = {k: torch.as_tensor(v) for k, v in own.items()}
     if use.name == "categorical" or (use.name == "uniform" and kind == "categorical"):
         return D.Categorical(logits=t.get("logits", torch.zeros(N, L, dtype=torch.float64)))
-    return distributions.law(use, kind, (L,), t, (N,), torch.zeros((), dtype=torch.float64))
+    return distributions.LawOf(use, kind)((L,), t, (N,), torch.zeros((), dtype=torch.float64))
 
 
 def space(kind):

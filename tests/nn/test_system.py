@@ -418,7 +418,8 @@ def test_what_was_saved_goes_on_bit_for_bit(tmp_path):
         return system, {name: torch.optim.Adam(own) for name, own in system.players.items()}
 
     rows = {"x": bits()}
-    straight = steps(*fresh(), rows, 4)
+    system, optimisers = fresh()
+    straight = steps(system, optimisers, rows, 4)
     system, optimisers = fresh()
     steps(system, optimisers, rows, 2)
     state = {"system": system.state_dict(), "random": torch.get_rng_state()}
