@@ -11,6 +11,7 @@ import ctypes
 import functools
 import hashlib
 import logging
+import operator
 import os
 import platform
 import shlex
@@ -40,6 +41,7 @@ FLAGS = (
 """What is tried, in this order: threads and vector instructions, vector instructions, plain C."""
 
 PROCESS = os.getpid()  # a forked child has no threads but its own
+PLAIN = (Tensor, torch.nn.Parameter)
 TOLD: list[Any] = []  # whose rows are not the whole batch, and that was said
 
 
@@ -68,20 +70,41 @@ def bundled_pass(
 
 
 class OnePass:
-    """Called with a loss and its checked inputs: the loss's output, or None where the expression is to run."""
+    """Called with a loss, its inputs and their check: the loss's output, by compiled code where it may run, else by the expression.
+
+    What was found right is known again by its kinds and sizes: one look-up in place of all checks.
+    """
 
     def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]):
         self.source, self.stem, self.output = source, stem, output
         self.inputs = tuple((i.name, tuple(i.shape)) for i in inputs)
         self.known: dict[torch.dtype, Library | None] = {}
+        self.right: dict[Any, torch.dtype | None] = {}
 
-    def __call__(self, loss: Any, given: Sequence[Tensor]) -> Any:
-        """The output, differentiable; None where compiled code may not run or declines."""
+    def __call__(self, loss: Any, given: list[Tensor], checked: Callable[..., list[Tensor]]) -> Any:
+        """The output, differentiable."""
         if loss.BATCH_COUPLED:
             warn_alone(loss)
-        dtype = _precision(given) if self.source else None
-        if dtype is None or loss.reduction not in ("mean", "sum"):
-            return None
+        if torch._C._get_tracing_state() is not None or _transformed():
+            return loss.expression(*checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ())))
+        kinds = tuple([(t.shape, t.dtype, t.layout, t.is_cpu) for t in given if type(t) in PLAIN])
+        if kinds in self.right:
+            dtype = self.right[kinds]
+        else:
+            found = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
+            dtype = _precision(found) if self.source else None
+            if len(kinds) == len(given) and len(self.right) < 1000 and all(map(operator.is_, found, given)):
+                self.right[kinds] = dtype
+            given = found
+        output = self.passed(loss, given, dtype) if dtype and loss.reduction in ("mean", "sum") else None
+        return loss.expression(*given) if output is None else output
+
+    def passed(self, loss: Any, given: Sequence[Tensor], dtype: torch.dtype) -> Any:
+        """The output of the pass; None where compiled code may not run or declines."""
+        learning = torch.is_grad_enabled()
+        for tensor in given:
+            if tensor.is_neg() or (learning and tensor.is_inference()):
+                return None  # autograd keeps no tensor of inference; the expression may not need to
         library = self.known[dtype] if dtype in self.known else self.library(dtype)
         if library is None:
             return None
@@ -92,8 +115,8 @@ class OnePass:
                 return None  # a parameter that learns
             values.append(float(value))
         dense = [t if t.is_contiguous() else t.contiguous() for t in given]
-        if torch.is_grad_enabled() and any(dense[k].requires_grad for k in library.differentiated):
-            reached = [t if k in library.differentiated else t.detach() for k, t in enumerate(dense)]
+        if learning and any(dense[k].requires_grad for k in library.differentiated):
+            reached = [t if k in library.differentiated or not t.requires_grad else t.detach() for k, t in enumerate(dense)]
             found = _Differentiable.apply(library, loss, values, loss.reduction == "sum", *reached)
         else:
             found = library.run(dense, values, loss.reduction == "sum", ())
@@ -146,12 +169,10 @@ def tell(why: str) -> None:
 
 
 def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
-    """float32 or float64, where compiled code may take these: plain tensors in memory, of one precision, nothing else at work."""
-    if torch._C._get_tracing_state() is not None or _transformed():
-        return None
+    """float32 or float64, where compiled code may take these: plain tensors in memory, of one precision."""
     found = None
     for tensor in given:
-        if type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter:
+        if type(tensor) not in PLAIN:
             return None
         dtype = tensor.dtype
         if dtype is not torch.int64:
@@ -159,10 +180,8 @@ def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
                 found = dtype
             elif dtype is not found:
                 return None
-        if not tensor.is_cpu or tensor.layout is not torch.strided or not tensor.numel() or tensor.is_neg():
+        if not tensor.is_cpu or tensor.layout is not torch.strided or not tensor.numel():
             return None
-        if tensor.is_inference() and torch.is_grad_enabled():
-            return None  # autograd keeps no such tensor; the expression may not need to
     return found if found is torch.float32 or found is torch.float64 else None
 
 

@@ -107,9 +107,9 @@ class AliceLoss(_Parametrised):
 
     def forward(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [x_z_critic, x_z_critic_reference, x, x_mean], self.group)
+        given = [x_z_critic, x_z_critic_reference, x, x_mean]
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
-        return (run and run(self, given)) or self.expression(*given)
+        return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
@@ -137,7 +137,17 @@ class AliceLoss(_Parametrised):
 
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"alice.c": "e2329bbff3d753c4", "_ibsym_runtime.py": "8f88317df90044f9"}
+_BESIDE = {"alice.c": "e2329bbff3d753c4", "_ibsym_runtime.py": "db6128e736c9240a"}
+
+
+@functools.cache
+def _one_pass() -> Any:
+    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
+    try:
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
+    except Exception as error:
+        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
+        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -158,16 +168,6 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-
-
-@functools.cache
-def _one_pass() -> Any:
-    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
-    try:
-        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
-    except Exception as error:
-        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
-        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -91,9 +91,9 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
                 q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor, x2_logits: Tensor,
                 x3: Tensor, x3_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x1,
-                                       x1_logits, x2, x2_logits, x3, x3_logits], self.group)
-        return self.expression(*given)
+        given = [q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x1, x1_logits, x2,
+                 x2_logits, x3, x3_logits]
+        return self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
                    q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor,
@@ -152,7 +152,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"_ibsym_runtime.py": "8f88317df90044f9"}
+_BESIDE = {"_ibsym_runtime.py": "db6128e736c9240a"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:

@@ -113,9 +113,9 @@ class InfovaeLoss(_Parametrised):
     def forward(self, *, z: Tensor, z_reference: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
                 x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [z, z_reference, z_mean, z_logvar, x, x_logits], self.group)
+        given = [z, z_reference, z_mean, z_logvar, x, x_logits]
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
-        return (run and run(self, given)) or self.expression(*given)
+        return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z: Tensor, z_reference: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
                    x_logits: Tensor) -> Output:
@@ -151,7 +151,17 @@ class InfovaeLoss(_Parametrised):
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "8f88317df90044f9"}
+_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "db6128e736c9240a"}
+
+
+@functools.cache
+def _one_pass() -> Any:
+    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
+    try:
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
+    except Exception as error:
+        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
+        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -172,16 +182,6 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-
-
-@functools.cache
-def _one_pass() -> Any:
-    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
-    try:
-        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
-    except Exception as error:
-        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
-        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:

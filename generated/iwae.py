@@ -73,8 +73,8 @@ class IwaeLoss(torch.nn.Module):
 
     def forward(self, *, z: Tensor, x: Tensor, x_logits: Tensor, z_mean: Tensor, z_logvar: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [z, x, x_logits, z_mean, z_logvar], self.group)
-        return self.expression(*given)
+        given = [z, x, x_logits, z_mean, z_logvar]
+        return self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z: Tensor, x: Tensor, x_logits: Tensor, z_mean: Tensor, z_logvar: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
@@ -95,7 +95,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"_ibsym_runtime.py": "8f88317df90044f9"}
+_BESIDE = {"_ibsym_runtime.py": "db6128e736c9240a"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:

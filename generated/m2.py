@@ -122,10 +122,10 @@ class M2Loss(_Parametrised):
                 u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor, u_x_logits: Tensor, c: Tensor,
                 q_c_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [q_z_mean, q_z_logvar, q_x, q_x_logits, u_z_mean, u_z_logvar, u_c_logits, u_x,
-                                       u_x_logits, c, q_c_logits], self.group)
+        given = [q_z_mean, q_z_logvar, q_x, q_x_logits, u_z_mean, u_z_logvar, u_c_logits, u_x, u_x_logits, c,
+                 q_c_logits]
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
-        return (run and run(self, given)) or self.expression(*given)
+        return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x: Tensor, q_x_logits: Tensor, u_z_mean: Tensor,
                    u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor, u_x_logits: Tensor, c: Tensor,
@@ -180,7 +180,17 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "2be78cb893e36e8f", "_ibsym_runtime.py": "8f88317df90044f9"}
+_BESIDE = {"m2.c": "2be78cb893e36e8f", "_ibsym_runtime.py": "db6128e736c9240a"}
+
+
+@functools.cache
+def _one_pass() -> Any:
+    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
+    try:
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
+    except Exception as error:
+        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
+        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -201,16 +211,6 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-
-
-@functools.cache
-def _one_pass() -> Any:
-    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
-    try:
-        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
-    except Exception as error:
-        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
-        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

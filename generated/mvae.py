@@ -135,10 +135,10 @@ class MvaeLoss(_Parametrised):
                 q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
                 b_z_mean: Tensor, b_z_logvar: Tensor, b_x2: Tensor, b_x2_mean: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [q_z_mean, q_z_logvar, q_x1, q_x1_logits, q_x2, q_x2_mean, a_z_mean, a_z_logvar,
-                                       a_x1, a_x1_logits, b_z_mean, b_z_logvar, b_x2, b_x2_mean], self.group)
+        given = [q_z_mean, q_z_logvar, q_x1, q_x1_logits, q_x2, q_x2_mean, a_z_mean, a_z_logvar, a_x1, a_x1_logits,
+                 b_z_mean, b_z_logvar, b_x2, b_x2_mean]
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
-        return (run and run(self, given)) or self.expression(*given)
+        return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
                    q_x2_mean: Tensor, a_z_mean: Tensor, a_z_logvar: Tensor, a_x1: Tensor, a_x1_logits: Tensor,
@@ -180,7 +180,17 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "8f88317df90044f9"}
+_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "db6128e736c9240a"}
+
+
+@functools.cache
+def _one_pass() -> Any:
+    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
+    try:
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
+    except Exception as error:
+        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
+        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -201,16 +211,6 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-
-
-@functools.cache
-def _one_pass() -> Any:
-    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
-    try:
-        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
-    except Exception as error:
-        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
-        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _over_draws(values: Tensor) -> Tensor:

@@ -111,14 +111,13 @@ def _forward(program: LossProgram, shared: bool) -> Definition:
     names = [i.name for i in program.inputs]
     run = "run = None if self.group or torch.compiler.is_compiling() else _one_pass()"
     symbols = ", self.SYMBOLS" if context.symbols(program.inputs) else ""
+    plain_way = f"self.expression(*_checked(self.INPUTS, given, self.group{symbols}))"
     text = render(
         "forward.py.j2",
         {
             "signature": context.signature("forward", ["self", "*"], [f"{n}: Tensor" for n in names], "Output"),
-            "given": context.filled("given = _checked(self.INPUTS, [", names, f"], self.group{symbols})", WIDTH - 8),
-            "run": (run, "return (run and run(self, given)) or self.expression(*given)")
-            if shared
-            else ("return self.expression(*given)",),
+            "given": context.filled("given = [", names, "]", WIDTH - 8),
+            "run": (run, f"return run(self, given, _checked) if run else {plain_way}") if shared else (f"return {plain_way}",),
         },
     )
     return Definition(text, frozenset({"_checked", "_one_pass"} if shared else {"_checked"}))
