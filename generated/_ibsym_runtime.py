@@ -42,12 +42,11 @@ FLAGS = (
 
 PROCESS = os.getpid()  # a forked child has no threads but its own
 PLAIN = (Tensor, torch.nn.Parameter)
+Made = Callable[[Tensor, dict[str, Tensor]], Any]
 TOLD: list[Any] = []  # whose rows are not the whole batch, and that was said
 
 
-def one_pass(
-    where: Path, digests: Mapping[str, str], inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]
-) -> OnePass:
+def one_pass(where: Path, digests: Mapping[str, str], inputs: Sequence[Any], output: Made) -> OnePass:
     """The pass of the C source beside a module; ``inputs`` as it declares them, ``output`` makes its result.
 
     Where the module names no source, a pass that always leaves the loss to its expression.
@@ -61,21 +60,16 @@ def one_pass(
     return OnePass(source, path.stem, inputs, output)
 
 
-def bundled_pass(
-    files: Mapping[str, str], inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]
-) -> OnePass:
+def bundled_pass(files: Mapping[str, str], inputs: Sequence[Any], output: Made) -> OnePass:
     """The pass of the C source among the texts that a module holds, the first of them if there is one."""
     name, source = next(iter(files.items()))
     return OnePass(source if name.endswith(".c") else "", name.rpartition(".")[0], inputs, output)
 
 
 class OnePass:
-    """Called with a loss, its inputs and their check: the loss's output, by compiled code where it may run, else by the expression.
+    """A loss's output, by compiled code or its expression; ``right`` holds kinds and sizes of what was checked, and its precision."""
 
-    What was found right is known again by its kinds and sizes: one look-up in place of all checks.
-    """
-
-    def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]):
+    def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Made):
         self.source, self.stem, self.output = source, stem, output
         self.inputs = tuple((i.name, tuple(i.shape)) for i in inputs)
         self.known: dict[torch.dtype, Library | None] = {}
@@ -102,9 +96,8 @@ class OnePass:
     def passed(self, loss: Any, given: Sequence[Tensor], dtype: torch.dtype) -> Any:
         """The output of the pass; None where compiled code may not run or declines."""
         learning = torch.is_grad_enabled()
-        for tensor in given:
-            if tensor.is_neg() or (learning and tensor.is_inference()):
-                return None  # autograd keeps no tensor of inference; the expression may not need to
+        if any(t.is_neg() or (learning and t.is_inference()) for t in given):
+            return None  # autograd keeps no tensor of inference; the expression may not need to
         library = self.known[dtype] if dtype in self.known else self.library(dtype)
         if library is None:
             return None
@@ -172,7 +165,7 @@ def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
     """float32 or float64, where compiled code may take these: plain tensors in memory, of one precision."""
     found = None
     for tensor in given:
-        if type(tensor) not in PLAIN:
+        if type(tensor) not in PLAIN or not tensor.is_cpu or tensor.layout is not torch.strided or not tensor.numel():
             return None
         dtype = tensor.dtype
         if dtype is not torch.int64:
@@ -180,8 +173,6 @@ def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
                 found = dtype
             elif dtype is not found:
                 return None
-        if not tensor.is_cpu or tensor.layout is not torch.strided or not tensor.numel():
-            return None
     return found if found is torch.float32 or found is torch.float64 else None
 
 

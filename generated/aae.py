@@ -135,7 +135,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "bfaa614be7ef9637", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"aae.c": "bfaa614be7ef9637", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

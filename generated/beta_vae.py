@@ -125,7 +125,7 @@ class BetaVaeLoss(_Parametrised):
 
 
 Loss = BetaVaeLoss
-_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

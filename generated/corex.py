@@ -113,7 +113,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

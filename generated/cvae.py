@@ -97,7 +97,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

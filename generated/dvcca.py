@@ -140,7 +140,7 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

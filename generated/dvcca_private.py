@@ -149,7 +149,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class GanLoss(torch.nn.Module):
 
 Loss = GanLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

@@ -180,7 +180,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

@@ -155,7 +155,7 @@ class NoveltyDetectionLoss(_Parametrised):
 
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

@@ -131,7 +131,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

@@ -150,7 +150,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

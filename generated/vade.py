@@ -125,7 +125,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

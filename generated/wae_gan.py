@@ -140,7 +140,7 @@ class WaeGanLoss(_Parametrised):
 
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "_ibsym_runtime.py": "db6128e736c9240a"}
+_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "_ibsym_runtime.py": "d55b0ec941a193a7"}
 
 
 @functools.cache

@@ -41,12 +41,11 @@ FLAGS = (
 
 PROCESS = os.getpid()  # a forked child has no threads but its own
 PLAIN = (Tensor, torch.nn.Parameter)
+Made = Callable[[Tensor, dict[str, Tensor]], Any]
 TOLD: list[Any] = []  # whose rows are not the whole batch, and that was said
 
 
-def one_pass(
-    where: Path, digests: Mapping[str, str], inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]
-) -> OnePass:
+def one_pass(where: Path, digests: Mapping[str, str], inputs: Sequence[Any], output: Made) -> OnePass:
     """The pass of the C source beside a module; ``inputs`` as it declares them, ``output`` makes its result.
 
     Where the module names no source, a pass that always leaves the loss to its expression.
@@ -60,21 +59,16 @@ def one_pass(
     return OnePass(source, path.stem, inputs, output)
 
 
-def bundled_pass(
-    files: Mapping[str, str], inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]
-) -> OnePass:
+def bundled_pass(files: Mapping[str, str], inputs: Sequence[Any], output: Made) -> OnePass:
     """The pass of the C source among the texts that a module holds, the first of them if there is one."""
     name, source = next(iter(files.items()))
     return OnePass(source if name.endswith(".c") else "", name.rpartition(".")[0], inputs, output)
 
 
 class OnePass:
-    """Called with a loss, its inputs and their check: the loss's output, by compiled code where it may run, else by the expression.
+    """A loss's output, by compiled code or its expression; ``right`` holds kinds and sizes of what was checked, and its precision."""
 
-    What was found right is known again by its kinds and sizes: one look-up in place of all checks.
-    """
-
-    def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Callable[[Tensor, dict[str, Tensor]], Any]):
+    def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Made):
         self.source, self.stem, self.output = source, stem, output
         self.inputs = tuple((i.name, tuple(i.shape)) for i in inputs)
         self.known: dict[torch.dtype, Library | None] = {}
@@ -101,9 +95,8 @@ class OnePass:
     def passed(self, loss: Any, given: Sequence[Tensor], dtype: torch.dtype) -> Any:
         """The output of the pass; None where compiled code may not run or declines."""
         learning = torch.is_grad_enabled()
-        for tensor in given:
-            if tensor.is_neg() or (learning and tensor.is_inference()):
-                return None  # autograd keeps no tensor of inference; the expression may not need to
+        if any(t.is_neg() or (learning and t.is_inference()) for t in given):
+            return None  # autograd keeps no tensor of inference; the expression may not need to
         library = self.known[dtype] if dtype in self.known else self.library(dtype)
         if library is None:
             return None
@@ -171,7 +164,7 @@ def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
     """float32 or float64, where compiled code may take these: plain tensors in memory, of one precision."""
     found = None
     for tensor in given:
-        if type(tensor) not in PLAIN:
+        if type(tensor) not in PLAIN or not tensor.is_cpu or tensor.layout is not torch.strided or not tensor.numel():
             return None
         dtype = tensor.dtype
         if dtype is not torch.int64:
@@ -179,8 +172,6 @@ def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
                 found = dtype
             elif dtype is not found:
                 return None
-        if not tensor.is_cpu or tensor.layout is not torch.strided or not tensor.numel():
-            return None
     return found if found is torch.float32 or found is torch.float64 else None
 
 
@@ -282,11 +273,9 @@ class _Differentiable(torch.autograd.Function):
             ]  # of this node alone: where arguments depend on one another, no path counts twice
             loss = _at(ctx.loss, ctx.library, ctx.parameters, ctx.total).expression(*own).loss
             wanted = [k for k, is_needed in enumerate(needed) if is_needed]
-            result: list[Tensor | None] = [None] * len(given)
             found = torch.autograd.grad(loss, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
-            for k, gradient in zip(wanted, found, strict=True):
-                result[k] = gradient
-            return (*none, *result)
+            slopes = dict(zip(wanted, found, strict=True))
+            return (*none, *map(slopes.get, range(len(given))))
         gradients = ctx.gradients
         if gradients is None:
             gradients = ctx.library.run(given, ctx.parameters, ctx.total, needed)[2]
