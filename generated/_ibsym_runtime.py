@@ -274,11 +274,9 @@ class _Differentiable(torch.autograd.Function):
             ]  # of this node alone: where arguments depend on one another, no path counts twice
             loss = _at(ctx.loss, ctx.library, ctx.parameters, ctx.total).expression(*own).loss
             wanted = [k for k, is_needed in enumerate(needed) if is_needed]
-            result: list[Tensor | None] = [None] * len(given)
             found = torch.autograd.grad(loss, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
-            for k, gradient in zip(wanted, found, strict=True):
-                result[k] = gradient
-            return (*none, *result)
+            slopes = dict(zip(wanted, found, strict=True))
+            return (*none, *map(slopes.get, range(len(given))))
         gradients = ctx.gradients
         if gradients is None:
             gradients = ctx.library.run(given, ctx.parameters, ctx.total, needed)[2]

@@ -102,7 +102,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a98677784861b7cc", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"blind_code.c": "a98677784861b7cc", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

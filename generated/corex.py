@@ -113,7 +113,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -120,9 +120,9 @@ class DannLoss(_Parametrised):
 
     def forward(self, *, s: Tensor, s_logits: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [s, s_logits, c, c_logits], self.group)
+        given = [s, s_logits, c, c_logits]
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
-        return (run and run(self, given)) or self.expression(*given)
+        return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, s: Tensor, s_logits: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
@@ -155,7 +155,17 @@ class DannLoss(_Parametrised):
 
 Loss = DannLoss
 _WHY = "I_u(Z;S) is averaged over the batch B_domains, E_q[log p(c|z)] over B"
-_BESIDE = {"dann.c": "9ff9d78e2af437c9", "_ibsym_runtime.py": "8f88317df90044f9"}
+_BESIDE = {"dann.c": "9ff9d78e2af437c9", "_ibsym_runtime.py": "5963341dc9488f4b"}
+
+
+@functools.cache
+def _one_pass() -> Any:
+    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
+    try:
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
+    except Exception as error:
+        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
+        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -176,16 +186,6 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-
-
-@functools.cache
-def _one_pass() -> Any:
-    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
-    try:
-        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
-    except Exception as error:
-        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
-        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

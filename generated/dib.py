@@ -133,7 +133,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "1bfa4f4479fbdc79", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"dib.c": "1bfa4f4479fbdc79", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -140,7 +140,7 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

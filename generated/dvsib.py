@@ -165,7 +165,7 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "fb7443099b01c706", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"dvsib.c": "fb7443099b01c706", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

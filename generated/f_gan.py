@@ -92,7 +92,7 @@ class FGanLoss(torch.nn.Module):
 
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
-_BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

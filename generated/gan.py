@@ -96,7 +96,7 @@ class GanLoss(torch.nn.Module):
 
 Loss = GanLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

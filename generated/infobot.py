@@ -126,7 +126,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "fce3afd553377904", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"infobot.c": "fce3afd553377904", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -180,7 +180,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -174,7 +174,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

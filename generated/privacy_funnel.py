@@ -131,7 +131,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -125,7 +125,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -154,7 +154,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

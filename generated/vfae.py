@@ -132,10 +132,10 @@ class VfaeLoss(_Parametrised):
                 p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor, c: Tensor, c_logits: Tensor, s: Tensor,
                 s_reference: Tensor, z1_reference: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
-        given = _checked(self.INPUTS, [z2_mean, z2_logvar, q_z1_logvar, z1, p_z1_mean, p_z1_logvar, x, x_logits, c,
-                                       c_logits, s, s_reference, z1_reference], self.group)
+        given = [z2_mean, z2_logvar, q_z1_logvar, z1, p_z1_mean, p_z1_logvar, x, x_logits, c, c_logits, s, s_reference,
+                 z1_reference]
         run = None if self.group or torch.compiler.is_compiling() else _one_pass()
-        return (run and run(self, given)) or self.expression(*given)
+        return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z2_mean: Tensor, z2_logvar: Tensor, q_z1_logvar: Tensor, z1: Tensor, p_z1_mean: Tensor,
                    p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor, c: Tensor, c_logits: Tensor, s: Tensor,
@@ -194,7 +194,17 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "4ae322190e93e953", "_ibsym_runtime.py": "8f88317df90044f9"}
+_BESIDE = {"vfae.c": "4ae322190e93e953", "_ibsym_runtime.py": "5963341dc9488f4b"}
+
+
+@functools.cache
+def _one_pass() -> Any:
+    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
+    try:
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
+    except Exception as error:
+        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
+        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
@@ -215,16 +225,6 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
             raise ValueError(f"{entry}, got {got}" + "".join(f"; axis {k} is {got[k]}, not {m}" for k, m in unlike))
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-
-
-@functools.cache
-def _one_pass() -> Any:
-    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
-    try:
-        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
-    except Exception as error:
-        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
-        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -123,7 +123,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "82f8c4193ba02c16", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"vib.c": "82f8c4193ba02c16", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

@@ -120,7 +120,7 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "4300b022613e7d14", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"vq_vae.c": "4300b022613e7d14", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache

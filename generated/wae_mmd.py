@@ -158,7 +158,7 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "_ibsym_runtime.py": "d55b0ec941a193a7"}
+_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "_ibsym_runtime.py": "5963341dc9488f4b"}
 
 
 @functools.cache
