@@ -170,7 +170,9 @@ def integrated_log_density(law: Law, width: sympy.Rational) -> Formula:
 def entropy(law: Law) -> Formula:
     """The entropy of the law, in nats."""
     if law.name not in ENTROPIES:
-        raise EmissionError(f"the entropy of a {law.name} factor has no closed form")
+        raise EmissionError(
+            f"the entropy of a {law.name} factor has no closed form\n  write: a family that has one, such as diagonal-normal"
+        )
     return ENTROPIES[law.name](law)
 
 
@@ -188,7 +190,10 @@ def relative_entropy(first: Law, second: Law) -> Formula:
     """KL(first || second), in nats."""
     key = (first.name, second.name)
     if key not in RELATIVE_ENTROPIES:
-        raise EmissionError(f"the relative entropy of {first.name} to {second.name} has no closed form")
+        raise EmissionError(
+            f"the relative entropy of {first.name} to {second.name} has no closed form\n"
+            "  write: families that have one, such as diagonal-normal, or another estimator for the term"
+        )
     return RELATIVE_ENTROPIES[key](first, second)
 
 

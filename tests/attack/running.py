@@ -23,7 +23,9 @@ from tests.attack.specs import PARAMETERS, POSITIVE, random_case, with_construct
 FAMILIES = {
     "real": ("diagonal-normal", "isotropic-normal", "full-normal", "laplace", "normal-mixture", "implicit", "deterministic"),
     "binary": ("bernoulli", "implicit"),
-    "categorical": ("categorical", "relaxed-categorical"),
+    "categorical": ("categorical", "vector-quantised", "relaxed-categorical"),
+    "positive": ("log-normal", "gamma"),
+    "count": ("poisson", "negative-binomial"),
     "unit": ("continuous-bernoulli", "implicit"),
     "simplex": ("relaxed-categorical", "implicit"),
     "sphere": ("von-mises-fisher", "implicit"),
@@ -32,11 +34,16 @@ ROOTS = {
     "real": "standard-normal",
     "binary": "bernoulli",
     "categorical": "uniform",
+    "positive": "gamma",
+    "count": "poisson",
     "unit": "uniform",
     "simplex": "uniform",
     "sphere": "uniform-sphere",
 }
-SPACES = ("real[D]", "real[D]", "real[D]", "real[C,H]", "binary[D]", "categorical[K]", "unit[D]", "sphere[D]")
+SPACES = (
+    *("real[D]", "real[D]", "real[D]", "real[C,H]", "binary[D]", "categorical[K]", "categorical[K]", "categorical[K; D,2]"),
+    *("unit[D]", "sphere[D]", "positive[D]", "count[D]"),
+)
 
 
 def random_system(seed: int) -> dict[str, object]:

@@ -218,6 +218,7 @@ def test_quantisation_is_told_as_what_it_is() -> None:
     ("keys", "what", "remedy"),
     [
         ({"estimators": {"I_q(X;Z)": "leave-one-out"}}, "all the mass of q(z|x)", "a family with a smooth density"),
+        ({"estimators": {"I_q(X;Z)": "pairwise-kl"}}, "has no closed form", "another estimator for the term"),
         ({"families": QUANTISED["families"] | {"q(z|x)": {"family": "vector-quantised", "commitment": -1}}}, "-1", "0.25"),
         ({"families": QUANTISED["families"] | {"q(z|x)": {"family": "vector-quantised", "relax": "mean"}}}, "mean", "straight"),
     ],
