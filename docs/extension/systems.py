@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import ibsym
 from ibsym.cli.specs import CLASSES, kind_of
-from ibsym.diagnosis.identifying import identify, named
+from ibsym.diagnosis.identifying import identify, known, named
 from ibsym.drawing import figure
 from ibsym.rendering.html import page
 from ibsym.spec.loading import zoo_text
@@ -27,7 +27,7 @@ def write_pages(app: Sphinx) -> None:
     """``zoo/NAME.md`` for every entry and ``zoo/index.md``."""
     folder = Path(app.srcdir) / "zoo"
     folder.mkdir(exist_ok=True)
-    found = {name: ibsym.derive(name) for name in ibsym.zoo()}
+    found = {name: derivation for name in ibsym.zoo() if (derivation := known(name)) is not None}  # once, for neighbours as well
     pages = {"index.md": index(found)} | {f"{name}.md": system(name, derivation) for name, derivation in found.items()}
     for stale in {path.name for path in folder.glob("*.md")} - pages.keys():
         (folder / stale).unlink()
