@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibsym.arguments import ANYTHING, FILE, FLAG, FUNCTION, NOTHING, TABLE, TEXT, TEXTS, Kind, above, takes, whole
 from ibsym.checking.certificate import Certificate
-from ibsym.derivation.model import Derivation
+from ibsym.derivation.model import Derivation, Step
 from ibsym.sources import Source, derivation_of, loss_of, spec_of
 from ibsym.spec import loading
 from ibsym.spec.model import Spec
@@ -299,6 +299,12 @@ def _derivations() -> Views:
     return DerivationViews()
 
 
+def _steps() -> Views:
+    from ibsym.rendering.views import StepViews
+
+    return StepViews()
+
+
 def _answers() -> Views:
     from ibsym.rendering.views import AnswerViews
 
@@ -306,3 +312,4 @@ def _answers() -> Views:
 
 
 Derivation.drawing = _derivations
+Step.drawing = _steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeAlias
 
@@ -29,8 +30,8 @@ class Views(Protocol):
         """A document."""
         ...
 
-    def notebook(self, value: Any, /) -> str:
-        """What a notebook displays."""
+    def notebook(self, value: Any, /) -> dict[str, str]:
+        """What a notebook displays, by its kind."""
         ...
 
 
@@ -78,9 +79,31 @@ class Shown:
     def __str__(self) -> str:
         return repr(self) if type(self).drawing is None else self.to_text().rstrip("\n")
 
-    def _repr_latex_(self) -> str:
+    def _repr_latex_(self) -> str | None:
+        """A notebook's picture, where it is mathematics."""
+        return self._views().notebook(self).get("text/latex")
+
+    def _repr_html_(self) -> str | None:
+        """A notebook's picture, where it is a table."""
+        return self._views().notebook(self).get("text/html")
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython prints in a terminal."""
+        printer.text(repr(self) if cycle else str(self))
+
+
+class Told:
+    """A value whose text is its picture: ``print``, and a notebook in fixed width."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
         """A notebook's picture."""
-        return self._views().notebook(self)
+        return f"<pre>{html.escape(str(self).rstrip(chr(10)))}</pre>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython prints in a terminal."""
+        printer.text(repr(self) if cycle else str(self).rstrip("\n"))
 
 
 STEPS = ("full", "short", "theorem")

@@ -140,7 +140,7 @@ def test_a_derivation_shows_itself() -> None:
     assert r"\documentclass" not in narrow
     assert derivation.to_html().lstrip().lower().startswith("<!doctype html>")
     assert json.loads(derivation.to_json())["name"] == "bib-ae"
-    assert r"\begin{align}" in derivation._repr_latex_()
+    assert r"\begin{aligned}" in derivation._repr_latex_()
     with pytest.raises(ValueError, match="columns is 1 or 2, not 3"):
         derivation.to_latex(columns=3)
     for item in (*derivation.bound, *derivation.gap, *ibsym.derive("vae").constants):

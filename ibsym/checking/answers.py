@@ -53,10 +53,6 @@ class Answer(Shown):
             for p in self.proofs
         ]
 
-    def _repr_html_(self) -> str:
-        """A notebook's picture."""
-        return self.to_html()
-
     def __bool__(self) -> bool:
         raise TypeError(
             "an Answer has no truth value: read .proved and .counterexample, for what is not proved need not be false"

@@ -17,7 +17,7 @@ import click
 from ibsym.cli.building import build_command
 from ibsym.cli.code import check_command, generate_command
 from ibsym.cli.coding import compress_command, decompress_command
-from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands, columns
+from ibsym.cli.common import DONE, INTERRUPTED, NO, WRONG, Commands, columns, narrowed, reading, styled
 from ibsym.cli.diagnosing import compare_command, diagnose_command, identify_command
 from ibsym.cli.drawing import figure_command
 from ibsym.cli.listing import list_command, schema_command
@@ -135,5 +135,7 @@ def marked(error: IbsymError) -> str:
 
 
 def complain(message: str) -> None:
-    """The message, on standard error."""
-    click.echo(click.style("ibsym: ", fg="red", bold=True) + message, err=True)
+    """The message, on standard error, folded where somebody reads it; a line of a file and its caret stay whole."""
+    width = reading(sys.stderr)
+    lines = [line if line.startswith("    ") else narrowed(line, width) for line in f"ibsym: {message}".splitlines()]
+    click.echo(styled("ibsym: ", fg="red", bold=True) + "\n".join(lines).removeprefix("ibsym: "), err=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ibsym.cli.common import NO, Command, chosen
+from ibsym.cli.common import NO, Command, chosen, known
 
 
 @click.command("build", cls=Command)
-@click.argument("specs", nargs=-1, metavar="SPEC...")
+@click.argument("specs", nargs=-1, metavar="SPEC...", shell_complete=known)
 @click.option("--all", "everything", is_flag=True, help="The whole zoo.")
 @click.pass_context
 def build_command(context: click.Context, specs: tuple[str, ...], everything: bool) -> None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ibsym.cli.common import NO, Command, chosen, write
+from ibsym.cli.common import NO, Command, chosen, known, styled, write
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
 
 
 @click.command("generate", cls=Command)
-@click.argument("specs", nargs=-1, metavar="SPEC...")
+@click.argument("specs", nargs=-1, metavar="SPEC...", shell_complete=known)
 @click.option(
     "-o",
     "--output",
@@ -101,7 +101,7 @@ def difference(path: Path, text: str) -> str | None:
 
 
 @click.command("check", cls=Command)
-@click.argument("specs", nargs=-1, metavar="SPEC...")
+@click.argument("specs", nargs=-1, metavar="SPEC...", shell_complete=known)
 @click.option("--all", "everything", is_flag=True, help="The whole zoo.")
 @click.pass_context
 def check_command(context: click.Context, specs: tuple[str, ...], everything: bool) -> None:
@@ -124,9 +124,9 @@ def check_command(context: click.Context, specs: tuple[str, ...], everything: bo
             lines = audited(ibsym.derive(spec))
         except AuditError as error:
             failed = True
-            click.echo(f"{spec.name}: " + click.style("fails", fg="red", bold=True) + f"\n  {error}")
+            click.echo(f"{spec.name}: " + styled("fails", fg="red", bold=True) + f"\n  {error}")
             continue
-        click.echo(f"{spec.name}: " + click.style("holds", fg="green") + "".join(f"\n  {line}" for line in lines))
+        click.echo(f"{spec.name}: " + styled("holds", fg="green") + "".join(f"\n  {line}" for line in lines))
     if failed:
         context.exit(NO)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ibsym.files import write as write
 
@@ -61,12 +62,48 @@ def chosen(names: tuple[str, ...], everything: bool) -> Iterator[Spec]:
         yield load(name)
 
 
+def known(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell completes a SPEC to: names of the zoo, and files."""
+    from ibsym.spec.loading import zoo_names
+
+    found = [CompletionItem(name) for name in zoo_names() if name.startswith(incomplete)]
+    return [*found, CompletionItem(incomplete, type="file")]
+
+
+def styled(text: str, **style: Any) -> str:
+    """The text in colour, unless NO_COLOR says otherwise; a pipe gets it plain from click."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **style)
+
+
 def columns(default: int = 100) -> int:
     """How wide lines may be: COLUMNS, in a pipe as well, else the terminal's width, at most ``default``."""
     asked = os.environ.get("COLUMNS", "")
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     return min(default, shutil.get_terminal_size((default, 24)).columns) if sys.stdout.isatty() else default
+
+
+def reading(stream: Any) -> int:
+    """How wide the lines of a stream may be: as COLUMNS says, as a terminal is, else as they are."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
+
+
+def narrowed(line: str, width: int) -> str:
+    """A line folded at its spaces, what follows set in by two more."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    if len(line) <= width:
+        return line
+    return textwrap.fill(
+        line.strip(),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def folded(start: str, words: str) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
-from ibsym.cli.common import DONE, NO, Command, write
+from ibsym.cli.common import DONE, NO, Command, columns, known, narrowed, reading, write
 
 
 @click.command("diagnose", cls=Command)
 @click.argument("place", metavar="FILE.py:FUNCTION")
-@click.option("--against", "spec", required=True, metavar="SPEC", help="A TOML file or the name of a zoo entry.")
+@click.option(
+    "--against", "spec", required=True, shell_complete=known, metavar="SPEC", help="A TOML file or the name of a zoo entry."
+)
 @click.option(
     "--input",
     "inputs",
@@ -54,12 +57,12 @@ def diagnose_command(
         raise MissingDependencyError("diagnosing a loss needs PyTorch\n  write: pip install torch") from None
     options = {"output": output, "parameters": {n: _number(n, v) for n, v in (_pair(t, "--set") for t in parameters)}}
     answer = run(place, spec, dict(_pair(text, "--input") for text in inputs), options, time_limit)
-    click.echo(json.dumps(answer["record"], indent=2) if form == "json" else answer["text"])
+    click.echo(json.dumps(answer["record"], indent=2) if form == "json" else told(answer["text"]))
     return DONE if answer["status"] == 0 else NO
 
 
 @click.command("compare", cls=Command)
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC SPEC...")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC SPEC...", shell_complete=known)
 @click.option(
     "--format", "form", type=click.Choice(("text", "latex", "json")), default="text", show_default=True, help="What to write."
 )
@@ -79,11 +82,13 @@ def compare_command(specs: tuple[str, ...], form: str, target: Path | None) -> N
     if len(specs) < 2:
         raise click.UsageError("a comparison takes two specs or more\n  write: ibsym compare A B")
     found = ibsym.compare(specs)
-    _written(found.to_json() + "\n" if form == "json" else found.to_latex() if form == "latex" else found.to_text(), target)
+    _written(
+        found.to_json() + "\n" if form == "json" else found.to_latex() if form == "latex" else found.to_text(columns()), target
+    )
 
 
 @click.command("identify", cls=Command)
-@click.argument("spec")
+@click.argument("spec", shell_complete=known)
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="What to write.")
 def identify_command(spec: str, form: str) -> None:
     r"""Say which known system a spec is, up to names, or the nearest ones and the difference.
@@ -96,7 +101,13 @@ def identify_command(spec: str, form: str) -> None:
     import ibsym
 
     found = ibsym.identify(spec)
-    click.echo(found.to_json() if form == "json" else str(found))
+    click.echo(found.to_json() if form == "json" else told(str(found)))
+
+
+def told(text: str) -> str:
+    """Lines as wide as who reads them has room for."""
+    width = reading(sys.stdout)
+    return "\n".join(narrowed(line, width) for line in text.splitlines())
 
 
 def _written(text: str, target: Path | None) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command
+from ibsym.cli.common import Command, known
 
 
 @click.command("figure", cls=Command)
-@click.argument("spec")
+@click.argument("spec", shell_complete=known)
 @click.option(
     "-o",
     "--output",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from ibsym.cli.common import NO, Command
+from ibsym.cli.common import NO, Command, reading
 
-FORMATS = {"text": "answer_text", "json": "answer_json", "latex": "answer_latex", "html": "answer_html"}
+FORMATS = ("text", "latex", "html", "json")
 
 
 @click.command("prove", cls=Command)
@@ -42,7 +44,7 @@ FORMATS = {"text": "answer_text", "json": "answer_json", "latex": "answer_latex"
     show_default=True,
     help="Seconds; past it the answer is 'undecided: limit'.",
 )
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_context
 def prove_command(
     context: click.Context,
@@ -74,7 +76,6 @@ def prove_command(
       ibsym prove "I(X;Y|Z) <= I(X;Y)" --sufficient
     """
     import ibsym
-    from ibsym.rendering import proofs
 
     answer = ibsym.prove(
         claim,
@@ -86,6 +87,15 @@ def prove_command(
         copies=copies,
         sufficient=sufficient,
     )
-    click.echo(getattr(proofs, FORMATS[form])(answer), nl=False)
+    match form:
+        case "text":
+            told = answer.to_text(reading(sys.stdout))
+        case "latex":
+            told = answer.to_latex()
+        case "html":
+            told = answer.to_html()
+        case _:
+            told = answer.to_json()
+    click.echo(told, nl=False)
     if not answer.proved:
         context.exit(NO)

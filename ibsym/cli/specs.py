@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ibsym.cli.common import Command, terminal, write
+from ibsym.cli.common import Command, known, styled, terminal, write
 from ibsym.cli.common import columns as width
 from ibsym.shown import STEPS
 
@@ -23,7 +23,7 @@ FORMATS = ("text", "latex", "typst", "html", "json")
 
 
 @click.command("zoo", cls=Command)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=known)
 def zoo_command(name: str | None) -> None:
     r"""List the specs that travel with ibsym, or print one.
 
@@ -65,11 +65,11 @@ def classified(names: Sequence[str]) -> str:
         derivation = ibsym.derive(name)
         spec, kind, room = derivation.spec, kind_of(derivation), width()
         lines = textwrap.wrap(f"{name}  {spec.title}", room, initial_indent="  ", subsequent_indent="    ")
-        lines[0] = lines[0].replace(name, click.style(name, fg="cyan"), 1)
+        lines[0] = lines[0].replace(name, styled(name, fg="cyan"), 1)
         for line in (spec.objective_text, f"{derivation.relation} {derivation.final}"):
             lines += textwrap.wrap(line, room, initial_indent="      ", subsequent_indent="        ", break_on_hyphens=False)
         found[kind] += lines
-    blocks = [[click.style(CLASSES[kind], bold=True), *lines] for kind, lines in found.items() if lines]
+    blocks = [[styled(CLASSES[kind], bold=True), *lines] for kind, lines in found.items() if lines]
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
@@ -109,7 +109,7 @@ def new_command(name: str) -> None:
 
 
 @click.command("derive", cls=Command)
-@click.argument("spec")
+@click.argument("spec", shell_complete=known)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="What to write.")
 @click.option("--columns", type=click.IntRange(1, 2), help="Of the paper that takes it, for LaTeX and Typst; 1 by default.")
 @click.option(
@@ -166,7 +166,7 @@ def rendered(derivation: Derivation, form: str, columns: int, steps: str, standa
 
 
 @click.command("cite", cls=Command)
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...", shell_complete=known)
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="A file to write to, instead of the terminal.")
 def cite_command(specs: tuple[str, ...], target: Path | None) -> None:
     r"""Write the sources of derivations as BibTeX, under the keys by which ibsym derive cites them.

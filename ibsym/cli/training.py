@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command, terminal
+from ibsym.cli.common import Command, known, terminal
 
 
 @click.command("train", cls=Command)
-@click.argument("spec")
+@click.argument("spec", shell_complete=known)
 @click.option(
     "--data",
     default="digits",

@@ -30,8 +30,8 @@ class Note:
         return "".join(map(str, self.parts))
 
 
-@dataclass(frozen=True)
-class Step:
+@dataclass(frozen=True, repr=False)
+class Step(Shown):
     """``before (relation) after`` for the whole expression, by a named rule.
 
     ``gap`` is the exact difference, never negative: after - before for ``<=``, before - after for ``>=``, empty for ``=`` and ``~``.
@@ -45,6 +45,9 @@ class Step:
     premises: tuple[Premise, ...] = ()
     cite: tuple[str, ...] = ()
     note: Note = Note()
+
+    def __repr__(self) -> str:
+        return f"<Step: {self.relation} {self.after}, by {self.rule}>"
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,9 @@ class BoundTerm:
     options: tuple[tuple[str, object], ...] = ()
     left_out: Entropy | None = None
 
+    def __str__(self) -> str:
+        return f"{Expression.of((self.coefficient, self.quantity))} ({self.estimator})"
+
     @property
     def model(self) -> str | None:
         """What the model minimises of a critic's term, by name."""
@@ -161,6 +167,9 @@ class GapTerm:
     coefficient: sympy.Expr
     term: Term
     closable: bool
+
+    def __str__(self) -> str:
+        return f"{Expression.of((self.coefficient, self.term))} ({'' if self.closable else 'not '}closable)"
 
     @property
     def text(self) -> str:

@@ -15,6 +15,7 @@ from ibsym.diagnosis.coefficients import ascii_text
 from ibsym.diagnosis.naming import Naming, Shape, correspondences
 from ibsym.diagnosis.systems import Match, matched
 from ibsym.errors import IbsymError
+from ibsym.shown import Told
 from ibsym.spec.loading import load, zoo_names
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ LOOKED_AT = 12
 NEAREST = 3
 
 
-@dataclass(frozen=True)
-class Identification:
+@dataclass(frozen=True, repr=False)
+class Identification(Told):
     """``matches`` are the systems that a spec is, the plainest first; where there are none, ``nearest`` and what separates them."""
 
     name: str
@@ -37,6 +38,9 @@ class Identification:
     def known(self) -> bool:
         """Whether the spec is a known system."""
         return bool(self.matches)
+
+    def __repr__(self) -> str:
+        return f"<Identification of {self.name}: {', '.join(m.name for m in self.matches) or 'not known'}>"
 
     def __str__(self) -> str:
         if self.matches:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ibsym.diagnosis.coefficients import Coefficient
+from ibsym.shown import Told
 
 WRONG, NOTE = "wrong", "note"
 
@@ -32,8 +33,8 @@ class Finding:
         return f"{self.kind}{player}: {self.words}{place}{remedy}"
 
 
-@dataclass
-class Report:
+@dataclass(repr=False)
+class Report(Told):
     """The answer. ``equal``: the value, up to a positive scale of its own unit, and every player's gradients are the spec's."""
 
     spec: str
@@ -65,6 +66,9 @@ class Report:
     def status(self) -> int:
         """0 equal, 1 different."""
         return 0 if self.equal else 1
+
+    def __repr__(self) -> str:
+        return f"<Report: {'equal to' if self.equal else 'different from'} {self.spec}, {len(self.findings)} findings>"
 
     def __str__(self) -> str:
         head = f"equal to {self.spec}" if self.equal else f"different from {self.spec}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,7 @@ from ibsym.diagnosis.identifying import best, named
 from ibsym.diagnosis.naming import Naming, Shape, correspondences
 from ibsym.diagnosis.systems import bare
 from ibsym.rendering.table import CONSTANT, DROPPED, Cell, Table, decomposition, decomposition_latex, uses
+from ibsym.shown import Told
 from ibsym.terms.measures import Term
 from ibsym.terms.premises import Discrete
 from ibsym.terms.vectors import Span
@@ -51,8 +53,8 @@ def _named_in(premise: Discrete) -> tuple[str, ...]:
     return (variable,) if isinstance(variable, str) else tuple(variable)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Told):
     """``table`` has a row a system and a column a term; terms are one where their vectors are."""
 
     systems: tuple[System, ...]
@@ -63,12 +65,21 @@ class Comparison:
         """The terms that all keep."""
         return [str(t) for j, t in enumerate(self.table.terms) if all(_kept(row[j]) for row in self.table.cells)]
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(s.label for s in self.systems)}>"
+
     def __str__(self) -> str:
         return "\n".join([decomposition(self.table).rstrip("\n"), "", *self.sentences()]) + "\n"
 
     def to_text(self, width: int = 100) -> str:
         """The table and what separates the systems, as text of a width."""
-        return "\n".join([decomposition(self.table, width).rstrip("\n"), "", *self.sentences()]) + "\n"
+        said = (
+            textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            for line in self.sentences()
+        )
+        return (
+            "\n".join([decomposition(self.table, width).rstrip("\n"), "", *(line for lines in said for line in lines)]) + "\n"
+        )
 
     def to_latex(self) -> str:
         r"""The table as a ``tabular``, with its legend."""

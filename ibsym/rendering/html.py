@@ -157,3 +157,8 @@ def _plan(plan: Plan) -> PlanView:
     sides = outline.identity(plan)
     facts = outline.unique(e.premise for _, e in plan.equations)
     return PlanView(_pieces(sides[0]), _pieces(sides[1]), [phrase(notation.premise(f)) for f in facts])
+
+
+def preformatted(text: str) -> str:
+    """Text as it stands, in a notebook or a page."""
+    return str(Markup("<pre>{}</pre>\n").format(text.rstrip("\n")))

@@ -54,7 +54,7 @@ def record(derivation: Derivation) -> dict[str, Any]:
 def _derived(derivation: Derivation) -> dict[str, Any]:
     return {
         "relation": str(derivation.relation),
-        "steps": [_step(s) for s in derivation.steps],
+        "steps": [step_record(s) for s in derivation.steps],
         "bound": [*(_bound(b) for b in derivation.bound), *(_surrogate(s) for s in derivation.surrogates)],
         "gap": [
             {"coefficient": coefficient(g.coefficient), "term": str(g.term), "closable": g.closable} for g in derivation.gap
@@ -68,7 +68,8 @@ def _parts(item: Expression) -> list[dict[str, str]]:
     return [{"coefficient": coefficient(w.coefficient), "term": str(w.term)} for w in item]
 
 
-def _step(step: Step) -> dict[str, Any]:
+def step_record(step: Step) -> dict[str, Any]:
+    """A step as plain dicts, lists and strings."""
     return {
         "rule": step.rule,
         "relation": str(step.relation),

@@ -92,6 +92,12 @@ def chain(derivation: Derivation) -> str:
     return Notebook(NARROW).displayed(derivation)
 
 
+def step(item: Step) -> str:
+    """A step for a notebook: its relation, what follows it, and its reason."""
+    page = Notebook(NARROW)
+    return page.aligned(page.link(outline.Link(item.relation, item.after, item, 0, outline.still(item))))
+
+
 def _comment(text: str) -> str:
     return " ".join(text.split())
 
@@ -145,12 +151,18 @@ class Notebook(Latex):
     def displayed(self, derivation: Derivation) -> str:
         """The whole chain."""
         rows = self.rows(rf"{self.math(Mark.OBJECTIVE)} &= ", self.sums(derivation.objective, self.limit))
-        for link in outline.links(derivation):
-            relation = rf"&{self.math(notation.RELATIONS[link.relation])} "
-            lines = [r"\text{the same}"] if link.same else self.sums(link.after, self.limit)
-            first, *others = self.rows(relation, lines)
-            rows += [rf"{first} && \text{{({link.number})}}", *others]
-            rows += [rf"&\qquad\text{{{line}}}" for line in (self.reason(link.step) if link.step is not None else [])]
+        return self.aligned([*rows, *(line for link in outline.links(derivation) for line in self.link(link))])
+
+    def link(self, link: outline.Link) -> list[str]:
+        """A line of the chain with its number, where it has one, and its reason."""
+        lines = [r"\text{the same}"] if link.same else self.sums(link.after, self.limit)
+        first, *others = self.rows(rf"&{self.math(notation.RELATIONS[link.relation])} ", lines)
+        numbered = rf"{first} && \text{{({link.number})}}" if link.number else first
+        why = self.reason(link.step) if link.step is not None else []
+        return [numbered, *others, *(rf"&\qquad\text{{{line}}}" for line in why)]
+
+    def aligned(self, rows: list[str]) -> str:
+        """Rows as one display."""
         return "$$\n\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}\n$$"
 
     def rows(self, opening: str, lines: list[str]) -> list[str]:

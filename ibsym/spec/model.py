@@ -27,6 +27,7 @@ from ibsym.spec.schema import (
 )
 from ibsym.spec.spaces import Space
 from ibsym.spec.variables import ordered, read_variables, resolve
+from ibsym.spec.writing import toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,16 @@ class Spec:
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a spec is a value: {name!r} cannot be deleted")
+
+    def __str__(self) -> str:
+        return toml(self.keys)
+
+    def __repr__(self) -> str:
+        return f"<Spec {self.name}: {self.objective_text}>"
+
+    def _repr_markdown_(self) -> str:
+        """A notebook's picture: the file."""
+        return f"```toml\n{self}\n```"
 
     def __reduce__(self) -> tuple[Callable[..., Spec], tuple[Any, ...]]:
         return _restored, (dict(self.keys), self.origin)

@@ -1,0 +1,150 @@
+"""What people read: lines as wide as there is room, colour unless NO_COLOR, names that a shell completes, values that print themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner
+
+import ibsym
+from ibsym.cli import cli, guarded, main
+from ibsym.cli.common import known, styled
+from ibsym.derivation.model import Derivation
+from ibsym.spec.loading import loads, zoo_text
+
+WIDTHS = (60, 73, 100, 160, 240)
+READ: dict[str, list[list[str]]] = {
+    "derive": [["semi-supervised-ib"], ["vdb"], ["no-such"]],
+    "prove": [["H(A,B,C,D) <= H(A)+H(B)+H(C)+H(D)"], ["I(X;Y|Z) <= I(X;Y)", "--given", "X -> Y -> Z"]],
+    "compare": [["vae", "bib-ae"]],
+    "identify": [["beta-vae"]],
+    "check": [["no-such"]],
+}
+"""What is prose or a derivation. Lists are a line an entry in a pipe, files are as they are."""
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    guarded(lambda: cli.main(args=list(arguments), prog_name="ibsym", standalone_mode=False))
+    out, err = capsys.readouterr()
+    return out + err
+
+
+@pytest.mark.parametrize("name", READ)
+def test_lines_are_as_wide_as_there_is_room(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in READ[name]:
+        seen = {}
+        for width in WIDTHS if name == "prove" else WIDTHS[::2]:
+            monkeypatch.setenv("COLUMNS", str(width))
+            lines = told(capsys, name, *arguments).splitlines()
+            assert max(map(len, lines)) <= width, (width, max(lines, key=len))
+            seen[width] = " ".join(" ".join(lines).split())
+        assert len({re.sub(r"[\s─]", "", text) for text in seen.values()}) == 1 or name in ("compare", "derive"), arguments
+
+
+@pytest.mark.parametrize("name", ["", *cli.commands])
+def test_help_is_as_wide_as_there_is_room(name: str) -> None:
+    """All but the examples, which are to be copied."""
+    for width in (60, 100, 240):
+        result = CliRunner(env={"COLUMNS": str(width)}).invoke(cli, [*name.split(), "--help"], terminal_width=width)
+        assert result.exit_code == 0
+        assert all(len(line) <= width for line in result.output.splitlines() if not line.strip().startswith("ibsym "))
+
+
+def test_no_colour_where_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert styled("a", fg="red") != "a"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert styled("a", fg="red") == "a"
+
+
+def test_a_shell_completes_commands_options_and_systems() -> None:
+    shell = ShellComplete(cli, {}, "ibsym", "_IBSYM_COMPLETE")
+    assert [c.value for c in shell.get_completions([], "der")] == ["derive"]
+    assert "--standalone" in [c.value for c in shell.get_completions(["derive"], "--")]
+    assert [c.value for c in shell.get_completions(["derive", "vae", "--steps"], "")] == ["full", "short", "theorem"]
+    for name in ("derive", "cite", "figure", "check", "generate", "build", "train", "compare", "identify"):
+        found = [c.value for c in shell.get_completions([name], "va")]
+        assert {"vae", "vae-gan"} <= set(found), name
+    assert known(None, None, "zz")[0].type == "file"
+
+
+def test_a_spec_prints_the_file_that_it_is() -> None:
+    for name in ibsym.zoo():
+        spec = loads(zoo_text(name), file=name)
+        again = loads(str(spec))
+        assert again.keys == {k: v for k, v in spec.keys.items() if v not in ("", [], {}, ())}
+        assert repr(spec) == f"<Spec {name}: {spec.objective_text}>"
+        assert spec._repr_markdown_() == f"```toml\n{spec}\n```"
+
+
+AWKWARD = 'a "quoted" \\ text\nof two lines\t\u007f é 😀'
+
+
+def test_a_spec_of_ones_own_prints_the_same(derived: Derivation) -> None:
+    keys = {**derived.spec.keys, "notes": AWKWARD, "title": "'x'", "parameters": {"beta": {"default": 1e20, "min": 0}}}
+    spec = ibsym.Spec(**keys)
+    assert loads(str(spec)).keys == spec.keys
+
+
+@pytest.fixture(scope="module")
+def derived() -> Derivation:
+    return ibsym.derive("beta-vae")
+
+
+class Printer:
+    """What IPython gives a value to print itself to."""
+
+    def text(self, what: str) -> None:
+        self.said = what
+
+
+def test_values_print_themselves(derived: Derivation) -> None:
+    step = next(s for s in derived.steps if len(s.gap))
+    assert str(step).startswith("≤ ")
+    assert "dropped: " in str(step)
+    assert step.rule in str(step)
+    assert "\n" not in repr(step)
+    assert step._repr_latex_().startswith("$$\n\\begin{aligned}\n&\\le ")
+    assert json.loads(step.to_json())["rule"] == step.rule
+    assert step.to_typst().startswith("$ <= ")
+    assert max(map(len, step.to_text(width=60).splitlines())) <= 60
+    assert str(derived.bound[0]) == "beta*KL(q(z|x)||p(z)) (closed-form)"
+    assert str(derived.gap[0]).endswith("(closable)")
+    values: list[Any] = [
+        derived,
+        step,
+        ibsym.prove("H(X) <= H(X,Y)"),
+        ibsym.compare(["vae", "beta-vae"]),
+        ibsym.identify("vae"),
+    ]
+    for value in values:
+        assert len(repr(value).splitlines()) == 1
+        assert repr(value) != str(value)
+        assert value._repr_html_() or value._repr_latex_()
+        printer = Printer()
+        value._repr_pretty_(printer, False)
+        assert printer.said.strip() == str(value).strip()
+    assert ibsym.compare(["vae", "beta-vae"])._repr_html_().startswith("<pre>")
+    assert values[2]._repr_latex_() is None
+
+
+@pytest.mark.torch
+def test_a_loss_prints_its_parameters(derived: Derivation) -> None:
+    torch = pytest.importorskip("torch")
+    loss = ibsym.compile(derived)(beta=torch.tensor(4.0))
+    assert repr(loss) == "BetaVaeLoss(beta=4)"
+    loss.beta = 0.25
+    assert repr(loss) == "BetaVaeLoss(beta=0.25)"
+
+
+def test_a_paper_needs_a_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leave:
+        main(["derive", "vae", "--steps", "short"])
+    assert leave.value.code == 2
+    assert "--format latex or --format typst" in capsys.readouterr().err
