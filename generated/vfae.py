@@ -37,11 +37,11 @@ class _Parametrised(torch.nn.Module):
     """A loss with parameters, numbers or 0-d tensors: reassigned at will within their intervals, saved with the state."""
 
     PARAMETERS: dict[str, tuple[float, float]] = {}
+    extra_repr = lambda self: ", ".join(f"{name}={float(getattr(self, name)):g}" for name in self.PARAMETERS)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.PARAMETERS:
-            least, most = self.PARAMETERS[name]
-            number = value.detach() if isinstance(value, Tensor) else value
+            least, most, number = *self.PARAMETERS[name], value.detach() if isinstance(value, Tensor) else value
             if (isinstance(value, Tensor) and value.dim()) or not least <= float(number) <= most:
                 raise ValueError(f"{name} is a number or a 0-d tensor from {least:g} to {most:g}, not {value!r}")
             self._parameters.pop(name, None)
