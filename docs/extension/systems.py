@@ -27,7 +27,8 @@ def write_pages(app: Sphinx) -> None:
     """``zoo/NAME.md`` for every entry and ``zoo/index.md``."""
     folder = Path(app.srcdir) / "zoo"
     folder.mkdir(exist_ok=True)
-    found = {name: derivation for name in ibsym.zoo() if (derivation := known(name)) is not None}  # once, for neighbours as well
+    # Once, for neighbours as well.
+    found = {name: derivation for name in ibsym.zoo() if (derivation := known(name)) is not None}
     pages = {"index.md": index(found)} | {f"{name}.md": system(name, derivation) for name, derivation in found.items()}
     for stale in {path.name for path in folder.glob("*.md")} - pages.keys():
         (folder / stale).unlink()
