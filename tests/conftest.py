@@ -13,10 +13,14 @@ from tests.torchless import ROOT, needs_torch
 
 os.environ.setdefault("IBSYM_CACHE_DIR", str(ROOT / "build" / "native-cache"))
 TORCH = find_spec("torch") is not None
+EXTRAS = {"sweeping": ("optuna", "pyarrow"), "coding": ("constriction",)}
+LACKING = {folder for folder, modules in EXTRAS.items() if not all(map(find_spec, modules))}
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Without PyTorch, what needs it at once is left out; `make matrix` runs the rest so."""
+    """Without PyTorch, what needs it at once is left out; `make matrix` runs the rest so. A folder of an extra needs that extra."""
+    if LACKING & {collection_path.name, collection_path.parent.name}:
+        return True
     return True if not TORCH and collection_path.suffix == ".py" and needs_torch(collection_path) else None
 
 
