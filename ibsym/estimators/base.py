@@ -46,6 +46,9 @@ class Batch(Protocol):
     def conditional(self) -> Any:
         """log q(b_i|a_j), a table, of an information I(A;B) and the density of one argument given the other."""
 
+    def divergences(self) -> Any:
+        """KL(q(b|a_i)||q(b|a_j)), a table, of an information I(A;B)."""
+
     def scores(self) -> Any:
         """f(a_i, b_j), a table: what a learned function says of every pair of the two groups of an information."""
 
@@ -69,6 +72,12 @@ class Batch(Protocol):
 
     def rows(self, table: Any) -> Any:
         """The number of rows that a table compares each row with."""
+
+    def size(self, number: Any) -> Any:
+        """A number of rows that an option gives: whole, or a parameter of the loss."""
+
+    def stratified(self, table: Any, number: Any) -> Any:
+        """log w_ij, a table of one batch's: unbiased for a data set of a number of rows, 1/N for a row itself (Chen et al. 2018)."""
 
     def coordinates(self, points: Any) -> Any:
         """The number of coordinates of a point."""
@@ -111,6 +120,17 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
+class Mixture:
+    """log q(z_i) of an aggregated law, from the table of log q(z_i|x_j): the term is made of such logarithms of its marginals.
+
+    ``text`` is the formula in a line, by the number of rows in the data set where the spec gives one.
+    """
+
+    of: Callable[[Batch, Any], Any]
+    text: Callable[[object], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """A key of the estimator's table.
 
@@ -149,9 +169,10 @@ class Estimator:
     """An estimator as a step: ``~`` unless ``side`` says that its value bounds the term from there.
 
     ``statement`` is LaTeX, ``known`` what is known of its value. ``estimates`` are kinds of terms as specs write them (KL, I, TC, JS, F,
-    E), with an ``example``. One of three says how it is computed: a ``critic``, a ``value`` over the rows of a batch, or, where that needs
-    densities of the spec, ``lowering``, the name of a function below :mod:`ibsym.lowering`. ``plain``: the term is computed as it stands,
-    conditional ones too, and the derivation has no step for it. ``player``: the option ``density``
+    E), with an ``example``. One thing says how it is computed: a ``critic``, a ``value`` over the rows of a batch, the ``mixture`` that
+    stands for an aggregated law, or, where that needs densities of the spec, ``lowering``, the name of a function below
+    :mod:`ibsym.lowering`; or it is ``plain``: the term as it stands, at draws, conditional ones too, and the derivation has no step
+    for it. ``player``: the option ``density``
     names a factor that a player of its own fits. ``coupled``: the value is no average over rows, so that it is of a whole batch and of no
     part of it.
     """
@@ -166,14 +187,18 @@ class Estimator:
     options: tuple[Option, ...] = ()
     critic: Critic | None = None
     value: Value | None = None
+    mixture: Mixture | None = None
     lowering: str = ""
     plain: bool = False
     player: bool = False
     coupled: bool = False
 
     def __post_init__(self) -> None:
-        if [self.critic is not None, self.value is not None, bool(self.lowering)].count(True) != 1:
-            raise ValueError(f"{self.name} has a critic, a value, or the name of its lowering function: one of the three")
+        ways = (self.critic, self.value, self.mixture, self.lowering or None, self.plain or None)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError(
+                f"{self.name} has a critic, a value, a mixture, the name of its lowering function, or is plain: one of them"
+            )
 
     @property
     def one_sided(self) -> Side | None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ibsym.estimators.base import Estimator, Option
+from typing import Any
+
+from ibsym.estimators.base import Batch, Estimator, Mixture, Option
+
+
+def mixture(m: Batch, table: Any) -> Any:
+    """A row's own component has the weight that it has in the data set, the others stand for all the rest."""
+    return m.log_sum_exp(table + m.stratified(table, m.option("dataset_size")))
+
 
 ESTIMATOR = Estimator(
     name="minibatch-stratified",
@@ -12,6 +20,6 @@ ESTIMATOR = Estimator(
     sources=("Chen et al. 2018",),
     known="biased estimate",
     options=(Option("dataset_size", "size", above=1),),
-    lowering="pairs.minibatch",
+    mixture=Mixture(mixture, lambda n: "log of the weighted sum_j over the batch's components"),
     coupled=True,
 )

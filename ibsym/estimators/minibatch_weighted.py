@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from ibsym.estimators.base import Estimator, Option
+from typing import Any
+
+from ibsym.estimators.base import Batch, Estimator, Mixture, Option
+
+
+def mixture(m: Batch, table: Any) -> Any:
+    """Of N rows, M are in the batch; without N the batch is the data set, and its mean the mixture."""
+    number = m.option("dataset_size")
+    return m.log_sum_exp(table) - m.log(m.rows(table) if number is None else m.rows(table) * m.size(number))
+
 
 ESTIMATOR = Estimator(
     name="minibatch-weighted",
@@ -12,6 +21,6 @@ ESTIMATOR = Estimator(
     sources=("Chen et al. 2018",),
     known="biased estimate",
     options=(Option("dataset_size", "size", above=1),),
-    lowering="pairs.minibatch",
+    mixture=Mixture(mixture, lambda n: f"log of {'1/B' if n is None else f'1/({n} B)'} sum_j over the batch's components"),
     coupled=True,
 )

@@ -17,6 +17,7 @@ from ibsym.estimators.base import Estimator
 from ibsym.lowering.divergences import with_critic
 from ibsym.lowering.documentation import about
 from ibsym.lowering.expectations import ROWS, Sampling
+from ibsym.lowering.mixtures import minibatch
 from ibsym.lowering.naming import TAKEN, check_parameters, input_names, unused
 from ibsym.lowering.players import density_of, fit
 from ibsym.lowering.program import (
@@ -172,7 +173,7 @@ def merged(bound: Iterable[BoundTerm]) -> list[BoundTerm]:
 
 
 def _estimate(section: Section, item: BoundTerm, critics: dict[str, CriticLoss]) -> Estimated:
-    if item.estimator in ("closed-form", "sampled"):
+    if item.estimator == "closed-form" or ESTIMATORS[item.estimator].plain:
         return direct(section, item.term, item.estimator)
     estimator = ESTIMATORS[item.estimator]
     if estimator.critic is not None:
@@ -182,6 +183,8 @@ def _estimate(section: Section, item: BoundTerm, critics: dict[str, CriticLoss])
         critics[item.text] = fit(section, item, density)
     if estimator.value is not None:
         return estimated(section, item, estimator, estimator.value)
+    if estimator.mixture is not None:
+        return minibatch(section, item)
     return lowering_function(estimator)(section, item)
 
 

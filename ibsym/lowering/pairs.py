@@ -16,16 +16,12 @@ from ibsym.lowering.program import (
     Insert,
     Load,
     Node,
-    Reduce,
-    Setting,
-    Size,
-    Stratified,
 )
 from ibsym.lowering.section import Evaluation, Section, laws
-from ibsym.lowering.terms import Estimated, let_at_sample, mean, plain, refuse
+from ibsym.lowering.terms import let_at_sample, plain, refuse
 from ibsym.lowering.translation import elementwise
 from ibsym.spec.graphs import Factor, Joint
-from ibsym.terms.measures import Density, Entropy, MutualInformation, RelativeEntropy, TotalCorrelation
+from ibsym.terms.measures import Density, MutualInformation
 
 WHY = "compares the rows of a batch"
 A, B, N, TOTAL = sympy.symbols("a b n total", real=True)
@@ -159,92 +155,15 @@ def factorised(section: Section, density: Density) -> tuple[Density, ...]:
     return tuple(Density(density.head, f.of, f.given) for f in above)
 
 
-def mixture(section: Section, item: BoundTerm, name: str, pairs: Node, axes: int = 0) -> Node:
-    """log q(z_i) from log q(z_i|x_j), ``axes`` coordinate axes after j kept: the batch as a sample of the mixture's components."""
-    total, dim = dict(item.options).get("dataset_size"), -1 - axes
-    if item.estimator == "minibatch-weighted":
-        size = N if total is None else N * TOTAL if isinstance(total, str) else int(str(total)) * N
-        rows: dict[str, Node] = {"n": Size(pairs, (dim,))}
-        if isinstance(total, str):
-            rows["total"] = Setting(total)
-        node = elementwise(A - sympy.log(size), a=Reduce("logsumexp", pairs, (dim,)), **rows)
-        share = "1/B" if total is None else f"1/({total} B)"
-        return section.let(name, node, f"log of {share} sum_j over the batch's components")
-    if total is None:
-        write = f'estimators."{item.text}" = {{ estimator = "minibatch-stratified", dataset_size = 60000 }}'
-        raise EmissionError(f"minibatch-stratified needs the number of rows in the data set\n  write: {write}")
-    stratified = Stratified(Size(pairs, (dim,)), pairs, Setting(total) if isinstance(total, str) else int(str(total)))
-    weights = section.let("log_weights", stratified, "log weights of the components j for row i (Chen et al. 2018)")
-    for _ in range(axes):
-        weights = Insert(weights, -1)
-    node = Reduce("logsumexp", elementwise(A + B, a=pairs, b=weights), (dim,))
-    return section.let(name, node, "log of the weighted sum_j over the batch's components")
-
-
-def minibatch(section: Section, item: BoundTerm) -> Estimated:
-    """Entropies of an aggregated law, by the mixture of the batch's components."""
-    term = plain(item)
-    how = "the batch's mixture as q"
-    match term:
-        case TotalCorrelation(joint, (group,), ()):
-            batch = Batch(section, joint)
-            elements, event = batch.coordinates(group[0])
-            over = tuple(range(-event, 0))
-            pairs = section.let(f"log_{group[0]}_pairs", Reduce("sum", elements, over))
-            together = mixture(section, item, f"log_{group[0]}", pairs)
-            apart = Reduce("sum", mixture(section, item, f"log_{group[0]}_apart", elements, event), over)
-            return _estimated(item, elementwise(A - B, a=together, b=apart), f"E[log q(z) - sum_l log q(z_l)], {how}")
-        case TotalCorrelation(joint, groups, ()) | MutualInformation(joint, groups, ()) if all(
-            _drawn(section, joint, g) for g in groups
-        ):
-            batch = Batch(section, joint)
-            total = _aggregated(batch, item, tuple(v for g in groups for v in g))
-            values = {f"part{k}": _aggregated(batch, item, g) for k, g in enumerate(groups)}
-            return _estimated(
-                item, elementwise(A - _sum(values), a=total, **values), f"E[log of the joint - sum log of the marginals], {how}"
-            )
-        case MutualInformation(joint, groups, ()):
-            batch, mine = _conditional(section, item, joint, groups)
-            parts = [let_at_sample(section, batch.joint, Density(joint, f.of, f.given)) for f in _own(batch.joint, mine)]
-            values = {f"part{k}": part for k, part in enumerate(parts)}
-            node = elementwise(_sum(values) - A, a=_aggregated(batch, item, mine), **values)
-            return _estimated(item, node, f"E[log q(z|x) - log q(z)], {how}")
-        case RelativeEntropy(Density(joint, of, ()), second):
-            batch = Batch(section, joint)
-            factors = [f for d in second for f in factorised(section, d)]
-            values = {f"part{k}": let_at_sample(section, batch.joint, d) for k, d in enumerate(factors)}
-            node = elementwise(A - _sum(values), a=_aggregated(batch, item, of), **values)
-            return _estimated(item, node, f"E[log q - log {''.join(map(str, second))}], {how}")
-        case Entropy(joint, of, ()):
-            batch = Batch(section, joint)
-            return _estimated(item, elementwise(-A, a=_aggregated(batch, item, of)), f"-E[log q], {how}")
-    raise refuse(item)
-
-
-def _aggregated(batch: Batch, item: BoundTerm, variables: tuple[str, ...]) -> Node:
-    return mixture(batch.section, item, f"log_{'_'.join(variables)}", batch.joint_pairs(variables))
-
-
-def _sum(values: Iterable[str]) -> sympy.Expr:
-    return sum((sympy.Symbol(n, real=True) for n in values), sympy.Integer(0))
-
-
-def _drawn(section: Section, joint: str, group: tuple[str, ...]) -> bool:
-    part = section.sampling.part(joint)
-    return all(not part.by_variable[v].empirical for v in group)
-
-
-def _estimated(item: BoundTerm, node: Node, formula: str) -> Estimated:
-    return Estimated(mean(node), (f"{item.text} by {item.estimator}: {formula}",), why=WHY)
-
-
-def _conditional(
+def conditional(
     section: Section, item: BoundTerm, joint: str, groups: tuple[tuple[str, ...], ...]
 ) -> tuple[Batch, tuple[str, ...]]:
     """The group whose factors are its conditional given the other group."""
     batch = Batch(section, joint)
     for other, mine in (groups, groups[::-1]):
-        if all(f.family is not None and f.evaluated for f in _own(batch.joint, mine)) and _given(batch.joint, mine, other):
+        if all(f.family is not None and f.evaluated for f in own_factors(batch.joint, mine)) and _given(
+            batch.joint, mine, other
+        ):
             return batch, mine
     a, b = groups
     names = ",".join(b), ",".join(a)
@@ -254,29 +173,33 @@ def _conditional(
     )
 
 
-def _own(joint: Joint, group: tuple[str, ...]) -> list[Factor]:
+def own_factors(joint: Joint, group: tuple[str, ...]) -> list[Factor]:
+    """The factors of a group's variables."""
     return [joint.by_variable[v] for v in group]
 
 
 def _given(joint: Joint, mine: tuple[str, ...], other: tuple[str, ...]) -> bool:
     """Whether q(mine|other) is the product of mine's factors: their conditioners lie in both, nothing of the other comes from mine."""
-    own = _own(joint, mine)
+    own = own_factors(joint, mine)
     used = {v for f in own for v in f.given} - {*mine}
     extra = [v for v in other if v not in used]
     roots = not joint.ancestral_factors(used) & {*own}
     return bool(used) and used <= {*other} and roots and joint.independent(mine, extra, used)
 
 
-def pairwise_kl(section: Section, item: BoundTerm) -> Estimated:
-    """I(X;Z) <= -mean_i log mean_j exp(-KL(q(z|x_i)||q(z|x_j))), of X uniform over the rows."""
+def divergences(section: Section, item: BoundTerm) -> Node:
+    """KL(q(z|x_i)||q(z|x_j)) for every pair of rows, the sum of the factors' own."""
     term = plain(item)
     if not isinstance(term, MutualInformation) or term.given:
         raise refuse(item)
-    batch, mine = _conditional(section, item, term.joint, term.groups)
-    pairs = {f"part{k}": batch.divergences(v) for k, v in enumerate(mine)}
-    between = elementwise(-_sum(pairs), **pairs)
-    node = elementwise(sympy.log(N) - A, a=Reduce("logsumexp", between, (-1,)), n=Size(between, (-1,)))
-    return Estimated(mean(node), (f"{item.text} by pairwise-kl: -E_i log mean_j exp(-KL(q_i||q_j))",), why=WHY)
+    batch, mine = conditional(section, item, term.joint, term.groups)
+    parts = {f"part{k}": batch.divergences(v) for k, v in enumerate(mine)}
+    return parts["part0"] if len(parts) == 1 else elementwise(added(parts), **parts)
+
+
+def added(values: Iterable[str]) -> sympy.Expr:
+    """The sum of symbols."""
+    return sum((sympy.Symbol(n, real=True) for n in values), sympy.Integer(0))
 
 
 def conditional_pairs(section: Section, item: BoundTerm) -> Node:
@@ -286,5 +209,5 @@ def conditional_pairs(section: Section, item: BoundTerm) -> Node:
         raise refuse(item)
     if (density := density_of(item)) is not None:
         return Batch(section, term.joint).declared(density)
-    batch, mine = _conditional(section, item, term.joint, term.groups)
+    batch, mine = conditional(section, item, term.joint, term.groups)
     return batch.joint_pairs(mine)

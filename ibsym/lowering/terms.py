@@ -75,11 +75,6 @@ def direct(section: Section, term: Term, estimator: str) -> Estimated:
     raise EmissionError(f'{term} cannot be computed as it stands\n  write: estimators."{term}" = ...')
 
 
-def sampled(section: Section, item: BoundTerm) -> Estimated:
-    """The mean at draws, where the spec asks for it."""
-    return direct(section, plain(item), "sampled")
-
-
 def _averaged(sampling: Sampling, joint: str, text: str, estimator: str, value: PartValue) -> Estimated:
     """The value under a joint; under a mixture, the weighted mean of its parts' means."""
     parts = sampling.parts(joint)

@@ -7,10 +7,22 @@ from typing import cast
 import sympy
 
 from ibsym.derivation.model import BoundTerm
+from ibsym.errors import EmissionError
 from ibsym.estimators.base import Estimator, Value
 from ibsym.lowering import distances
-from ibsym.lowering.pairs import conditional_pairs
-from ibsym.lowering.program import Diagonal, ExcludeDiagonal, Node, OffDiagonalMean, QuantileDistance, Reduce, Size
+from ibsym.lowering.pairs import conditional_pairs, divergences
+from ibsym.lowering.program import (
+    Diagonal,
+    ExcludeDiagonal,
+    Insert,
+    Node,
+    OffDiagonalMean,
+    QuantileDistance,
+    Reduce,
+    Setting,
+    Size,
+    Stratified,
+)
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, mean, refuse
 from ibsym.lowering.translation import elementwise
@@ -19,18 +31,21 @@ from ibsym.terms.measures import MutualInformation
 
 def estimated(section: Section, item: BoundTerm, estimator: Estimator, value: Value) -> Estimated:
     """The term by its estimator's formula."""
-    words = _Words(section, item, estimator)
+    words = Words(section, item, estimator)
     node = words.node(value.of(words))
     return Estimated(node, (f"{item.text} by {item.estimator}: {value.text}",), why=value.why)
 
 
-class _Words:
-    """The words of a value: what each gives is a symbol that stands for a node; between them is SymPy's arithmetic."""
+class Words:
+    """The words of a value: what each gives is a symbol that stands for a node; between them is SymPy's arithmetic.
+
+    ``axes`` is how many axes a table has after the columns j, of coordinates that are kept apart.
+    """
 
     exp, log = sympy.exp, sympy.log
 
-    def __init__(self, section: Section, item: BoundTerm, estimator: Estimator):
-        self.section, self.item = section, item
+    def __init__(self, section: Section, item: BoundTerm, estimator: Estimator, axes: int = 0):
+        self.section, self.item, self.axes = section, item, axes
         self.given = {o.name: o.default for o in estimator.options} | dict(item.options)
         self.nodes: dict[str, Node] = {}
 
@@ -40,74 +55,96 @@ class _Words:
             return self.nodes[value.name]
         return elementwise(sympy.sympify(value), **self.nodes)
 
-    def _symbol(self, node: Node) -> sympy.Symbol:
+    def symbol(self, node: Node) -> sympy.Symbol:
+        """What stands for a node in arithmetic."""
         name = f"v{len(self.nodes):03}"
         self.nodes[name] = node
         return sympy.Symbol(name, real=True)
 
     def conditional(self) -> sympy.Symbol:
         """log q(b_i|a_j)."""
-        return self._symbol(conditional_pairs(self.section, self.item))
+        return self.symbol(conditional_pairs(self.section, self.item))
+
+    def divergences(self) -> sympy.Symbol:
+        """KL(q(b|a_i)||q(b|a_j))."""
+        return self.symbol(divergences(self.section, self.item))
 
     def scores(self) -> sympy.Symbol:
         """An input: what a learned function says of every pair."""
         term = self.item.quantity
         if not isinstance(term, MutualInformation) or term.given or len(term.groups) != 2:
             raise refuse(self.item)
-        return self._symbol(self.section.sampling.scores(self.item.text, term.joint))
+        return self.symbol(self.section.sampling.scores(self.item.text, term.joint))
 
     def samples(self) -> tuple[sympy.Symbol, sympy.Symbol]:
         """Points of both arguments."""
         first, second = distances.samples(self.section, self.item)
-        return self._symbol(first), self._symbol(second)
+        return self.symbol(first), self.symbol(second)
 
     def own(self, table: sympy.Expr) -> sympy.Symbol:
         """The diagonal."""
-        return self._symbol(Diagonal(self.node(table)))
+        return self.symbol(Diagonal(self.node(table)))
 
     def others(self, table: sympy.Expr) -> sympy.Symbol:
         """-infinity on the diagonal."""
-        return self._symbol(ExcludeDiagonal(self.node(table)))
+        return self.symbol(ExcludeDiagonal(self.node(table)))
 
     def log_sum_exp(self, table: sympy.Expr) -> sympy.Symbol:
-        """Along the last axis."""
-        return self._symbol(Reduce("logsumexp", self.node(table), (-1,)))
+        """Along the columns."""
+        return self.symbol(Reduce("logsumexp", self.node(table), (-1 - self.axes,)))
 
     def mean_of_others(self, table: sympy.Expr) -> sympy.Symbol:
         """The mean off the diagonal."""
-        return self._symbol(OffDiagonalMean(self.node(table)))
+        return self.symbol(OffDiagonalMean(self.node(table)))
 
     def mean(self, values: sympy.Expr) -> sympy.Symbol:
         """The mean over everything."""
-        return self._symbol(mean(self.node(values)))
+        return self.symbol(mean(self.node(values)))
 
     def rows(self, table: sympy.Expr) -> sympy.Symbol:
-        """The length of the last axis."""
-        return self._symbol(Size(self.node(table), (-1,)))
+        """The number of columns."""
+        return self.symbol(Size(self.node(table), (-1 - self.axes,)))
 
     coordinates = rows
 
+    def size(self, number: object) -> sympy.Expr:
+        """As it is, or a parameter by its name."""
+        return self.symbol(Setting(number)) if isinstance(number, str) else sympy.Integer(int(str(number)))
+
+    def stratified(self, table: sympy.Expr, number: object) -> sympy.Symbol:
+        """The weights as a step."""
+        if number is None:
+            write = f'estimators."{self.item.text}" = {{ estimator = "{self.item.estimator}", dataset_size = 60000 }}'
+            raise EmissionError(f"{self.item.estimator} needs the number of rows in the data set\n  write: {write}")
+        pairs = self.node(table)
+        total = Setting(number) if isinstance(number, str) else int(str(number))
+        stratified = Stratified(Size(pairs, (-1 - self.axes,)), pairs, total)
+        weights = self.section.let("log_weights", stratified, "log weights of the components j for row i (Chen et al. 2018)")
+        for _ in range(self.axes):
+            weights = Insert(weights, -1)
+        return self.symbol(weights)
+
     def distances(self, first: sympy.Expr, second: sympy.Expr) -> sympy.Symbol:
         """A square for every pair."""
-        return self._symbol(distances.squared(self.node(first), self.node(second)))
+        return self.symbol(distances.squared(self.node(first), self.node(second)))
 
     def sorted_projections(self, points: sympy.Expr, other: sympy.Expr, number: object) -> tuple[sympy.Symbol, sympy.Symbol]:
         """On directions that the loss draws, or is given."""
         first, second = self.node(points), self.node(other)
         left, right = distances.sorted_projections(self.section, self.item, first, second, int(str(number)))
-        return self._symbol(left), self._symbol(right)
+        return self.symbol(left), self.symbol(right)
 
     def quantile_distance(self, first: sympy.Expr, second: sympy.Expr) -> sympy.Symbol:
         """Of two sorted samples."""
-        return self._symbol(QuantileDistance(self.node(first), self.node(second)))
+        return self.symbol(QuantileDistance(self.node(first), self.node(second)))
 
     def first(self, h: sympy.Expr) -> sympy.Symbol:
         """A node of its own."""
-        return self._symbol(self.node(h))
+        return self.symbol(self.node(h))
 
     def named(self, name: str, h: sympy.Expr, comment: str = "") -> sympy.Symbol:
         """A step."""
-        return self._symbol(self.section.let(name, self.node(h), *([comment] if comment else [])))
+        return self.symbol(self.section.let(name, self.node(h), *([comment] if comment else [])))
 
     def option(self, name: str) -> object:
         """As it was written."""

@@ -1080,20 +1080,36 @@ LOSSES = [
     *mutants(
         "ibsym/lowering/pairs.py",
         (ESTIMATORS, REFERENCES),
-        ("A - sympy.log(size)", "A"),
-        ("int(str(total)) * N", "N"),
-        ("elementwise(A - B, a=together, b=apart)", "elementwise(A + B, a=together, b=apart)"),
         (
             "return Insert(load, -1 - after) if value else Insert(load, -2 - after)",
             "return Insert(load, -2 - after) if value else Insert(load, -1 - after)",
         ),
     ),
     *mutants(
+        "ibsym/lowering/mixtures.py",
+        (ESTIMATORS, REFERENCES),
+        ("elementwise(A - B, a=together, b=apart)", "elementwise(A + B, a=together, b=apart)"),
+    ),
+    *mutants(
+        "ibsym/estimators/minibatch_weighted.py",
+        (ESTIMATORS, REFERENCES),
+        ("m.log_sum_exp(table) - m.log(", "m.log_sum_exp(table) - 0 * m.log("),
+        ("m.rows(table) * m.size(number)", "m.rows(table)"),
+    ),
+    *mutants(
+        "ibsym/estimators/minibatch_stratified.py",
+        (ESTIMATORS,),
+        ('table + m.stratified(table, m.option("dataset_size"))', 'table + 0 * m.stratified(table, m.option("dataset_size"))'),
+    ),
+    *mutants(
         "ibsym/lowering/values.py",
         (ESTIMATORS,),
-        ('Reduce("logsumexp", self.node(table), (-1,))', 'Reduce("logsumexp", self.node(table), (-2,))'),
+        (
+            'Reduce("logsumexp", self.node(table), (-1 - self.axes,))',
+            'Reduce("logsumexp", self.node(table), (-2 - self.axes,))',
+        ),
         ("OffDiagonalMean(self.node(table))", "mean(self.node(table))"),
-        ("Size(self.node(table), (-1,))", "Size(self.node(table), (-2,))"),
+        ("Size(self.node(table), (-1 - self.axes,))", "Size(self.node(table), (-2 - self.axes,))"),
     ),
     *mutants(
         "ibsym/lowering/distances.py",
@@ -1165,17 +1181,31 @@ PLAYED = [
 
 MIXTURES = "tests/estimators/test_mixtures.py"
 
-MIXED = mutants(
-    "ibsym/lowering/pairs.py",
-    (MIXTURES,),
-    (
-        "elementwise(_sum(values) - A, a=_aggregated(batch, item, mine), **values)",
-        "elementwise(-A, a=_aggregated(batch, item, mine))",
+MIXED = [
+    *mutants(
+        "ibsym/lowering/mixtures.py",
+        (MIXTURES,),
+        (
+            "elementwise(added(values) - A, a=_aggregated(batch, item, mine), **values)",
+            "elementwise(-A, a=_aggregated(batch, item, mine))",
+        ),
     ),
-    ("size = N if total is None else N * TOTAL if", "size = N if total is None else N if"),
-    ("elementwise(sympy.log(N) - A, a=Reduce", "elementwise(-A, a=Reduce"),
-    ("zip((True, False), laws(both), strict=True)", "zip((False, True), laws(both), strict=True)"),
-)
+    *mutants(
+        "ibsym/lowering/values.py",
+        (MIXTURES,),
+        ("return self.symbol(Setting(number)) if", "return sympy.Integer(1) if"),
+    ),
+    *mutants(
+        "ibsym/estimators/pairwise_kl.py",
+        (MIXTURES,),
+        ("m.log(m.rows(table)) - m.log_sum_exp(-table)", "-m.log_sum_exp(-table)"),
+    ),
+    *mutants(
+        "ibsym/lowering/pairs.py",
+        (MIXTURES,),
+        ("zip((True, False), laws(both), strict=True)", "zip((False, True), laws(both), strict=True)"),
+    ),
+]
 
 INSIDE = "tests/terms/test_names_inside_mixtures.py"
 
