@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ibsym.checking.certificate import Certificate
 from ibsym.derivation.engine import derive
 from ibsym.derivation.model import Derivation
-from ibsym.errors import DerivationError, EmissionError, MissingDependencyError, SpecError
+from ibsym.errors import DerivationError, EmissionError, MissingDependencyError, Remedy, SpecError
 from ibsym.spec import loading
 from ibsym.spec.model import Spec
 
@@ -72,7 +72,9 @@ def computable(derivation: Derivation) -> Derivation:
     try:
         check_computable(derivation)
     except EmissionError as error:
-        raise DerivationError(f"no code computes the bound {derivation.final}: {error}") from None
+        what, _, remedy = str(error).partition("\n  write: ")
+        message = f"no code computes the bound {derivation.final}: {what}"
+        raise derivation.spec.located(DerivationError(message, key="objective", remedy=Remedy(remedy, *error.ways))) from None
     except SpecError as error:
         raise derivation.spec.located(error) from None
     return derivation

@@ -120,9 +120,9 @@ def guarded(call: Callable[[], object]) -> int:
 
 def marked(error: IbsymError) -> str:
     """The line of a file that an error is about, with a caret under its column; nothing where it has none."""
-    from ibsym.errors import SpecError, shown
+    from ibsym.errors import PlacedError, shown
 
-    if not isinstance(error, SpecError) or not (place := error.place).file or place.line is None or place.column is None:
+    if not isinstance(error, PlacedError) or not (place := error.place).file or place.line is None or place.column is None:
         return ""
     try:
         lines = Path(place.file).read_text(encoding="utf-8").splitlines()

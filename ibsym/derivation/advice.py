@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy
 
 from ibsym.derivation.model import Computable, Plan
 from ibsym.derivation.planning import Planner, estimates, samplers_of
-from ibsym.errors import DerivationError, IbsymError, SolverError, SpecError
-from ibsym.estimators import ONE_SIDED
-from ibsym.facts import Side
+from ibsym.errors import DerivationError, Edit, PlacedError, Remedy, SolverError, SpecError, Way
+from ibsym.estimators import ESTIMATORS, ONE_SIDED
+from ibsym.facts import Side, Sign
 from ibsym.proving.elemental import Row, RowKind, subsets
+from ibsym.spec.families import USUAL, dense
+from ibsym.spec.grammar import QuantitySyntax, quantities
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.terms.measures import (
@@ -27,8 +29,8 @@ from ibsym.terms.measures import (
     Term,
     TotalCorrelation,
 )
-from ibsym.terms.reading import density
-from ibsym.terms.signs import REALS
+from ibsym.terms.reading import Reader, density
+from ibsym.terms.signs import REALS, sign
 from ibsym.terms.vectors import Vector, combine
 
 WHENCE = {Side.UPPER: "above", Side.LOWER: "below"}
@@ -42,12 +44,26 @@ def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term) -> SpecError:
     """The coefficient of a term that needs an inequality has no sign."""
     names = sorted(s.name for s in coefficient.free_symbols)
     open_ones = [n for n in names if spec.intervals[n] == REALS] or names
-    default = f"{spec.parameters[open_ones[0]].default:g}"
+    fixing = next(((n, e) for n in (*open_ones, *names) for e in _intervals(spec, n) if _fixes(spec, coefficient, n, e)), None)
+    name, entry = fixing if fixing is not None else next((n, e) for n in open_ones for e in _intervals(spec, n))
     return SpecError(
         f"the coefficient {coefficient} of {term} may be positive or negative, so no inequality can be used for it",
-        key=f"parameters.{open_ones[0]}",
-        remedy=f"{open_ones[0]} = {{ default = {default}, min = 0 }}, or another interval that fixes the sign",
+        key=f"parameters.{name}",
+        remedy=Remedy.of((Edit(("parameters", name), entry),), otherwise="another interval that fixes the sign"),
     )
+
+
+def _intervals(spec: Spec, name: str) -> Iterator[dict[str, float]]:
+    """Entries of a parameter that contain its default and end where signs change."""
+    default = spec.parameters[name].default
+    for low, high in ((0, None), (None, 0), (0, 1), (1, None)):
+        if (low is None or default >= low) and (high is None or default <= high):
+            yield {"default": default} | {k: v for k, v in (("min", low), ("max", high)) if v is not None}
+
+
+def _fixes(spec: Spec, coefficient: sympy.Expr, name: str, entry: Mapping[str, float]) -> bool:
+    interval = entry.get("min", REALS[0]), entry.get("max", REALS[1])
+    return sign(coefficient, {**spec.intervals, name: interval}) is not Sign.UNKNOWN
 
 
 def unused_estimator(
@@ -55,28 +71,49 @@ def unused_estimator(
 ) -> SpecError:
     """An estimator that the bound has no place for; ``terms`` are what it might have been meant for."""
     key = f'estimators."{use.key}"'
+    without = Edit(("estimators", use.key))
     if use.estimator in ONE_SIDED and objective.coefficient(wanted) != 0:
         side = ONE_SIDED[use.estimator]
-        others = [n for n, other in ONE_SIDED.items() if other is not side and n != "iwae"]
+        others = [e for e in _estimators(wanted, -side) if ESTIMATORS[e].one_sided is not None]
         return SpecError(
             f"{use.estimator} bounds {wanted} from {WHENCE[side]}, and the objective needs a bound from {WHENCE[-side]}",
             key=key,
-            remedy="leave it out" if use.estimator == "iwae" else "one of " + ", ".join(others),
+            remedy=Remedy(
+                "one of " + ", ".join(others) + ", or leave it out" if others else "leave it out",
+                *((Edit(("estimators", use.key), e),) for e in others),
+                (without,),
+            ),
         )
     coordinates = planner.coordinates
     taken = {t for _, t in planner.requested}
     possible = [t for t in dict.fromkeys(terms) if t not in taken and estimates(use.estimator, t)]
     equal = [t for t in possible if coordinates.equal(coordinates.vector(t), coordinates.vector(wanted))]
-    meant = " or ".join(f'estimators."{t}"' for t in (equal or possible)[:4])
+    chosen = (equal or possible)[:4]
+    meant = " or ".join(f'estimators."{t}"' for t in chosen)
+    entry = planner.spec.keys["estimators"][use.key]
     return SpecError(
         f"{wanted} does not occur in the bound, so its estimator has no use",
         key=key,
-        remedy=f"{meant}, or leave it out" if meant else "leave it out, or name a term that the bound keeps",
+        remedy=Remedy(
+            f"{meant}, or leave it out" if meant else "leave it out, or name a term that the bound keeps",
+            (without,),
+            *((without, Edit(("estimators", str(t)), entry)) for t in chosen),
+        ),
     )
 
 
-def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, plan: Plan | None) -> IbsymError:
-    """The error for a term without a useful bound, with the obstacle and the factor to declare."""
+def _estimators(term: Term, side: Side) -> list[str]:
+    """Estimators of a term that need nothing else said and may stand for it from a side: those that bound it from there first."""
+    found = [e for e in ESTIMATORS.values() if not e.plain and not any(o.kind in ("density", "size") for o in e.options)]
+    fitting = [e for e in found if e.one_sided in (side, None) and estimates(e.name, term)]
+    return [e.name for e in sorted(fitting, key=lambda e: (e.side is not side, e.name != "density-ratio"))]
+
+
+def no_bound(
+    planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, plan: Plan | None, helps: Callable[[Term, Way], bool]
+) -> PlacedError:
+    """The error for a term without a useful bound, with the obstacle and what to change: of what was tried the first that ``helps``."""
+    spec = planner.spec
     head = f"no {side.value} bound of {term} can be computed with what was declared (its weight is {coefficient})"
     if plan is not None:
         found = Expression.of(*((x, c.term) for x, c in plan.computed))
@@ -91,25 +128,54 @@ def no_bound(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, 
     )
     if wrong is not None:
         return unused_estimator(planner, wrong, term, Expression.of((1, term)), ())
-    if isinstance(term, JensenShannon | FDivergence) or (isinstance(term, TotalCorrelation) and term.coordinatewise):
-        name = {JensenShannon: "logistic", FDivergence: "dual"}.get(type(term), "minibatch-weighted")
-        return DerivationError(f'{head}: it is not a sum of expected log-densities\n  write: estimators."{term}" = "{name}"')
+    place = _written(spec, term)
     reasons = []
-    blocked = _unevaluated(planner, term, coefficient, side)
+    sampled = isinstance(term, JensenShannon | FDivergence) or (isinstance(term, TotalCorrelation) and term.coordinatewise)
+    blocked = None if sampled else _unevaluated(planner, term, coefficient, side)
+    if sampled:
+        head += ": it is not a sum of expected log-densities"
     if blocked is not None and blocked.family is not None:
         reasons.append(f"{blocked} is {blocked.family.name} and has no density that can be evaluated")
-    discrete = _discrete_only(planner, term, coefficient, side)
+    discrete = None if sampled else _discrete_only(planner, term, coefficient, side)
     if discrete is not None:
         reasons.append(f"a bound would drop {discrete} >= 0, which holds for discrete variables only")
-    wanted = None if blocked is not None else _hypothetical(planner, term, coefficient, side)
+    tried: Iterator[Remedy] = _remedies(planner, term, coefficient, side, blocked, place)
+    remedy = next((r for r in tried if helps(term, r.ways[0])), None)
+    if remedy is None:
+        remedy = Remedy("another term: no one factor, family or estimator more gives it a bound")
+    return DerivationError(head, key="objective", remedy=remedy, reasons=reasons, column=place.column if place else None)
+
+
+def _written(spec: Spec, term: Term) -> QuantitySyntax | None:
+    """Where the objective has a term."""
+    reader = Reader(spec, "objective")
+    return next((q for q in quantities(spec.objective.expression) if reader.term(q) == term), None)
+
+
+def _remedies(
+    planner: Planner, term: Term, coefficient: sympy.Expr, side: Side, blocked: Factor | None, place: QuantitySyntax | None
+) -> Iterator[Remedy]:
+    """What might give a term a bound: a family with a density, the term read the other way, a density more, an estimator."""
+    spec = planner.spec
     if blocked is not None:
-        remedy = f'families."{blocked}" = "diagonal-normal", or another family with a density'
-    elif wanted is not None:
-        remedy = f'declare {wanted}: joints.{wanted.head} = "... {wanted}", and families."{wanted}" = a family with a density'
-    else:
-        remedy = f"an estimator for {term}, or for a relative entropy that it decomposes into"
-    reason = "".join(f"\n  {r}" for r in reasons)
-    return DerivationError(f"{head}{reason}\n  write: {remedy}")
+        yield dense(blocked.text, spec.variables[blocked.of[0]].kind)
+    turned = MutualInformation(term.joint, term.groups[::-1], term.given) if isinstance(term, MutualInformation) else term
+    if turned != term and place is not None and _written(spec, turned) is None:
+        old = spec.objective_text[place.column - 1 :]
+        old = old[: old.index(")") + 1]
+        new = spec.objective_text[: place.column - 1] + str(turned) + spec.objective_text[place.column - 1 + len(old) :]
+        yield Remedy(f"{turned} in its place, the same quantity read the other way", (Edit(("objective",), new),))
+    wanted = _hypothetical(planner, term, coefficient, side)
+    if wanted is not None and len(wanted.of) == 1:
+        family = Edit(("families", str(wanted)), USUAL[spec.variables[wanted.of[0]].kind])
+        way = (Edit(("joints", wanted.head), str(wanted), more=True), family)
+        yield Remedy(f"declare {wanted}: {way[0]}, and {family} or another with a density", way)
+    parts = [term]
+    if isinstance(term, CrossEntropy):
+        parts = [RelativeEntropy(term.first, term.second)]
+    for part in parts:
+        for name in _estimators(part, side):
+            yield Remedy.of((Edit(("estimators", str(part)), name),))
 
 
 def _useful(plan: Plan | None) -> bool:
@@ -184,7 +250,10 @@ def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, side: 
 
 
 def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side) -> Density | None:
-    """A density that was not declared and would give a bound, the smallest first."""
+    """A density that was not declared and would give a bound, the smallest first.
+
+    Of an information only densities of its own variables: another's would be a guess at a system that nobody meant.
+    """
     spec = planner.spec
     (sampler, *_) = samplers_of(term)
     joint = spec.joints[sampler]
@@ -199,11 +268,12 @@ def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, side: S
             targets = [d.of for d in second]
         case _:
             targets = []
-    targets += [(v,) for v in joint.variables if (v,) not in targets]
+    own = {v for g in term.groups for v in g} | {*term.given} if isinstance(term, MutualInformation) else {*joint.variables}
+    targets += [(v,) for v in joint.variables if (v,) not in targets and v in own]
     declared = {(frozenset(f.of), frozenset(f.given)) for f in spec.factors.values() if f.evaluated and f not in joint.factors}
     additions = []
     for of in targets:
-        rest = [v for v in joint.variables if v not in of]
+        rest = [v for v in joint.variables if v not in of and v in own]
         for given in subsets(rest):
             if len(rest) > WIDE and NARROW < len(given) < len(rest):
                 continue

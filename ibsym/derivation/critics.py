@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ibsym.derivation.model import ModelSide
-from ibsym.errors import SpecError
+from ibsym.errors import Edit, Remedy, SpecError
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Sign
+from ibsym.spec.families import USUAL
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.terms.measures import (
@@ -58,6 +59,15 @@ def sides(spec: Spec, term: Term) -> tuple[Density, tuple[Density, ...]]:
     raise TypeError(f"{term} compares no two distributions")
 
 
+def _declared(spec: Spec, d: Density) -> Remedy:
+    """The conditional as a factor of its joint, if that generates its one variable in no other way."""
+    otherwise = "the relative entropy of the joint densities"
+    if len(d.of) > 1 or d.of[0] in spec.joints[d.head].by_variable:
+        return Remedy(otherwise)
+    family = Edit(("families", str(d)), USUAL[spec.variables[d.of[0]].kind])
+    return Remedy.of((Edit(("joints", d.head), str(d), more=True), family), otherwise=otherwise)
+
+
 def refuse_undrawable(spec: Spec, term: Term, key: str) -> None:
     """Raises :class:`~ibsym.errors.SpecError` where the second argument's law cannot be drawn at the conditioners' values.
 
@@ -81,7 +91,7 @@ def refuse_undrawable(spec: Spec, term: Term, key: str) -> None:
                     raise SpecError(
                         f"a critic of {term} sees draws of {d} at given values, and {d} is no declared factor",
                         key=key,
-                        remedy=f'joints.{d.head} = "... {d}", with a family, or the relative entropy of the joint densities',
+                        remedy=_declared(spec, d),
                     )
 
 

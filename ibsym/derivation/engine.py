@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import sympy
 
@@ -10,12 +11,12 @@ from ibsym.derivation.advice import no_bound, no_sign, unused_estimator
 from ibsym.derivation.critics import model_side, said
 from ibsym.derivation.fitted import constant, refuse_shared
 from ibsym.derivation.model import BoundTerm, Constraint, Derivation, GapTerm, ModelSide, Note, Plan, Step
-from ibsym.derivation.planning import Planner
+from ibsym.derivation.planning import Planner, estimates
 from ibsym.derivation.quantisation import surrogate_steps, surrogates
 from ibsym.derivation.sampling import estimator_of, refuse_undrawn, relaxations
 from ibsym.derivation.steps import ProofSteps, step
 from ibsym.derivation.unused import unused
-from ibsym.errors import SpecError
+from ibsym.errors import DerivationError, Edit, IbsymError, PlacedError, Remedy, SpecError, Way
 from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Relation, Side, Sign
 from ibsym.proving.elemental import closable
@@ -48,20 +49,31 @@ def derive(spec: Spec) -> Derivation:
     :class:`~ibsym.errors.SpecError` where the spec asks for what cannot be.
     """
     try:
-        engine = _Engine(spec)
-        objective = read_objective(spec)
-        refuse_shared((w.term for w in objective), engine.planner.fitted)
-        constraints = tuple(engine.constraint(c) for c in spec.critics)
-        return engine.derive(objective, Side.of(spec.sense), constraints, whole=True)
-    except SpecError as error:
+        return _derived(_Engine(spec))
+    except PlacedError as error:
         raise spec.located(error) from None
 
 
-class _Engine:
-    """One run: the expression as it stands and the steps so far."""
+def _derived(engine: _Engine) -> Derivation:
+    objective = read_objective(engine.spec)
+    refuse_shared((w.term for w in objective), engine.planner.fitted)
+    constraints = tuple(engine.constraint(c) for c in engine.spec.critics)
+    return engine.derive(objective, Side.of(engine.spec.sense), constraints, whole=True)
 
-    def __init__(self, spec: Spec):
-        self.spec = spec
+
+class _Unbounded(DerivationError):
+    """A term of a trial that has no useful bound."""
+
+    def __init__(self, term: Term):
+        super().__init__(f"no useful bound of {term}")
+        self.term = term
+
+
+class _Engine:
+    """One run: the expression as it stands and the steps so far. ``trial``: of a spec that a remedy made, whose refusal needs none."""
+
+    def __init__(self, spec: Spec, trial: bool = False):
+        self.spec, self.trial = spec, trial
         self.planner = Planner(spec)
         self.proof = ProofSteps(self.planner.coordinates)
         self.used: set[Term] = set()
@@ -114,6 +126,22 @@ class _Engine:
     def sign(self, coefficient: sympy.Expr) -> Sign:
         return sign(coefficient, self.spec.intervals)
 
+    def helps(self, term: Term, way: Way) -> bool:
+        """Whether a term has a bound once these changes are made, whatever those after it lack."""
+        keys: Mapping[str, Any] = self.spec.keys
+        for edit in way:
+            keys = edit.applied(keys)
+        try:
+            _derived(_Engine(Spec(**keys), trial=True))
+        except _Unbounded as error:
+            order = [w.term for w in read_objective(self.spec)]
+            return error.term in order and term in order and order.index(error.term) > order.index(term)
+        except SpecError as error:
+            return error.key.startswith("families.")  # what else the change needs is the next thing to be said
+        except IbsymError:
+            return False
+        return True
+
     def constant(self, term: Term) -> bool:
         """Whether no learned factor touches a term: an entropy, or the cross-entropy of such a law to fixed densities."""
         match term:
@@ -156,7 +184,9 @@ class _Engine:
         wanted = side.times(direction)
         plan = self.planner.plan(part.term, part.coefficient, wanted)
         if plan is None or (plan.gaps and not any(c.learned for _, c in plan.computed)):
-            raise no_bound(self.planner, part.term, part.coefficient, wanted, plan)
+            if self.trial:
+                raise _Unbounded(part.term)
+            raise no_bound(self.planner, part.term, part.coefficient, wanted, plan, self.helps)
         return plan
 
     def expand(self, state: Expression, quantity: QuantitySyntax, density: DensitySyntax, side: Side) -> tuple[Step, Step]:
@@ -173,8 +203,11 @@ class _Engine:
             )
         coefficient = state.coefficient(entropy)
         if coefficient == 0:
-            left = ", ".join(str(w.term) for w in state if isinstance(w.term, Entropy)) or "none"
-            raise SpecError(f"{entropy} is not a constant of the bound", key=key, remedy=f"one of its constants: {left}")
+            left = ", ".join(str(w.term) for w in state if isinstance(w.term, Entropy))
+            others = [t for q, d in self.spec.expansions if (t := f"{q} with {d}") != f"{quantity} with {density}"]
+            without = (Edit(("derivation", "expand"), others),)
+            told = f"one of its constants: {left}" if left else "leave the expansion out: the bound has no constant"
+            raise SpecError(f"{entropy} is not a constant of the bound", key=key, remedy=Remedy(told, without))
         first = reader.density(DensitySyntax(entropy.joint, entropy.of))
         cross, relative = CrossEntropy(first, (model,)), RelativeEntropy(first, (model,))
         vector = self.planner.coordinates.vector(relative)
@@ -183,7 +216,7 @@ class _Engine:
             raise SpecError(
                 f"{relative} is kept by {text!r} and has no estimator",
                 key=key,
-                remedy=f'estimators."{relative}" = "density-ratio"',
+                remedy=Remedy.of((Edit(("estimators", str(relative)), "density-ratio"),)),
             )
         after = state + Expression.of((-coefficient, entropy), (coefficient, cross), (-coefficient, kept))
         continuous = [v for v in entropy.of if not self.spec.discrete(v)]
@@ -284,7 +317,9 @@ class _Engine:
             raise SpecError(
                 f"{wanted} has no estimator with a critic",
                 key=key,
-                remedy=f'estimators."{wanted}" = "logistic" or "density-ratio"',
+                remedy=Remedy.of(
+                    *((Edit(("estimators", str(wanted)), e),) for e in ("logistic", "density-ratio") if estimates(e, wanted))
+                ),
             )
         if critic.constraint is None:
             return Constraint(critic, str(wanted), None, sympy.Integer(0))

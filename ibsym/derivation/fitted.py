@@ -7,10 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ibsym.errors import SpecError
+from ibsym.errors import Edit, Remedy, SpecError
 from ibsym.estimators import ESTIMATORS
+from ibsym.spec.families import USUAL, dense
 from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.terms.measures import CrossEntropy, Density, Entropy, ExpectedLog, MutualInformation, RelativeEntropy, Term
+
+
+def _guess(spec: Spec, use: EstimatorUse, term: MutualInformation) -> Remedy:
+    """The estimator with a density of its own: of one argument, a single variable, given the other."""
+    sides = {frozenset(a): frozenset(b) for a, b in (term.groups, term.groups[::-1])}
+    drawn = spec.joints[term.joint].factors
+    fitting = (f for f in spec.factors.values() if sides.get(frozenset(f.of)) == frozenset(f.given))
+    declared = next((f.text for f in fitting if f.evaluated and f not in drawn), None)
+    if declared is not None:
+        return Remedy.of((Edit(("estimators", use.key), {"estimator": use.estimator, "density": declared}),))
+    joint = spec.joints[term.joint]
+    given, of = min(
+        (term.groups, term.groups[::-1]), key=lambda g: (len(g[1]) > 1, any(f.learned for f in joint.ancestral_factors(g[1])))
+    )
+    head = next(n for n in ("a", "b", "guess", "adversary") if n not in spec.joints)
+    density = f"{head}({','.join(of)}|{','.join(given)})"
+    entry = Edit(("estimators", use.key), {"estimator": use.estimator, "density": density})
+    if len(of) > 1:
+        return Remedy(f"{entry}, a factor of one variable")
+    family = Edit(("families", density), USUAL[spec.variables[of[0]].kind])
+    return Remedy.of((entry, Edit(("joints", head), density), family))
 
 
 def fitted(spec: Spec, use: EstimatorUse, term: Term) -> Density | None:
@@ -22,8 +44,7 @@ def fitted(spec: Spec, use: EstimatorUse, term: Term) -> Density | None:
     if name is None and not rule.player:
         return None
     assert isinstance(term, MutualInformation)
-    first, second = (",".join(g) for g in term.groups)
-    remedy = f'{{ estimator = "{use.estimator}", density = "a({second}|{first})" }}'
+    remedy = _guess(spec, use, term)
     if name is None:
         raise SpecError(
             f"{use.estimator} of {term} needs the density that guesses one argument from the other", key=key, remedy=remedy
@@ -36,7 +57,7 @@ def fitted(spec: Spec, use: EstimatorUse, term: Term) -> Density | None:
         raise SpecError(
             f"{factor} is {factor.family.name} and has no density that can be evaluated",
             key=key,
-            remedy=f'families."{factor}" = "diagonal-normal", or another family with a density',
+            remedy=dense(factor.text, spec.variables[factor.of[0]].kind),
         )
     if factor in joint.factors:
         if rule.player:

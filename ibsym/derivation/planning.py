@@ -18,7 +18,7 @@ from ibsym.derivation.critics import refuse_undrawable
 from ibsym.derivation.fitted import fitted
 from ibsym.derivation.model import Computable, Plan
 from ibsym.derivation.programs import TIER_2, Found, Widening, priced, undominated, used
-from ibsym.errors import SolverError, SpecError
+from ibsym.errors import Edit, Remedy, SolverError, SpecError
 from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Side
 from ibsym.proving.elemental import Row, elemental_rows, estimator_row, subsets
@@ -108,7 +108,12 @@ def requested_term(spec: Spec, use: EstimatorUse) -> Term:
     term = Reader(spec, key).term(use.term)
     if not estimates(use.estimator, term):
         example = ESTIMATORS[use.estimator].example
-        raise SpecError(f"{use.estimator} does not estimate {term}", key=key, remedy=f"it estimates terms such as {example}")
+        # an entry that is left out changes no objective; another estimator that fits does neither
+        fitting = [n for n in ESTIMATORS if not ESTIMATORS[n].options and estimates(n, term)]
+        ways = [(Edit(("estimators", use.key), n),) for n in fitting] or [(Edit(("estimators", use.key)),)]
+        others = "one of " + ", ".join(fitting) if fitting else "leave it out"
+        what = f"{use.estimator} does not estimate {term}, but terms such as {example}"
+        raise SpecError(what, key=key, remedy=Remedy(others, *ways))
     if ESTIMATORS[use.estimator].critic is not None:
         refuse_undrawable(spec, term, key)
     if use.model == "nwj" and (isinstance(term, JensenShannon) or (isinstance(term, FDivergence) and term.generator != "kl")):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ibsym.derivation.critics import factors, sides
 from ibsym.derivation.model import BoundTerm
-from ibsym.errors import AuditError, SpecError
+from ibsym.errors import AuditError, Edit, Remedy, SpecError
 from ibsym.estimators import ESTIMATORS
 from ibsym.spec.families import closed_entropy, closed_relative_entropy
+from ibsym.spec.grammar import parse
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import (
@@ -60,6 +62,13 @@ def estimator_of(spec: Spec, term: Term) -> str:
     return "sampled"
 
 
+def _with_option(spec: Spec, factor: Factor, option: str, value: Any) -> Remedy:
+    """The entry of a factor's family with one option more, the others as they are."""
+    given: Any = next((e for text, e in spec.keys["families"].items() if str(parse(text, "density")) == str(factor)), {})
+    entry = {"family": given} if isinstance(given, str) else dict(given)
+    return Remedy.of((Edit(("families", str(factor)), {**entry, option: value}),))
+
+
 def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> Iterator[tuple[Factor, Term]]:
     """Factors whose draws are discrete, learned, and needed with a gradient: relaxed ones are named once, others are refused."""
     seen: set[str] = set()
@@ -70,10 +79,10 @@ def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]
                 continue
             if not family.carries_gradient:
                 remedy = "a family whose draws are reparameterised"
-                if "reparameterised" in family.facts.options:
-                    remedy = f'families."{factor}" = {{ family = "{family.name}", reparameterised = true }}'
-                if "relax" in family.facts.options:
-                    remedy = f'families."{factor}" = {{ family = "{family.name}", relax = "concrete" }}'
+                for option, value in (("relax", "concrete"), ("reparameterised", True)):
+                    if option in family.facts.options:
+                        remedy = _with_option(spec, factor, option, value)
+                        break
                 raise SpecError(
                     f"draws of {factor} ({family.name}) carry no gradient, and {item.text} needs one",
                     key=f'families."{factor}"',
@@ -92,13 +101,16 @@ def refuse_undrawn(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTe
                 raise SpecError(
                     f"{factor} is summed over exactly, and {item.estimator} of {item.text} takes its draws",
                     key=f'families."{factor}"',
-                    remedy=f'families."{factor}" = {{ family = "categorical", relax = "concrete" }}, or another estimator',
+                    remedy=Remedy.of(
+                        (Edit(("families", str(factor)), {"family": "categorical", "relax": "concrete"}),),
+                        otherwise="another estimator",
+                    ),
                 )
             if factor.family is not None and not factor.family.sampled:
                 raise SpecError(
                     f"{factor} ({factor.family.name}) has no draws, and {item.text} is an average over them",
                     key=f'families."{factor}"',
-                    remedy=f'families."{factor}" = {{ family = "{factor.family.name}", sampled = true }}',
+                    remedy=_with_option(spec, factor, "sampled", True),
                 )
 
 

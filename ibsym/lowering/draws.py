@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy
 
 from ibsym.derivation.model import BoundTerm
-from ibsym.errors import EmissionError
+from ibsym.errors import Edit, EmissionError
 from ibsym.families.functions import xlogx
 from ibsym.lowering.program import Frequency, LogSoftmax, Node, OverDraws, Points, Reduce, Size
 from ibsym.lowering.section import Section
@@ -38,9 +38,10 @@ def iwae(section: Section, item: BoundTerm) -> Estimated:
     part = _encoder(section, item, joint, model, latents)
     exact = next((f for f in part.ancestral_factors(latents) if f.enumerated), None)
     if exact is not None:
+        write = Edit(("families", exact.text), {"family": "categorical", "relax": "concrete"})
         raise EmissionError(
-            f"{exact} is summed over exactly, and iwae of {item.text} draws it\n"
-            f'  write: families."{exact}" = {{ family = "categorical", relax = "concrete" }}'
+            f"{exact} is summed over exactly, and iwae of {item.text} draws it\n  write: {write}",
+            (write,),
         )
     values: dict[str, Node] = {}
     total: sympy.Expr = sympy.Integer(0)
@@ -103,9 +104,11 @@ def batch_marginal(section: Section, item: BoundTerm) -> Estimated:
         )
     own, other = (_log_shares(section, d, variable) for d in (first, second))
     if other is None or (other is UNIFORM and (own is None or own is UNIFORM)) or not _learned(section, first, second):
+        write = Edit(("families", section.sampling.part(second.head).by_variable[variable].text), "categorical")
         raise EmissionError(
             f"the second argument of {item.text} has no classes' probabilities that depend on what is learned, and neither has the first\n"
-            f'  write: families."{section.sampling.part(second.head).by_variable[variable]}" = "categorical"'
+            f"  write: {write}",
+            (write,),
         )
     entropy: Node
     cross: Node
@@ -154,9 +157,8 @@ def _log_shares(section: Section, density: Density, variable: str) -> Node | Non
     if factor.family is not None and factor.family.name == "uniform":
         return UNIFORM
     if factor.family is None or factor.family.name != "categorical":
-        raise EmissionError(
-            f'{factor} has no probabilities of classes to average\n  write: families."{factor}" = "categorical"'
-        )
+        write = Edit(("families", factor.text), "categorical")
+        raise EmissionError(f"{factor} has no probabilities of classes to average\n  write: {write}", (write,))
     log_p = LogSoftmax(sampling.parameter(factor, "logits", joint))
     name = f"log_{density.head}_{variable}"
     if not factor.given:

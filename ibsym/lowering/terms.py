@@ -72,7 +72,7 @@ def direct(section: Section, term: Term, estimator: str) -> Estimated:
                 estimator,
                 _expected_log(section, (Density(joint, of, given),), estimator == "closed-form", -1),
             )
-    raise EmissionError(f'{term} cannot be computed as it stands\n  write: estimators."{term}" = ...')
+    raise EmissionError(f"{term} cannot be computed as it stands\n  write: an estimator for it, or factors with densities")
 
 
 def _averaged(sampling: Sampling, joint: str, text: str, estimator: str, value: PartValue) -> Estimated:

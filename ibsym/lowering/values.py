@@ -7,7 +7,7 @@ from typing import cast
 import sympy
 
 from ibsym.derivation.model import BoundTerm
-from ibsym.errors import EmissionError
+from ibsym.errors import Edit, EmissionError
 from ibsym.estimators.base import Estimator, Value
 from ibsym.lowering import distances
 from ibsym.lowering.pairs import conditional_pairs, divergences
@@ -114,8 +114,8 @@ class Words:
     def stratified(self, table: sympy.Expr, number: object) -> sympy.Symbol:
         """The weights as a step."""
         if number is None:
-            write = f'estimators."{self.item.text}" = {{ estimator = "{self.item.estimator}", dataset_size = 60000 }}'
-            raise EmissionError(f"{self.item.estimator} needs the number of rows in the data set\n  write: {write}")
+            write = Edit(("estimators", self.item.text), {"estimator": self.item.estimator, "dataset_size": 60000})
+            raise EmissionError(f"{self.item.estimator} needs the number of rows in the data set\n  write: {write}", (write,))
         pairs = self.node(table)
         total = Setting(number) if isinstance(number, str) else int(str(number))
         stratified = Stratified(Size(pairs, (-1 - self.axes,)), pairs, total)

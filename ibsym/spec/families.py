@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ibsym.errors import SpecError, unknown
+from ibsym.errors import Edit, Remedy, SpecError, unknown
 from ibsym.families.base import closed_entropy, closed_relative_entropy
 from ibsym.families.facts import FAMILIES, FamilyFacts, FamilyUse, Option
 from ibsym.spec.spaces import Space
 
-__all__ = ["FAMILIES", "FamilyFacts", "FamilyUse", "closed_entropy", "closed_relative_entropy", "read_family"]
+__all__ = ["FAMILIES", "USUAL", "FamilyFacts", "FamilyUse", "closed_entropy", "closed_relative_entropy", "dense", "read_family"]
+
+
+USUAL = {
+    "real": "diagonal-normal",
+    "positive": "log-normal",
+    "unit": "continuous-bernoulli",
+    "simplex": "dirichlet",
+    "sphere": "von-mises-fisher",
+    "binary": "bernoulli",
+    "count": "poisson",
+    "categorical": "categorical",
+}
+"""The family with a density that a remedy names, by the kind of space."""
+
+
+def dense(factor: str, kind: str) -> Remedy:
+    """A density that can be evaluated, for a factor that has none."""
+    return Remedy.of((Edit(("families", factor), USUAL[kind]),), otherwise="another family with a density")
 
 
 def read_family(factor: str, entry: object, space: Space) -> FamilyUse:
@@ -21,11 +39,14 @@ def read_family(factor: str, entry: object, space: Space) -> FamilyUse:
         options = dict(entry)
         entry = options.pop("family", None)
     if not isinstance(entry, str) or entry not in FAMILIES:
-        raise unknown("family", entry if isinstance(entry, str) else repr(entry), FAMILIES, key=key)
+        path = ("families", factor)
+        raise unknown("family", entry if isinstance(entry, str) else repr(entry), FAMILIES, key=key, path=path)
     facts = FAMILIES[entry]
     if kind not in facts.spaces:
         fitting = [f.name for f in FAMILIES.values() if kind in f.spaces and f.name != "empirical"]
-        raise SpecError(f"{entry} does not live on a {kind} space", key=key, remedy="one of " + ", ".join(fitting))
+        ways = ((Edit(("families", factor), f),) for f in fitting)
+        remedy = Remedy("one of " + ", ".join(fitting), *ways)
+        raise SpecError(f"{entry} does not live on a {kind} space", key=key, remedy=remedy)
     for name, value in options.items():
         owners = [f.name for f in FAMILIES.values() if name in f.options]
         if name not in facts.options and owners:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from ibsym.errors import SpecError, nearest
-from ibsym.spec.families import FAMILIES, FamilyUse, read_family
+from ibsym.errors import Edit, Remedy, SpecError, nearest
+from ibsym.spec.families import FAMILIES, USUAL, FamilyUse, read_family
 from ibsym.spec.grammar import DensitySyntax, MixtureSyntax, decimal, parse
 from ibsym.spec.graphs import Component, Factor, Joint
 from ibsym.spec.schema import check_name
@@ -89,7 +89,7 @@ class JointReader:
                 raise SpecError(
                     f"{text} is a factor of no joint" + (f", did you mean {close}?" if close else ""),
                     key=f'families."{text}"',
-                    remedy=close or "leave it out, or use it in a joint",
+                    remedy=Remedy(close or "leave it out, or use it in a joint", (Edit(("families", text)),)),
                 )
         return self.joints, self.sources
 
@@ -123,7 +123,7 @@ class JointReader:
                     raise SpecError(
                         f"{density} is known by samples only",
                         key=key,
-                        remedy=f"{density.head}({','.join((*density.of, *density.given))})",
+                        remedy=self._instead(key, density, f"{density.head}({','.join((*density.of, *density.given))})"),
                     )
                 seen = found.setdefault(density.head, [])
                 seen += [v for v in (self.resolve(v, key, density.column) for v in density.of) if v not in seen]
@@ -145,10 +145,11 @@ class JointReader:
         if len({*of, *given}) < len(of) + len(given):
             raise SpecError(f"a variable occurs twice in {text}", key=key, remedy="each variable once", column=part.column)
         if text not in self.families:
+            usual = USUAL[self.variables[of[0]].kind] if len(of) == 1 else "implicit"
             raise SpecError(
                 f"{text} has no family",
                 key=key,
-                remedy=f'families."{text}" = "diagonal-normal", or another',
+                remedy=Remedy.of((Edit(("families", text), usual),), otherwise="another"),
                 column=part.column,
             )
         entry = self.families[text]
@@ -167,6 +168,7 @@ class JointReader:
         """The joint of this name: one factor a variable, along arrows that do not close."""
         key = f"joints.{name}"
         factors: list[Factor] = []
+        written = [str(part) for part in self.syntax[name]]
         for part in self.syntax[name]:
             if isinstance(part, MixtureSyntax):
                 factors.append(self.mixture(name, part, key))
@@ -177,21 +179,19 @@ class JointReader:
                     raise SpecError(
                         f"the joint {part.head} lacks the factor {part}",
                         key=key,
-                        remedy=f"add it to joints.{part.head}, or write {name}({str(part).split('(', 1)[1]}",
+                        remedy=Remedy(
+                            f"add it to joints.{part.head}, or write {name}({str(part).split('(', 1)[1]}",
+                            (Edit(("joints", part.head), str(part), more=True),),
+                        ),
                         column=part.column,
                     )
                 factors.append(self.factor(part, key))
-        owner: dict[str, Factor] = {}
-        for factor in factors:
+        owner: dict[str, int] = {}
+        for k, factor in enumerate(factors):
             for variable in factor.of:
                 if variable in owner:
-                    what = (
-                        f"{factor} is declared twice"
-                        if owner[variable] == factor
-                        else f"{owner[variable]} and {factor} both give {variable}"
-                    )
-                    raise SpecError(what, key=key, remedy="one factor a variable")
-                owner[variable] = factor
+                    raise self._twice(name, variable, written, (owner[variable], k))
+                owner[variable] = k
         import networkx as nx
 
         graph: nx.DiGraph = nx.DiGraph((parent, child) for f in factors for parent in f.given for child in f.of)
@@ -205,6 +205,24 @@ class JointReader:
         rooted = all(v in owner for f in factors for v in f.given)
         names = {v for f in factors for v in (*f.of, *f.given)}
         return Joint(name, tuple(factors), self.ordered(names), rooted)
+
+    def _instead(self, key: str, density: DensitySyntax, text: str) -> Remedy:
+        """Another density in the place of one, wherever it is written."""
+        table, name = key.split(".", 1)
+        if table == "joints":
+            joint = " ".join(text if part == density else str(part) for part in self.syntax[name])
+            return Remedy(text, (Edit(("joints", name), joint),))
+        old = str(density)
+        kept = [Edit(("families", text), self.families[old])] if old in self.families else []
+        return Remedy(text, (Edit(("families", old)), *kept))
+
+    def _twice(self, name: str, variable: str, written: list[str], pair: tuple[int, int]) -> SpecError:
+        """A variable that two factors give, with either left out."""
+        first, second = (written[k] for k in pair)
+        what = f"{first} is declared twice" if first == second else f"{first} and {second} both give {variable}"
+        ways = [(Edit(("joints", name), " ".join(w for n, w in enumerate(written) if n != k)),) for k in reversed(pair)]
+        told = f"leave out {second}" + (f" or {first}" if first != second else "")
+        return SpecError(what, key=f"joints.{name}", remedy=Remedy(f"one factor a variable: {told}", *ways))
 
     def inside(self, name: str) -> set[str]:
         """The joints that a joint's mixtures are made of, directly or through others."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
-from ibsym.errors import Place, SpecError
+from ibsym.errors import Place, PlacedError
+
+_E = TypeVar("_E", bound=PlacedError)
 
 
-def located(error: SpecError, text: str, file: str) -> SpecError:
+def located(error: _E, text: str, file: str) -> _E:
     """The error with the file, and the line and column of its key where they can be found."""
     if error.place.line is not None:
         return error

@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from ibsym.errors import ArgumentError, SpecError, unknown
+from ibsym.errors import ArgumentError, Edit, PlacedError, Remedy, SpecError, unknown
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Fact
 from ibsym.spec.grammar import DensitySyntax, ObjectiveSyntax, QuantitySyntax, RelationSyntax, parse, quantities
@@ -163,7 +163,7 @@ class Spec:
         """The variable that ``name`` means: ``Z`` means z in a term, ``z`` means z in a density."""
         return resolve(self.variables, name, key, column, capital=capital)
 
-    def located(self, error: SpecError) -> SpecError:
+    def located(self, error: PlacedError) -> PlacedError:
         """The error with its place in the file that the spec was read from, if it was read from one."""
         return error if self.origin is None else located(error, *self.origin)
 
@@ -173,7 +173,7 @@ class Spec:
         if isinstance(entry, str):
             entry = EstimatorTable(estimator=entry)
         if entry.estimator not in ESTIMATORS:
-            raise unknown("estimator", entry.estimator, ESTIMATORS, key=key)
+            raise unknown("estimator", entry.estimator, ESTIMATORS, key=key, path=("estimators", text))
         options = {k: v for k, v in entry.model_dump(exclude_none=True).items() if k not in ("estimator", "model")}
         known = [o.name for o in ESTIMATORS[entry.estimator].options]
         for option in options:
@@ -192,9 +192,13 @@ class Spec:
 
     def _size(self, name: str, key: str) -> None:
         """Raises unless a parameter may stand for a number of rows."""
-        write = f"parameters.{name} = {{ default = 60000, min = 2 }}"
+        write = Remedy.of((Edit(("parameters", name), {"default": 60000, "min": 2}),))
         if name not in self.parameters:
-            raise SpecError(f"{name!r} is neither a number of rows nor a parameter", key=key, remedy=f"60000, or {write}")
+            raise SpecError(
+                f"{name!r} is neither a number of rows nor a parameter",
+                key=key,
+                remedy=Remedy(f"60000, or {write}", *write.ways),
+            )
         if self.parameters[name].interval[0] < 1:
             raise SpecError(f"the parameter {name} may be less than one row", key=key, remedy=write)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ibsym.errors import SpecError, nearest, shown
+from ibsym.errors import Edit, Remedy, SpecError, nearest, shown
 from ibsym.spec.schema import check_name
 from ibsym.spec.spaces import Space
 
@@ -48,7 +48,7 @@ def resolve(variables: Iterable[str], name: str, key: str, column: int | None = 
         raise SpecError(
             f"unknown variable {shown(name, 80)!r}" + (f", did you mean {close!r}?" if close else ""),
             key=key,
-            remedy=f'{remedy}: variables.{name.lower()} = "real[D]"',
+            remedy=Remedy(f'{remedy}: variables.{name.lower()} = "real[D]"', (Edit(("variables", name.lower()), "real[D]"),)),
             column=column,
         )
     if capital and name[0].islower():

@@ -9,7 +9,7 @@ from typing import assert_never
 
 import sympy
 
-from ibsym.errors import SpecError, nearest, unknown
+from ibsym.errors import Edit, Remedy, SpecError, Way, nearest, unknown
 from ibsym.spec.grammar import Arithmetic, DensitySyntax, ExpressionSyntax, QuantitySyntax
 from ibsym.spec.graphs import Joint
 from ibsym.spec.model import Spec
@@ -97,6 +97,13 @@ class Reader:
     def __init__(self, spec: Spec, key: str):
         self.spec, self.key = spec, key
 
+    def _instead(self, column: int, old: str, new: str) -> tuple[Way, ...]:
+        """The objective with other words at a place, if it is the objective that is read and the words are there."""
+        text, at = self.spec.objective_text, column - 1
+        if self.key != "objective" or not column or not text.startswith(old, at):
+            return ()
+        return ((Edit(("objective",), text[:at] + new + text[at + len(old) :]),),)
+
     def fail(self, message: str, remedy: str, column: int = 0) -> SpecError:
         """The error at this reader's key; to be raised."""
         return SpecError(message, key=self.key, remedy=remedy, column=column or None)
@@ -172,7 +179,7 @@ class Reader:
             close = nearest(syntax.value, self.spec.parameters)
             raise self.fail(
                 f"unknown parameter {syntax.value!r}" + (f", did you mean {close!r}?" if close else ""),
-                f"parameters.{syntax.value} = {{ default = 1.0, min = 0 }}",
+                Remedy.of((Edit(("parameters", syntax.value), {"default": 1.0, "min": 0}),)),
                 syntax.column,
             )
         return parameter(syntax.value)
@@ -192,7 +199,7 @@ class Reader:
         everything = [v for g in groups for v in g] + list(given)
         if len(set(everything)) < len(everything):
             raise self.fail("a variable occurs twice in one term", "disjoint arguments", syntax.column)
-        joint = self._joint(syntax.joint, set(everything), syntax.column)
+        joint = self._joint(syntax.kind, syntax.joint, set(everything), syntax.column)
         if syntax.kind == "H":
             return Entropy(joint.name, groups[0], given)
         if syntax.kind == "TC":
@@ -216,7 +223,17 @@ class Reader:
     def _variables(self, names: tuple[str, ...], syntax: QuantitySyntax) -> tuple[str, ...]:
         return self.spec.ordered(self.spec.resolve(n, self.key, syntax.column, capital=True) for n in names)
 
-    def _joint(self, name: str | None, scope: set[str], column: int) -> Joint:
+    def _ambiguous(self, kind: str, scope: set[str], fitting: list[str], column: int) -> SpecError:
+        """Several joints that a term may be of, or none."""
+        variables = ", ".join(self.spec.ordered(scope))
+        if not fitting:
+            return self.fail(f"no joint has {variables}", f"a joint with {variables}", column)
+        ways = [way for j in fitting for way in self._instead(column, kind, f"{kind}_{j}")]
+        brackets = "[...]" if kind == "E" else "(...)"
+        remedy = "a subscript: " + " or ".join(f"{kind}_{j}{brackets}" for j in fitting)
+        return self.fail(f"which joint of {variables}? ({', '.join(fitting)})", Remedy(remedy, *ways), column)
+
+    def _joint(self, kind: str, name: str | None, scope: set[str], column: int) -> Joint:
         """The named joint, or the only one that has these variables."""
         rooted = {n: j for n, j in self.spec.joints.items() if j.rooted}
         if name is None:
@@ -224,8 +241,7 @@ class Reader:
                 j for j in rooted.values() if scope <= set(j.variables)
             ]
             if len(fitting) != 1:
-                choices = ", ".join(j.name for j in fitting) or "no joint has all of them"
-                raise self.fail(f"which joint of {', '.join(sorted(scope))}? ({choices})", "a subscript: I_q(...)", column)
+                raise self._ambiguous(kind, scope, [j.name for j in fitting], column)
             return fitting[0]
         if name not in self.spec.joints:
             raise unknown("joint", name, rooted, key=self.key, column=column)
@@ -292,7 +308,7 @@ class Reader:
 
     def _expectation(self, syntax: QuantitySyntax) -> ExpectedLog:
         second = tuple(self.density(d) for d in syntax.second)
-        joint = self._joint(syntax.joint, {v for d in second for v in d.scope}, syntax.column)
+        joint = self._joint("E", syntax.joint, {v for d in second for v in d.scope}, syntax.column)
         for d in second:
             self._reachable(d, joint, syntax.column)
         return ExpectedLog(joint.name, second)

@@ -41,6 +41,18 @@ def test_an_axiom_follows_from_a_copy(axiom: Axiom) -> None:
     assert any(answer(claim, copies=[c], seconds=0.01).proved for c in copies)
 
 
+TWICE = [
+    (NAMED["dougherty-freiling-zeger"][0], ["R = C | A,B", "S = R | A,D"]),
+    (matus(2), ["R = A | B,C", "S = A | B,C,R"]),
+]
+
+
+@pytest.mark.parametrize(("axiom", "copies"), TWICE, ids=lambda a: getattr(a, "name", ""))
+def test_an_axiom_follows_from_a_copy_and_a_copy_of_it(axiom: Axiom, copies: list[str]) -> None:
+    assert answer(claim_of(axiom), copies=copies, seconds=0.01).proved
+    assert not answer(claim_of(axiom), copies=copies[:1], seconds=0.01).proved
+
+
 @pytest.mark.parametrize("axiom", [*NAMED["dougherty-freiling-zeger"], matus(2), matus(3)], ids=lambda a: a.name)
 def test_further_axioms_hold_and_are_not_of_shannon_type(axiom: Axiom) -> None:
     assert answer(claim_of(axiom), seconds=0.3).status == "not provable by Shannon-type inequalities"
