@@ -1285,7 +1285,7 @@ RUNTIME = [
         "ibsym/runtime/_ibsym_runtime.py",
         (NATIVE_VEHICLE,),
         ("ctx.gradients = None", "pass"),
-        ("t if k in library.differentiated else t.detach()", "t"),
+        ("t if k in library.differentiated or not t.requires_grad else t.detach()", "t"),
         ("then.__dict__.update(zip(library.parameters, parameters, strict=True))", "pass"),
     ),
     *mutants(
