@@ -135,7 +135,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "bfaa614be7ef9637", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"aae.c": "bfaa614be7ef9637", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class AliceLoss(_Parametrised):
 
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"alice.c": "e2329bbff3d753c4", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"alice.c": "e2329bbff3d753c4", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -102,7 +102,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -125,7 +125,7 @@ class BetaVaeLoss(_Parametrised):
 
 
 Loss = BetaVaeLoss
-_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

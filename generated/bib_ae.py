@@ -154,7 +154,7 @@ class BibAeLoss(_Parametrised):
 
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a98677784861b7cc", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"blind_code.c": "a98677784861b7cc", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -129,7 +129,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "27d559889cf8aa71", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"ceb.c": "27d559889cf8aa71", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

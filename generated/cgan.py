@@ -95,7 +95,7 @@ class CganLoss(torch.nn.Module):
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "4ea29506a8e27b76", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"cgan.c": "4ea29506a8e27b76", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

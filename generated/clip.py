@@ -98,7 +98,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -131,7 +131,7 @@ class ClubLoss(_Parametrised):
 
 Loss = ClubLoss
 _WHY = "I_q(X;Z) compares the rows of a batch"
-_BESIDE = {"club.c": "7144452b3769c167", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"club.c": "7144452b3769c167", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

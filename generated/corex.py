@@ -113,7 +113,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class CpcLoss(torch.nn.Module):
 
 Loss = CpcLoss
 _WHY = "I_q(C;Z1) compares the rows of a batch"
-_BESIDE = {"_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

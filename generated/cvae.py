@@ -97,7 +97,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

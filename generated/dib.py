@@ -133,7 +133,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "1bfa4f4479fbdc79", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"dib.c": "1bfa4f4479fbdc79", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

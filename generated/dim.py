@@ -164,7 +164,7 @@ class DimLoss(_Parametrised):
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "e7c30be22e66748c", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"dim.c": "e7c30be22e66748c", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -140,7 +140,7 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

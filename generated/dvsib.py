@@ -165,7 +165,7 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "fb7443099b01c706", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"dvsib.c": "fb7443099b01c706", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

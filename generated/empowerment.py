@@ -98,7 +98,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "fbb56c7dda59ea6b", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"empowerment.c": "fbb56c7dda59ea6b", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

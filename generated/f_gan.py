@@ -92,7 +92,7 @@ class FGanLoss(torch.nn.Module):
 
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
-_BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

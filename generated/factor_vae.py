@@ -150,7 +150,7 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

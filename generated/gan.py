@@ -96,7 +96,7 @@ class GanLoss(torch.nn.Module):
 
 Loss = GanLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

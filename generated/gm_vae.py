@@ -130,7 +130,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "a033cf45fd6a36f5", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"gm_vae.c": "a033cf45fd6a36f5", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

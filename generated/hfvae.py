@@ -188,7 +188,7 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

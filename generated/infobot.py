@@ -126,7 +126,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "fce3afd553377904", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"infobot.c": "fce3afd553377904", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

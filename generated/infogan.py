@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "4a28b16fb2dee6a7", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"infogan.c": "4a28b16fb2dee6a7", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -154,7 +154,7 @@ class InfomaxVaeLoss(_Parametrised):
 
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"infomax_vae.c": "9da14af676fea402", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"infomax_vae.c": "9da14af676fea402", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

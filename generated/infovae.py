@@ -151,7 +151,7 @@ class InfovaeLoss(_Parametrised):
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -95,7 +95,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:

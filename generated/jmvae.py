@@ -155,7 +155,7 @@ class JmvaeLoss(_Parametrised):
 
 
 Loss = JmvaeLoss
-_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -180,7 +180,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "2be78cb893e36e8f", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"m2.c": "2be78cb893e36e8f", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

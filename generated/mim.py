@@ -96,7 +96,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "79e9d3de6d92395f", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"mim.c": "79e9d3de6d92395f", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -150,7 +150,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "0391e4900485f864", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"mine.c": "0391e4900485f864", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -174,7 +174,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -155,7 +155,7 @@ class NoveltyDetectionLoss(_Parametrised):
 
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -150,7 +150,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

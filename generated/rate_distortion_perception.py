@@ -153,7 +153,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
 
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"rate_distortion_perception.c": "b6b612f48d20763f", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"rate_distortion_perception.c": "b6b612f48d20763f", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

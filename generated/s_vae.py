@@ -105,7 +105,7 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

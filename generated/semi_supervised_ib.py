@@ -181,7 +181,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "bd0f8664f3677d74", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"semi_supervised_ib.c": "bd0f8664f3677d74", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -125,7 +125,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

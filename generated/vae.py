@@ -92,7 +92,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

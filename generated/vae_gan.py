@@ -116,7 +116,7 @@ class VaeGanLoss(torch.nn.Module):
 
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"vae_gan.c": "55478900539f7304", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"vae_gan.c": "55478900539f7304", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -154,7 +154,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -164,7 +164,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "35d8b270887ad312", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"vdb.c": "35d8b270887ad312", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -194,7 +194,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "4ae322190e93e953", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"vfae.c": "4ae322190e93e953", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -123,7 +123,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "82f8c4193ba02c16", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"vib.c": "82f8c4193ba02c16", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

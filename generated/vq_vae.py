@@ -120,7 +120,7 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "4300b022613e7d14", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"vq_vae.c": "4300b022613e7d14", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -140,7 +140,7 @@ class WaeGanLoss(_Parametrised):
 
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

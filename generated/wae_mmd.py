@@ -158,7 +158,7 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "_ibsym_runtime.py": "5963341dc9488f4b"}
+_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache

@@ -248,6 +248,8 @@ def sample(spec: Spec, entry: Any, sizes: Sizes, *, drawn: bool) -> Tensor:
 
 def constraint_of(spec: Spec, entry: Any) -> Constraint:
     """The domain of an input: that of its factor's parameter, the real line for logits of critics."""
+    if entry.role == "temperature":
+        return Constraint.POSITIVE
     factor = spec.factors.get(entry.of)
     known = factor.family.roles if factor is not None and factor.family is not None else ()
     return next((r.constraint for r in known if r.name == entry.role), Constraint.REAL)

@@ -118,6 +118,15 @@ def classes(i, factor):
     return D.Categorical(logits=i[factor, "logits", "q"])
 
 
+def headed(i, factor):
+    weight, bias = i[factor, "weight", "q"], i[factor, "bias", "q"]
+    return D.Categorical(logits=torch.einsum("...n,kn->...k", i[factor, "hidden", "q"], weight) + bias)
+
+
+def inner(i, first, second):
+    return (i[first, "embedding", "q"].unsqueeze(1) * i[second, "embedding", "q"]).sum(-1)
+
+
 def entropy(logvar):
     return D.Normal(torch.zeros_like(logvar), (0.5 * logvar).exp()).entropy().sum(-1).mean()
 
@@ -336,6 +345,34 @@ CASES = {
         lambda beta: (beta, -1),
         beta=0.4,
     ),
+    "inner-products": Case(
+        lambda m: {
+            ("z1", "embedding", "q"): m.row(4),
+            ("z2", "embedding", "q"): m.row(4),
+            ("I_q(Z1;Z2)", "temperature", "q"): m.positive(m.real(1)[0]),
+            ("I_q(Z2;Z1)", "temperature", "q"): m.positive(m.real(1)[0]),
+        },
+        {
+            "I_q(Z1;Z2)": lambda i: nce(inner(i, "z1", "z2") / i["I_q(Z1;Z2)", "temperature", "q"]),
+            "I_q(Z2;Z1)": lambda i: nce(inner(i, "z2", "z1") / i["I_q(Z2;Z1)", "temperature", "q"]),
+        },
+        lambda: (-0.5, -0.5),
+    ),
+    "linear-head": Case(
+        lambda m: {
+            **gaussian("q(z|x)", m),
+            ("p(t|z)", "hidden", "q"): m.drawn(3),
+            ("p(t|z)", "weight", "q"): m.real(6, 3),
+            ("p(t|z)", "bias", "q"): m.real(6),
+            ("t", "value", "q"): m.classes(6),
+        },
+        {
+            "KL(q(z|x)||p(z))": lambda i: kl(normal(i, "q(z|x)"), unit(i, "q(z|x)")),
+            "E_q[log p(t|z)]": lambda i: fit(headed(i, "p(t|z)"), i["t", "value", "q"]),
+        },
+        lambda beta: (beta, -1),
+        beta=0.4,
+    ),
     "symmetric-ib": Case(
         lambda m: {
             **gaussian("q(z1|x1)", m),
@@ -373,7 +410,13 @@ CASES = {
 }
 CASES["conditional-evidence"] = CASES["cvae"]  # one bound, reached from two objectives
 
-OVER_THE_BATCH = {"beta-tcvae": "TC_q(Z)", "infonce-rep": "I_q(Z;Y)", "symmetric-ib": "I_q(Z1;Z2)", "dvsib": "I_q(Z1;Z2)"}
+OVER_THE_BATCH = {
+    "beta-tcvae": "TC_q(Z)",
+    "inner-products": "I_q(Z1;Z2)",
+    "infonce-rep": "I_q(Z;Y)",
+    "symmetric-ib": "I_q(Z1;Z2)",
+    "dvsib": "I_q(Z1;Z2)",
+}
 
 every = pytest.mark.parametrize("name", CASES)
 

@@ -59,6 +59,9 @@ def _family(facts: FamilyFacts) -> Iterator[str]:
         yield "Relative entropy in closed form to " + ", ".join(f"[{code(p)}](#family-{p})" for p in dict.fromkeys(pairs)) + "."
     for role in facts.roles:
         yield f"* {code(role.name)}: {role.constraint.name.lower()}, an input of the loss"
+    for head, roles in facts.heads.items():
+        chosen = code(f'head = "{head}"')
+        yield f"* with {chosen}, in their place {', '.join(code(r.name) for r in roles)}"
     for name, option in facts.options.items():
         yield f"* option {code(name)}, by default {code(repr(option.default))}: write {option.remedy}"
     if facts.sampled:

@@ -67,16 +67,18 @@ def text(name: str) -> str:
 
 @cache
 def vehicle() -> str:
-    """The file beside emitted losses: compiled passes, then the ranks of a group."""
-    passes, ranks = text(VEHICLE), text("ranks.py")
-    nodes = ast.parse(ranks).body
-    last = max(k for k, node in enumerate(nodes) if isinstance(node, ast.Import | ast.ImportFrom))
-    lines = ranks.splitlines()
-    said = [f"# {line}".rstrip() for line in (ast.get_docstring(ast.parse(ranks)) or "").splitlines()]
-    body = "\n".join(lines[nodes[last].end_lineno or 0 :])
-    passes = passes.replace("import torch\n", "import torch\nimport torch.distributed as dist\n", 1)
-    rule = f"# {'-' * 96} ranks"
-    return "\n".join((passes, "", rule, "#", *said, body, ""))
+    """The file beside emitted losses: compiled passes, then products by blocks, then the ranks of a group."""
+    passes = text(VEHICLE).replace("import torch\n", "import torch\nimport torch.distributed as dist\n", 1)
+    return "\n".join((passes, *_section("streams"), *_section("ranks"), ""))
+
+
+def _section(name: str) -> tuple[str, ...]:
+    """A module of the runtime under a heading, without its imports."""
+    source = text(f"{name}.py")
+    tree = ast.parse(source)
+    last = max(node.end_lineno or 0 for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+    said = [f"# {line}".rstrip() for line in (ast.get_docstring(tree) or "").splitlines()]
+    return "", f"# {'-' * (101 - len(name))} {name}", "#", *said, "\n".join(source.splitlines()[last:])
 
 
 def digest(text: str) -> str:

@@ -52,6 +52,9 @@ class Batch(Protocol):
     def scores(self) -> Any:
         """f(a_i, b_j), a table: what a learned function says of every pair of the two groups of an information."""
 
+    def pair_share(self) -> Any:
+        """log e^f_ii / mean_j e^f_ij for each row, f the inner product of the arguments' embeddings over a temperature: no table."""
+
     def samples(self) -> tuple[Any, Any]:
         """Samples of a divergence's two arguments, one a row."""
 

@@ -178,12 +178,12 @@ def entropy(law: Law) -> Formula:
 
 def closed_entropy(family: FamilyUse) -> bool:
     """Whether the family's entropy has a closed form."""
-    return family.name in ENTROPIES
+    return family.name in ENTROPIES and not family.headed
 
 
 def closed_relative_entropy(first: FamilyUse, second: FamilyUse) -> bool:
     """Whether KL(first || second) has a closed form, for two families on one space."""
-    return (first.name, second.name) in RELATIVE_ENTROPIES
+    return (first.name, second.name) in RELATIVE_ENTROPIES and not first.headed and not second.headed
 
 
 def relative_entropy(first: Law, second: Law) -> Formula:

@@ -37,6 +37,7 @@ class Axes(Enum):
     COMPONENT_EVENTS = auto()
     VECTORS = auto()  # a vector in place of a symbol's classes
     VECTOR_OF_CLASS = auto()  # a vector for each class
+    CLASSES = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Role:
                 return (*event[:-1], components)
             case Axes.VECTOR_OF_CLASS:
                 return (event[-1], components)
+            case Axes.CLASSES:
+                return (event[-1],)
         assert_never(self.axes)
 
     def rank(self, event: int) -> int:
@@ -128,6 +131,12 @@ def weight(default: float) -> Option:
     return Option(default, accepts, "is no number from 0 on", f"{default:g}")
 
 
+def one_of(*names: str) -> Option:
+    """One of several words, the first where nothing is said."""
+    wanted = ", ".join(f'"{n}"' for n in names)
+    return Option(names[0], lambda value: value in names, "is unknown", f"one of {wanted}")
+
+
 def switch(what: str) -> Option:
     """Yes or no; yes where nothing is said. ``what`` is the question."""
     return Option(True, lambda value: isinstance(value, bool), f"does not say {what}", "true or false")
@@ -158,6 +167,7 @@ class FamilyFacts:
 
     ``cell`` names the option that is the width of its noise: what another density gives to its draws is integrated over a cell of it.
     ``quantised`` says that all of its mass is on the class whose vector is nearest, so that draws are seen as these vectors.
+    ``heads`` are the roles by the value of the option ``head``, where that is not the default.
     """
 
     name: str
@@ -171,6 +181,7 @@ class FamilyFacts:
     draws: Draws | None = None
     cell: str | None = None
     quantised: bool = False
+    heads: Mapping[str, tuple[Role, ...]] = field(default_factory=dict)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -228,7 +239,12 @@ class FamilyUse:
         learned = (
             Role(n, Constraint.POSITIVE) for n, o in self.facts.options.items() if o.learnable and self.option(n) == "learned"
         )
-        return (*self.facts.roles, *learned)
+        return (*self.facts.heads.get(str(self.option("head")), self.facts.roles), *learned)
+
+    @property
+    def headed(self) -> bool:
+        """Whether the parameters of all classes are a product that is never stored."""
+        return str(self.option("head")) in self.facts.heads
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -241,8 +257,8 @@ class FamilyUse:
 
     @property
     def length(self) -> str | None:
-        """The dimension that is an option: the number of a mixture's components, or the length of vectors."""
-        name = self.option("components") or self.option("dimension")
+        """The dimension that is an option: the number of a mixture's components, the length of vectors, the features of a head."""
+        name = self.option("features") if self.headed else self.option("components") or self.option("dimension")
         return None if name is None else str(name)
 
     def variants(self) -> tuple[FamilyUse, ...]:

@@ -245,6 +245,13 @@ class Nearest(sympy.Function):
     is_real = True
 
 
+class LogShare(sympy.Function):
+    """log softmax(h W' + b) at a class; arguments h, W, b and the class's index."""
+
+    nargs = 4
+    is_real = True
+
+
 class EveryClass(sympy.Function):
     """The entries of the last axis along the class axis of the variable that is summed over."""
 
@@ -317,6 +324,7 @@ STRUCTURAL = (
     LogSoftmax,
     Pick,
     Nearest,
+    LogShare,
     EveryClass,
     Components,
     Solve,

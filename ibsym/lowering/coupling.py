@@ -16,6 +16,7 @@ from ibsym.lowering.program import (
     Diagonal,
     Elementwise,
     Load,
+    LogPairShare,
     LossProgram,
     Mean,
     Node,
@@ -113,6 +114,8 @@ def _couples(steps: Sequence[Step], node: Node) -> bool:
         match node:
             case Load():
                 return are_scores(node)
+            case LogPairShare():
+                return True  # and gathers by itself: embeddings, and not pairs
             case Ref():
                 return visit(steps[node.index].node)
             case Elementwise(expression=expression, operands=operands) if not has_rows(node):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import sympy
 
 from ibsym.errors import EmissionError
 from ibsym.families.base import Law, parameter_axes
+from ibsym.lowering.naming import unused
 from ibsym.lowering.program import Axes, InputKey, Load
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
@@ -15,6 +17,13 @@ from ibsym.terms.measures import Density
 from ibsym.terms.vectors import Coordinates
 
 DRAWS, ROWS = "S", "B"
+
+
+def seen_by(factor: Factor, role: str) -> tuple[str, ...]:
+    """The variables that a parameter depends on."""
+    assert factor.family is not None
+    declared = factor.family.role(role)
+    return () if declared.shared else (*factor.given, *factor.of) if declared.at_value else factor.given
 
 
 class Sampling:
@@ -128,9 +137,8 @@ class Sampling:
         assert factor.family is not None
         (variable,) = factor.of
         axes = parameter_axes(factor.family, role, self.spec.variables[variable])
-        declared = factor.family.role(role)
-        seen = (*factor.given, *factor.of) if declared.at_value else factor.given
-        rows = self.sample_axes(joint, seen) if seen and not declared.shared else ()
+        seen = seen_by(factor, role)
+        rows = self.sample_axes(joint, seen) if seen else ()
         return Load(InputKey(factor.declared, role, joint.name), (*rows, *axes))
 
     def critic(self, text: str, density: Density, role: str = "critic") -> Load:
@@ -143,6 +151,30 @@ class Sampling:
         if text in self.through and DRAWS not in axes:
             axes = (DRAWS, *axes)
         return Load(InputKey(text, role, density.head), axes)
+
+    def embedding(self, joint: str, variable: str) -> Load:
+        """A variable's embedding at each row, of as many numbers as those that it is multiplied with."""
+        rows = self.rows(self.part(joint))
+        return Load(InputKey(variable, "embedding", joint), (rows, self.features[variable]))
+
+    @cached_property
+    def features(self) -> dict[str, str]:
+        """The axis of each variable's embedding: E, or, where that says too little, E with the first variable that it is of."""
+        import networkx as nx
+
+        together: nx.Graph = nx.Graph()
+        for use in self.spec.estimators:
+            if dict(use.options).get("critic") == "inner-product":
+                names = [self.spec.resolve(v, use.key, capital=True) for group in use.term.groups for v in group]
+                nx.add_path(together, names)
+        groups = [self.spec.ordered(group) for group in nx.connected_components(together)]
+        taken = {d for space in self.spec.variables.values() for d in space.dims}
+        alone = len(groups) == 1 and "E" not in taken
+        return {v: "E" if alone else unused(f"E_{group[0]}", taken) for group in groups for v in group}
+
+    def temperature(self, text: str, joint: str) -> Load:
+        """What a term's inner products are divided by: a number above 0."""
+        return Load(InputKey(text, "temperature", joint), ())
 
     def scores(self, text: str, joint: str) -> Load:
         """A critic on all pairs of a batch."""

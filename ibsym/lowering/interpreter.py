@@ -23,6 +23,8 @@ from ibsym.lowering.program import (
     Inverse,
     Load,
     LogMeanExp,
+    LogPairShare,
+    LogShare,
     LogSoftmax,
     LossProgram,
     Mean,
@@ -172,10 +174,7 @@ class _Machine:
                 logits = self.node(node.operand)
                 return logits - _reduce("logsumexp", logits, (-1,))[..., None]
             case Pick():
-                table, index = self.node(node.table), self.node(node.index)
-                shape = np.broadcast_shapes(table.shape[:-1], index.shape)
-                table = np.broadcast_to(table, (*shape, table.shape[-1]))
-                return np.take_along_axis(table, np.broadcast_to(index, shape)[..., None], -1)[..., 0]
+                return _picked(self.node(node.table), self.node(node.index))
             case Nearest():
                 code, codebook = self.node(node.code), self.node(node.codebook)
                 return np.argmin(np.sum((code[..., None, :] - codebook) ** 2, axis=-1), axis=-1)
@@ -183,6 +182,12 @@ class _Machine:
                 return self.node(node.codebook)[self.node(node.index)]
             case StopGradient():
                 return self.node(node.operand) if self.still is None else self.still.node(node.operand)
+            case LogShare():
+                table = self.node(node.hidden) @ self.node(node.weight).T + self.node(node.bias)
+                return _picked(table - _reduce("logsumexp", table, (-1,))[..., None], self.node(node.index))
+            case LogPairShare():
+                table = self.node(node.first) @ self.node(node.second).T
+                return np.diagonal(table) - _reduce("logsumexp", table, (-1,)) + np.log(len(table))
             case Insert():
                 return np.expand_dims(self.node(node.operand), node.dim)
             case Diagonal():
@@ -230,6 +235,13 @@ class _Machine:
         if np.ndim(array) < len(node.operand.axes):
             return array
         return np.mean(array, axis=0) if node.kind == "mean" else _reduce("logsumexp", array, (0,)) - np.log(len(array))
+
+
+def _picked(table: Array, index: Array) -> Array:
+    """The entry of the last axis that each index names."""
+    shape = np.broadcast_shapes(table.shape[:-1], index.shape)
+    table = np.broadcast_to(table, (*shape, table.shape[-1]))
+    return np.take_along_axis(table, np.broadcast_to(index, shape)[..., None], -1)[..., 0]
 
 
 def _rows(array: Any, axes: int) -> int:

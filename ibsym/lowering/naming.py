@@ -15,7 +15,7 @@ from ibsym.spec.reserved import reserved
 TAKEN = frozenset((*keyword.kwlist, *keyword.softkwlist, *reserved().names))
 """Names that mean something in an emitted module."""
 
-LOGITS = ("critic", "critic_reference", "scores")
+LOGITS = ("critic", "critic_reference", "scores", "temperature")
 
 
 class _Parts(NamedTuple):
@@ -72,9 +72,11 @@ def _join(*words: str) -> str:
 def _parts(key: InputKey) -> _Parts:
     if key.role in ("value", "sample"):
         return _Parts("", key.of, "", "", key.joint)
+    if key.role == "embedding":
+        return _Parts("", key.of, key.role, "", key.joint)
     if key.role == "sample_reference":
         return _Parts("", f"{key.of}_reference", "", "", key.joint)
-    if key.role in LOGITS:
+    if key.role in LOGITS and "(" in key.of:
         words = re.findall(r"[A-Za-z]\w*", key.of)
         return _Parts(words[0].split("_")[0].lower(), _variables(key.of), key.role, _join(*words[1:]).lower(), "")
     head, of, *given = re.split(r"[(|)]", key.of)[:3]

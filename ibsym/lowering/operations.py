@@ -7,14 +7,13 @@ be absent. Steps are evaluated in order, each once; a :class:`Ref` names an earl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 import sympy
 
-Axes: TypeAlias = tuple[str, ...]
+from ibsym.lowering.axes import Axes, broadcast, without
 
 
 class InputKey(NamedTuple):
@@ -23,30 +22,6 @@ class InputKey(NamedTuple):
     of: str
     role: str
     joint: str
-
-
-def broadcast(shapes: Iterable[Axes]) -> Axes:
-    """The axes of an elementwise result: aligned on the right, "1" gives way.
-
-    >>> broadcast([("S", "B", "L"), ("B", "L"), ("L",), ()])
-    ('S', 'B', 'L')
-    """
-    result: list[str] = []
-    for axes in shapes:
-        for place, axis in enumerate(reversed(axes)):
-            if place == len(result):
-                result.append(axis)
-            elif result[place] == "1":
-                result[place] = axis
-            elif axis not in ("1", result[place]):
-                raise ValueError(f"the axes {axis} and {result[place]} do not broadcast")
-    return tuple(reversed(result))
-
-
-def without(axes: Axes, dims: Iterable[int]) -> Axes:
-    """The axes that a reduction leaves."""
-    gone = {d % len(axes) for d in dims}
-    return tuple(a for k, a in enumerate(axes) if k not in gone)
 
 
 @dataclass(frozen=True)
@@ -171,6 +146,34 @@ class Vectors:
     def axes(self) -> Axes:
         """The axes of the value, by their names."""
         return (*self.index.axes, *self.codebook.axes[-1:])
+
+
+@dataclass(frozen=True)
+class LogShare:
+    """log softmax(h W' + b)_v, for one class v a row; the table of rows by classes is no value of the program."""
+
+    hidden: Node
+    weight: Node
+    bias: Node
+    index: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes of the value, by their names."""
+        return broadcast([self.hidden.axes[:-1], self.index.axes])
+
+
+@dataclass(frozen=True)
+class LogPairShare:
+    """log e^f_ii / mean_j e^f_ij of each row i, f_ij = <a_i, b_j>; the table of pairs is no value of the program."""
+
+    first: Node
+    second: Node
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes of the value, by their names."""
+        return self.first.axes[:-1]
 
 
 @dataclass(frozen=True)
@@ -383,6 +386,8 @@ Node: TypeAlias = (
     | Nearest
     | Vectors
     | StopGradient
+    | LogShare
+    | LogPairShare
     | Insert
     | Diagonal
     | MoveLast
@@ -415,7 +420,9 @@ def children(node: Node) -> tuple[Node, ...]:
             return a, b
         case Nearest(code=a, codebook=b) | Vectors(codebook=a, index=b):
             return a, b
-        case Project(points=a, directions=b) | QuantileDistance(first=a, second=b):
+        case LogShare():
+            return node.hidden, node.weight, node.bias, node.index
+        case Project(points=a, directions=b) | QuantileDistance(first=a, second=b) | LogPairShare(first=a, second=b):
             return a, b
         case Stratified(rows=a, like=b):
             return a, b

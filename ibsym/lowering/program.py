@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import sympy
 
+from ibsym.lowering.axes import Axes, broadcast, without
 from ibsym.lowering.operations import (
-    Axes,
     Diagonal,
     Directions,
     Elementwise,
@@ -22,6 +22,8 @@ from ibsym.lowering.operations import (
     Inverse,
     Load,
     LogMeanExp,
+    LogPairShare,
+    LogShare,
     LogSoftmax,
     Mean,
     MoveLast,
@@ -42,9 +44,7 @@ from ibsym.lowering.operations import (
     StopGradient,
     Stratified,
     Vectors,
-    broadcast,
     children,
-    without,
 )
 
 __all__ = [
@@ -65,6 +65,8 @@ __all__ = [
     "Limit",
     "Load",
     "LogMeanExp",
+    "LogPairShare",
+    "LogShare",
     "LogSoftmax",
     "LossProgram",
     "Mean",

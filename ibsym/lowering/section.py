@@ -9,7 +9,7 @@ import sympy
 from ibsym.errors import EmissionError
 from ibsym.families.base import CLASSES, SIZE, VALUE, Formula, Law
 from ibsym.lowering.classes import Names, aligned, of_every_class
-from ibsym.lowering.expectations import Sampling
+from ibsym.lowering.expectations import Sampling, seen_by
 from ibsym.lowering.program import Elementwise, InputKey, Load, Node, Ref, Size, Step, children
 from ibsym.lowering.translation import Translator
 from ibsym.spec.graphs import Factor, Joint
@@ -55,7 +55,7 @@ class Section:
 
 
 VALUES = ("value", "sample", "sample_reference")
-OTHERS = ("critic", "critic_reference", "scores")
+OTHERS = ("embedding", "critic", "critic_reference", "scores", "temperature")
 
 
 def loads(node: Node) -> Iterator[Load]:
@@ -91,8 +91,7 @@ class Evaluation:
         for factor, law in ((first, self.first), (second, self.second)):
             if factor is not None and law is not None:
                 for role, symbol in law.symbols.items():
-                    seen = (*factor.given, *factor.of) if law.family.role(role).at_value else factor.given
-                    self._operand(symbol, seen, sampling.parameter(factor, role, joint))
+                    self._operand(symbol, seen_by(factor, role), sampling.parameter(factor, role, joint))
         self._operand(VALUE, (self.variable,), sampling.value(joint, self.variable))
         self.sized_by: tuple[sympy.Symbol, ...] = ()
 

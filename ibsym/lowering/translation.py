@@ -8,7 +8,19 @@ import sympy
 
 from ibsym.families import functions as heads
 from ibsym.families.base import SIZE
-from ibsym.lowering.program import Diagonal, Elementwise, Insert, Inverse, LogSoftmax, Nearest, Node, Pick, Reduce, Solve
+from ibsym.lowering.program import (
+    Diagonal,
+    Elementwise,
+    Insert,
+    Inverse,
+    LogShare,
+    LogSoftmax,
+    Nearest,
+    Node,
+    Pick,
+    Reduce,
+    Solve,
+)
 
 Operands = Mapping[sympy.Symbol, Callable[[], Node]]
 
@@ -70,6 +82,8 @@ class Translator:
                 return Pick(self.node(expression.args[0]), self.node(expression.args[1]))
             case heads.Nearest():
                 return Nearest(self.node(expression.args[0]), self.node(expression.args[1]))
+            case heads.LogShare():
+                return LogShare(*(self.node(a) for a in expression.args))
             case heads.EveryClass():
                 return self.every_class(self.node(expression.args[0]))
             case heads.Components():

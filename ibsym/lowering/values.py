@@ -15,6 +15,7 @@ from ibsym.lowering.program import (
     Diagonal,
     ExcludeDiagonal,
     Insert,
+    LogPairShare,
     Node,
     OffDiagonalMean,
     QuantileDistance,
@@ -27,6 +28,8 @@ from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, mean, refuse
 from ibsym.lowering.translation import elementwise
 from ibsym.terms.measures import MutualInformation
+
+A, T = sympy.symbols("a t", real=True)
 
 
 def estimated(section: Section, item: BoundTerm, estimator: Estimator, value: Value) -> Estimated:
@@ -75,6 +78,20 @@ class Words:
         if not isinstance(term, MutualInformation) or term.given or len(term.groups) != 2:
             raise refuse(self.item)
         return self.symbol(self.section.sampling.scores(self.item.text, term.joint))
+
+    def pair_share(self) -> sympy.Symbol:
+        """Of two inputs, the embeddings, and the term's temperature."""
+        term, sampling = self.item.quantity, self.section.sampling
+        if not isinstance(term, MutualInformation) or term.given or len(term.groups) != 2:
+            raise refuse(self.item)
+        if any(len(group) > 1 for group in term.groups):
+            raise EmissionError(
+                f"{self.item.text}: an inner product is of the embeddings of two variables\n"
+                f'  write: estimators."{self.item.text}" = "infonce", whose scores are of any variables'
+            )
+        first, second = (sampling.embedding(term.joint, *group) for group in term.groups)
+        scaled = elementwise(A / T, a=first, t=sampling.temperature(self.item.text, term.joint))
+        return self._symbol(LogPairShare(scaled, second))
 
     def samples(self) -> tuple[sympy.Symbol, sympy.Symbol]:
         """Points of both arguments."""

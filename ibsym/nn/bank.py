@@ -16,7 +16,7 @@ from ibsym.errors import EmissionError, NetworkError
 from ibsym.lowering.naming import unused
 from ibsym.nn.callables import held
 from ibsym.nn.distributions import Law, LawOf, Mode, draw
-from ibsym.nn.networks import Critic, FactorNetwork, Generator, Scores, width
+from ibsym.nn.networks import EMBEDDING, Critic, Embedding, FactorNetwork, Generator, Scores, Temperature, width
 from ibsym.nn.own import OwnCritic, OwnFactor, OwnSampler, OwnScores, full
 from ibsym.nn.quantised import Quantised, as_vectors
 from ibsym.nn.samples import Value
@@ -140,6 +140,9 @@ class Bank(nn.Module):
         self.factors: dict[str, FactorNetwork | Generator | OwnFactor | OwnSampler] = {}
         self.critics: dict[str, Critic | OwnCritic] = {}
         self.scores: dict[str, Scores | OwnScores] = {}
+        self.embeddings: dict[str, Callable[[Tensor], Tensor]] = {}
+        self.temperatures: dict[str, Callable[[], Tensor]] = {}
+        self.given: set[str] = set()
         self.keys: dict[str, str] = {}
         self.codebooks: dict[str, Tensor] = {}
         self.quantised = {v: quantised(spec, v) for v in spec.variables}
@@ -157,7 +160,7 @@ class Bank(nn.Module):
     @property
     def made(self) -> list[str]:
         """What has a network."""
-        return [*self.factors, *self.critics, *self.scores]
+        return [*self.factors, *self.critics, *self.scores, *self.embeddings, *self.temperatures]
 
     def keep(self, text: str, network: Callable[..., Any]) -> None:
         """Registers what a network learns, so that it is saved and moved with the system."""
@@ -194,6 +197,18 @@ class Bank(nn.Module):
         """A user's table of all pairs."""
         self.scores[term] = OwnScores(term, network, self.sizes)
         self.keep(term, network)
+
+    def adopt_embedding(self, variable: str, network: Callable[..., Any]) -> None:
+        """A user's embedding of a variable, whose inner products are taken."""
+        self.embeddings[variable] = network
+        self.given.add(variable)
+        self.keep(variable, network)
+
+    def adopt_temperature(self, term: str, number: Callable[..., Any]) -> None:
+        """A user's temperature, a function of nothing."""
+        self.temperatures[term] = number
+        self.given.add(term)
+        self.keep(term, number)
 
     def add_factor(self, factor: Factor) -> None:
         """A default network for a factor."""
@@ -251,6 +266,26 @@ class Bank(nn.Module):
             first, second = (width(self.spec, g, self.sizes.known) for g in self.groups(term))
             made = Scores(first, second, self.hidden).to(self.like)
             self.scores[term] = made
+            self.keep(term, made)
+
+    def add_embedding(self, variable: str, others: Iterable[str]) -> None:
+        """The code itself, where those that it is multiplied with are as wide, else a default network for it."""
+        if variable not in self.embeddings:
+            widths = {width(self.spec, (v,), self.sizes.known) for v in (variable, *others)}
+            own = width(self.spec, (variable,), self.sizes.known)
+            made = Embedding(own, None if len(widths) == 1 else EMBEDDING, self.hidden).to(self.like)
+            self.embeddings[variable] = made
+            self.keep(variable, made)
+
+    def add_temperature(self, term: str) -> None:
+        """A temperature that is learned: for unit vectors as CLIP's starts, else where inner products of normal numbers are of order 1."""
+        if term not in self.temperatures:
+            (first,), (second,) = self.groups(term)
+            same = next((t for t in self.temperatures if {*self.groups(t)} == {(first,), (second,)}), None)
+            sphere = self.spec.variables[first].kind == self.spec.variables[second].kind == "sphere"
+            start = 0.07 if sphere else math.sqrt(width(self.spec, (first,), self.sizes.known))
+            made = self.temperatures[same] if same is not None else Temperature(start).to(self.like)
+            self.temperatures[term] = made
             self.keep(term, made)
 
     def groups(self, term: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

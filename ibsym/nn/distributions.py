@@ -160,6 +160,9 @@ class LawOf:
                 return Quantised(p["code"], given["codebook"], n - 1)
             case "full-normal":
                 return td.MultivariateNormal(p["mean"], scale_tril=p["cholesky"], validate_args=False)
+            case "categorical" if self.family.headed:  # of draws, for which every class is needed
+                logits = F.linear(p["hidden"], given["weight"], given["bias"])
+                return td.Independent(td.OneHotCategorical(logits=logits, validate_args=False), n - 1, validate_args=False)
             case "categorical":
                 return td.Independent(td.OneHotCategorical(logits=p["logits"], validate_args=False), n - 1, validate_args=False)
             case "relaxed-categorical":

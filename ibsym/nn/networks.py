@@ -47,7 +47,7 @@ class FactorNetwork(nn.Module):
         shapes = {role: role.shape(self.event, length) for role in self.family.roles}
         self.shapes = {role: shape for role, shape in shapes.items() if not role.shared}
         total = sum(math.prod(s) for s in self.shapes.values())
-        self.shared = nn.ParameterDict({role.name: torch.randn(shape) for role, shape in shapes.items() if role.shared})
+        self.shared = nn.ParameterDict({role.name: self.start(role, shape) for role, shape in shapes.items() if role.shared})
         if factor.given:
             self.body: nn.Module | None = mlp(width(spec, factor.given, sizes), total, hidden)
         else:
@@ -55,7 +55,9 @@ class FactorNetwork(nn.Module):
             self.free = nn.Parameter(torch.cat([self.start(role, shape).flatten() for role, shape in self.shapes.items()]))
 
     def start(self, role: Role, shape: tuple[int, ...]) -> Tensor:
-        """Means of a mixture start apart, everything else near zero."""
+        """Means of a mixture start apart, and so do vectors, on the scale of what they meet; everything else near zero."""
+        if role.axes is Axes.VECTOR_OF_CLASS:
+            return torch.randn(shape) / (math.sqrt(shape[-1]) if self.family.headed else 1.0)
         apart = role.axes is Axes.COMPONENT_EVENTS and role.constraint is Constraint.REAL
         return (1.0 if apart else 0.01) * torch.randn(shape)
 
@@ -120,6 +122,47 @@ class Critic(nn.Module):
     def forward(self, values: list[Value]) -> Tensor:
         """One logit a row."""
         return self.body(beside(values)).squeeze(-1)
+
+
+class LinearHead(nn.Module):
+    """The parameters of a categorical factor with ``head = "linear"``: what ``body`` makes of the conditioners, and a row for each class.
+
+    >>> found = LinearHead(nn.Linear(3, 5), 5, 7)(torch.zeros(2, 3))
+    >>> {role: tuple(tensor.shape) for role, tensor in found.items()}
+    {'hidden': (2, 5), 'weight': (7, 5), 'bias': (7,)}
+    """
+
+    def __init__(self, body: nn.Module, features: int, classes: int):
+        super().__init__()
+        self.body, self.head = body, nn.Linear(features, classes)
+
+    def forward(self, *given: Tensor) -> dict[str, Tensor]:
+        """Each parameter by its role."""
+        return {"hidden": self.body(*given), "weight": self.head.weight, "bias": self.head.bias}
+
+
+class Embedding(nn.Module):
+    """What inner products are taken of: the code itself, or, where codes are not of one width, a function of it."""
+
+    def __init__(self, width: int, outputs: int | None, hidden: int):
+        super().__init__()
+        self.body: nn.Module = nn.Identity() if outputs is None else mlp(width, outputs, hidden)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """(B, E)."""
+        return self.body(code)
+
+
+class Temperature(nn.Module):
+    """A number above 0 that is learned by its logarithm."""
+
+    def __init__(self, start: float):
+        super().__init__()
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(start)))
+
+    def forward(self) -> Tensor:
+        """The number."""
+        return self.log_temperature.exp()
 
 
 class Scores(nn.Module):

@@ -111,6 +111,12 @@ class Reading:
 
     def split(self, out: Tensor, rows: int | None) -> Sequence[Tensor]:
         """One tensor, split along its last axis into the parameters in their order."""
+        if self.family.headed:
+            told = self.sizes.told(self.variable)
+            raise self.error(
+                f"the network returns shape {shapes(out)}, and a linear head has {', '.join(r.name for r in self.roles)}: {told}",
+                "ibsym.nn.LinearHead(network, features, classes), which returns all of them",
+            )
         if not out.dim():
             raise self.error("the network returns one number", self.wanted)
         width, names = out.shape[-1], ", ".join(r.name for r in self.roles)

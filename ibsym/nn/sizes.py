@@ -22,6 +22,7 @@ DEFAULT_SIZES: dict[SpaceKind, int] = {
     "categorical": 10,
 }
 DEFAULT_COMPONENTS = 10
+DEFAULT_FEATURES = 64
 
 
 def shape_of(spec: Spec, variable: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -50,7 +51,7 @@ def size_of(dimension: str, sizes: Mapping[str, int]) -> int:
 
 
 def dimensions(spec: Spec) -> list[str]:
-    """The named dimensions, and named numbers of mixture components, in the order of declaration."""
+    """The named dimensions, and named numbers of mixture components and of features, in the order of declaration."""
     names = [d for space in spec.variables.values() for d in space.dims if not d.isdigit()]
     options = [f.family.length for f in spec.factors.values() if f.family is not None]
     names += [o for o in options if isinstance(o, str) and not o.isdigit()]
@@ -60,7 +61,10 @@ def dimensions(spec: Spec) -> list[str]:
 def default_size(spec: Spec, dimension: str) -> int:
     """What a dimension is where nothing says it."""
     kinds = [space.kind for space in spec.variables.values() if dimension in space.dims]
-    return DEFAULT_SIZES[kinds[0]] if kinds else DEFAULT_COMPONENTS
+    if kinds:
+        return DEFAULT_SIZES[kinds[0]]
+    features = any(f.family is not None and f.family.headed and f.family.length == dimension for f in spec.factors.values())
+    return DEFAULT_FEATURES if features else DEFAULT_COMPONENTS
 
 
 @dataclass

@@ -83,7 +83,7 @@ class _Learner:
         self.ready.add(factor)
 
     def counted(self, factor: Factor) -> bool:
-        """Whether the number of components is known, where a mixture has some."""
+        """Whether the number of components or features is known, where a family has some."""
         assert factor.family is not None
         lengths = [
             f.family.length for f in (factor, *(quantised(self.spec, v) for v in factor.given)) if f is not None and f.family

@@ -53,7 +53,8 @@ class System(nn.Module):
     of its family: one tensor that is split along its last axis, a tuple, a mapping by role, or a ``torch.distributions``
     object; for ``implicit`` and ``deterministic`` factors the variable itself. A divergence's text maps to its critic, called with
     its variables in the order of the text, which returns ``(B,)``; an information term's to ``(B, B)`` scores or a critic of
-    pairs. Categorical values are handed over as one number a class, or as class indices where a network takes nothing else.
+    pairs; with ``critic = "inner-product"``, a variable to its embedding, by default the code itself, and the term to its temperature.
+    Categorical values are handed over as one number a class, or as class indices where a network takes nothing else.
     What is left out gets a small default network, and a notice says so.
 
     Sizes are learned from the first batch; ``sizes`` sets some. ``draws`` is the number of Monte-Carlo draws of a row,
@@ -139,19 +140,25 @@ class System(nn.Module):
     def _adopt(self, networks: Mapping[str, Callable[..., Any]]) -> None:
         spec, wiring = self.spec, self.wiring
         factors = {text.replace(" ", ""): f for text, f in spec.factors.items()}
-        places = {**factors, **{n.replace(" ", ""): n for n in (*wiring.judged, *wiring.scores)}}
+        others = (*wiring.judged, *wiring.scores, *wiring.embedded, *wiring.temperatures)
+        places = {**factors, **{n.replace(" ", ""): n for n in others}}
         for text, network in networks.items():
             place = places.get(text.replace(" ", ""))
             if place is None:
-                known = [*(f.text for f in spec.factors.values() if f.learned), *wiring.judged, *wiring.scores]
+                known = [*(f.text for f in spec.factors.values() if f.learned), *others]
                 raise unknown("network", text, known, key="networks")
             if not callable(network):
                 raise NetworkError(
                     f"{text}: a {type(network).__name__} is not callable\n  write: a torch.nn.Module or a function"
                 )
             if isinstance(place, str):
-                adopt = self.bank.adopt_critic if place in wiring.judged else self.bank.adopt_scores
-                adopt(place, network)
+                adopts = {
+                    **dict.fromkeys(wiring.judged, self.bank.adopt_critic),
+                    **dict.fromkeys(wiring.scores, self.bank.adopt_scores),
+                    **dict.fromkeys(wiring.embedded, self.bank.adopt_embedding),
+                    **dict.fromkeys(wiring.temperatures, self.bank.adopt_temperature),
+                }
+                adopts[place](place, network)
             elif not place.learned:
                 family = place.family.name if place.family is not None else "a mixture"
                 raise NetworkError(f"{place} is {family}, which takes no network\n  write: networks without it")
@@ -184,7 +191,8 @@ class System(nn.Module):
         for text in self.bank.keys:
             if self.notices and not _is_own(self.bank, text):
                 count = sum(p.numel() for p in self.bank.parameters_of_network(text))
-                LOG.warning("%s has no network: a small default one with %d numbers", text, count)
+                if count > 1 or text not in (*self.wiring.embedded, *self.wiring.temperatures):
+                    LOG.warning("%s has no network: a small default one with %d numbers", text, count)
         self.ready = True
 
     @property
@@ -331,7 +339,8 @@ class System(nn.Module):
 def _is_own(bank: Bank, text: str) -> bool:
     from ibsym.nn.own import Own
 
-    return isinstance(bank.factors.get(text) or bank.critics.get(text) or bank.scores.get(text), Own)
+    found = bank.factors.get(text) or bank.critics.get(text) or bank.scores.get(text)
+    return isinstance(found, Own) or text in bank.given
 
 
 def _terms_by_row(program: Any) -> dict[str, str]:

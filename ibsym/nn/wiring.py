@@ -16,6 +16,7 @@ from ibsym.nn.bank import Bank
 from ibsym.nn.callables import frozen
 from ibsym.nn.classes import as_declared
 from ibsym.nn.draws import Draws, ancestors, detached
+from ibsym.nn.own import full
 from ibsym.nn.samples import Rows, Value
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
@@ -54,6 +55,10 @@ class Wiring:
         self.first_joints = {name: bank.comparison(name).first.head for name in self.judged}
         self.first_joints |= {i.of: i.joint for i in self.inputs if i.role == "critic"}
         self.scores = tuple(dict.fromkeys(i.of for i in self.inputs if i.role == "scores"))
+        self.temperatures = tuple(
+            dict.fromkeys(i.of for i in self.inputs if i.role == "temperature" and i.of not in spec.factors)
+        )
+        self.embedded = tuple(dict.fromkeys(i.of for i in self.inputs if i.role == "embedding"))
         self.factors = self.by_player()
         self.products = {
             (v, d.head): (use.key, place)
@@ -84,7 +89,7 @@ class Wiring:
                 if factor.text not in seen:
                     seen.add(factor.text)
                     yield player, factor.text
-        yield from ((MODEL, term) for term in self.scores)
+        yield from ((MODEL, text) for text in (*self.scores, *self.embedded, *self.temperatures))
         yield from ((name, name) for name in self.judged)
 
     def build(self) -> list[str]:
@@ -95,9 +100,18 @@ class Wiring:
                 self.bank.add_factor(factor)
         for term in self.scores:
             self.bank.add_scores(term)
+        for variable in self.embedded:
+            self.bank.add_embedding(variable, self.beside(variable))
+        for term in self.temperatures:
+            self.bank.add_temperature(term)
         for name in self.judged:
             self.bank.add_critic(name)
         return [text for text in self.bank.made if text not in before]
+
+    def beside(self, variable: str) -> list[str]:
+        """The variables whose embeddings are as wide as this one's."""
+        axis = next(i.shape[-1] for i in self.inputs if i.role == "embedding" and i.of == variable)
+        return [i.of for i in self.inputs if i.role == "embedding" and i.shape[-1] == axis]
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Every player's parameters: each parameter once, and of the first that has it; frozen ones are nobody's."""
@@ -130,7 +144,9 @@ class Wiring:
             return self.needs_of_side(entry.of, entry.role)
         if entry.role == "scores":
             return self.above(entry.joint, [v for g in self.bank.groups(entry.of) for v in g])
-        if entry.role in SAMPLES and entry.of in spec.variables:
+        if entry.of in self.temperatures:
+            return set()
+        if entry.role in (*SAMPLES, "embedding") and entry.of in spec.variables:
             return self.above(entry.joint, [entry.of])
         factor = spec.factors[entry.of]
         if entry.role in SAMPLES:
@@ -166,6 +182,11 @@ class Wiring:
                 return by_draw(entry, self.judge(entry.of, entry.role, draws, apart=apart), draws.rows(entry.joint))
             case "scores":
                 return self.bank.pairs(entry.of, *self.with_all(*self.pairs(entry, draws)))
+            case "embedding":
+                code = draws.value(entry.joint, entry.of).pooled().take(slice(draws.rows(entry.joint))).flat
+                return full(self.bank.embeddings[entry.of](code))
+            case "temperature" if entry.of in self.temperatures:
+                return full(self.bank.temperatures[entry.of]())
             case "value" | "sample" | "sample_reference":
                 return self.sample(entry, draws, apart)
             case "log_prob":

@@ -25,6 +25,16 @@ def _one_pass() -> Any:
 
 
 @functools.cache
+def _streams() -> Any:
+    """What computes products by blocks, of the same files; None, and one notice, without them."""
+    try:
+        return _runtime()["log_share"]
+    except Exception as error:
+        logging.getLogger("ibsym").warning("%s stores whole tables of products: %s", Loss.__name__, error)
+        return None
+
+
+@functools.cache
 def _runtime() -> dict[str, Any]:
     """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
     path = Path(__file__).with_name("_ibsym_runtime.py")

@@ -22,6 +22,11 @@ def _one_pass() -> Any:
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
+def _streams() -> Any:
+    """What computes products by blocks, at the end of this file."""
+    return _runtime()["log_share"]
+
+
 @functools.cache
 def _runtime() -> dict[str, Any]:
     """What all losses share: the compiled passes, and the ranks of a group."""

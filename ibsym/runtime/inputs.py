@@ -51,6 +51,14 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
+def _above_zero(name: str, number: Tensor) -> None:
+    """An error where a temperature is not above 0; nobody looks where there is no number yet."""
+    if not isinstance(number, Tensor) or number.dim() or torch.compiler.is_compiling():
+        return
+    if not torch._C._are_functorch_transforms_active() and not number.detach() > 0:
+        raise ValueError(f"{name} is {number.item():g}, and a temperature is above 0\n  write: {name} = log_temperature.exp()")
+
+
 def _codes(declared: tuple[Input, ...], given: dict[str, Tensor], name: str, symbols: Any = ()) -> list[Tensor]:
     """The inputs of one critic, checked, in the order in which they were declared; its logits have no part in a rate."""
     own = tuple(entry for entry in declared if entry.role not in ("critic", "critic_reference"))

@@ -180,3 +180,9 @@ def permuted(draw: Callable[..., Any], z: Any, generator: torch.Generator | None
     start = sum(mine[: dist.get_rank(group) + 1])
     kept = [d.narrow(axis, start, parts[0].shape[axis]) for d in (drawn if several else [drawn])]
     return tuple(kept) if several else kept[0]
+
+
+def columns(values: Tensor, group: Any) -> tuple[Tensor, int]:
+    """The rows of all ranks, for what each computes of its own rows against all, and where its own begin among them."""
+    numbers = _numbers(len(values), values, found(group))
+    return gathered(values, group), sum(numbers[: dist.get_rank(found(group))])

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .beside import _runtime
+from .beside import _runtime, _streams
 
 
 def _over_draws(values: Tensor) -> Tensor:
@@ -73,6 +74,26 @@ def _nearest(code: Tensor, codebook: Tensor) -> Tensor:
     rows = code.detach().reshape(-1, code.shape[-1])
     distances = torch.cdist(rows, codebook.detach().to(rows.dtype), compute_mode="donot_use_mm_for_euclid_dist")
     return distances.argmin(-1).reshape(code.shape[:-1])
+
+
+def _log_share(hidden: Tensor, weight: Tensor, bias: Tensor | None, index: Tensor) -> Tensor:
+    """log softmax(h W' + b)_v, by blocks of rows: the table of rows by classes is never stored, but for transforms."""
+    stream = None if torch.compiler.is_compiling() else _streams()
+    found = None if stream is None else stream(_log_share_at_once, hidden, weight, bias, index)
+    return _log_share_at_once(hidden, weight, bias, index) if found is None else found
+
+
+def _log_share_at_once(hidden: Tensor, weight: Tensor, bias: Tensor | None, index: Tensor) -> Tensor:
+    """The same through the whole table: what second derivatives, transforms and torch.compile run."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        return _pick(F.linear(hidden, weight, bias).log_softmax(-1), index)
+
+
+def _log_pair_share(first: Tensor, second: Tensor, group: Any) -> Tensor:
+    """log e^f_ii / mean_j e^f_ij, f_ij = <a_i, b_j>; with a group, of this rank's rows against those of all: embeddings travel."""
+    whole, start = (second, 0) if group is None else _runtime()["columns"](second, group)
+    own = torch.arange(start, start + len(first), device=first.device)
+    return _log_share(first, whole, None, own) + _log(len(whole))
 
 
 def _points(*values: tuple[Tensor, int]) -> Tensor:

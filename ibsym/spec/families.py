@@ -69,6 +69,14 @@ def read_family(factor: str, entry: object, space: Space) -> FamilyUse:
     if use.enumerated and space.event:
         what = f"{factor} has {space}, of which every array of symbols would be a value to sum over"
         raise SpecError(what, key=key, remedy='relax = "concrete", or a variable for each symbol')
+    if use.headed and use.enumerated:
+        what = f"{factor} is summed over exactly, which takes the logits of every class, and a linear head keeps none of them"
+        raise SpecError(what, key=key, remedy='marginal = "enumerate" or head = "linear", one of the two')
+    if use.headed and options.get("relax", "none") != "none":
+        what = f"{factor} is relaxed, which takes the logits of every class, and a linear head keeps none of them"
+        raise SpecError(what, key=key, remedy='relax = "..." or head = "linear", one of the two')
+    if "features" in options and not use.headed:
+        raise SpecError("features are those of a linear head", key=key, remedy='head = "linear", or leave features out')
     return use
 
 

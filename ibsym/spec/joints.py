@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -162,7 +163,18 @@ class JointReader:
                 column=part.column,
             )
         family = next((read_family(text, entry, self.variables[v]) for v in of), None)
+        if family is not None and family.headed and "features" not in dict(family.options):
+            family = replace(family, options=tuple(sorted((*family.options, ("features", self.features(text))))))
         return Factor(part.head, of, given, family)
+
+    def features(self, text: str) -> str:
+        """The axis of the features of a linear head: N, or, where that says too little, N with a number."""
+        taken = {d for space in self.variables.values() for d in space.dims}
+        headed = [
+            t for t, e in self.families.items() if isinstance(e, dict) and "features" not in e and e.get("head") == "linear"
+        ]
+        free = (name for k in range(len(headed) + len(taken) + 1) if (name := f"N{k + 1 if k else ''}") not in taken)
+        return dict(zip(headed, free, strict=False))[text]
 
     def joint(self, name: str) -> Joint:
         """The joint of this name: one factor a variable, along arrows that do not close."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ibsym.errors import SpecError, unknown
 from ibsym.nn.samples import Rows, Value
-from ibsym.nn.sizes import DEFAULT_COMPONENTS, DEFAULT_SIZES, dimensions, shape_of, size_of
+from ibsym.nn.sizes import DEFAULT_SIZES, default_size, dimensions, shape_of, size_of
 from ibsym.spec.model import Spec
 from ibsym.spec.spaces import Space
 from ibsym.training.data import Images, Split
@@ -131,7 +131,7 @@ class _Binder:
                 if not dim.isdigit():
                     self.sizes.setdefault(dim, DEFAULT_SIZES[space.kind])
         for name in dimensions(spec):
-            self.sizes.setdefault(name, DEFAULT_COMPONENTS)
+            self.sizes.setdefault(name, default_size(self.spec, name))
 
     def size_label(self, variable: str) -> None:
         (dim,) = self.spec.variables[variable].dims  # a label is one symbol

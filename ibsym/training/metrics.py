@@ -141,7 +141,9 @@ class Meter:
             right = rows = 0
             for chunk in self.chunks(CHUNK):
                 draws = Draws(self.bank, chunk, mode="typical" if readout.observed else "exact")
-                logits = draws.parameters(readout.factor, readout.joint)["logits"]
+                law = draws.law(readout.factor, readout.joint)
+                assert isinstance(law, torch.distributions.Independent)
+                logits = law.base_dist.logits
                 truth = draws.value(readout.joint, readout.factor.of[0]).index
                 assert truth is not None
                 right += int((logits.argmax(-1) == truth).sum())

@@ -101,7 +101,8 @@ def test_inputs_are_unique_and_sound(made):
         assert entry.joint in made.spec.joints
         factor = made.spec.factors.get(entry.of)
         parameters = factor.family.parameters if factor is not None and factor.family is not None else ()
-        assert entry.role in {*("value", "sample", "sample_reference", "critic", "critic_reference", "scores"), *parameters}
+        others = ("value", "sample", "sample_reference", "critic", "critic_reference", "scores", "embedding", "temperature")
+        assert entry.role in {*others, *parameters}
         assert entry.name.isidentifier()
         assert entry.name not in made.spec.parameters
 

@@ -67,7 +67,7 @@ def test_no_input_is_asked_for_in_vain(made):
         changed = base[key].clone()
         changed = (changed + 1) % (int(changed.max()) + 1) if not changed.is_floating_point() else changed * 0.7 + 0.1
         other[key] = changed
-        longer = dict(base) | {key: torch.cat([base[key], base[key][..., :1]], -1)}
+        longer = dict(base) | {key: torch.cat([base[key], base[key][..., :1]], -1) if base[key].dim() else base[key].reshape(1)}
         assert moves(loss, before, other) or moves(loss, before, longer), key
 
 

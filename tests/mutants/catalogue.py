@@ -1263,7 +1263,23 @@ RANKS = [
     ),
 ]
 
+STREAMS = "tests/codegen/test_streams.py"
+
 RUNTIME = [
+    *mutants(
+        "ibsym/runtime/streams.py",
+        (STREAMS,),
+        ("less - torch.log1p(others + torch.expm1(less))", "less - torch.log(others)"),
+        ("scale = scale * weights[part]", "pass"),
+        ("table.scatter_(0, own, -others.unsqueeze(0))", "table.scatter_(0, own, others.unsqueeze(0))"),
+        ("if found is None or not alike:", "if found is None:"),
+        ("alike = None if torch.is_grad_enabled() or _transformed()", "alike = None if _transformed()"),
+    ),
+    *mutants(
+        "ibsym/runtime/tensors.py",
+        (STREAMS,),
+        ("_log_share(first, whole, None, own) + _log(len(whole))", "_log_share(first, whole, None, own)"),
+    ),
     *mutants(
         "ibsym/runtime/tensors.py",
         (ESTIMATORS,),

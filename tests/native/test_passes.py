@@ -122,7 +122,7 @@ def test_an_empty_batch_gives_nan(name):
     """The mean of nothing, and no error of a logarithm."""
     given, loss = worlds.arguments(name, draws=False), worlds.module(name).Loss()
     for entry in loss.INPUTS:
-        axes = entry.shape[entry.shape[0] == "S" :]
+        axes = entry.shape[entry.shape[:1] == ("S",) :]
         given[entry.name] = given[entry.name][tuple(slice(0 if a.split("_")[0] == "B" else None) for a in axes)]
     assert torch.isnan(loss(**given).loss)
 

@@ -82,7 +82,7 @@ def arguments(
     variables = spec.variables
     result = {}
     for entry in module(name).Loss.INPUTS:
-        shape = entry.shape if draws or entry.shape[0] != "S" else entry.shape[1:]
+        shape = entry.shape if draws or entry.shape[:1] != ("S",) else entry.shape[1:]
         lengths = [int(a) if a.isdigit() else known.get(a, known["B"] - 2 if a.startswith("B_") else 3) for a in shape]
         kind = variables[entry.of].kind if entry.of in variables else ""
         if entry.role == "value" and kind == "categorical" and shape[-1].split("_")[0] == "B":

@@ -1,4 +1,4 @@
-"""Losses on several ranks: value, terms and gradients of the loss on the whole batch, for every system of the zoo."""
+"""Losses on several ranks: value, terms and gradients of the loss on the whole batch, for every system of the zoo, and some more."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import ibsym  # noqa: E402
+from ibsym.codegen import files  # noqa: E402
+from ibsym.lowering import lower  # noqa: E402
+from ibsym.sources import certificate_of  # noqa: E402
 from tests.codegen.conftest import tensors  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"B": 7, "B_p": 5, "B_unlabelled": 6}
+STREAMED = ("linear-head", "inner-products")
+"""Not of the zoo: what is gathered of these is rows, and never a product."""
 
 
 def batches():
-    for name in sorted(ibsym.zoo()):
+    for name in [*sorted(ibsym.zoo()), *(str(ROOT / f"tests/specs/{n}.toml") for n in STREAMED)]:
         spec = ibsym.load(name)
-        loss = getattr(__import__("ibsym.losses", fromlist=["x"]), spec.class_name)
+        known = __import__("ibsym.losses", fromlist=["x"])
+        loss = getattr(known, spec.class_name) if spec.name in ibsym.zoo() else ibsym.compile(spec)
         settings = {
             n: (-2.0 if p.min is None else p.min) + (1.3 if p.max is None else 0.4 * (p.max - (p.min or 0.0)))
             for n, p in spec.parameters.items()
@@ -60,6 +66,9 @@ def world(ranks, folder):
 def said(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     torch.save(list(batches()), folder / "batches.pt")
+    for name in STREAMED:
+        for file, text in files(lower(certificate_of(ROOT / f"tests/specs/{name}.toml"))).items():
+            (folder / file).write_text(text, encoding="utf-8")
     return world(request.param, folder)
 
 

@@ -231,7 +231,7 @@ def zoo(folder, ranks, group):
     found = {}
     tried = [("float32", "uneven", "mean"), ("float64", "empty", "sum")] if ranks == 2 else [("float64", "empty", "mean")]
     for stem, settings, whole in torch.load(f"{folder}/batches.pt", weights_only=False):
-        loss_class = module(stem).Loss
+        loss_class = module(stem, folder if Path(folder, f"{stem}.py").is_file() else GENERATED).Loss
         if ranks > 2 and not loss_class.BATCH_COUPLED:
             continue
         for real, how, reduction in tried:

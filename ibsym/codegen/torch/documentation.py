@@ -15,6 +15,8 @@ MEANINGS = {
     "sample_reference": "draws of {of} under {joint}, the divergence's second argument",
     "critic": "critic of {of} on samples of its first argument",
     "critic_reference": "critic of {of} on samples of its second argument",
+    "embedding": "embedding of {of} at each row, whose inner product with another's is a critic",
+    "temperature": "temperature of {of}, above 0, over which its inner products are taken",
     "scores": "critic of {of} on all pairs, the i-th first with the j-th second; in a group, with all ranks' second",
 }
 

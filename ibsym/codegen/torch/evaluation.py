@@ -21,6 +21,8 @@ from ibsym.lowering.program import (
     Inverse,
     Load,
     LogMeanExp,
+    LogPairShare,
+    LogShare,
     LogSoftmax,
     LossProgram,
     Mean,
@@ -116,6 +118,10 @@ class Torch:
                 return called("F.embedding", [index, codebook])
             case StopGradient():
                 return self._method(node.operand, below, "detach")
+            case LogShare():
+                return self._helper("_log_share", below, node.hidden, node.weight, node.bias, node.index)
+            case LogPairShare():
+                return called("_log_pair_share", [self.code(node.first), self.code(node.second), self.group])
             case Insert():
                 return self._method(node.operand, below, "unsqueeze", str(node.dim))
             case Diagonal() if are_scores(node.operand) and not below:
