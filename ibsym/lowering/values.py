@@ -91,7 +91,7 @@ class Words:
             )
         first, second = (sampling.embedding(term.joint, *group) for group in term.groups)
         scaled = elementwise(A / T, a=first, t=sampling.temperature(self.item.text, term.joint))
-        return self._symbol(LogPairShare(scaled, second))
+        return self.symbol(LogPairShare(scaled, second))
 
     def samples(self) -> tuple[sympy.Symbol, sympy.Symbol]:
         """Points of both arguments."""
