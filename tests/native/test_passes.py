@@ -15,6 +15,7 @@ _spec = importlib.util.spec_from_file_location("native_worlds", Path(__file__).p
 worlds = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(worlds)
 
+from ibsym.codegen.c.source import one_pass  # noqa: E402
 from ibsym.lowering.interpreter import evaluate  # noqa: E402
 
 # Looser than loss 1e-6, gradients 2e-7: be sure that your formula is right before you add an entry.
@@ -92,7 +93,7 @@ def compare(name, given, dtype=torch.float32, upstream=-1.7, reduction="mean"):
     return mine
 
 
-FUSED = [n for n in worlds.SPECS if hasattr(worlds.module(n), "_one_pass")]
+FUSED = [n for n in worlds.SPECS if one_pass(worlds.program(n)) is not None]
 
 
 def test_most_modules_have_a_pass():
