@@ -166,7 +166,7 @@ class SemiSupervisedIbLoss(_Parametrised):
         c_share = F.one_hot(_all_rows(self.group, -1, c)[0].flatten().long(),
                             log_u_c.shape[-1]).to(log_u_c.dtype).mean(0)
         # KL(q(c)||u(c)) by batch-marginal: sum_c r_c [log r_c - log m_c], r and m the classes' shares in the batches
-        kl_c = torch.xlogy(c_share, c_share).sum(-1) - (log_u_c * c_share).sum(-1)
+        kl_c = torch.xlogy(c_share, c_share).sum(-1) - _weighted(c_share, log_u_c).sum(-1)
         loss = self.beta_c * kl_c
         return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), {"KL(q(c)||u(c))": kl_c.detach()})
 
@@ -235,6 +235,11 @@ def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Ten
 def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
     """The values; with a group, their rows on all its ranks, along `dim`."""
     return values if group is None else _runtime()["rows"](group, dim, *values)
+
+
+def _weighted(weight: Tensor, values: Tensor) -> Tensor:
+    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
+    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
 
 
 @functools.cache

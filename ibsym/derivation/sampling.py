@@ -149,7 +149,7 @@ def _drawn(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Fa
 
 def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Factor]:
     if item.estimator == "batch-marginal" and isinstance(term, RelativeEntropy):
-        for d in term.second:
+        for d in (term.first, *term.second):
             joint = spec.joints[d.head]
             yield from joint.ancestral_factors(joint.by_variable[d.of[0]].given)
     elif item.estimator == "pairwise-kl":

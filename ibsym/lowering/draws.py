@@ -6,7 +6,7 @@ import sympy
 
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import Edit, EmissionError
-from ibsym.families.functions import xlogx
+from ibsym.families.functions import weighted, xlogx
 from ibsym.lowering.program import Frequency, LogSoftmax, Node, OverDraws, Points, Reduce, Size
 from ibsym.lowering.section import Section
 from ibsym.lowering.terms import Estimated, let_at_sample, plain, refuse
@@ -15,7 +15,7 @@ from ibsym.spec.graphs import Factor, Joint
 from ibsym.terms.measures import CrossEntropy, Density, ExpectedLog, RelativeEntropy
 
 A, B, N = sympy.symbols("a b n", real=True)
-SHARE = sympy.Symbol("share", nonnegative=True)
+SHARE, REFERENCE = sympy.symbols("share reference", nonnegative=True)
 
 
 def iwae(section: Section, item: BoundTerm) -> Estimated:
@@ -103,32 +103,40 @@ def batch_marginal(section: Section, item: BoundTerm) -> Estimated:
             "  write: minibatch-weighted, mmd, or an estimator with a critic"
         )
     own, other = (_log_shares(section, d, variable) for d in (first, second))
-    if other is None or (other is UNIFORM and (own is None or own is UNIFORM)) or not _learned(section, first, second):
-        write = Edit(("families", section.sampling.part(second.head).by_variable[variable].text), "categorical")
-        raise EmissionError(
-            f"the second argument of {item.text} has no classes' probabilities that depend on what is learned, and neither has the first\n"
-            f"  write: {write}",
-            (write,),
-        )
+    if all(n is None or n is UNIFORM for n in (own, other)) or not _learned(section, first, second):
+        raise _nothing_learned(section, item, variable, second, first)
     entropy: Node
     cross: Node
     if own is UNIFORM:
+        assert other is not None  # the shares of a source do not learn
         entropy, cross = _all_equal(other), Reduce("mean", other, (-1,))
+    elif other is None:
+        assert own is not None
+        reference = _shares(section, second, variable, own)
+        share = section.let(f"{variable}_share", elementwise(sympy.exp(A), a=own), f"share of each class under {first}")
+        entropy = Reduce("sum", elementwise(weighted(SHARE, A), share=share, a=own), (-1,))
+        cross = Reduce("sum", elementwise(weighted(SHARE, sympy.log(REFERENCE)), share=share, reference=reference), (-1,))
     else:
         if own is None:
-            shares: Node = Frequency(section.sampling.value(section.sampling.part(first.head), variable), other)
-            share = section.let(f"{variable}_share", shares, f"share of each class in the batch of {first}")
+            share = _shares(section, first, variable, other)
             body = elementwise(xlogx(SHARE), share=share)
         else:
             share = section.let(f"{variable}_share", elementwise(sympy.exp(A), a=own), f"share of each class under {first}")
-            body = elementwise(SHARE * A, share=share, a=own)
+            body = elementwise(weighted(SHARE, A), share=share, a=own)
         entropy = Reduce("sum", body, (-1,))
-        cross = _all_equal(share) if other is UNIFORM else Reduce("sum", elementwise(SHARE * A, share=share, a=other), (-1,))
+        cross = (
+            _all_equal(share)
+            if other is UNIFORM
+            else Reduce("sum", elementwise(weighted(SHARE, A), share=share, a=other), (-1,))
+        )
     node = elementwise(A - B, a=entropy, b=cross) if isinstance(term, RelativeEntropy) else elementwise(-B, b=cross)
     formula = "sum_c r_c [log r_c - log m_c]" if isinstance(term, RelativeEntropy) else "-sum_c r_c log m_c"
     return Estimated(
         node,
-        (f"{item.text} by batch-marginal: {formula}, r and m the classes' shares in the batches",),
+        (
+            f"{item.text} by batch-marginal: {formula}, r and m the classes' shares in the batches",
+            *((f"infinite where a class is missing from the batch of {second}",) if other is None else ()),
+        ),
         why="compares the marginals of two batches",
     )
 
@@ -140,6 +148,23 @@ UNIFORM = elementwise(sympy.Integer(0))
 def _all_equal(classes: Node) -> Node:
     """log 1/K, K the number of classes that a node has."""
     return elementwise(-sympy.log(N), n=Size(classes, (-1,)))
+
+
+def _shares(section: Section, density: Density, variable: str, like: Node) -> Node:
+    """1/B sum_b 1[c_b = c], of the classes that another law has."""
+    shares = Frequency(section.sampling.value(section.sampling.part(density.head), variable), like)
+    return section.let(f"{variable}_share", shares, f"share of each class in the batch of {density}")
+
+
+def _nothing_learned(section: Section, item: BoundTerm, variable: str, *densities: Density) -> EmissionError:
+    """The refusal of two laws that no network moves, with the one that could be learned."""
+    owners = [section.sampling.part(d.head).by_variable[variable] for d in densities]
+    about = f"neither argument of {item.text} has classes' probabilities that depend on what is learned"
+    for factor in owners:
+        if not factor.empirical:
+            write = Edit(("families", factor.text), "categorical")
+            return EmissionError(f"{about}\n  write: {write}", (write,))
+    return EmissionError(f"{about}\n  write: an argument with a learned factor, such as p({variable}|z)")
 
 
 def _learned(section: Section, *densities: Density) -> bool:

@@ -81,6 +81,12 @@ def digamma(t: Array) -> Array:
     return np.where(t > 0, psi(np.where(t > 0, t, 1.0)), np.where(t == 0, -np.copysign(np.inf, t), np.nan))
 
 
+def log(t: Array) -> Array:
+    """log t, minus infinity at 0."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(t))
+
+
 def xlogx(t: Array) -> Array:
     """t log t, and 0 at 0."""
     t = np.asarray(t, dtype=np.float64)
@@ -119,7 +125,7 @@ def log_laplace_cell(d: Array, w: Array) -> Array:
 
 FUNCTIONS: dict[type, Callable[..., Array]] = {
     sympy.exp: np.exp,
-    sympy.log: np.log,
+    sympy.log: log,
     sympy.Abs: np.abs,
     sympy.loggamma: log_gamma,
     f.logsigmoid: lambda t: -np.logaddexp(0.0, -t),

@@ -173,6 +173,66 @@ def test_a_batch_against_a_law_without_conditions(size: str, law: str, forward: 
     assert all(g.any() for g in torch.autograd.grad(output.loss, list(leaves.values())))
 
 
+SHARES: dict[str, Any] = {
+    "name": "shares",
+    "variables": {"x": "real[D]", "c": "categorical[K]", "z": "real[L]"},
+    "joints": {"q": "data(x,c) q(z|x)", "u": "data(x) q(z|x) u(c|z)", "p": "p(z) p(c)"},
+    "families": {"q(z|x)": "diagonal-normal", "p(z)": "standard-normal", "u(c|z)": "categorical", "p(c)": "categorical"},
+}
+
+
+@pytest.mark.parametrize("learned", ["u", "p"])
+@pytest.mark.parametrize("source", ["data", "q"])
+@pytest.mark.parametrize("forward", [True, False], ids=["law first", "source first"])
+def test_a_law_of_classes_against_the_shares_of_a_batch(learned: str, source: str, forward: bool) -> None:
+    """KL(u(c)||data(c)) and KL(data(c)||u(c)), the labels' shares counted: 0 log 0 = 0, and infinite where only the second has a 0."""
+    term = f"KL({learned}(c)||{source}(c))" if forward else f"KL({source}(c)||{learned}(c))"
+    Loss = ibsym.compile(ibsym.Spec(**SHARES, objective=f"minimize {term}", estimators={term: "batch-marginal"}))
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn((3, 6, 4) if learned == "u" else (4,), dtype=torch.float64, generator=generator).requires_grad_()
+    m = logits.softmax(-1).reshape(-1, 4).mean(0)
+    for labels in ([0, 1, 2, 3, 3, 1], [0, 1, 1, 3, 3, 1]):
+        r = torch.bincount(torch.tensor(labels), minlength=4).to(m.dtype) / 6
+        first, second = (m, r) if forward else (r, m)
+        expected = sum(a * (a / b).log() for a, b in zip(first, second, strict=True) if a)
+        output = Loss()(c_logits=logits, c=torch.tensor(labels))
+        torch.testing.assert_close(output.loss, expected, **EXACT)
+        assert output.loss.isinf() == (forward and 2 not in labels)
+        if output.loss.isfinite():
+            found, wanted = (torch.autograd.grad(v, logits, retain_graph=True)[0] for v in (output.loss, expected))
+            torch.testing.assert_close(found, wanted, **EXACT)
+            assert found.any()
+
+
+def test_a_class_that_neither_law_has_does_not_count() -> None:
+    """0 log 0/0 = 0: of logits of minus infinity in a class that the batch lacks."""
+    term = "KL(p(c)||data(c))"
+    Loss = ibsym.compile(ibsym.Spec(**SHARES, objective=f"minimize {term}", estimators={term: "batch-marginal"}))
+    logits = torch.tensor([0.3, -0.2, -torch.inf], dtype=torch.float64)
+    m, r = logits.softmax(-1)[:2], torch.tensor([0.25, 0.75], dtype=torch.float64)
+    output = Loss()(c_logits=logits, c=torch.tensor([1, 0, 1, 1]))
+    torch.testing.assert_close(output.loss, (m * (m / r).log()).sum(), **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("objective", "families", "message"),
+    [
+        # what a network learns stands above c, behind draws that carry no gradient
+        (
+            "KL(u(c)||data(c))",
+            {"q(z|x)": {"family": "external", "reparameterised": False}},
+            r"carry no gradient.*write: .*reparameterised = true",
+        ),
+        ("KL(u(c)||data(c))", {"q(z|x)": {"family": "external", "sampled": False}}, r"has no draws.*write: .*sampled = true"),
+        ("KL(p(c)||data(c))", {"p(c)": "uniform"}, r'neither argument of .* write: families."p\(c\)" = "categorical"'),
+    ],
+)
+def test_shares_that_cannot_be_counted_are_refused(objective: str, families: dict[str, Any], message: str) -> None:
+    keys = {**SHARES, "families": {**SHARES["families"], **families}}
+    with pytest.raises(IbsymError, match=f"(?s){message}"):
+        ibsym.derive(ibsym.Spec(**keys, objective=f"minimize {objective}", estimators={objective: "batch-marginal"}))
+
+
 def test_the_command_line_says_it_in_derive(tmp_path, capsys) -> None:
     from ibsym.cli import main
 

@@ -1126,6 +1126,9 @@ LOSSES = [
         ('_all_equal(other), Reduce("mean", other, (-1,))', '_all_equal(other), Reduce("sum", other, (-1,))'),
         ("elementwise(-sympy.log(N), n=Size(classes, (-1,)))", "elementwise(sympy.log(N), n=Size(classes, (-1,)))"),
         ('OverDraws("logmeanexp", weights)', 'OverDraws("mean", weights)'),
+        ("weighted(SHARE, sympy.log(REFERENCE))", "weighted(SHARE, REFERENCE)"),
+        ("weighted(SHARE, sympy.log(REFERENCE))", "SHARE * sympy.log(REFERENCE)"),
+        ("reference = _shares(section, second, variable, own)", "reference = _shares(section, first, variable, own)"),
         ('A - sympy.log(N), a=Reduce("logsumexp", table, (-2,))', 'A, a=Reduce("logsumexp", table, (-2,))'),
     ),
     *mutants(
