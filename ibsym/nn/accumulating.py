@@ -1,6 +1,6 @@
 """d loss(whole batch) from pieces: every input is computed by pieces, the loss on all of them, its gradient sent back by pieces.
 
-Exact where networks look at each row alone: the noise of a piece is the same both times (gradient caching, Gao et al. 2021).
+What is shuffled is shuffled over all pieces. Exact where networks look at each row alone: the noise of a piece is the same both times (gradient caching, Gao et al. 2021).
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ibsym.errors import NetworkError
 from ibsym.nn.bank import Bank
 from ibsym.nn.callables import frozen
+from ibsym.nn.classes import as_declared
 from ibsym.nn.draws import Draws
-from ibsym.nn.samples import Rows, Value
-from ibsym.nn.wiring import MODEL, Wiring
+from ibsym.nn.samples import Rows, Value, stacked
+from ibsym.nn.wiring import CRITIC_SIDES, MODEL, Wiring, by_draw
 
-Pairs = tuple[dict[str, Value], dict[str, Value]]
+Place = tuple[str, str]
+"""A joint, and a variable that is drawn under it."""
 
 
 @dataclass
 class Piece:
-    """What one piece computed: inputs by name, the values of which all pairs are scored; the random state before."""
+    """What one piece computed: inputs by name, the draws of which rows meet those of other pieces; the random state before."""
 
     tensors: dict[str, Tensor]
-    pairs: dict[str, Pairs]
+    drawn: dict[Place, Value]
     state: list[Tensor] = field(default_factory=list)
 
 
@@ -54,16 +57,21 @@ def accumulate(wiring: Wiring, pieces: Sequence[Mapping[str, Rows]], copies: int
             state = random_state(wiring.bank.like)
             with torch.no_grad():
                 found.append(replace(compute(wiring, rows, copies), state=state))
-        whole = joined(wiring, found)
-        leaves = {id(t): t.requires_grad_() for t in _floats(whole)}
-        tensors = dict(whole.tensors)
+        tensors = joined(wiring, found)
+        drawn = {place: stacked([p.drawn[place] for p in found]).detach() for place in found[0].drawn}
+        leaves = {
+            **{n: t for n, t in tensors.items() if t.is_floating_point()},
+            **{_name(place): x.code for place, x in drawn.items() if not _observed(wiring, place)},
+        }
+        for leaf in leaves.values():
+            leaf.requires_grad_()
+        draws = of_whole(wiring, pieces, drawn, copies)
         for entry in wiring.inputs:
-            if entry.role == "scores":
-                tensors[entry.name] = wiring.bank.pairs(entry.of, *wiring.with_all(*whole.pairs[entry.name]))
+            if wiring.across_rows(entry):
+                tensors[entry.name] = met(wiring, entry, draws, len(pieces))
         loss, terms = wiring.loss_of(tensors)
         loss.backward()
-        slopes = _gradients(whole)
-        assert len(slopes) <= len(leaves) or not leaves
+        slopes = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
         offsets: dict[str, int] = {}
         for number, (rows, piece) in enumerate(zip(pieces, found, strict=True)):
             with replayed(piece.state, wiring.bank.like):
@@ -72,16 +80,75 @@ def accumulate(wiring: Wiring, pieces: Sequence[Mapping[str, Rows]], copies: int
     return loss.detach(), terms
 
 
+def accumulate_critic(wiring: Wiring, name: str, pieces: Sequence[Mapping[str, Rows]], copies: int) -> Tensor:
+    """Adds the gradient of a critic's loss on all pieces together to its parameters; the loss, without gradient."""
+    refuse_statistics(wiring.bank)
+    places = [place for role in CRITIC_SIDES for place in wiring.behind_side(name, role)] if name in wiring.judged else []
+    found = [_drawn(Draws(wiring.bank, rows, copies=copies, still=True), places) for rows in pieces]
+    drawn = {place: stacked([one[place] for one in found]) for place in found[0]}
+    draws = of_whole(wiring, pieces, drawn, copies, still=True)
+    seen = wiring.seen_by_critic(name, draws)
+    with frozen(wiring.parameters(apart_from=name)):
+        sides = [judged(wiring, name, side, draws, len(pieces)) for side in seen]
+        loss = wiring.critic_loss_of(name, sides, draws)
+        loss.backward()
+    return loss.detach()
+
+
+def of_whole(
+    wiring: Wiring, pieces: Sequence[Mapping[str, Rows]], drawn: dict[Place, Value], copies: int, *, still: bool = False
+) -> Draws:
+    """Draws of all pieces as one batch, of which so much is drawn."""
+    batch = {s: {v: stacked([rows[s][v] for rows in pieces]) for v in values} for s, values in pieces[0].items()}
+    draws = Draws(wiring.bank, batch, copies=copies, still=still)
+    draws.drawn = drawn
+    return draws
+
+
+def met(wiring: Wiring, entry: Any, draws: Draws, parts: int) -> Tensor:
+    """An input in which rows of all pieces meet; a critic is asked by pieces, and again when its gradient is taken."""
+    if entry.role not in CRITIC_SIDES:
+        return wiring.input(entry, draws)
+    logits = judged(wiring, entry.of, wiring.side(entry.of, entry.role, draws), draws, parts)
+    return as_declared(by_draw(entry, logits, draws.rows(entry.joint)), entry, wiring.spec)
+
+
+def judged(wiring: Wiring, name: str, side: Rows, draws: Draws, parts: int) -> Tensor:
+    """The critic's logits of rows, in the memory of one part of them."""
+    number = min(len(v.code) for v in side.values())
+    length = -(-number // parts)
+
+    def of(start: int) -> Tensor:
+        return wiring.bank.judge(name, {v: x.take(slice(start, start + length)) for v, x in side.items()}, draws.mode)
+
+    return torch.cat([checkpoint(of, start, use_reentrant=False) for start in range(0, number, length)])
+
+
 def compute(wiring: Wiring, rows: Mapping[str, Rows], copies: int) -> Piece:
-    """Every input of one piece, all pairs aside."""
+    """Every input of one piece whose rows are its own, and the draws that the others are made of."""
     draws = Draws(wiring.bank, rows, copies=copies)
-    tensors, pairs = {}, {}
+    tensors: dict[str, Tensor] = {}
+    places: list[Place] = []
     for entry in wiring.inputs:
-        if entry.role == "scores":
-            pairs[entry.name] = wiring.pairs(entry, draws)
+        if wiring.across_rows(entry):
+            places += wiring.behind(entry)
         else:
             tensors[entry.name] = wiring.input(entry, draws)
-    return Piece(tensors, pairs)
+    return Piece(tensors, _drawn(draws, places))
+
+
+def _drawn(draws: Draws, places: Sequence[Place]) -> dict[Place, Value]:
+    return {place: draws.value(*place) for place in dict.fromkeys(places)}
+
+
+def _observed(wiring: Wiring, place: Place) -> bool:
+    """Whether a draw is a source's row, which has no gradient."""
+    joint, variable = place
+    return wiring.spec.joints[joint].by_variable[variable].empirical
+
+
+def _name(place: Place) -> str:
+    return "/".join(place)
 
 
 def axis(entry: Any, tensor: Tensor) -> int | None:
@@ -92,40 +159,15 @@ def axis(entry: Any, tensor: Tensor) -> int | None:
     return places[0] - (1 if entry.shape[0] == "S" and tensor.dim() < len(entry.shape) else 0)
 
 
-def joined(wiring: Wiring, pieces: Sequence[Piece]) -> Piece:
+def joined(wiring: Wiring, pieces: Sequence[Piece]) -> dict[str, Tensor]:
     """The pieces' inputs as one batch's, cut from what computed them."""
     tensors: dict[str, Tensor] = {}
-    pairs: dict[str, Pairs] = {}
     for entry in wiring.inputs:
-        if entry.role == "scores":
-            sides = [p.pairs[entry.name] for p in pieces]
-            first, second = ({v: _stacked([s[k][v] for s in sides]) for v in sides[0][k]} for k in (0, 1))
-            pairs[entry.name] = first, second
-            continue
-        parts = [p.tensors[entry.name] for p in pieces]
-        place = axis(entry, parts[0])
-        tensors[entry.name] = (parts[0] if place is None else torch.cat(parts, place)).detach().clone()
-    return Piece(tensors, pairs)
-
-
-def _stacked(values: Sequence[Value]) -> Value:
-    index = None if values[0].index is None else torch.cat([v.index for v in values if v.index is not None])
-    return Value(torch.cat([v.code for v in values]).detach().clone(), values[0].event, index)
-
-
-def _floats(piece: Piece) -> Iterator[Tensor]:
-    """Everything in a piece that may have a gradient."""
-    yield from (t for t in piece.tensors.values() if t.is_floating_point())
-    yield from (v.code for sides in piece.pairs.values() for side in sides for v in side.values())
-
-
-def _gradients(piece: Piece) -> dict[str, Tensor]:
-    """The loss's gradient in each of them, by a name."""
-    found = {name: t.grad for name, t in piece.tensors.items()}
-    for name, sides in piece.pairs.items():
-        for k, side in enumerate(sides):
-            found |= {f"{name}/{k}/{v}": x.code.grad for v, x in side.items()}
-    return {name: slope for name, slope in found.items() if slope is not None}
+        if entry.name in pieces[0].tensors:
+            parts = [p.tensors[entry.name] for p in pieces]
+            place = axis(entry, parts[0])
+            tensors[entry.name] = (parts[0] if place is None else torch.cat(parts, place)).detach().clone()
+    return tensors
 
 
 def _send_back(wiring: Wiring, piece: Piece, slopes: Mapping[str, Tensor], offsets: dict[str, int], *, first: bool) -> None:
@@ -141,12 +183,10 @@ def _send_back(wiring: Wiring, piece: Piece, slopes: Mapping[str, Tensor], offse
             gradients.append(slopes[name] if place is None else slopes[name].narrow(place, start, length))
 
     for entry in wiring.inputs:
-        if entry.role != "scores":
+        if entry.name in piece.tensors:
             add(entry.name, piece.tensors[entry.name], axis(entry, piece.tensors[entry.name]))
-    for name, sides in piece.pairs.items():
-        for k, side in enumerate(sides):
-            for v, x in side.items():
-                add(f"{name}/{k}/{v}", x.code, 0)
+    for place, value in piece.drawn.items():
+        add(_name(place), value.code, len(value.lead) - 1)
     if tensors:
         torch.autograd.backward(tensors, gradients)
 

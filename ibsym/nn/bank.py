@@ -24,7 +24,7 @@ from ibsym.nn.sizes import Sizes, quantised
 from ibsym.spec.grammar import QuantitySyntax, parse
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
-from ibsym.terms.measures import Density, Term
+from ibsym.terms.measures import Density, MutualInformation, Term
 from ibsym.terms.reading import Reader
 
 SAMPLED_ONLY = ("implicit", "deterministic")
@@ -113,6 +113,16 @@ class Comparison:
         return Comparison(
             named(spec, name), first, second, scope(spec, name), in_order_of_text(spec, name), tuple(_conditionals_last(second))
         )
+
+
+    def behind_second(self, spec: Spec, joint: str) -> list[tuple[str, str]]:
+        """The draws of single joints, as joint and variable, that draws of the second argument are put together from."""
+        if isinstance(self.term, MutualInformation) and self.term.given:
+            return [(self.term.joint, v) for g in (*self.term.groups, self.term.given) for v in g]
+        drawn = {v for d in self.second for v in d.of}
+        factors = [spec.factors[str(d)] for d in self.second if d.given and str(d) in spec.factors]
+        beside = [v for v in (*self.scope, *(v for f in factors for v in f.given)) if v not in drawn]
+        return [(d.head, v) for d in self.second if not d.given for v in d.of] + [(joint, v) for v in beside]
 
 
 def _conditionals_last(densities: Sequence[Density]) -> Iterator[tuple[int, Density]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,14 @@ class Value:
             return self
         index = None if self.index is None else self.index.flatten(0, len(self.lead) - 1)
         return Value(self.code.flatten(0, len(self.lead) - 1), self.event, index)
+
+
+def stacked(values: Sequence[Value]) -> Value:
+    """The rows of several batches below one another, draw by draw."""
+    first = values[0]
+    axis = len(first.lead) - 1
+    index = None if first.index is None else torch.cat([v.index for v in values if v.index is not None], axis)
+    return Value(torch.cat([v.code for v in values], axis), first.event, index)
 
 
 def beside(values: list[Value]) -> Tensor:

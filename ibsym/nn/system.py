@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ibsym.errors import NetworkError, SpecError, unknown
 from ibsym.lowering import lower
-from ibsym.nn.accumulating import accumulate
+from ibsym.nn.accumulating import accumulate, accumulate_critic
 from ibsym.nn.bank import Bank
 from ibsym.nn.batches import Batch, by_source, check_whole, rows_of
 from ibsym.nn.callables import held
@@ -20,7 +20,7 @@ from ibsym.nn.samples import Rows, Value
 from ibsym.nn.scoring import scores_of_rows
 from ibsym.nn.sizes import Sizes, dimensions
 from ibsym.nn.sizing import learn_sizes
-from ibsym.nn.wiring import Substitute, Wiring
+from ibsym.nn.wiring import MODEL, Substitute, Wiring
 from ibsym.sources import Source, certificate_of, class_of, spec_of
 from ibsym.spec.model import Spec
 
@@ -232,15 +232,20 @@ class System(nn.Module):
             rate = self.loss.constraint_value(name, **self.wiring.constraint_inputs(name, draws))
             self.loss.dual_step(name, float(rate), step)
 
-    def accumulate(self, batches: Sequence[Batch]) -> Output:
+    def accumulate(self, batches: Sequence[Batch], player: str = MODEL) -> Output:
         """Adds the gradient of the loss on all the batches together, exactly, in the memory of the largest of them.
 
-        Terms that compare rows compare all of them. Networks must look at each row alone; batch statistics are refused.
+        Terms that compare rows compare all of them, and what is shuffled is shuffled over all. ``player`` is the model, or the
+        critic whose loss it is. Networks must look at each row alone; batch statistics are refused.
         """
+        if player not in (MODEL, *self.wiring.critics):
+            raise unknown("player", player, (MODEL, *self.wiring.critics), key="accumulate")
         several = list(batches)
         if not several:
             raise NetworkError("no batches to accumulate\n  write: system.accumulate([batch, ...])")
         pieces = [self.rows(batch) for batch in several]
+        if player != MODEL:
+            return Output(accumulate_critic(self.wiring, player, pieces, self.copies), {})
         return Output(*accumulate(self.wiring, pieces, self.copies))
 
     def drawn(self, batch: Batch, *, still: bool = False) -> Draws:

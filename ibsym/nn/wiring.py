@@ -20,6 +20,7 @@ from ibsym.nn.own import full
 from ibsym.nn.samples import Rows, Value
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
+from ibsym.terms.measures import MutualInformation, TotalCorrelation
 
 Key = tuple[str, str, str]
 Substitute = Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
@@ -200,6 +201,32 @@ class Wiring:
             found = found.expand(draws.rows(entry.joint), *found.shape)
         return found
 
+    def across_rows(self, entry: Any) -> bool:
+        """Whether a row of an input is made of several rows of the batch: pairs, and what is shuffled."""
+        match entry.role:
+            case "scores":
+                return True
+            case "critic_reference":
+                term, second = self.bank.comparison(entry.of).term, self.bank.comparison(entry.of).second
+                return len(second) > 1 or isinstance(term, MutualInformation | TotalCorrelation)
+            case "sample_reference":
+                return (self.variable(entry), entry.joint) in self.products
+        return False
+
+    def behind(self, entry: Any) -> list[tuple[str, str]]:
+        """The draws that such an input is put together from: a joint, a variable of it."""
+        match entry.role:
+            case "scores":
+                return [(entry.joint, v) for g in self.bank.groups(entry.of) for v in g]
+            case "critic_reference":
+                return self.behind_side(entry.of, entry.role)
+        return [(entry.joint, self.variable(entry))]
+
+    def behind_side(self, name: str, role: str) -> list[tuple[str, str]]:
+        """The draws that a critic's samples are put together from."""
+        joint, about = self.first_joints[name], self.bank.comparison(name)
+        return [(joint, v) for v in about.scope] if role == "critic" else about.behind_second(self.spec, joint)
+
     def pairs(self, entry: Any, draws: Draws) -> tuple[dict[str, Value], dict[str, Value]]:
         """The values of which all pairs are scored, one a row."""
         rows = slice(draws.rows(entry.joint))
@@ -230,13 +257,17 @@ class Wiring:
 
     def sample(self, entry: Any, draws: Draws, apart: bool) -> Tensor:
         """Draws of a variable (or of a factor's only one); an index where a categorical value is asked for."""
-        variable = entry.of if entry.of in self.spec.variables else self.spec.factors[entry.of].of[0]
+        variable = self.variable(entry)
         value = draws.value(entry.joint, variable)
         if entry.role == "sample_reference":
             value = self.reference(variable, entry.joint, draws)
         if entry.role == "value":
             return value.index if value.index is not None else value.code.detach()
         return value.code.detach() if apart else value.code
+
+    def variable(self, entry: Any) -> str:
+        """The variable of which an input is draws."""
+        return entry.of if entry.of in self.spec.variables else self.spec.factors[entry.of].of[0]
 
     def reference(self, variable: str, joint: str, draws: Draws) -> Value:
         """A draw from a divergence's second argument; the parts of a product are shuffled apart."""
@@ -301,7 +332,10 @@ class Wiring:
 
     def critic_pass(self, name: str, seen: list[Rows], draws: Draws) -> Tensor:
         """The critic's loss at what it sees."""
-        sides = [self.bank.judge(name, side, draws.mode) for side in seen]
+        return self.critic_loss_of(name, [self.bank.judge(name, side, draws.mode) for side in seen], draws)
+
+    def critic_loss_of(self, name: str, sides: list[Tensor], draws: Draws) -> Tensor:
+        """The critic's loss at its logits on both sides."""
         group = self.group()
         across = {} if group is None else {"group": group}
         return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws), **across)

@@ -1237,6 +1237,22 @@ CONDITIONED_CRITICS = [
     ),
 ]
 
+ACCUMULATING = "tests/nn/test_accumulating.py"
+ACCUMULATED = [
+    *mutants(
+        "ibsym/nn/wiring.py",
+        (ACCUMULATING,),
+        ("return len(second) > 1 or isinstance(term, MutualInformation | TotalCorrelation)", "return False"),
+        ("return (self.variable(entry), entry.joint) in self.products", "return False"),
+    ),
+    *mutants(
+        "ibsym/nn/accumulating.py",
+        (ACCUMULATING,),
+        ("length = -(-number // parts)", "length = number // parts; number = length * parts"),
+        ("slopes[name].narrow(place, start, length)", "slopes[name].narrow(place, 0, length)"),
+    ),
+]
+
 GATHER = "tests/ranks/test_gather.py"
 SYSTEM_ON_RANKS = "tests/ranks/test_system.py"
 
@@ -1441,6 +1457,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *NAMES,
     *MIXED,
     *RUNTIME,
+    *ACCUMULATED,
     *RANKS,
     *OUTSIDE,
     *SUMS,

@@ -11,6 +11,7 @@ from torch import nn
 
 import ibsym
 from ibsym.nn import NetworkError, System
+from ibsym.spec.loading import loads
 from tests.nn.helpers import around, batch, certificate
 
 
@@ -65,6 +66,76 @@ def test_pieces_are_the_batch(case, monkeypatch):
     assert not out.loss.requires_grad
     assert all(torch.allclose(a, b, atol=1e-10) for a, b in zip(gradients(system), wanted, strict=True))
     assert all(p.grad is None for n in system.loss.CRITICS for p in system.players[n])
+
+
+TWO_PARTS = """
+name = "two-parts"
+objective = "minimize KL(q(z,w)||q(z)q(w)) - I_q(Y;Z|C)"
+[variables]
+x = "real[D]"
+c = "categorical[K]"
+y = "real[M]"
+z = "real[L]"
+w = "real[L]"
+[joints]
+q = "data(x,c,y) q(z|x) q(w|x)"
+[families]
+"q(z|x)" = "deterministic"
+"q(w|x)" = "deterministic"
+[estimators]
+"KL(q(z,w)||q(z)q(w))" = "ESTIMATOR"
+"I_q(Y;Z|C)" = "dv"
+"""
+"""A product whose parts and a conditional product whose rows are shuffled."""
+SHUFFLED = ("mine", "factor-vae", "infomax-vae", "density-ratio", "mmd")
+
+
+def shuffling(name):
+    """A system whose only randomness is the order of rows."""
+    torch.manual_seed(0)
+    if name in ("density-ratio", "mmd"):
+        return System(loads(TWO_PARTS.replace("ESTIMATOR", name)), sizes={"L": 3}, hidden=4)
+    make = dict if name == "mine" else lambda: still({"q(z|x)": nn.Linear(6, 4).double()})
+    networks = make()
+    return around(name, networks, sizes={"L": 4 if networks else 3}, hidden=4)
+
+
+@pytest.mark.parametrize("name", SHUFFLED)
+@pytest.mark.parametrize("cuts", [(4, 7), (1, 2, 10)])
+def test_what_is_shuffled_is_shuffled_over_all_pieces(name, cuts, monkeypatch):
+    """The model's and every critic's gradient are those of the whole batch in the same order of rows."""
+    monkeypatch.setattr("torch.distributions.normal._standard_normal", lambda s, dtype, device: torch.zeros(s, dtype=dtype))
+    system = shuffling(name)
+    rows = batch(system.spec, rows=11, dtype=torch.float64)
+    system.prepare(rows)
+    torch.manual_seed(5)
+    whole = system(rows)
+    whole.loss.backward()
+    wanted = gradients(system)
+    torch.manual_seed(5)
+    out = system.accumulate(pieces_of(rows, cuts))
+    assert float(out.loss) == pytest.approx(float(whole.loss.detach()), rel=1e-12)
+    assert any(bool(g.any()) for g in wanted)
+    assert all(torch.allclose(a, b, rtol=1e-10, atol=1e-13) for a, b in zip(gradients(system), wanted, strict=True))
+    for critic in system.wiring.critics:
+        own = system.players[critic]
+        torch.manual_seed(5)
+        draws = system.drawn(rows, still=True)
+        loss = system.wiring.critic_loss(critic, draws)
+        slopes = torch.autograd.grad(loss, own)
+        torch.manual_seed(5)
+        found = system.accumulate(pieces_of(rows, cuts), player=critic).loss
+        assert float(found) == pytest.approx(float(loss.detach()), rel=1e-12)
+        assert all(torch.allclose(p.grad, g, rtol=1e-10, atol=1e-13) for p, g in zip(own, slopes, strict=True))
+        assert all(p.grad is None for p in system.players["model"])
+        system.zero_grad()
+
+
+def test_who_is_no_player_is_named():
+    system = shuffling("mine")
+    rows = [batch(system.spec, rows=4, dtype=torch.float64)]
+    with pytest.raises(ibsym.IbsymError, match="unknown player 'critics'"):
+        system.accumulate(rows, player="critics")
 
 
 def test_noise_is_replayed():
