@@ -1,6 +1,7 @@
 """d loss(whole batch) from pieces: every input is computed by pieces, the loss on all of them, its gradient sent back by pieces.
 
-What is shuffled is shuffled over all pieces. Exact where networks look at each row alone: the noise of a piece is the same both times (gradient caching, Gao et al. 2021).
+What is shuffled is shuffled over all pieces. Exact where networks look at each row alone: the noise of a piece is the same both
+times (gradient caching, Gao et al. 2021).
 """
 
 from __future__ import annotations

@@ -114,7 +114,6 @@ class Comparison:
             named(spec, name), first, second, scope(spec, name), in_order_of_text(spec, name), tuple(_conditionals_last(second))
         )
 
-
     def behind_second(self, spec: Spec, joint: str) -> list[tuple[str, str]]:
         """The draws of single joints, as joint and variable, that draws of the second argument are put together from."""
         if isinstance(self.term, MutualInformation) and self.term.given:
