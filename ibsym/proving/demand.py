@@ -17,12 +17,13 @@ from ibsym.errors import SolverError
 from ibsym.proving import entropic
 from ibsym.proving.entropic import Elemental, Mask, Reduction
 from ibsym.proving.program import TINY, Column, LimitError
+from ibsym.proving.warm import Warm
 from ibsym.terms.vectors import Coordinate, Vector
 
 PRICE = 1e-4
 """What a multiplier costs beside a surplus of 1: short proofs before long ones."""
 VIOLATED = 1e-7
-BATCH = 10
+BATCH = 60
 MOST, HALF = 40, 10
 """How many inequalities a program begins with, for every pair of variables."""
 MAX_ATOMS = 16
@@ -186,13 +187,14 @@ class Found:
 def search(target: Vector, columns: Sequence[Column], space: Space, sources: Sequence[Source], deadline: float) -> Found | None:
     """``target + sum x_k column_k = 0`` over given columns and those of the sources; None where even all of these do not do."""
     master = Master(target)
+    program = Warm(master)
     for column in columns:
         master.add(column)
     labels: list[object] = []
     known: set[object] = set()
     price = PRICE
     while True:
-        surplus, rough, h = master.solve(price, max(0.01, deadline - time.monotonic()))
+        surplus, rough, h = program.solve(price, max(0.01, deadline - time.monotonic()))
         if surplus <= TINY * max(1, len(master.keys)):
             return Found(master.columns, labels, rough)
         grown = False

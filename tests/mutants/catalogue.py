@@ -27,6 +27,7 @@ LARGE_SPECS = "tests/derivation/test_large.py"
 SPACE = "tests/proving/test_entropy_space.py"
 LARGE = "tests/proving/test_large.py"
 AXIOMS = "tests/proving/test_axioms.py"
+WARM = "tests/proving/test_warm.py"
 NOTATION = "tests/proving/test_notation.py"
 DENSITIES = "tests/proving/test_densities.py"
 DECIMALS = "tests/spec/test_decimals.py"
@@ -275,6 +276,13 @@ PROOFS = [
         ("slack < below", "slack > -below"),
         ("if not price: return None", "return None"),
         ("self.matrix @ h, abs", "h, abs"),
+    ),
+    *mutants(
+        "ibsym/proving/warm.py",
+        (WARM,),
+        ("rough[k] -= sign * float(x)", "rough[k] += sign * float(x)"),
+        ("np.abs(np.array(solution.col_dual)).sum()", "np.array(solution.col_dual).sum()"),
+        ("price * program.costs[row]", "program.costs[row]"),
     ),
     *mutants(
         "ibsym/proving/rational.py",
