@@ -34,6 +34,8 @@ class _Learner:
     def __init__(self, wiring: Wiring, batch: Batch):
         self.wiring, self.bank, self.spec, self.sizes = wiring, wiring.bank, wiring.spec, wiring.bank.sizes
         self.tensors = by_source(self.spec, batch)
+        given = [len(t) for part in self.tensors.values() for t in part.values() if isinstance(t, torch.Tensor) and t.dim()]
+        self.number = max(1, min([ROWS, *given]))
         learned = [f for factors in wiring.factors.values() for f in factors]
         extra = [f for text, f in self.spec.factors.items() if text in self.bank.factors]
         self.waiting = list(dict.fromkeys([*learned, *extra]))
@@ -95,9 +97,9 @@ class _Learner:
         joint = next((j for j in self.spec.joints.values() if self.reaches(j, factor, rows)), None)
         if factor.given and joint is None:
             return False
-        draws = Draws(self.bank, rows, rows=ROWS)
+        draws = Draws(self.bank, rows, rows=self.number)
         given = [draws.value(joint.name, v) for v in factor.given] if joint is not None else []
-        number = draws.rows(joint.name) if joint is not None else ROWS
+        number = draws.rows(joint.name) if joint is not None else self.number
         assert factor.family is not None
         network = self.bank.factors[factor.text]
         assert isinstance(network, Own)
