@@ -1,6 +1,8 @@
 """Time of one decision by number of variables, and the share that is decided; beside psitip's prover where it is installed.
 
-python benchmarks/prove.py [--repeat 7] [--psitip /path/to/python]
+python benchmarks/prove.py [--repeat 7] [--goals] [--psitip /path/to/python]
+
+First the goals, met or not, and where the time goes: reading, HiGHS, the proof in rationals, the rest.
 
 psitip runs in a process of its own, with the interpreter that is named (``python -m venv V; V/bin/pip install --no-deps psitip;
 V/bin/pip install scipy``). It decides the same statements, with SciPy's solver as ibsym does or with another of its own. Both are
@@ -17,15 +19,20 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import platform
+import random
 import statistics
 import subprocess
 import time
+from collections import Counter
 from itertools import combinations
 from math import comb
 from pathlib import Path
 from typing import Any
 
+import scipy.optimize
+
 from ibsym.facts import Fact
+from ibsym.proving import attempts, program, warm
 from ibsym.proving.claims import Linear
 from ibsym.proving.problem import Problem
 from ibsym.proving.prover import decide
@@ -59,6 +66,18 @@ def path(n: int) -> list[str]:
 def growing(n: int) -> list[str]:
     """H(X_{i+1}|X_i) >= H(X_i)."""
     return [f"H(X{i + 1}|X{i}) >= H(X{i})" for i in range(n - 1)]
+
+
+def hidden(n: int, count: int, seed: int) -> str:
+    """A sum of random informations I(a;b|C) of single variables, written as entropies: true, without symmetry, its proof not to be seen."""
+    rng, total = random.Random(seed), Counter[tuple[str, ...]]()
+    for _ in range(count):
+        a, b, *rest = rng.sample(names(n), n)
+        given, weight = rest[: rng.randint(0, n - 2)], rng.randint(1, 3)
+        for sign, of in ((1, [a]), (1, [b]), (-1, [a, b]), (-1, [])):
+            total[tuple(sorted((*of, *given)))] += sign * weight
+    parts = [f"{'-' if x < 0 else '+'} {abs(x)} H({','.join(s)})" for s, x in total.items() if x and s]
+    return " ".join(parts).removeprefix("+ ") + " >= 0"
 
 
 FOUR = ["I(A;B|C,D) = 0", "I(C;D|A) = 0", "I(C;D|B) = 0", "I(A;B) = 0"]
@@ -118,6 +137,71 @@ def record(problem: Problem) -> dict[str, Any]:
     }
 
 
+GOALS: list[tuple[str, str, list[str], float]] = [
+    ("8 dense, 60 terms", hidden(8, 60, 1), [], 50),
+    ("10 dense, 40 terms", hidden(10, 40, 1), [], 1000),
+    ("10 dense, 150 terms", hidden(10, 150, 1), [], 1000),
+    ("10 dense, 150 terms", hidden(10, 150, 2), [], 1000),
+    ("12 dense, 90 terms", hidden(12, 90, 1), [], 20_000),
+    ("16 symmetric, Han's", han(16), [], 100),
+    ("16 symmetric, pairs", subsets(16, 2), [], 100),
+    ("16, a chain", "I(X0;X15) <= I(X7;X8)", path(16), 10),
+    ("30, a chain", "I(X0;X29) <= I(X14;X15)", path(30), 10),
+]
+"""What is asked for, with milliseconds."""
+
+
+class Clock:
+    """CPU time that is spent inside of functions."""
+
+    def __init__(self) -> None:
+        self.spent = 0.0
+
+    def around(self, owner: Any, name: str) -> None:
+        """Counts what a function takes from now on."""
+        inner = getattr(owner, name)
+
+        def timed(*given: Any, **options: Any) -> Any:
+            begin = time.process_time()
+            try:
+                return inner(*given, **options)
+            finally:
+                self.spent += 1e3 * (time.process_time() - begin)
+
+        setattr(owner, name, timed)
+
+
+def goals(repeat: int) -> None:
+    """The goals beside the figures: met or not, and where the time goes."""
+    solver, rational = Clock(), Clock()
+    solver.around(scipy.optimize, "linprog")
+    solver.around(warm.Warm, "solve")
+    rational.around(attempts, "exact")
+    rational.around(program, "exact")
+    print(f"{'goal':<21} {'ms':>9} {'at most':>8} {'met':>4} {'reading':>9} {'HiGHS':>9} {'exact':>9} {'rest':>9} verdict")
+    met = proved = 0
+    for name, claim, given, most in GOALS:
+        rows = []
+        for _ in range(repeat):
+            solver.spent = rational.spent = 0.0
+            begin = time.process_time()
+            problem = Problem.read(claim, given)
+            read = 1e3 * (time.process_time() - begin)
+            verdict = decide(problem)
+            total = 1e3 * (time.process_time() - begin)
+            parts = (read, solver.spent, rational.spent)
+            rows.append((total, *parts, total - sum(parts)))
+        total, *parts = sorted(rows)[len(rows) // 2]
+        true = verdict.provable is Fact.TRUE
+        good = true and total <= most
+        met, proved = met + good, proved + true
+        figures = " ".join(f"{x:9.1f}" for x in parts)
+        print(
+            f"{name:<21} {total:9.1f} {most:8.0f} {'yes' if good else 'no':>4} {figures} {verdict.note or 'proved'}", flush=True
+        )
+    print(f"goals met: {met} of {len(GOALS)}; true claims proved: {proved} of {len(GOALS)} ({proved / len(GOALS):.0%})\n")
+
+
 class Peer:
     """The other prover, behind a pipe."""
 
@@ -147,6 +231,7 @@ def main() -> None:
     """Verdicts compared, then times, then the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--goals", action="store_true", help="only the goals")
     parser.add_argument("--psitip", help="an interpreter that has psitip")
     parser.add_argument("--solver", default="scipy", help="psitip's solver: scipy, pulp.cbc, ortools.GLOP, ...")
     options = parser.parse_args()
@@ -157,6 +242,9 @@ def main() -> None:
     print(
         f"# {platform.processor() or platform.machine()}, Python {platform.python_version()}, medians of {options.repeat}, ms"
     )
+    goals(min(options.repeat, 3))
+    if options.goals:
+        return
     print(f"{'variables':>9} {'verdict':>8} {'ibsym':>9}" + (f" {'psitip':>9} {'ratio':>7}" if peer else ""))
     mine: dict[int, list[float]] = {}
     ratios, proved, decided, disagreed = [], 0, 0, []
