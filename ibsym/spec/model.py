@@ -12,6 +12,7 @@ from typing import Any
 from ibsym.errors import ArgumentError, Edit, PlacedError, Remedy, SpecError, unknown
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Fact
+from ibsym.spec.families import USUAL
 from ibsym.spec.grammar import DensitySyntax, ObjectiveSyntax, QuantitySyntax, RelationSyntax, parse, quantities
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.joints import JointReader
@@ -183,12 +184,22 @@ class Spec:
             if isinstance(options.get(size), str):
                 self._size(options[size], f"{key}.{size}")
         if "density" in options:
-            options["density"] = str(parse(options["density"], "density", f"{key}.density"))
+            density: DensitySyntax = parse(options["density"], "density", f"{key}.density")  # type: ignore[assignment]
+            options["density"] = str(density)
             if options["density"] not in self.factors:
-                raise unknown("factor", options["density"], self.factors, key=f"{key}.density")
+                raise self._undeclared(density, f"{key}.density")
         if entry.model is not None and ESTIMATORS[entry.estimator].critic is None:
             raise SpecError(f"{entry.estimator} has no critic, so no model side", key=key, remedy="leave out `model`")
         return EstimatorUse(text, term, entry.estimator, entry.model, tuple(sorted(options.items())))
+
+    def _undeclared(self, density: DensitySyntax, key: str) -> SpecError:
+        """The error about a density that no joint has: a joint of it, or a factor that there is."""
+        new = density.head not in self.joints and len(density.of) == 1
+        if not new or any(v not in self.variables for v in (*density.of, *density.given)):
+            return unknown("factor", str(density), self.factors, key=key)
+        family = Edit(("families", str(density)), USUAL[self.variables[density.of[0]].kind])
+        remedy = Remedy.of((Edit(("joints", density.head), str(density)), family))
+        return SpecError(f"{density} is no factor of a joint", key=key, remedy=remedy)
 
     def _size(self, name: str, key: str) -> None:
         """Raises unless a parameter may stand for a number of rows."""

@@ -10,6 +10,7 @@ from typing import assert_never
 import sympy
 
 from ibsym.errors import Edit, Remedy, SpecError, Way, nearest, unknown
+from ibsym.spec.families import USUAL
 from ibsym.spec.grammar import Arithmetic, DensitySyntax, ExpressionSyntax, QuantitySyntax
 from ibsym.spec.graphs import Joint
 from ibsym.spec.model import Spec
@@ -289,11 +290,14 @@ class Reader:
         """The error where an expectation is asked for under a joint that conditions on what it does not generate."""
         outside = self.spec.ordered(joint.external)
         source = next((s for s in self.spec.sources.values() if set(outside) <= set(s.of)), None)
-        root = f"{source.head}({','.join(outside)})" if source is not None else f"{joint.name}({','.join(outside)})"
+        roots = [f"{source.head}({','.join(outside)})"] if source is not None else [f"{joint.name}({v})" for v in outside]
+        way: list[Edit] = [Edit(("joints", joint.name), " ".join((*roots, *map(str, joint.factors))))]
+        if source is None:
+            way += [Edit(("families", r), USUAL[self.spec.variables[v].kind]) for r, v in zip(roots, outside, strict=True)]
         rooted = ", ".join(n for n, j in self.spec.joints.items() if j.rooted)
         return self.fail(
             f"{joint.name} conditions on {','.join(outside)} and has no law of it: no expectation can be taken under it",
-            f'one of {rooted}, or a factor for it: joints.{joint.name} = "{root} {" ".join(map(str, joint.factors))}"',
+            Remedy(f"one of {rooted}, or a law for it: {Remedy.of(tuple(way))}", tuple(way)),
             column,
         )
 

@@ -6,6 +6,7 @@ Values, critics and gradients are held against the interpreter and against diffe
 from __future__ import annotations
 
 import random
+import re
 import warnings
 
 from ibsym.api import derive
@@ -130,7 +131,7 @@ def _estimated(
 ) -> tuple[str, tuple[str, ...]]:
     """A term, and the estimators of such terms."""
     every = [*observed, *codes]
-    match rng.randrange(6):
+    match rng.randrange(7):
         case 0:
             a, b = rng.sample(every, 2)
             return f"I_q({capitalised(a)};{capitalised(b)})", (
@@ -163,9 +164,23 @@ def _estimated(
             v = rng.choice(every)
             kl = f"KL(q({v})||p({v}))" if rng.random() < 0.5 else f"KL(p({v})||q({v}))"
             return kl, ("batch-marginal", "batch-marginal", "mmd", "dv", "minibatch-weighted")
+        case 5:
+            return _conditional(rng, observed, codes, joints), ("density-ratio", "nwj", "dv")
     v = rng.choice(observed)
     kind = rng.choice(("JS", "F[pearson]", "F[kl]"))
     return f"{kind}(data({v})||p({v}))", ("logistic",) if kind == "JS" else ("dual",)
+
+
+def _conditional(rng: random.Random, observed: list[str], codes: list[str], joints: dict[str, str]) -> str:
+    """A term whose second argument is drawn at given values, by a declared factor or among the rows of one class."""
+    factors = re.findall(r"\w\(\w\|[\w,]+\)", joints["q"])
+    others = [f for f in re.findall(r"\w\(\w(?:\|[\w,]+)?\)", joints["p"]) if f[2] in codes]
+    own = [f for f in factors if any(f[2] == o[2] for o in others)]
+    if not own or rng.random() < 0.4:
+        a, b, *rest = rng.sample([*observed, *codes], min(3, len(observed) + len(codes)))
+        return f"I_q({a.upper()};{b.upper()}" + (f"|{rest[0].upper()})" if rest else ")")
+    first = rng.choice(own)
+    return f"KL({first}||{rng.choice([o for o in others if o[2] == first[2]])})"
 
 
 def attack_running(seed: int) -> Tally:

@@ -191,6 +191,7 @@ def test_a_law_of_classes_against_the_shares_of_a_batch(learned: str, source: st
     generator = torch.Generator().manual_seed(2)
     logits = torch.randn((3, 6, 4) if learned == "u" else (4,), dtype=torch.float64, generator=generator).requires_grad_()
     m = logits.softmax(-1).reshape(-1, 4).mean(0)
+    assert [i.joint for i in Loss.INPUTS if i.role == "value"] == [source]
     for labels in ([0, 1, 2, 3, 3, 1], [0, 1, 1, 3, 3, 1]):
         r = torch.bincount(torch.tensor(labels), minlength=4).to(m.dtype) / 6
         first, second = (m, r) if forward else (r, m)

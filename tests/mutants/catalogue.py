@@ -47,6 +47,7 @@ REFERENCES = "tests/codegen/test_references.py"
 SAMPLED = "tests/lowering/test_sampled.py"
 CONSTANT = "tests/derivation/test_constants.py"
 SUMMED = "tests/lowering/test_enumerate.py"
+CONSTRUCTS = "tests/derivation/test_constructs.py"
 EXTERNAL = "tests/families/test_external.py"
 NOISE = "tests/families/test_uniform_noise.py"
 SYMBOLS = "tests/lowering/test_symbols.py"
@@ -1345,6 +1346,14 @@ RUNTIME = [
     ),
 ]
 
+CONSTRUCTED = [
+    *mutants(
+        "ibsym/spec/model.py", (CONSTRUCTS,), ("new = density.head not in self.joints and len(density.of) == 1", "new = False")
+    ),
+    *mutants("ibsym/terms/reading.py", (CONSTRUCTS,), ("(*roots, *map(str, joint.factors))", "map(str, joint.factors)")),
+    *mutants("ibsym/derivation/sampling.py", (ACCEPTED,), ("for d in (term.first, *term.second):", "for d in term.second:")),
+]
+
 OUTSIDE = [
     *mutants(
         "ibsym/lowering/expectations.py",
@@ -1468,6 +1477,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *ACCUMULATED,
     *RANKS,
     *OUTSIDE,
+    *CONSTRUCTED,
     *SUMS,
     *CONSTANTS,
 )
