@@ -28,6 +28,7 @@ SPACE = "tests/proving/test_entropy_space.py"
 LARGE = "tests/proving/test_large.py"
 AXIOMS = "tests/proving/test_axioms.py"
 WARM = "tests/proving/test_warm.py"
+SUFFICIENT = "tests/proving/test_sufficiency.py"
 NOTATION = "tests/proving/test_notation.py"
 DENSITIES = "tests/proving/test_densities.py"
 DECIMALS = "tests/spec/test_decimals.py"
@@ -277,6 +278,12 @@ PROOFS = [
         ("slack < below", "slack > -below"),
         ("if not price: return None", "return None"),
         ("self.matrix @ h, abs", "h, abs"),
+    ),
+    *mutants(
+        "ibsym/checking/sufficiency.py",
+        (SUFFICIENT,),
+        ("self.choices @ answer.x > POSITIVE", "self.choices @ answer.x < -POSITIVE"),
+        ("csr_array(-np.array(self.never))", "csr_array(np.array(self.never))"),
     ),
     *mutants(
         "ibsym/proving/warm.py",
