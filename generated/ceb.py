@@ -100,8 +100,7 @@ class CebLoss(_Parametrised):
     def __init__(self, *, gamma: float | Tensor = 1.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.gamma = gamma
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, q_z_mean: Tensor, q_z_logvar: Tensor, b_z_mean: Tensor, b_z_logvar: Tensor, c: Tensor,
@@ -121,10 +120,8 @@ class CebLoss(_Parametrised):
         log_p_c = _over_draws(_pick(c_logits.log_softmax(-1), c))
 
         per_row = kl_z - self.gamma * log_p_c
-        terms = {
-            "KL(q(z|x)||b(z|c))": _mean(kl_z, self.group).detach(),
-            "E_q[log p(c|z)]": _mean(log_p_c, self.group).detach(),
-        }
+        terms = {"KL(q(z|x)||b(z|c))": _mean(kl_z, self.group).detach(),
+                 "E_q[log p(c|z)]": _mean(log_p_c, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -151,10 +148,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -103,8 +103,7 @@ class ClubLoss(_Parametrised):
     def __init__(self, *, beta: float | Tensor = 0.01, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.beta = beta
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z: Tensor, z_mean: Tensor, z_logvar: Tensor, c: Tensor, c_logits: Tensor) -> Output:
@@ -153,10 +152,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
@@ -175,8 +172,7 @@ def _off_diagonal_mean(pairs: Tensor) -> Tensor:
     rows = pairs.shape[-1]
     if rows == 1:
         raise ValueError("every row is compared with the others: give at least two")
-    off = pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return (off / (rows * (rows - 1))).mean()
+    return ((pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)) / (rows * (rows - 1))).mean()
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -110,11 +110,8 @@ class DimLoss(_Parametrised):
     def __init__(self, *, alpha: float | Tensor = 0.5, beta: float | Tensor = 1.0, gamma: float | Tensor = 0.1,
                  reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
-        self.alpha = alpha
-        self.beta = beta
-        self.gamma = gamma
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.alpha, self.beta, self.gamma = alpha, beta, gamma
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, x_z_critic: Tensor, x_z_critic_reference: Tensor, y_z_critic: Tensor,
@@ -138,11 +135,9 @@ class DimLoss(_Parametrised):
                 + 0.5 * _mean(F.logsigmoid(-z_critic_reference), self.group) + math.log(2))
 
         loss = -self.alpha * js_x_z - self.beta * js_y_z + self.gamma * js_z
-        terms = {
-            "JS(q(x,z)||q(x)q(z))": js_x_z.detach(),
-            "JS(q(y,z)||q(y)q(z))": js_y_z.detach(),
-            "JS(q(z)||p(z))": js_z.detach(),
-        }
+        terms = {"JS(q(x,z)||q(x)q(z))": js_x_z.detach(),
+                 "JS(q(y,z)||q(y)q(z))": js_y_z.detach(),
+                 "JS(q(z)||p(z))": js_z.detach()}
         return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group), terms)
 
     @staticmethod
@@ -186,10 +181,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

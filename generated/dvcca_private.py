@@ -111,8 +111,7 @@ class DvccaPrivateLoss(_Parametrised):
     def __init__(self, *, beta: float | Tensor = 1.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.beta = beta
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, z_mean: Tensor, z_logvar: Tensor, w1_mean: Tensor, w1_logvar: Tensor, w2_mean: Tensor,
@@ -138,13 +137,11 @@ class DvccaPrivateLoss(_Parametrised):
         log_p_x2 = _over_draws(-0.5 * ((x2 - x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
         per_row = kl_z + kl_w1 + kl_w2 - self.beta * log_p_x1 - self.beta * log_p_x2
-        terms = {
-            "KL(q(z|x1)||p(z))": _mean(kl_z, self.group).detach(),
-            "KL(q(w1|x1)||p(w1))": _mean(kl_w1, self.group).detach(),
-            "KL(q(w2|x2)||p(w2))": _mean(kl_w2, self.group).detach(),
-            "E_q[log p(x1|z,w1)]": _mean(log_p_x1, self.group).detach(),
-            "E_q[log p(x2|z,w2)]": _mean(log_p_x2, self.group).detach(),
-        }
+        terms = {"KL(q(z|x1)||p(z))": _mean(kl_z, self.group).detach(),
+                 "KL(q(w1|x1)||p(w1))": _mean(kl_w1, self.group).detach(),
+                 "KL(q(w2|x2)||p(w2))": _mean(kl_w2, self.group).detach(),
+                 "E_q[log p(x1|z,w1)]": _mean(log_p_x1, self.group).detach(),
+                 "E_q[log p(x2|z,w2)]": _mean(log_p_x2, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -171,10 +168,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -114,8 +114,7 @@ class DvsibLoss(_Parametrised):
     def __init__(self, *, beta: float | Tensor = 10.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.beta = beta
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1_z2_scores: Tensor,
@@ -140,13 +139,11 @@ class DvsibLoss(_Parametrised):
                                                              reduction="none").sum(-1), self.group)
 
         loss = kl_z1 + kl_z2 - self.beta * log_p_x1 - self.beta * log_p_x2
-        terms = {
-            "KL(q(z1|x1)||p(z1))": kl_z1.detach(),
-            "KL(q(z2|x2)||p(z2))": kl_z2.detach(),
-            "I_q(Z1;Z2)": rest.terms["I_q(Z1;Z2)"],
-            "E_q[log p(x1|z1)]": log_p_x1.detach(),
-            "E_q[log p(x2|z2)]": log_p_x2.detach(),
-        }
+        terms = {"KL(q(z1|x1)||p(z1))": kl_z1.detach(),
+                 "KL(q(z2|x2)||p(z2))": kl_z2.detach(),
+                 "I_q(Z1;Z2)": rest.terms["I_q(Z1;Z2)"],
+                 "E_q[log p(x1|z1)]": log_p_x1.detach(),
+                 "E_q[log p(x2|z2)]": log_p_x2.detach()}
         return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group) + rest.loss, terms)
 
     def _rest(self, z1_mean: Tensor, z1_z2_scores: Tensor) -> Output:
@@ -187,10 +184,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -112,10 +112,8 @@ class FewLabelsTwoViewsLoss(_Parametrised):
     def __init__(self, *, beta: float | Tensor = 10.0, gamma: float | Tensor = 10.0, reduction: str = "mean",
                  group: Any = None) -> None:
         super().__init__()
-        self.beta = beta
-        self.gamma = gamma
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.beta, self.gamma = beta, gamma
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor,
@@ -139,13 +137,11 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         log_r_c = _mean(_pick(r_c_logits.log_softmax(-1), c), self.group)
 
         loss = kl_z1 + kl_z2 - self.beta * log_p_c - self.beta * log_r_c
-        terms = {
-            "KL(u(z1|x1)||p(z1))": kl_z1.detach(),
-            "KL(u(z2|x2)||p(z2))": kl_z2.detach(),
-            "E_q[log p(c|z1)]": log_p_c.detach(),
-            "E_q[log r(c|z2)]": log_r_c.detach(),
-            "I_u(Z1;Z2)": rest.terms["I_u(Z1;Z2)"],
-        }
+        terms = {"KL(u(z1|x1)||p(z1))": kl_z1.detach(),
+                 "KL(u(z2|x2)||p(z2))": kl_z2.detach(),
+                 "E_q[log p(c|z1)]": log_p_c.detach(),
+                 "E_q[log r(c|z2)]": log_r_c.detach(),
+                 "I_u(Z1;Z2)": rest.terms["I_u(Z1;Z2)"]}
         return Output(_reduced(loss, self.reduction, c.shape[-1], self.group) + rest.loss, terms)
 
     def _rest(self, c: Tensor, z1_z2_scores: Tensor) -> Output:
@@ -186,10 +182,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -78,8 +78,7 @@ class GmVaeLoss(torch.nn.Module):
 
     def __init__(self, *, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor,
@@ -105,13 +104,11 @@ class GmVaeLoss(torch.nn.Module):
                                                                   reduction="none").sum(-1))
 
         per_row = kl_w + kl_y + log_q_z - log_p_x
-        terms = {
-            "KL(q(w|x)||p(w))": _mean(kl_w, self.group).detach(),
-            "KL(q(y|z,w)||p(y))": _mean(kl_y, self.group).detach(),
-            "E_q[log q(z|x)]": _mean(log_q_z, self.group).detach(),
-            "E_q[log p(z|w,y)]": rest.terms["E_q[log p(z|w,y)]"],
-            "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach(),
-        }
+        terms = {"KL(q(w|x)||p(w))": _mean(kl_w, self.group).detach(),
+                 "KL(q(y|z,w)||p(y))": _mean(kl_y, self.group).detach(),
+                 "E_q[log q(z|x)]": _mean(log_q_z, self.group).detach(),
+                 "E_q[log p(z|w,y)]": rest.terms["E_q[log p(z|w,y)]"],
+                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
     def _rest(self, y_logits: Tensor, z: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor) -> Output:
@@ -152,10 +149,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -111,10 +111,8 @@ class HfvaeLoss(_Parametrised):
     def __init__(self, *, beta: float | Tensor = 6.0, gamma: float | Tensor = 2.0, reduction: str = "mean",
                  group: Any = None) -> None:
         super().__init__()
-        self.beta = beta
-        self.gamma = gamma
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.beta, self.gamma = beta, gamma
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
@@ -156,11 +154,9 @@ class HfvaeLoss(_Parametrised):
                                                             reduction="none").sum(-1), self.group)
 
         loss = kl_z1 + kl_z2 + (self.gamma - 1) * tc_z1 + (self.gamma - 1) * tc_z2 - log_p_x
-        terms = {
-            "KL(q(z1|x)||p(z1))": kl_z1.detach(),     "KL(q(z2|x)||p(z2))": kl_z2.detach(),
-            "TC_q(Z1;Z2)": rest.terms["TC_q(Z1;Z2)"], "TC_q(Z1)": tc_z1.detach(),
-            "TC_q(Z2)": tc_z2.detach(),               "E_q[log p(x|z1,z2)]": log_p_x.detach(),
-        }
+        terms = {"KL(q(z1|x)||p(z1))": kl_z1.detach(),     "KL(q(z2|x)||p(z2))": kl_z2.detach(),
+                 "TC_q(Z1;Z2)": rest.terms["TC_q(Z1;Z2)"], "TC_q(Z1)": tc_z1.detach(),
+                 "TC_q(Z2)": tc_z2.detach(),               "E_q[log p(x|z1,z2)]": log_p_x.detach()}
         return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group) + rest.loss, terms)
 
     def _rest(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor,
@@ -210,10 +206,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -83,8 +83,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
     def __init__(self, *, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
@@ -140,14 +139,12 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         log_p_x3 = _weighted(torch.exp(log_q_z1), log_p_x3_given_z1).sum(-2)
 
         per_row = kl_z1 + kl_z2 + kl_z3 - log_p_x1 - log_p_x2 - log_p_x3
-        terms = {
-            "KL(q(z1|x1,x2,x3)||p(z1))": _mean(kl_z1, self.group).detach(),
-            "KL(q(z2|z1,x2,x3)||p(z2|z1))": _mean(kl_z2, self.group).detach(),
-            "KL(q(z3|z2,x3)||p(z3|z2))": _mean(kl_z3, self.group).detach(),
-            "E_q[log p(x1|z1)]": _mean(log_p_x1, self.group).detach(),
-            "E_q[log p(x2|z2)]": _mean(log_p_x2, self.group).detach(),
-            "E_q[log p(x3|z3)]": _mean(log_p_x3, self.group).detach(),
-        }
+        terms = {"KL(q(z1|x1,x2,x3)||p(z1))": _mean(kl_z1, self.group).detach(),
+                 "KL(q(z2|z1,x2,x3)||p(z2|z1))": _mean(kl_z2, self.group).detach(),
+                 "KL(q(z3|z2,x3)||p(z3|z2))": _mean(kl_z3, self.group).detach(),
+                 "E_q[log p(x1|z1)]": _mean(log_p_x1, self.group).detach(),
+                 "E_q[log p(x2|z2)]": _mean(log_p_x2, self.group).detach(),
+                 "E_q[log p(x3|z3)]": _mean(log_p_x3, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -164,10 +161,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -107,10 +107,8 @@ class InfomaxVaeLoss(_Parametrised):
     def __init__(self, *, alpha: float | Tensor = 1.0, beta: float | Tensor = 1.0, reduction: str = "mean",
                  group: Any = None) -> None:
         super().__init__()
-        self.alpha = alpha
-        self.beta = beta
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.alpha, self.beta = alpha, beta
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_logits: Tensor, x_z_critic: Tensor,
@@ -176,10 +174,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -104,10 +104,8 @@ class InfovaeLoss(_Parametrised):
     def __init__(self, *, alpha: float | Tensor = 0.5, lam: float | Tensor = 100.0, reduction: str = "mean",
                  group: Any = None) -> None:
         super().__init__()
-        self.alpha = alpha
-        self.lam = lam
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.alpha, self.lam = alpha, lam
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z: Tensor, z_reference: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
@@ -120,15 +118,13 @@ class InfovaeLoss(_Parametrised):
     def expression(self, z: Tensor, z_reference: Tensor, z_mean: Tensor, z_logvar: Tensor, x: Tensor,
                    x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # samples of q(z), one a row
+        # samples of q(z) and of p(z), one a row
         z_points = _all_rows(self.group, -2, z)[0].flatten(0, -2)
-        # samples of p(z)
         z_reference_points = _all_rows(self.group, -2, z_reference)[0].flatten(0, -2)
-        # squared distances, within a, within b and across
+        # d = |a - b|^2, within a, within b and across; Gaussian kernel, k = exp(-d / 2h) with h = n, the number of coordinates
         d_aa = ((z_points.unsqueeze(-2) - z_points.unsqueeze(-3)) ** 2).sum(-1)
         d_bb = ((z_reference_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
         d_ab = ((z_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
-        # Gaussian kernel, exp(-|a - b|^2 / 2h) with h = n, the number of coordinates
         k_aa = torch.exp(-0.5 * d_aa / z_points.shape[-1])
         k_bb = torch.exp(-0.5 * d_bb / z_points.shape[-1])
         k_ab = torch.exp(-0.5 * d_ab / z_points.shape[-1])
@@ -141,11 +137,9 @@ class InfovaeLoss(_Parametrised):
                                                             reduction="none").sum(-1), self.group)
 
         loss = (self.alpha + self.lam - 1) * kl_z + (1 - self.alpha) * kl_z_given_x - log_p_x
-        terms = {
-            "KL(q(z)||p(z))": kl_z.detach(),
-            "KL(q(z|x)||p(z))": kl_z_given_x.detach(),
-            "E_q[log p(x|z)]": log_p_x.detach(),
-        }
+        terms = {"KL(q(z)||p(z))": kl_z.detach(),
+                 "KL(q(z|x)||p(z))": kl_z_given_x.detach(),
+                 "E_q[log p(x|z)]": log_p_x.detach()}
         return Output(_reduced(loss, self.reduction, z.shape[-2], self.group), terms)
 
 
@@ -173,10 +167,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
@@ -194,8 +186,7 @@ def _off_diagonal_mean(pairs: Tensor) -> Tensor:
     rows = pairs.shape[-1]
     if rows == 1:
         raise ValueError("every row is compared with the others: give at least two")
-    off = pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return (off / (rows * (rows - 1))).mean()
+    return ((pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)) / (rows * (rows - 1))).mean()
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

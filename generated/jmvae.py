@@ -111,8 +111,7 @@ class JmvaeLoss(_Parametrised):
     def __init__(self, *, alpha: float | Tensor = 0.1, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.alpha = alpha
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, q_z_mean: Tensor, q_z_logvar: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor,
@@ -144,13 +143,11 @@ class JmvaeLoss(_Parametrised):
 
         per_row = (kl_z_given_x1_x2_under_q - log_p_x1 - log_p_x2 + self.alpha * kl_z_given_x1_x2_under_q_2
                    + self.alpha * kl_z_given_x1_x2_under_q_3)
-        terms = {
-            "KL(q(z|x1,x2)||p(z))": _mean(kl_z_given_x1_x2_under_q, self.group).detach(),
-            "E_q[log p(x1|z)]": _mean(log_p_x1, self.group).detach(),
-            "E_q[log p(x2|z)]": _mean(log_p_x2, self.group).detach(),
-            "KL(q(z|x1,x2)||a(z|x1))": _mean(kl_z_given_x1_x2_under_q_2, self.group).detach(),
-            "KL(q(z|x1,x2)||b(z|x2))": _mean(kl_z_given_x1_x2_under_q_3, self.group).detach(),
-        }
+        terms = {"KL(q(z|x1,x2)||p(z))": _mean(kl_z_given_x1_x2_under_q, self.group).detach(),
+                 "E_q[log p(x1|z)]": _mean(log_p_x1, self.group).detach(),
+                 "E_q[log p(x2|z)]": _mean(log_p_x2, self.group).detach(),
+                 "KL(q(z|x1,x2)||a(z|x1))": _mean(kl_z_given_x1_x2_under_q_2, self.group).detach(),
+                 "KL(q(z|x1,x2)||b(z|x2))": _mean(kl_z_given_x1_x2_under_q_3, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -177,10 +174,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -107,8 +107,7 @@ class LadderVaeLoss(_Parametrised):
     def __init__(self, *, beta: float | Tensor = 1.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.beta = beta
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, z2_mean: Tensor, z2_logvar: Tensor, q_z1_mean: Tensor, q_z1_logvar: Tensor, p_z1_mean: Tensor,
@@ -132,11 +131,9 @@ class LadderVaeLoss(_Parametrised):
                                                                   reduction="none").sum(-1))
 
         per_row = self.beta * kl_z2 + self.beta * kl_z1 - log_p_x
-        terms = {
-            "KL(q(z2|x)||p(z2))": _mean(kl_z2, self.group).detach(),
-            "KL(q(z1|x,z2)||p(z1|z2))": _mean(kl_z1, self.group).detach(),
-            "E_q[log p(x|z1)]": _mean(log_p_x, self.group).detach(),
-        }
+        terms = {"KL(q(z2|x)||p(z2))": _mean(kl_z2, self.group).detach(),
+                 "KL(q(z1|x,z2)||p(z1|z2))": _mean(kl_z1, self.group).detach(),
+                 "E_q[log p(x|z1)]": _mean(log_p_x, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -163,10 +160,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

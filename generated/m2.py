@@ -114,8 +114,7 @@ class M2Loss(_Parametrised):
     def __init__(self, *, alpha: float | Tensor = 10.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.alpha = alpha
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x: Tensor, q_x_logits: Tensor, u_z_mean: Tensor,
@@ -145,14 +144,12 @@ class M2Loss(_Parametrised):
         log_u_c_2 = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
 
         loss = kl_z_given_x_c_under_q - log_p_x_given_z_c_under_q + kl_c - self.alpha * log_u_c_2
-        terms = {
-            "KL(q(z|x,c)||p(z))": kl_z_given_x_c_under_q.detach(),
-            "E_q[log p(x|z,c)]": log_p_x_given_z_c_under_q.detach(),
-            "KL(u(z|x,c)||p(z))": rest.terms["KL(u(z|x,c)||p(z))"],
-            "KL(u(c|x)||p(c))": kl_c.detach(),
-            "E_u[log p(x|z,c)]": rest.terms["E_u[log p(x|z,c)]"],
-            "E_q[log u(c|x)]": log_u_c_2.detach(),
-        }
+        terms = {"KL(q(z|x,c)||p(z))": kl_z_given_x_c_under_q.detach(),
+                 "E_q[log p(x|z,c)]": log_p_x_given_z_c_under_q.detach(),
+                 "KL(u(z|x,c)||p(z))": rest.terms["KL(u(z|x,c)||p(z))"],
+                 "KL(u(c|x)||p(c))": kl_c.detach(),
+                 "E_u[log p(x|z,c)]": rest.terms["E_u[log p(x|z,c)]"],
+                 "E_q[log u(c|x)]": log_u_c_2.detach()}
         return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2], self.group) + rest.loss, terms)
 
     def _rest(self, q_z_mean: Tensor, u_z_mean: Tensor, u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor,
@@ -171,10 +168,8 @@ class M2Loss(_Parametrised):
         log_p_x_given_z_c_under_u = _mean(_weighted(torch.exp(log_u_c), log_p_x_given_c).sum(-2), self.group)
 
         loss = kl_z_given_x_c_under_u - log_p_x_given_z_c_under_u
-        terms = {
-            "KL(u(z|x,c)||p(z))": kl_z_given_x_c_under_u.detach(),
-            "E_u[log p(x|z,c)]": log_p_x_given_z_c_under_u.detach(),
-        }
+        terms = {"KL(u(z|x,c)||p(z))": kl_z_given_x_c_under_u.detach(),
+                 "E_u[log p(x|z,c)]": log_p_x_given_z_c_under_u.detach()}
         return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2], self.group), terms)
 
 
@@ -202,10 +197,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -66,8 +66,7 @@ class MimLoss(torch.nn.Module):
 
     def __init__(self, *, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, z_logvar: Tensor, z_mean: Tensor, x: Tensor, x_logits: Tensor) -> Output:
@@ -87,11 +86,9 @@ class MimLoss(torch.nn.Module):
                                                                   reduction="none").sum(-1))
 
         per_row = -log_q_z + 0.5 * kl_z - 0.5 * log_p_x
-        terms = {
-            "E_q[log q(z|x)]": _mean(log_q_z, self.group).detach(),
-            "KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
-            "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach(),
-        }
+        terms = {"E_q[log q(z|x)]": _mean(log_q_z, self.group).detach(),
+                 "KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
+                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -118,10 +115,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -124,11 +124,8 @@ class MvaeLoss(_Parametrised):
     def __init__(self, *, beta: float | Tensor = 1.0, lam1: float | Tensor = 1.0, lam2: float | Tensor = 1.0,
                  reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
-        self.beta = beta
-        self.lam1 = lam1
-        self.lam2 = lam2
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.beta, self.lam1, self.lam2 = beta, lam1, lam2
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, q_z_mean: Tensor, q_z_logvar: Tensor, q_x1: Tensor, q_x1_logits: Tensor, q_x2: Tensor,
@@ -167,15 +164,13 @@ class MvaeLoss(_Parametrised):
                    - self.lam2 * log_p_x2_given_z_under_q + self.beta * kl_z_given_x1
                    - self.lam1 * log_p_x1_given_z_under_a + self.beta * kl_z_given_x2
                    - self.lam2 * log_p_x2_given_z_under_b)
-        terms = {
-            "KL(q(z|x1,x2)||p(z))": _mean(kl_z_given_x1_x2, self.group).detach(),
-            "E_q[log p(x1|z)]": _mean(log_p_x1_given_z_under_q, self.group).detach(),
-            "E_q[log p(x2|z)]": _mean(log_p_x2_given_z_under_q, self.group).detach(),
-            "KL(a(z|x1)||p(z))": _mean(kl_z_given_x1, self.group).detach(),
-            "E_a[log p(x1|z)]": _mean(log_p_x1_given_z_under_a, self.group).detach(),
-            "KL(b(z|x2)||p(z))": _mean(kl_z_given_x2, self.group).detach(),
-            "E_b[log p(x2|z)]": _mean(log_p_x2_given_z_under_b, self.group).detach(),
-        }
+        terms = {"KL(q(z|x1,x2)||p(z))": _mean(kl_z_given_x1_x2, self.group).detach(),
+                 "E_q[log p(x1|z)]": _mean(log_p_x1_given_z_under_q, self.group).detach(),
+                 "E_q[log p(x2|z)]": _mean(log_p_x2_given_z_under_q, self.group).detach(),
+                 "KL(a(z|x1)||p(z))": _mean(kl_z_given_x1, self.group).detach(),
+                 "E_a[log p(x1|z)]": _mean(log_p_x1_given_z_under_a, self.group).detach(),
+                 "KL(b(z|x2)||p(z))": _mean(kl_z_given_x2, self.group).detach(),
+                 "E_b[log p(x2|z)]": _mean(log_p_x2_given_z_under_b, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -202,10 +197,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

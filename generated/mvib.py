@@ -115,8 +115,7 @@ class MvibLoss(_Parametrised):
     def __init__(self, *, beta: float | Tensor = 0.01, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.beta = beta
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, a_a_z_mean: Tensor, a_a_z_logvar: Tensor, a_b_z_mean: Tensor, a_b_z_logvar: Tensor,
@@ -145,12 +144,10 @@ class MvibLoss(_Parametrised):
                                  - b_b_z_logvar).sum(-1), self.group)
 
         loss = 0.5 * self.beta * kl_z_given_x1 + 0.5 * self.beta * kl_z_given_x2
-        terms = {
-            "KL(a(z|x1)||b(z|x2))": kl_z_given_x1.detach(),
-            "KL(b(z|x2)||a(z|x1))": kl_z_given_x2.detach(),
-            "I_a(Z;X2)": rest.terms["I_a(Z;X2)"],
-            "I_b(Z;X1)": rest.terms["I_b(Z;X1)"],
-        }
+        terms = {"KL(a(z|x1)||b(z|x2))": kl_z_given_x1.detach(),
+                 "KL(b(z|x2)||a(z|x1))": kl_z_given_x2.detach(),
+                 "I_a(Z;X2)": rest.terms["I_a(Z;X2)"],
+                 "I_b(Z;X1)": rest.terms["I_b(Z;X1)"]}
         return Output(_reduced(loss, self.reduction, a_a_z_mean.shape[-2], self.group) + rest.loss, terms)
 
     def _rest(self, a_a_z_mean: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor) -> Output:
@@ -196,10 +193,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

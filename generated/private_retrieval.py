@@ -106,8 +106,7 @@ class PrivateRetrievalLoss(_Parametrised):
     def __init__(self, *, gamma: float | Tensor = 0.1, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.gamma = gamma
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z1_mean: Tensor, z1_logvar: Tensor, x1: Tensor, x1_mean: Tensor,
@@ -127,11 +126,9 @@ class PrivateRetrievalLoss(_Parametrised):
         log_d_x1 = _mean(-0.5 * ((x1 - x1_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
 
         loss = self.gamma * kl_z1 - self.gamma * log_d_x1
-        terms = {
-            "KL(q(z1|x1)||p(z1))": kl_z1.detach(),
-            "E_q[log d(x1|z1,s)]": log_d_x1.detach(),
-            "I_q(Z1;Z2)": rest.terms["I_q(Z1;Z2)"],
-        }
+        terms = {"KL(q(z1|x1)||p(z1))": kl_z1.detach(),
+                 "E_q[log d(x1|z1,s)]": log_d_x1.detach(),
+                 "I_q(Z1;Z2)": rest.terms["I_q(Z1;Z2)"]}
         return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group) + rest.loss, terms)
 
     def _rest(self, z1_mean: Tensor, z1_z2_scores: Tensor) -> Output:
@@ -172,10 +169,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

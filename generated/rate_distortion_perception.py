@@ -108,10 +108,8 @@ class RateDistortionPerceptionLoss(_Parametrised):
     def __init__(self, *, lam: float | Tensor = 1.0, mu: float | Tensor = 1.0, reduction: str = "mean",
                  group: Any = None) -> None:
         super().__init__()
-        self.lam = lam
-        self.mu = mu
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.lam, self.mu = lam, mu
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z_mean: Tensor, z_logvar: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
@@ -135,11 +133,9 @@ class RateDistortionPerceptionLoss(_Parametrised):
         js_x_model = -0.5 * _mean(F.logsigmoid(x_critic_reference), self.group)
 
         loss = kl_z - self.lam * log_p_x + self.mu * js_x_model
-        terms = {
-            "KL(q(z|x)||p(z))": kl_z.detach(),
-            "E_q[log p(x|z)]": log_p_x.detach(),
-            "JS(data(x)||g(x))": js_x.detach(),
-        }
+        terms = {"KL(q(z|x)||p(z))": kl_z.detach(),
+                 "E_q[log p(x|z)]": log_p_x.detach(),
+                 "JS(data(x)||g(x))": js_x.detach()}
         return Output(_reduced(loss, self.reduction, z_mean.shape[-2], self.group), terms)
 
     @staticmethod
@@ -175,10 +171,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

@@ -117,10 +117,8 @@ class SemiSupervisedIbLoss(_Parametrised):
     def __init__(self, *, beta_c: float | Tensor = 10.0, beta_x: float | Tensor = 1.0, reduction: str = "mean",
                  group: Any = None) -> None:
         super().__init__()
-        self.beta_c = beta_c
-        self.beta_x = beta_x
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.beta_c, self.beta_x = beta_c, beta_x
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, c: Tensor, q_c_logits: Tensor, x: Tensor,
@@ -149,11 +147,9 @@ class SemiSupervisedIbLoss(_Parametrised):
         kl_x_model = -_mean(F.logsigmoid(x_critic_reference), self.group)
 
         loss = kl_z_given_x - kl_z - self.beta_c * log_p_c - self.beta_x * log_p_x + self.beta_x * kl_x_model
-        terms = {
-            "KL(u(z|x)||p(z))": kl_z_given_x.detach(),      "KL(u(z)||p(z))": kl_z.detach(),
-            "E_q[log p(c|z)]": log_p_c.detach(),            "E_u[log p(x|z)]": log_p_x.detach(),
-            "KL(q(c)||u(c))": rest.terms["KL(q(c)||u(c))"], "KL(u(x)||p(x))": kl_x.detach(),
-        }
+        terms = {"KL(u(z|x)||p(z))": kl_z_given_x.detach(),      "KL(u(z)||p(z))": kl_z.detach(),
+                 "E_q[log p(c|z)]": log_p_c.detach(),            "E_u[log p(x|z)]": log_p_x.detach(),
+                 "KL(q(c)||u(c))": rest.terms["KL(q(c)||u(c))"], "KL(u(x)||p(x))": kl_x.detach()}
         return Output(_reduced(loss, self.reduction, c.shape[-1], self.group) + rest.loss, terms)
 
     def _rest(self, c: Tensor, u_c_logits: Tensor) -> Output:
@@ -203,10 +199,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

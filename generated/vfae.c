@@ -261,12 +261,14 @@ INLINE double log_total(const REAL *lanes)
 
 typedef struct {
     const REAL *in_z2_mean, *in_z2_logvar, *in_q_z1_logvar, *in_z1, *in_p_z1_mean, *in_p_z1_logvar, *in_x, *in_x_logits,
-        *in_c_logits;
+        *in_c_logits, *in_s, *in_s_reference, *in_z1_reference;
     const int64_t *in_c;
-    REAL *d_z2_mean, *d_z2_logvar, *d_q_z1_logvar, *d_z1, *d_p_z1_mean, *d_p_z1_logvar, *d_x, *d_x_logits, *d_c_logits;
-    int64_t n_z2_mean, n_z2_logvar, n_q_z1_logvar, n_z1, n_p_z1_mean, n_p_z1_logvar, n_x, n_x_logits, n_c, n_c_logits;
-    int64_t size_L2, size_L1, size_D, size_K, size_B;
-    double parameter_alpha;
+    REAL *d_z2_mean, *d_z2_logvar, *d_q_z1_logvar, *d_z1, *d_p_z1_mean, *d_p_z1_logvar, *d_x, *d_x_logits, *d_c_logits,
+        *d_s, *d_s_reference, *d_z1_reference;
+    int64_t n_z2_mean, n_z2_logvar, n_q_z1_logvar, n_z1, n_p_z1_mean, n_p_z1_logvar, n_x, n_x_logits, n_c, n_c_logits,
+        n_s, n_s_reference, n_z1_reference;
+    int64_t size_L2, size_L1, size_D, size_K, size_G, size_B;
+    double parameter_alpha, parameter_lam;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
 } Arguments;
@@ -274,15 +276,16 @@ typedef struct {
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
 const char *const fields =
-    "in_z2_mean in_z2_logvar in_q_z1_logvar in_z1 in_p_z1_mean in_p_z1_logvar in_x in_x_logits in_c_logits in_c "
-    "d_z2_mean d_z2_logvar d_q_z1_logvar d_z1 d_p_z1_mean d_p_z1_logvar d_x d_x_logits d_c_logits n_z2_mean "
-    "n_z2_logvar n_q_z1_logvar n_z1 n_p_z1_mean n_p_z1_logvar n_x n_x_logits n_c n_c_logits size_L2 size_L1 size_D "
-    "size_K size_B parameter_alpha";
+    "in_z2_mean in_z2_logvar in_q_z1_logvar in_z1 in_p_z1_mean in_p_z1_logvar in_x in_x_logits in_c_logits in_s "
+    "in_s_reference in_z1_reference in_c d_z2_mean d_z2_logvar d_q_z1_logvar d_z1 d_p_z1_mean d_p_z1_logvar d_x "
+    "d_x_logits d_c_logits d_s d_s_reference d_z1_reference n_z2_mean n_z2_logvar n_q_z1_logvar n_z1 n_p_z1_mean "
+    "n_p_z1_logvar n_x n_x_logits n_c n_c_logits n_s n_s_reference n_z1_reference size_L2 size_L1 size_D size_K "
+    "size_G size_B parameter_alpha parameter_lam";
 const char *const terms =
     "KL(q(z2|z1,c)||p(z2))\nE_q[log q(z1|x,s)]\nE_q[log p(z1|z2,c)]\nE_q[log p(x|z1,s)]\nE_q[log r(c|z1)]\n"
     "KL(q(s,z1)||q(z1)q(s))";
 
-enum { OPERANDS = 3, ROWS = 2, SUMS = 1 };
+enum { OPERANDS = 3, ROWS = 2, SUMS = 1, COLUMNS = 1, HOISTED = 0, PARTS = 2 };
 
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
@@ -503,6 +506,285 @@ static int class_mean(Classes *c, int threads, double *mean)
     return worst;
 }
 
+/* Sums over all pairs of a row's value and a column's parameters, in tiles: of the table, one matrix is kept.
+   What is read off it: a row's log-sum-exp of the sum over coordinates (together) or of each coordinate (apart), the
+   diagonal (own), the mean off it (off), the mean of a function of an entry (mapped). */
+enum { TOGETHER, OWN, OFF, MAPPED, APART, KINDS };
+enum { EVERY, EXCLUDE,
+      STRATIFIED }; /* how columns count in a row's mixture: alike; all but its own; by strata of the data */
+
+typedef struct Pairs Pairs;
+/* The formula of one coordinate for one row and every column, written or added to out. */
+typedef void Values(REAL *out, int adds, int64_t columns, REAL v, REAL *const *at);
+/* Its derivatives, times each entry's weight: the row's is returned, the columns' are added to d. */
+typedef double Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
+/* What knows the columns only, computed once a coordinate, after the parameters. */
+typedef void Hoist(int64_t columns, REAL *const *at);
+/* The sum of a function of a row's entries, which become its derivatives times the scale; i: its own column. */
+typedef double Map(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale);
+
+struct Pairs {
+    const Arguments *g;
+    int kind[KINDS];        /* what is read off */
+    double weight[KINDS];   /* derivative of the loss by each mean */
+    Values *values;
+    Slopes *slopes;
+    Hoist *hoist;
+    Map *map;
+    int columns, hoisted;   /* parameters of a column, and what is computed from them */
+    const REAL *row, *in[COLUMNS];
+    int64_t n_row, n;       /* elements of the rows' values, and of each parameter */
+    REAL *d_row, *d[COLUMNS];
+    int64_t width;          /* coordinates */
+    int pooled;             /* whether draws count as rows; else each draw has a table of its own */
+    int mask;
+    double total;           /* rows of the data, for strata */
+};
+
+/* log w_ij, by which column j counts in row i's mixture */
+INLINE REAL pair_mask(const Pairs *p, int64_t i, int64_t j, int64_t columns)
+{
+    if (p->mask == EXCLUDE) return i == j ? -INFINITY : 0;
+    const double others = (double)(columns - 1), total = p->total;
+    const double next = log((total - others) / (total * others));
+    return (REAL)(i == j ? -log(total) : j == (i + 1) % columns ? next : -log(others));
+}
+
+INLINE void pair_masked(const Pairs *p, REAL *a, int64_t i, int64_t columns)
+{
+    if (p->mask == EVERY) return;
+    for (int64_t j = 0; j < columns; j++) a[j] += pair_mask(p, i, j, columns);
+}
+
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax(REAL *a, int64_t columns, REAL scale)
+{
+    REAL top = a[0], sum = 0;
+    LOOP_MAX(top)
+    for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    if (top == -INFINITY) top = 0; /* every density is 0: so is every share */
+    LOOP_SUM(sum)
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL e = exponential_of_difference(a[j] - top);
+        a[j] = e;
+        sum += e;
+    }
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
+    LOOP
+    for (int64_t j = 0; j < columns; j++) a[j] *= share;
+    return (double)top + log((double)sum);
+}
+
+/* What is read off row i of the matrix, which becomes the derivative of the loss by its entries. */
+INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const REAL *scale, double *sums)
+{
+    const REAL own = a[i];
+    if (p->kind[OWN]) sums[OWN] += (double)own;
+    if (p->kind[OFF]) {
+        double off = 0;
+        for (int64_t j = 0; j < columns; j++) off += (double)(i == j ? 0 * a[j]
+                                                              : a[j]); /* an infinite entry makes NaN */
+        sums[OFF] += off;
+    }
+    if (p->kind[TOGETHER]) {
+        pair_masked(p, a, i, columns);
+        sums[TOGETHER] += pair_softmax(a, columns, scale[TOGETHER]);
+    } else if (p->kind[MAPPED]) {
+        sums[MAPPED] += p->map(p->g, a, columns, p->mask == EXCLUDE ? i : -1, scale[MAPPED]);
+    } else {
+        for (int64_t j = 0; j < columns; j++) a[j] = 0;
+    }
+    if (p->kind[OFF])
+        for (int64_t j = 0; j < columns; j++) a[j] += i == j ? 0 : scale[OFF];
+    if (p->kind[OWN]) a[i] += scale[OWN];
+}
+
+/* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
+   each a plane of coordinates by columns; a block's gradients are added to `slope` in double precision. `sums` has
+   KINDS places for every row, `apart` one for every coordinate. */
+static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
+                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
+{
+    const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
+    const REAL *row = p->row + draw * rows * width;
+    REAL *d_row = p->d_row ? p->d_row + draw * rows * width : 0;
+    const int busy = threads > 1 && rows * columns * width >= WORTHWHILE;
+    int want = p->d_row != 0;
+    for (int c = 0; c < p->columns; c++) want |= p->d[c] != 0;
+    if (matrix) {
+        PARALLEL(busy)
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = 0; k < width; k++) {
+                REAL *here[COLUMNS + HOISTED] = {0};
+                for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+                for (int64_t i = from; i < to; i++)
+                    p->values(matrix + i * columns, k > 0, columns, row[i * width + k], here);
+            }
+            for (int64_t i = from; i < to; i++) pair_row(p, matrix + i * columns, i, columns, scale, sums + i * KINDS);
+        }
+    }
+    if (!p->kind[APART] && !want) return;
+    PARALLEL(busy)
+    for (int64_t s = 0; s < strips; s++) {
+        REAL *e = rooms + s * columns * (1 + COLUMNS);
+        memset(e, 0, sizeof(REAL) * (size_t)columns * (1 + COLUMNS));
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = width * s / strips; k < width * (s + 1) / strips; k++) {
+                REAL *here[COLUMNS + HOISTED] = {0}, *d[COLUMNS] = {0};
+                for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+                for (int c = 0; c < p->columns; c++) d[c] = e + columns * (1 + c);
+                for (int64_t i = from; i < to; i++) {
+                    const REAL v = row[i * width + k], *weights = matrix ? matrix + i * columns : 0;
+                    if (p->kind[APART]) {
+                        p->values(e, 0, columns, v, here);
+                        pair_masked(p, e, i, columns);
+                        apart[k] += pair_softmax(e, columns, scale[APART]);
+                        if (!want) continue;
+                        for (int64_t j = 0; weights && j < columns; j++) e[j] += weights[j];
+                        weights = e;
+                    }
+                    const double found = p->slopes(weights, columns, v, here, d);
+                    if (d_row) d_row[i * width + k] += (REAL)found;
+                }
+                for (int c = 0; c < p->columns; c++)
+                    for (int64_t j = 0; j < columns; j++) {
+                        slope[c][k * columns + j] += (double)d[c][j];
+                        d[c][j] = 0;
+                    }
+            }
+        }
+    }
+    (void)threads, (void)busy;
+}
+
+/* The means of all that is read off. */
+static int pairs(const Pairs *p, int threads, double *means)
+{
+    const int64_t width = p->width, columns = width ? p->n / width : 0;
+    const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
+    if (!columns || !rows || all % rows) return 3;
+    if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
+    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(p->columns + p->hoisted);
+    const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
+    REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
+    double *sums = calloc((size_t)(rows * KINDS + width) + plane * (size_t)p->columns, sizeof(double));
+    if (!work || !sums || !rooms) {
+        free(work), free(sums), free(rooms);
+        return 2;
+    }
+    REAL *at[COLUMNS + HOISTED] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    double *slope[COLUMNS] = {0};
+    for (int c = 0; c < p->columns + p->hoisted; c++) at[c] = work + plane * (size_t)c;
+    for (int c = 0; c < p->columns; c++) slope[c] = sums + rows * KINDS + width + plane * (size_t)c;
+    double *apart = sums + rows * KINDS, count[KINDS];
+    REAL scale[KINDS];
+    for (int m = 0; m < KINDS; m++) {
+        const int others = m == OFF || (m == MAPPED && p->mask == EXCLUDE);
+        count[m] = (double)all * (others ? (double)(columns - 1) : m == MAPPED ? (double)columns : 1);
+        scale[m] = (REAL)(p->weight[m] / count[m]);
+    }
+    PARALLEL(threads > 1 && width * columns >= WORTHWHILE)
+    for (int64_t k = 0; k < width; k++) {
+        REAL *here[COLUMNS + HOISTED] = {0};
+        for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+        for (int c = 0; c < p->columns; c++)
+            for (int64_t j = 0; j < columns; j++) here[c][j] = p->in[c][j * width + k];
+        if (p->hoist) p->hoist(columns, here);
+    }
+    for (int64_t draw = 0; draw < all / rows; draw++)
+        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart);
+    for (int c = 0; c < p->columns; c++)
+        if (p->d[c])
+            for (int64_t j = 0; j < columns; j++)
+                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += (REAL)slope[c][k * columns + j];
+    for (int m = 0; m < KINDS; m++) {
+        double sum = 0;
+        if (m == APART)
+            for (int64_t k = 0; k < width; k++) sum += apart[k];
+        else
+            for (int64_t i = 0; i < rows; i++) sum += sums[i * KINDS + m];
+        means[m] = sum / count[m];
+    }
+    free(work), free(sums), free(rooms);
+    return 0;
+}
+
+/* Values side by side: point i has row i of each; one with fewer rows repeats. */
+typedef struct Points {
+    int parts;
+    const REAL *in[PARTS];
+    REAL *d[PARTS];
+    int64_t n[PARTS], width[PARTS]; /* elements, and coordinates */
+} Points;
+
+/* How many points there are; 0 where the numbers of rows do not fit. */
+static int64_t points_rows(const Points *p, int64_t width)
+{
+    int64_t rows = 0;
+    for (int part = 0; part < p->parts; part++) {
+        const int64_t own = p->width[part] ? p->n[part] / p->width[part] : 0;
+        if (!own) return 0;
+        rows = own > rows ? own : rows;
+    }
+    for (int part = 0; part < p->parts; part++)
+        if (rows % (p->n[part] / p->width[part])) return 0;
+    return width ? rows : 0;
+}
+
+static void points_gathered(const Points *p, REAL *restrict out, int64_t rows, int64_t width)
+{
+    for (int part = 0; part < p->parts; out += p->width[part++])
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t k = 0, own = p->width[part]; k < own; k++)
+                out[i * width + k] = p->in[part][(i * own + k) % p->n[part]];
+}
+
+static void points_scattered(const Points *p, const REAL *restrict d, int64_t rows, int64_t width)
+{
+    for (int part = 0; part < p->parts; d += p->width[part++])
+        for (int64_t e = 0, own = p->width[part]; p->d[part] && e < p->n[part]; e++) {
+            double sum = 0;
+            for (int64_t i = e / own; i < rows; i += p->n[part] / own) sum += (double)d[i * width + e % own];
+            p->d[part][e] += (REAL)sum;
+        }
+}
+
+static int points_learn(const Points *p)
+{
+    for (int part = 0; part < p->parts; part++)
+        if (p->d[part]) return 1;
+    return 0;
+}
+
+/* Pairs of a point and a point: the rows' value and the columns' parameter. */
+static int pairs_of_points(Pairs p, const Points *row, const Points *column, int threads, double *means)
+{
+    int64_t width = 0;
+    for (int part = 0; part < row->parts; part++) width += row->width[part];
+    const int64_t rows = points_rows(row, width), columns = points_rows(column, width);
+    if (!rows || !columns) return 3;
+    const size_t all = (size_t)((rows + columns) * width);
+    REAL *points = malloc(sizeof(REAL) * all), *d = calloc(all, sizeof(REAL));
+    int status = 2;
+    if (points && d) {
+        points_gathered(row, points, rows, width);
+        points_gathered(column, points + rows * width, columns, width);
+        p.row = points, p.n_row = rows * width;
+        p.in[0] = points + rows * width, p.n = columns * width;
+        p.d_row = points_learn(row) ? d : 0;
+        p.d[0] = points_learn(column) ? d + rows * width : 0;
+        p.width = width;
+        status = pairs(&p, threads, means);
+        points_scattered(row, d, rows, width);
+        points_scattered(column, d + rows * width, columns, width);
+    }
+    free(points), free(d);
+    return status;
+}
+
 /* the size of the first batch, where the loss is a sum over it */
 static double rows(const Arguments *g)
 {
@@ -652,7 +934,7 @@ static int loop2(const Arguments *g, double *means)
         .n = {g->n_p_z1_logvar, g->n_p_z1_mean, g->n_z1},
         .d = {g->d_p_z1_logvar, g->d_p_z1_mean, g->d_z1},
         .level = {1, 1, 1},
-        .shared = {0, 0, 0},
+        .shared = {0, 0, 1},
         .sum = {0},
         .factor = {0},
         .weight = {rows(g) * (0.5)},
@@ -737,30 +1019,258 @@ static int classes0(const Arguments *g, double *mean)
     return class_mean(&c, (int)g->threads, mean);
 }
 
+/* of an entry: exp(-entry/(2*(size_G + size_L1))) */
+static double map0(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale)
+{
+    double sum = 0;
+    const REAL size_G = (REAL)g->size_G;
+    const REAL size_L1 = (REAL)g->size_L1;
+    LOOP_SUM(sum)
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL entry = a[j], none = 0 * entry; /* of equal points: NaN where they are infinite */
+        sum += (double)(i == j ? none : exponential(-R(0.5) * entry / (size_G + size_L1)));
+        a[j] = i == j ? none
+            : scale * (-R(0.5) * exponential(-R(0.5) * entry / (size_G + size_L1)) / (size_G + size_L1));
+    }
+    (void)g;
+    return sum;
+}
+
+/* KL(q(s,z1)||q(z1)q(s)), over pairs: (s_z1 - of column s_z1)**2 */
+static void values0(REAL *restrict out, int adds, int64_t columns, REAL v_s_z1, REAL *const *at)
+{
+    const REAL *restrict at_w_s_z1 = at[0];
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_s_z1 = at_w_s_z1[j];
+        out[j] = square(v_s_z1 - w_s_z1) + (adds ? out[j] : 0);
+    }
+}
+
+static double slopes0(const REAL *weights, int64_t columns, REAL v_s_z1, REAL *const *at, REAL *const *d)
+{
+    const REAL *restrict at_w_s_z1 = at[0];
+    REAL *restrict d_s_z1 = d[0];
+    double total = 0;
+    for (int64_t from = 0; from < columns; from += PANEL) {
+        const int64_t to = columns - from < PANEL ? columns : from + PANEL;
+        REAL slope = 0;
+        LOOP_SUM(slope)
+        for (int64_t j = from; j < to; j++) {
+            const REAL weight = weights[j];
+            const REAL w_s_z1 = at_w_s_z1[j];
+            const REAL t0 = 2 * (weight * v_s_z1) - 2 * (weight * w_s_z1);
+            slope += t0;
+            d_s_z1[j] += -t0;
+        }
+        total += (double)slope;
+    }
+    return total;
+}
+
+static int pairs0(const Arguments *g, double *means)
+{
+    const Points row = {.parts = 2, .in = {g->in_s, g->in_z1}, .d = {g->d_s, g->d_z1}, .n = {g->n_s, g->n_z1},
+                        .width = {g->size_G, g->size_L1}};
+    const Points column = {.parts = 2, .in = {g->in_s, g->in_z1}, .d = {g->d_s, g->d_z1}, .n = {g->n_s, g->n_z1},
+                           .width = {g->size_G, g->size_L1}};
+    const Pairs p = {
+        .g = g,
+        .kind = {[MAPPED] = 1},
+        .weight = {[MAPPED] = rows(g) * (g->parameter_lam)},
+        .values = values0,
+        .slopes = slopes0,
+        .map = map0,
+        .columns = 1,
+        .hoisted = 0,
+        .pooled = 1,
+        .mask = EXCLUDE,
+        .total = 0,
+    };
+    return pairs_of_points(p, &row, &column, (int)g->threads, means);
+}
+
+/* of an entry: exp(-entry/(2*(size_G + size_L1))) */
+static double map1(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale)
+{
+    double sum = 0;
+    const REAL size_G = (REAL)g->size_G;
+    const REAL size_L1 = (REAL)g->size_L1;
+    LOOP_SUM(sum)
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL entry = a[j], none = 0 * entry; /* of equal points: NaN where they are infinite */
+        sum += (double)(i == j ? none : exponential(-R(0.5) * entry / (size_G + size_L1)));
+        a[j] = i == j ? none
+            : scale * (-R(0.5) * exponential(-R(0.5) * entry / (size_G + size_L1)) / (size_G + size_L1));
+    }
+    (void)g;
+    return sum;
+}
+
+/* KL(q(s,z1)||q(z1)q(s)), over pairs: (s_reference_z1_reference - of column s_reference_z1_reference)**2 */
+static void values1(REAL *restrict out, int adds, int64_t columns, REAL v_s_reference_z1_reference, REAL *const *at)
+{
+    const REAL *restrict at_w_s_reference_z1_reference = at[0];
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_s_reference_z1_reference = at_w_s_reference_z1_reference[j];
+        out[j] = square(v_s_reference_z1_reference - w_s_reference_z1_reference) + (adds ? out[j] : 0);
+    }
+}
+
+static double slopes1(const REAL *weights, int64_t columns, REAL v_s_reference_z1_reference, REAL *const *at,
+                      REAL *const *d)
+{
+    const REAL *restrict at_w_s_reference_z1_reference = at[0];
+    REAL *restrict d_s_reference_z1_reference = d[0];
+    double total = 0;
+    for (int64_t from = 0; from < columns; from += PANEL) {
+        const int64_t to = columns - from < PANEL ? columns : from + PANEL;
+        REAL slope = 0;
+        LOOP_SUM(slope)
+        for (int64_t j = from; j < to; j++) {
+            const REAL weight = weights[j];
+            const REAL w_s_reference_z1_reference = at_w_s_reference_z1_reference[j];
+            const REAL t0 = 2 * (weight * v_s_reference_z1_reference) - 2 * (weight * w_s_reference_z1_reference);
+            slope += t0;
+            d_s_reference_z1_reference[j] += -t0;
+        }
+        total += (double)slope;
+    }
+    return total;
+}
+
+static int pairs1(const Arguments *g, double *means)
+{
+    const Points row = {.parts = 2, .in = {g->in_s_reference, g->in_z1_reference},
+                        .d = {g->d_s_reference, g->d_z1_reference}, .n = {g->n_s_reference, g->n_z1_reference},
+                        .width = {g->size_G, g->size_L1}};
+    const Points column = {.parts = 2, .in = {g->in_s_reference, g->in_z1_reference},
+                           .d = {g->d_s_reference, g->d_z1_reference}, .n = {g->n_s_reference, g->n_z1_reference},
+                           .width = {g->size_G, g->size_L1}};
+    const Pairs p = {
+        .g = g,
+        .kind = {[MAPPED] = 1},
+        .weight = {[MAPPED] = rows(g) * (g->parameter_lam)},
+        .values = values1,
+        .slopes = slopes1,
+        .map = map1,
+        .columns = 1,
+        .hoisted = 0,
+        .pooled = 1,
+        .mask = EXCLUDE,
+        .total = 0,
+    };
+    return pairs_of_points(p, &row, &column, (int)g->threads, means);
+}
+
+/* of an entry: exp(-entry/(2*(size_G + size_L1))) */
+static double map2(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale)
+{
+    double sum = 0;
+    const REAL size_G = (REAL)g->size_G;
+    const REAL size_L1 = (REAL)g->size_L1;
+    LOOP_SUM(sum)
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL entry = a[j], none = 0 * entry; /* of equal points: NaN where they are infinite */
+        sum += (double)(i == j ? none : exponential(-R(0.5) * entry / (size_G + size_L1)));
+        a[j] = i == j ? none
+            : scale * (-R(0.5) * exponential(-R(0.5) * entry / (size_G + size_L1)) / (size_G + size_L1));
+    }
+    (void)g;
+    return sum;
+}
+
+/* KL(q(s,z1)||q(z1)q(s)), over pairs: (s_z1 - of column s_reference_z1_reference)**2 */
+static void values2(REAL *restrict out, int adds, int64_t columns, REAL v_s_z1, REAL *const *at)
+{
+    const REAL *restrict at_w_s_reference_z1_reference = at[0];
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_s_reference_z1_reference = at_w_s_reference_z1_reference[j];
+        out[j] = square(v_s_z1 - w_s_reference_z1_reference) + (adds ? out[j] : 0);
+    }
+}
+
+static double slopes2(const REAL *weights, int64_t columns, REAL v_s_z1, REAL *const *at, REAL *const *d)
+{
+    const REAL *restrict at_w_s_reference_z1_reference = at[0];
+    REAL *restrict d_s_reference_z1_reference = d[0];
+    double total = 0;
+    for (int64_t from = 0; from < columns; from += PANEL) {
+        const int64_t to = columns - from < PANEL ? columns : from + PANEL;
+        REAL slope = 0;
+        LOOP_SUM(slope)
+        for (int64_t j = from; j < to; j++) {
+            const REAL weight = weights[j];
+            const REAL w_s_reference_z1_reference = at_w_s_reference_z1_reference[j];
+            const REAL t0 = 2 * (weight * v_s_z1) - 2 * (weight * w_s_reference_z1_reference);
+            slope += t0;
+            d_s_reference_z1_reference[j] += -t0;
+        }
+        total += (double)slope;
+    }
+    return total;
+}
+
+static int pairs2(const Arguments *g, double *means)
+{
+    const Points row = {.parts = 2, .in = {g->in_s, g->in_z1}, .d = {g->d_s, g->d_z1}, .n = {g->n_s, g->n_z1},
+                        .width = {g->size_G, g->size_L1}};
+    const Points column = {.parts = 2, .in = {g->in_s_reference, g->in_z1_reference},
+                           .d = {g->d_s_reference, g->d_z1_reference}, .n = {g->n_s_reference, g->n_z1_reference},
+                           .width = {g->size_G, g->size_L1}};
+    const Pairs p = {
+        .g = g,
+        .kind = {[MAPPED] = 1},
+        .weight = {[MAPPED] = rows(g) * (-2.0 * g->parameter_lam)},
+        .values = values2,
+        .slopes = slopes2,
+        .map = map2,
+        .columns = 1,
+        .hoisted = 0,
+        .pooled = 1,
+        .mask = EVERY,
+        .total = 0,
+    };
+    return pairs_of_points(p, &row, &column, (int)g->threads, means);
+}
+
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
+    if (g->d_z1) memset(g->d_z1, 0, sizeof(REAL) * (size_t)g->n_z1);
+    if (g->d_s) memset(g->d_s, 0, sizeof(REAL) * (size_t)g->n_s);
+    if (g->d_s_reference) memset(g->d_s_reference, 0, sizeof(REAL) * (size_t)g->n_s_reference);
+    if (g->d_z1_reference) memset(g->d_z1_reference, 0, sizeof(REAL) * (size_t)g->n_z1_reference);
     double loop_0[1];
     double loop_1[1];
     double loop_2[1];
     double loop_3[1];
     double classes_0;
+    double pairs_0[KINDS];
+    double pairs_1[KINDS];
+    double pairs_2[KINDS];
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
     if ((status = loop3(g, loop_3))) return status;
     if ((status = classes0(g, &classes_0))) return status;
+    if ((status = pairs0(g, pairs_0))) return status;
+    if ((status = pairs1(g, pairs_1))) return status;
+    if ((status = pairs2(g, pairs_2))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_L1 * 2.8378770664093453);
     g->terms[2] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_L1 * 1.8378770664093456);
     g->terms[3] = (REAL)(-1.0 * loop_3[0]);
     g->terms[4] = (REAL)(classes_0);
-    g->terms[5] = 0; /* computed elsewhere */
+    g->terms[5] = (REAL)(pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]);
     const double loss = 0.5 * loop_0[0] - 0.5 * loop_1[0] - 0.5 * g->size_L1 * 2.8378770664093453
         - (-0.5 * loop_2[0] - 0.5 * g->size_L1 * 1.8378770664093456) - (-1.0 * loop_3[0])
-            - g->parameter_alpha * classes_0;
+            - g->parameter_alpha * classes_0
+                + g->parameter_lam * (pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

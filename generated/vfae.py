@@ -122,10 +122,8 @@ class VfaeLoss(_Parametrised):
     def __init__(self, *, alpha: float | Tensor = 1.0, lam: float | Tensor = 10.0, reduction: str = "mean",
                  group: Any = None) -> None:
         super().__init__()
-        self.alpha = alpha
-        self.lam = lam
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.alpha, self.lam = alpha, lam
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z2_mean: Tensor, z2_logvar: Tensor, q_z1_logvar: Tensor, z1: Tensor, p_z1_mean: Tensor,
@@ -141,8 +139,6 @@ class VfaeLoss(_Parametrised):
                    p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor, c: Tensor, c_logits: Tensor, s: Tensor,
                    s_reference: Tensor, z1_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # KL(q(s,z1)||q(z1)q(s)): what the compiled pass leaves
-        rest = self._rest(z2_mean, z1, s, s_reference, z1_reference)
         # KL(q(z2|z1,c)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z2 = _mean(0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1), self.group)
         # E_q[log q(z1|x,s)] in closed form: -(1/2 sum [log var + log 2 pi + 1])
@@ -156,45 +152,29 @@ class VfaeLoss(_Parametrised):
                                                             reduction="none").sum(-1), self.group)
         # E_q[log r(c|z1)] at samples: log softmax(a)_v
         log_r_c = _mean(_pick(c_logits.log_softmax(-1), c), self.group)
-
-        loss = kl_z2 + log_q_z1 - log_p_z1 - log_p_x - self.alpha * log_r_c
-        terms = {
-            "KL(q(z2|z1,c)||p(z2))": kl_z2.detach(),
-            "E_q[log q(z1|x,s)]": log_q_z1.detach(),
-            "E_q[log p(z1|z2,c)]": log_p_z1.detach(),
-            "E_q[log p(x|z1,s)]": log_p_x.detach(),
-            "E_q[log r(c|z1)]": log_r_c.detach(),
-            "KL(q(s,z1)||q(z1)q(s))": rest.terms["KL(q(s,z1)||q(z1)q(s))"],
-        }
-        return Output(_reduced(loss, self.reduction, z2_mean.shape[-2], self.group) + rest.loss, terms)
-
-    def _rest(self, z2_mean: Tensor, z1: Tensor, s: Tensor, s_reference: Tensor, z1_reference: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
-        s_all, z1_all = _all_rows(self.group, -2, s, z1)
-        # samples of q(s,z1), one a row
-        s_z1_points = _points((s_all, 1), (z1_all, 1))
-        s_reference_all, z1_reference_all = _all_rows(self.group, -2, s_reference, z1_reference)
-        # samples of q(z1)q(s)
-        s_z1_reference_points = _points((s_reference_all, 1), (z1_reference_all, 1))
-        # squared distances, within a, within b and across
+        # samples of q(s,z1) and of q(z1)q(s), one a row
+        s_z1_points = _points(self.group, (s, 1), (z1, 1))
+        s_z1_reference_points = _points(self.group, (s_reference, 1), (z1_reference, 1))
+        # d = |a - b|^2, within a, within b and across; Gaussian kernel, k = exp(-d / 2h) with h = n, the number of coordinates
         d_aa = ((s_z1_points.unsqueeze(-2) - s_z1_points.unsqueeze(-3)) ** 2).sum(-1)
         d_bb = ((s_z1_reference_points.unsqueeze(-2) - s_z1_reference_points.unsqueeze(-3)) ** 2).sum(-1)
         d_ab = ((s_z1_points.unsqueeze(-2) - s_z1_reference_points.unsqueeze(-3)) ** 2).sum(-1)
-        # Gaussian kernel, exp(-|a - b|^2 / 2h) with h = n, the number of coordinates
         k_aa = torch.exp(-0.5 * d_aa / s_z1_points.shape[-1])
         k_bb = torch.exp(-0.5 * d_bb / s_z1_points.shape[-1])
         k_ab = torch.exp(-0.5 * d_ab / s_z1_points.shape[-1])
         # KL(q(s,z1)||q(z1)q(s)) by mmd: unbiased, E k(a, a') + E k(b, b') - 2 E k(a, b)
         kl_s_z1 = _off_diagonal_mean(k_aa) + _off_diagonal_mean(k_bb) - 2 * k_ab.mean()
 
-        loss = self.lam * kl_s_z1
-        terms = {"KL(q(s,z1)||q(z1)q(s))": kl_s_z1.detach()}
+        loss = kl_z2 + log_q_z1 - log_p_z1 - log_p_x - self.alpha * log_r_c + self.lam * kl_s_z1
+        terms = {"KL(q(z2|z1,c)||p(z2))": kl_z2.detach(),    "E_q[log q(z1|x,s)]": log_q_z1.detach(),
+                 "E_q[log p(z1|z2,c)]": log_p_z1.detach(),   "E_q[log p(x|z1,s)]": log_p_x.detach(),
+                 "E_q[log r(c|z1)]": log_r_c.detach(),       "KL(q(s,z1)||q(z1)q(s))": kl_s_z1.detach()}
         return Output(_reduced(loss, self.reduction, z2_mean.shape[-2], self.group), terms)
 
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "4ae322190e93e953", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"vfae.c": "2c64b688b6cad35b", "_ibsym_runtime.py": "c684dfd08d56a354"}
 
 
 @functools.cache
@@ -216,10 +196,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
@@ -238,21 +216,10 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
     return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
-    """The loss, or the loss times the size of the first batch."""
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
-    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
-
-
-def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
-    """The values; with a group, their rows on all its ranks, along `dim`."""
-    return values if group is None else _runtime()["rows"](group, dim, *values)
-
-
-def _points(*values: tuple[Tensor, int]) -> Tensor:
-    """One row per draw and row, all coordinates side by side; each value comes with the number of its event's axes."""
-    parts = [v.reshape(v.shape[: v.dim() - axes].numel(), v.shape[v.dim() - axes :].numel()) for v, axes in values]
+def _points(group: Any, *values: tuple[Tensor, int]) -> Tensor:
+    """One row per draw and row, of all ranks, all coordinates side by side; each value with the number of its event's axes."""
+    whole = [(v if group is None else _runtime()["rows"](group, -1 - axes, v)[0], axes) for v, axes in values]
+    parts = [v.reshape(v.shape[: v.dim() - axes].numel(), v.shape[v.dim() - axes :].numel()) for v, axes in whole]
     rows = max(p.shape[0] for p in parts)
     return torch.cat([p.repeat(rows // max(1, p.shape[0]), 1) for p in parts], dim=1)
 
@@ -262,8 +229,14 @@ def _off_diagonal_mean(pairs: Tensor) -> Tensor:
     rows = pairs.shape[-1]
     if rows == 1:
         raise ValueError("every row is compared with the others: give at least two")
-    off = pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return (off / (rows * (rows - 1))).mean()
+    return ((pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)) / (rows * (rows - 1))).mean()
+
+
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
+    """The loss, or the loss times the size of the first batch."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
 
 
 @functools.cache

@@ -73,8 +73,7 @@ class VqVaeLoss(torch.nn.Module):
 
     def __init__(self, *, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
 
     def forward(self, *, z_code: Tensor, z_codebook: Tensor, x: Tensor, x_mean: Tensor) -> Output:
@@ -92,12 +91,10 @@ class VqVaeLoss(torch.nn.Module):
         log_p_x = _over_draws(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
         per_row = kl_z - log_p_x
-        terms = {
-            "KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
-            "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach(),
-            "codebook[q(z|x)]": rest.terms["codebook[q(z|x)]"],
-            "commitment[q(z|x)]": rest.terms["commitment[q(z|x)]"],
-        }
+        terms = {"KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
+                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach(),
+                 "codebook[q(z|x)]": rest.terms["codebook[q(z|x)]"],
+                 "commitment[q(z|x)]": rest.terms["commitment[q(z|x)]"]}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
     def _rest(self, z_code: Tensor, z_codebook: Tensor) -> Output:
@@ -112,10 +109,8 @@ class VqVaeLoss(torch.nn.Module):
         commitment_z = ((z_code - z_vectors.detach()) ** 2).sum((-2, -1))
 
         per_row = codebook_z + 0.25 * commitment_z
-        terms = {
-            "codebook[q(z|x)]": _mean(codebook_z, self.group).detach(),
-            "commitment[q(z|x)]": _mean(commitment_z, self.group).detach(),
-        }
+        terms = {"codebook[q(z|x)]": _mean(codebook_z, self.group).detach(),
+                 "commitment[q(z|x)]": _mean(commitment_z, self.group).detach()}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -142,10 +137,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)

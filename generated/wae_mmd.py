@@ -102,8 +102,7 @@ class WaeMmdLoss(_Parametrised):
     def __init__(self, *, lam: float | Tensor = 10.0, reduction: str = "mean", group: Any = None) -> None:
         super().__init__()
         self.lam = lam
-        self.reduction = reduction
-        self.group = group and _runtime()["grouped"](group)  # by its name, which travels
+        self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
 
     def forward(self, *, z: Tensor, z_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
@@ -114,36 +113,35 @@ class WaeMmdLoss(_Parametrised):
 
     def expression(self, z: Tensor, z_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # samples of q(z), one a row
+        # samples of q(z) and of p(z), one a row
         z_points = _all_rows(self.group, -2, z)[0].flatten(0, -2)
-        # samples of p(z)
         z_reference_points = _all_rows(self.group, -2, z_reference)[0].flatten(0, -2)
-        # squared distances, within a, within b and across
+        # d = |a - b|^2, within a, within b and across; inverse multiquadratic kernels, k = sum over s of c / (c + d) with c = 2 s
+        # h, h = n, the number of coordinates
         d_aa = ((z_points.unsqueeze(-2) - z_points.unsqueeze(-3)) ** 2).sum(-1)
         d_bb = ((z_reference_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
         d_ab = ((z_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
-        # inverse multiquadratic kernels, sum over s of c / (c + |a - b|^2) with c = 2 s h, h = n, the number of coordinates
-        k_aa = (20 * z_points.shape[-1] / (d_aa + 20 * z_points.shape[-1])
-                + 10 * z_points.shape[-1] / (d_aa + 10 * z_points.shape[-1])
-                + 4 * z_points.shape[-1] / (d_aa + 4 * z_points.shape[-1])
-                + 2 * z_points.shape[-1] / (d_aa + 2 * z_points.shape[-1])
-                + z_points.shape[-1] / (d_aa + z_points.shape[-1])
-                + 0.4 * z_points.shape[-1] / (d_aa + 0.4 * z_points.shape[-1])
-                + 0.2 * z_points.shape[-1] / (d_aa + 0.2 * z_points.shape[-1]))
-        k_bb = (20 * z_points.shape[-1] / (d_bb + 20 * z_points.shape[-1])
-                + 10 * z_points.shape[-1] / (d_bb + 10 * z_points.shape[-1])
-                + 4 * z_points.shape[-1] / (d_bb + 4 * z_points.shape[-1])
-                + 2 * z_points.shape[-1] / (d_bb + 2 * z_points.shape[-1])
-                + z_points.shape[-1] / (d_bb + z_points.shape[-1])
-                + 0.4 * z_points.shape[-1] / (d_bb + 0.4 * z_points.shape[-1])
-                + 0.2 * z_points.shape[-1] / (d_bb + 0.2 * z_points.shape[-1]))
-        k_ab = (20 * z_points.shape[-1] / (d_ab + 20 * z_points.shape[-1])
-                + 10 * z_points.shape[-1] / (d_ab + 10 * z_points.shape[-1])
-                + 4 * z_points.shape[-1] / (d_ab + 4 * z_points.shape[-1])
-                + 2 * z_points.shape[-1] / (d_ab + 2 * z_points.shape[-1])
-                + z_points.shape[-1] / (d_ab + z_points.shape[-1])
-                + 0.4 * z_points.shape[-1] / (d_ab + 0.4 * z_points.shape[-1])
-                + 0.2 * z_points.shape[-1] / (d_ab + 0.2 * z_points.shape[-1]))
+        k_aa = (20 * z_points.shape[-1] / (20 * z_points.shape[-1] + d_aa)
+                + 10 * z_points.shape[-1] / (10 * z_points.shape[-1] + d_aa)
+                + 4 * z_points.shape[-1] / (4 * z_points.shape[-1] + d_aa)
+                + 2 * z_points.shape[-1] / (2 * z_points.shape[-1] + d_aa)
+                + z_points.shape[-1] / (z_points.shape[-1] + d_aa)
+                + 0.4 * z_points.shape[-1] / (0.4 * z_points.shape[-1] + d_aa)
+                + 0.2 * z_points.shape[-1] / (0.2 * z_points.shape[-1] + d_aa))
+        k_bb = (20 * z_points.shape[-1] / (20 * z_points.shape[-1] + d_bb)
+                + 10 * z_points.shape[-1] / (10 * z_points.shape[-1] + d_bb)
+                + 4 * z_points.shape[-1] / (4 * z_points.shape[-1] + d_bb)
+                + 2 * z_points.shape[-1] / (2 * z_points.shape[-1] + d_bb)
+                + z_points.shape[-1] / (z_points.shape[-1] + d_bb)
+                + 0.4 * z_points.shape[-1] / (0.4 * z_points.shape[-1] + d_bb)
+                + 0.2 * z_points.shape[-1] / (0.2 * z_points.shape[-1] + d_bb))
+        k_ab = (20 * z_points.shape[-1] / (20 * z_points.shape[-1] + d_ab)
+                + 10 * z_points.shape[-1] / (10 * z_points.shape[-1] + d_ab)
+                + 4 * z_points.shape[-1] / (4 * z_points.shape[-1] + d_ab)
+                + 2 * z_points.shape[-1] / (2 * z_points.shape[-1] + d_ab)
+                + z_points.shape[-1] / (z_points.shape[-1] + d_ab)
+                + 0.4 * z_points.shape[-1] / (0.4 * z_points.shape[-1] + d_ab)
+                + 0.2 * z_points.shape[-1] / (0.2 * z_points.shape[-1] + d_ab))
         # KL(q(z)||p(z)) by mmd: unbiased, E k(a, a') + E k(b, b') - 2 E k(a, b)
         kl_z = _off_diagonal_mean(k_aa) + _off_diagonal_mean(k_bb) - 2 * k_ab.mean()
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
@@ -180,10 +178,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
-        if shape[:1] == ("S",) and tensor.dim() < len(shape):
-            shape = shape[1:]
+        got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
         shape = (shape[0], "columns of all ranks") if group and entry.role == "scores" else shape
-        got = tuple(tensor.shape)
         known = [int(a) if a.isdigit() else sizes.setdefault(a, n) for a, n in zip(shape, got, strict=False)]
         if len(shape) != len(got) or list(got) != known:
             unlike = ((k, f"{shape[k]} = {m}".removeprefix(f"{m} = ")) for k, m in enumerate(known) if got[k] != m)
@@ -201,8 +197,7 @@ def _off_diagonal_mean(pairs: Tensor) -> Tensor:
     rows = pairs.shape[-1]
     if rows == 1:
         raise ValueError("every row is compared with the others: give at least two")
-    off = pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return (off / (rows * (rows - 1))).mean()
+    return ((pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)) / (rows * (rows - 1))).mean()
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

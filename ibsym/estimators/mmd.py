@@ -15,10 +15,10 @@ def value(m: Batch) -> Any:
     """Unbiased: equal pairs are left out within each sample."""
     a, b = m.samples()
     sides = {"aa": (a, a), "bb": (b, b), "ab": (a, b)}
-    said = {"aa": "squared distances, within a, within b and across"}
-    squares = {k: m.named(f"d_{k}", m.distances(*pair), said.get(k, "")) for k, pair in sides.items()}
     kernel, about = kernel_of(m, a)
-    k = {n: m.named(f"k_{n}", kernel(d), about if n == "aa" else "") for n, d in squares.items()}
+    said = {"aa": f"d = |a - b|^2, within a, within b and across; {about}"}
+    squares = {k: m.named(f"d_{k}", m.distances(*pair), said.get(k, "")) for k, pair in sides.items()}
+    k = {n: m.named(f"k_{n}", kernel(d)) for n, d in squares.items()}
     return m.mean_of_others(k["aa"]) + m.mean_of_others(k["bb"]) - 2 * m.mean(k["ab"])
 
 
@@ -28,10 +28,10 @@ def kernel_of(m: Batch, points: Any) -> tuple[Callable[[Any], Any], str]:
     square = m.coordinates(points) if width is None else m.exact(width) ** 2
     name = "n, the number of coordinates" if width is None else f"{width}^2"
     if m.option("kernel") == "inverse-multiquadratic":
-        about = f"inverse multiquadratic kernels, sum over s of c / (c + |a - b|^2) with c = 2 s h, h = {name}"
+        about = f"inverse multiquadratic kernels, k = sum over s of c / (c + d) with c = 2 s h, h = {name}"
         widths = [2 * m.exact(s) * square for s in m.option("scales")]
         return lambda d: sum(w / (w + d) for w in widths), about
-    return lambda d: m.exp(-d / (2 * square)), f"Gaussian kernel, exp(-|a - b|^2 / 2h) with h = {name}"
+    return lambda d: m.exp(-d / (2 * square)), f"Gaussian kernel, k = exp(-d / 2h) with h = {name}"
 
 
 ESTIMATOR = Estimator(

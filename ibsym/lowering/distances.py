@@ -45,8 +45,8 @@ def samples(section: Section, item: BoundTerm) -> tuple[Node, Node]:
     other = [_coordinates(section, sampling.reference(homes[v], v)) for v in first.of]
     name = "_".join(first.of)
     left, right = (Points(tuple(side)) for side in (own, other))
-    comments = (f"samples of {first}, one a row", f"samples of {_text(second)}")
-    return section.let(f"{name}_points", left, comments[0]), section.let(f"{name}_reference_points", right, comments[1])
+    comment = f"samples of {first} and of {_text(second)}, one a row"
+    return section.let(f"{name}_points", left, comment), section.let(f"{name}_reference_points", right)
 
 
 def _text(second: tuple[Density, ...]) -> str:

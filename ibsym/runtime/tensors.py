@@ -41,8 +41,7 @@ def _off_diagonal_mean(pairs: Tensor) -> Tensor:
     rows = pairs.shape[-1]
     if rows == 1:
         raise ValueError("every row is compared with the others: give at least two")
-    off = pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return (off / (rows * (rows - 1))).mean()
+    return ((pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)) / (rows * (rows - 1))).mean()
 
 
 def _exclude_diagonal(pairs: Tensor) -> Tensor:
@@ -96,9 +95,10 @@ def _log_pair_share(first: Tensor, second: Tensor, group: Any) -> Tensor:
     return _log_share(first, whole, None, own) + _log(len(whole))
 
 
-def _points(*values: tuple[Tensor, int]) -> Tensor:
-    """One row per draw and row, all coordinates side by side; each value comes with the number of its event's axes."""
-    parts = [v.reshape(v.shape[: v.dim() - axes].numel(), v.shape[v.dim() - axes :].numel()) for v, axes in values]
+def _points(group: Any, *values: tuple[Tensor, int]) -> Tensor:
+    """One row per draw and row, of all ranks, all coordinates side by side; each value with the number of its event's axes."""
+    whole = [(v if group is None else _runtime()["rows"](group, -1 - axes, v)[0], axes) for v, axes in values]
+    parts = [v.reshape(v.shape[: v.dim() - axes].numel(), v.shape[v.dim() - axes :].numel()) for v, axes in whole]
     rows = max(p.shape[0] for p in parts)
     return torch.cat([p.repeat(rows // max(1, p.shape[0]), 1) for p in parts], dim=1)
 

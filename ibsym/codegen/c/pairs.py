@@ -16,18 +16,19 @@ from ibsym.codegen.c.printing import c_text, symbols
 from ibsym.codegen.c.text import comment
 from ibsym.codegen.templating import Text, render
 from ibsym.lowering.fusion.calculus import Stable, derivative, times
-from ibsym.lowering.fusion.pairing import ENTRY, Pairs, Table
-from ibsym.lowering.program import Load
+from ibsym.lowering.fusion.pairing import ENTRY, Beside, Pairs, Table, parts_of
+from ibsym.lowering.program import Axes, Load
 
 WEIGHT = sympy.Symbol("weight", real=True)
 """The derivative of the loss by an entry of the table."""
 
 
 class Names(NamedTuple):
-    """Inputs by name, and which of them get gradients."""
+    """Inputs by name, which of them get gradients, and numbers of elements along axes."""
 
     of: Callable[[Load], str]
     gradients: Collection[str]
+    size: Callable[[Axes], str]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Kernel:
 
     table: Table
     sums: tuple[Pairs, ...]
+
+    @property
+    def beside(self) -> tuple[tuple[Load, Axes], ...]:
+        """The values that stand side by side in a row; none where a row is one value."""
+        value = self.table.row[1]
+        return value.parts if isinstance(value, Beside) else ()
 
     @property
     def by_kind(self) -> dict[str, Pairs]:
@@ -168,7 +175,8 @@ def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], wi
     """The functions of one table. ``weights`` are the derivatives of the loss by what is read off it, "0" where there is none."""
     table, kinds = kernel.table, kernel.by_kind
     text = inner(table)
-    row, columns = names.of(table.row[1]), [names.of(load) for _, load in table.columns]
+    sides = (table.row, *table.columns)
+    row, *columns = ("_".join(map(names.of, parts_of(value))) for _, value in sides)
     known = [f"w_{c}" for c in columns] + [h for h, _ in text.hoisted]
 
     def heads(used: set[str], among: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -194,6 +202,15 @@ def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], wi
         )
     mapped = _mapped(k, kinds["mapped"]) if "mapped" in kinds else ""
     learns = [c if c in names.gradients else "" for c in columns]
+    places = {
+        "row": f"g->in_{row}",
+        "in": _braced(f"g->in_{c}" for c in columns),
+        "n_row": f"g->n_{row}",
+        "n": f"g->n_{columns[0]}",
+        **({"d_row": f"g->d_{row}"} if row in names.gradients else {}),
+        "d": _braced(f"g->d_{c}" if c else "0" for c in learns),
+        "width": width,
+    }
     settings = {
         "g": "g",
         "kind": _braced(f"[{kind.upper()}] = 1" for kind in kinds),
@@ -204,13 +221,7 @@ def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], wi
         **({"map": f"map{k}"} if mapped else {}),
         "columns": str(len(columns)),
         "hoisted": str(len(text.hoisted)),
-        "row": f"g->in_{row}",
-        "in": _braced(f"g->in_{c}" for c in columns),
-        "n_row": f"g->n_{row}",
-        "n": f"g->n_{columns[0]}",
-        **({"d_row": f"g->d_{row}"} if row in names.gradients else {}),
-        "d": _braced(f"g->d_{c}" if c else "0" for c in learns),
-        "width": width,
+        **({} if kernel.beside else places),
         "pooled": str(int(table.pooled)),
         "mask": (kernel.mask or "every").upper(),
         "total": str(kernel.total),
@@ -226,8 +237,25 @@ def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], wi
         "slope_statements": (*slope_loads, *text.slopes.statements, *slopes),
         "hoist": hoist,
         "settings": tuple(settings.items()),
+        "points": tuple(_points(side, value, names) for side, (_, value) in zip(("row", "column"), sides, strict=False))
+        if kernel.beside
+        else (),
     }
     return mapped + render("c/pairs.c.j2", parts)
+
+
+def _points(side: str, value: Load | Beside, names: Names) -> str:
+    """The values that stand side by side in a row or in a column."""
+    assert isinstance(value, Beside)
+    inputs = [names.of(load) for load, _ in value.parts]
+    fields = {
+        "parts": str(len(inputs)),
+        "in": _braced(f"g->in_{x}" for x in inputs),
+        "d": _braced(f"g->d_{x}" if x in names.gradients else "0" for x in inputs),
+        "n": _braced(f"g->n_{x}" for x in inputs),
+        "width": _braced(names.size(axes) for _, axes in value.parts),
+    }
+    return f"const Points {side} = {_braced(f'.{field} = {text}' for field, text in fields.items())};"
 
 
 def _mapped(k: int, item: Pairs) -> str:

@@ -99,7 +99,7 @@ class _Writer:
                 logits = self.names[item.logits.key]
                 found[logits] = found.get(logits, 0) + 1
         for kernel in self.kernels:
-            for _, load in (kernel.table.row, *kernel.table.columns) if self.weighted & set(kernel.sums) else ():
+            for load in kernel.table.loads if self.weighted & set(kernel.sums) else ():
                 found[self.names[load.key]] = found.get(self.names[load.key], 0) + 2
         return found
 
@@ -173,11 +173,14 @@ class _Writer:
         if self.kernels:
             found["COLUMNS"] = max(len(k.table.columns) for k in self.kernels)
             found["HOISTED"] = max(len(pairs.inner(k.table).hoisted) for k in self.kernels)
+            if parts := [len(k.beside) for k in self.kernels if k.beside]:
+                found["PARTS"] = max(parts)
         return ["", f"enum {{ {', '.join(f'{n} = {v}' for n, v in found.items())} }};"] if found else []
 
     def _engines(self) -> list[str]:
         kinds = (("elements", self.loops), ("classes", self.classes), ("pairs", self.kernels))
-        return [header(f"{n}.h") for n, used in kinds if used]
+        beside = ["points.h"] if any(k.beside for k in self.kernels) else []
+        return [header(name) for name in (*(f"{n}.h" for n, used in kinds if used), *beside)]
 
     def _scale(self) -> str:
         """What every weight is multiplied by."""
@@ -247,7 +250,7 @@ class _Writer:
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
         for kernel in self.kernels:
-            loads |= {load for _, load in (kernel.table.row, *kernel.table.columns)}
+            loads |= set(kernel.table.loads)
         keys = {load.key for load in loads}
         return [i for i in self.program.inputs if i.key in keys]
 
@@ -370,8 +373,8 @@ class _Writer:
         sizes = {s.name for i in kernel.sums if i.outer is not None for s in i.outer.free_symbols - {ENTRY}}
         for size in sorted(sizes):
             self.inside(sympy.Symbol(size, positive=True))
-        names = pairs.Names(lambda load: self.names[load.key], learns)
-        return pairs.written(k, kernel, names, weights, self._whole(size_of(kernel.table.event)), about)
+        names = pairs.Names(lambda load: self.names[load.key], learns, lambda axes: self._whole(size_of(axes)))
+        return pairs.written(k, kernel, names, weights, self._whole(kernel.table.width), about)
 
 
 def class_formulas(formula: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr]:

@@ -209,11 +209,14 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
 
 
 def _mapping(name: str, items: Sequence[str]) -> Lines:
-    """``terms = {"a": 1, "b": 2}``, an item a line where it is long."""
+    """``terms = {"a": 1, "b": 2}``, an item a line where it is long, many in columns."""
     line = f"{name} = {{{', '.join(items)}}}"
     if len(line) + 8 <= WIDTH:
         return (line,)
-    return (f"{name} = {{", *(f"    {row}" for row in table([f"{item}," for item in items], WIDTH - 12)), "}")
+    head = f"{name} = {{"
+    rows = table([f"{item}," for item in items], WIDTH - 8 - len(head))
+    rows[-1] = rows[-1].removesuffix(",") + "}"
+    return tuple(f"{' ' * len(head) if k else head}{row}" for k, row in enumerate(rows))
 
 
 FEW = 5

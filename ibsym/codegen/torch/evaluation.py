@@ -227,8 +227,10 @@ class Torch:
     def _points(self, node: Points) -> Code:
         if len(node.operands) == 1 and node.operands[0][1] == 1:
             return self._method(node.operands[0][0], True, "flatten", "0, -2")
-        parts = [(self.code(n, True), axes) for n, axes in node.operands]
-        return called("_points", [code._replace(text=f"({code.text}, {axes})") for code, axes in parts])
+        apart = all(isinstance(n, Load) and has_rows(n) for n, _ in node.operands)  # gathered where they are put together
+        parts = [(self.code(n, not apart), axes) for n, axes in node.operands]
+        group = self.group if apart else "None"
+        return called("_points", [group, *(code._replace(text=f"({code.text}, {axes})") for code, axes in parts)])
 
 
 def dims(places: Sequence[int]) -> str:

@@ -59,7 +59,8 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
     if any(i.key.role == "scores" for i in program.inputs):
         methods.append(Definition(render("gathered.py.j2", {}), frozenset()))
     uses = frozenset({"torch"}).union(*(m.uses for m in methods))
-    settings = [f"self.{p.name} = {p.name}" for p in program.parameters]
+    names = [p.name for p in program.parameters]
+    settings = [f"{', '.join(f'self.{n}' for n in names)} = {', '.join(names)}"] if names else []
     if "_unit_directions" in uses:
         methods.append(Definition(render("directions.py.j2", {}), frozenset({"torch"})))
         settings.append("self.directions: dict[str, Tensor] = {}  # by term; fixed here, or drawn afresh at every call")
@@ -95,8 +96,7 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
             ),
             "settings": (
                 *settings,
-                "self.reduction = reduction",
-                'self.group = group and _runtime()["grouped"](group)  # by its name, which travels',
+                'self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels',
                 f"_reduced(torch.zeros(1), reduction{whole})  # is it one?",
             ),
             "methods": tuple(m.text for m in methods),

@@ -29,17 +29,34 @@ from ibsym.lowering.program import (
 
 
 @dataclass(frozen=True)
+class Beside:
+    """The coordinates of several values side by side, each with its event's axes; a value with fewer rows repeats."""
+
+    parts: tuple[tuple[Load, Axes], ...]
+
+
+@dataclass(frozen=True)
 class Table:
     """A formula over one coordinate of the value of row i and of the parameters of row j.
 
-    ``pooled`` says that draws count as rows; else each draw has a table of its own.
+    ``width`` is the number of coordinates. ``pooled`` says that draws count as rows; else each draw has a table of its own.
     """
 
     formula: sympy.Expr
-    row: tuple[sympy.Symbol, Load]
-    columns: tuple[tuple[sympy.Symbol, Load], ...]
-    event: Axes
+    row: tuple[sympy.Symbol, Load | Beside]
+    columns: tuple[tuple[sympy.Symbol, Load | Beside], ...]
+    width: sympy.Expr
     pooled: bool
+
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        """What it reads, as often as it reads it."""
+        return tuple(load for _, value in (self.row, *self.columns) for load in parts_of(value))
+
+
+def parts_of(value: Load | Beside) -> tuple[Load, ...]:
+    """The values that stand side by side, or the one."""
+    return tuple(load for load, _ in value.parts) if isinstance(value, Beside) else (value,)
 
 
 @dataclass(frozen=True)
@@ -138,40 +155,44 @@ class PairReader:
             raise Unfused("a function of several tables")
         ((name, inner),) = others.items()
         found = self.matrix(inner)
-        values = {name: ENTRY} | {n: size_of(axes) for n, axes in sizes.items()}
+        values = {name: ENTRY} | sizes
         outer = own(node.expression).xreplace({s: values[s.name] for s in node.expression.free_symbols})
         return replace(found, kind="mapped", outer=outer)
 
-    def size(self, node: Size) -> Axes:
-        """The axes that a size counts."""
+    def size(self, node: Size) -> sympy.Expr:
+        """A number of elements."""
         operand = self.resolved(node.operand)
         if isinstance(operand, Points):
-            if node.dims != (-1,) or len(operand.operands) != 1:
+            if node.dims != (-1,):
                 raise Unfused("the number of points")
-            load, event = operand.operands[0]
-            return load.axes[len(load.axes) - event :]
-        return node.operand.axes[min(node.dims) :][: len(node.dims)]
+            return sum((size_of(part.axes[len(part.axes) - event :]) for part, event in operand.operands), sympy.Integer(0))
+        return size_of(node.operand.axes[min(node.dims) :][: len(node.dims)])
 
     def table(self, node: Node, event: int) -> Table:
         """A formula over inserted loads."""
-        rows: dict[sympy.Symbol, Load] = {}
-        columns: dict[sympy.Symbol, Load] = {}
-        found: set[tuple[Axes, bool]] = set()
+        rows: dict[sympy.Symbol, Load | Beside] = {}
+        columns: dict[sympy.Symbol, Load | Beside] = {}
+        found: set[tuple[tuple[Axes, ...], bool]] = set()
         formula = self._formula(self.resolved(node), event, rows, columns, found)
         if len(rows) != 1 or not columns or len(found) != 1:
             raise Unfused("rows of several values")
+        if len({isinstance(value, Beside) for value in (*rows.values(), *columns.values())}) > 1:
+            raise Unfused("points of several variables against those of one")
+        if len(columns) > 1 and any(isinstance(value, Beside) for value in columns.values()):
+            raise Unfused("points of several variables, of several samples")
         if formula.has(logsigmoid, sigmoid, binary_cross_entropy):
             raise Unfused("logistic functions in a table of pairs")
-        ((axes, pooled),) = found
-        return Table(formula, next(iter(rows.items())), tuple(sorted(columns.items(), key=str)), axes, pooled)
+        ((events, pooled),) = found
+        width = sum(map(size_of, events), sympy.Integer(0))
+        return Table(formula, next(iter(rows.items())), tuple(sorted(columns.items(), key=str)), width, pooled)
 
     def _formula(
         self,
         node: Node,
         event: int,
-        rows: dict[sympy.Symbol, Load],
-        columns: dict[sympy.Symbol, Load],
-        found: set[tuple[Axes, bool]],
+        rows: dict[sympy.Symbol, Load | Beside],
+        columns: dict[sympy.Symbol, Load | Beside],
+        found: set[tuple[tuple[Axes, ...], bool]],
     ) -> sympy.Expr:
         match node:
             case Insert():
@@ -185,32 +206,36 @@ class PairReader:
         self,
         node: Insert,
         event: int,
-        rows: dict[sympy.Symbol, Load],
-        columns: dict[sympy.Symbol, Load],
-        found: set[tuple[Axes, bool]],
+        rows: dict[sympy.Symbol, Load | Beside],
+        columns: dict[sympy.Symbol, Load | Beside],
+        found: set[tuple[tuple[Axes, ...], bool]],
     ) -> sympy.Expr:
         place = len(node.operand.axes) + 1 + node.dim
         inner = self.resolved(node.operand)
-        pooled = isinstance(inner, Points)
+        value: Load | Beside
         if isinstance(inner, Points):
-            if len(inner.operands) != 1 or event != 1 or not isinstance(inner.operands[0][0], Load):
-                raise Unfused("points of several variables")
-            (load, own_event), row = inner.operands[0], 0
+            parts = tuple((part, part.axes[len(part.axes) - n :]) for part, n in inner.operands if isinstance(part, Load))
+            if event != 1 or len(parts) != len(inner.operands) or any(part.integer for part, _ in parts):
+                raise Unfused("points of computed values")
+            value = Beside(parts) if len(parts) > 1 else parts[0][0]
+            events, row = tuple(axes for _, axes in parts), 0
         elif isinstance(inner, Load) and not inner.integer:
-            load, own_event, row = inner, event, len(inner.axes) - 1 - event
+            value, events, row = inner, (inner.axes[len(inner.axes) - event :],), len(inner.axes) - 1 - event
         else:
             raise Unfused("a table of computed values")
-        if not isinstance(load, Load) or row < 0 or place not in (row, row + 1):
+        if row < 0 or place not in (row, row + 1):
             raise Unfused("an axis elsewhere")
-        found.add((load.axes[len(load.axes) - own_event :], pooled))
+        pooled = isinstance(inner, Points)
+        found.add((events, pooled))
+        name = "_".join(map(self.name, parts_of(value)))
         if place == row + 1:
-            symbol = sympy.Symbol(f"v_{self.name(load)}", real=True)
-            rows[symbol] = load
+            symbol = sympy.Symbol(f"v_{name}", real=True)
+            rows[symbol] = value
         else:
-            if not pooled and load.axes[:1] == ("S",):
+            if not pooled and inner.axes[:1] == ("S",):
                 raise Unfused("parameters with draws")
-            symbol = sympy.Symbol(f"w_{self.name(load)}", real=True)
-            columns[symbol] = load
+            symbol = sympy.Symbol(f"w_{name}", real=True)
+            columns[symbol] = value
         return symbol
 
 

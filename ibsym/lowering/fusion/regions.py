@@ -171,7 +171,7 @@ class Reader:
         inner = self.pairs.resolved(node.operand)
         factor, shift = sympy.Integer(1), sympy.Integer(0)
         if isinstance(inner, Elementwise):
-            sizes = {n: size_of(self.pairs.size(v)) for n, v in inner.operands if isinstance(v, Size)}
+            sizes = {n: self.pairs.size(v) for n, v in inner.operands if isinstance(v, Size)}
             others = [(n, v) for n, v in inner.operands if n not in sizes]
             expression = substituted(inner.expression, sizes)
             symbols = [s for s in expression.free_symbols if s.name in dict(others)]
@@ -185,7 +185,7 @@ class Reader:
         if not isinstance(inner, Reduce) or inner.kind != "logsumexp" or inner.dims != (-1 - event,):
             return None
         found = self.pairs.apart(inner)
-        return Affine(own(shift) * size_of(found.table.event), ((factor, found),))
+        return Affine(own(shift) * found.table.width, ((factor, found),))
 
     def _formula(self, node: Node, operands: dict[sympy.Symbol, Load], tables: dict[sympy.Symbol, Load]) -> sympy.Expr:
         """The node at one element; what it loads is noted in ``operands``, logits under a softmax in ``tables``."""
@@ -207,7 +207,7 @@ class Reader:
     def _combined(self, node: Elementwise) -> Affine:
         """An affine formula of means is one of their sums; a formula of one element is an event of none."""
         sizes = {name: self.pairs.size(n) for name, n in node.operands if isinstance(n, Size)}
-        expression = substituted(own(node.expression), {name: size_of(axes) for name, axes in sizes.items()})
+        expression = substituted(own(node.expression), sizes)
         others = {n: v for n, v in node.operands if n not in sizes}
         if all(isinstance(v, Load) for v in others.values()) and others:
             operands: dict[sympy.Symbol, Load] = {}
