@@ -63,3 +63,31 @@ def test_rows_of_one_class_are_paired_with_others_of_it():
         assert sorted(other.tolist()) == list(range(len(labels)))
         alone = other == torch.arange(len(labels))
         assert alone.tolist() == [n == 1 for n in torch.bincount(labels)[labels].tolist()]
+
+
+def test_the_best_critic_meets_a_conditional_divergence_and_no_other_passes_it():
+    """E_x KL(q(z|x)||p(z)) by NWJ, exact sums over every x and z: rows in the proportions of two laws over a finite world."""
+    term = "KL(q(z|x)||p(z))"
+    loss = ibsym.compile(derived(f"maximize {term} +", term, "nwj"))()
+    generator = torch.Generator().manual_seed(4)
+    counts = torch.tensor([[6, 3, 2, 1], [1, 1, 4, 6], [3, 3, 3, 3]])  # of z at every x, twelve in all
+    reference = torch.tensor([4, 2, 3, 3])
+    p = torch.cat([torch.repeat_interleave(torch.arange(4), row) for row in counts])
+    q = torch.repeat_interleave(torch.arange(4), reference).repeat(3)
+    x = torch.arange(3).repeat_interleave(12)
+    ratio = (counts.double() / reference).log()
+    exact = (counts.double() / 36 * ratio).sum()
+
+    def estimate(f):
+        inputs = {
+            i.name: {"critic": f[x, p], "critic_reference": f[x, q]}.get(i.role)
+            if i.of == term
+            else torch.zeros((2,) if i.role == "scale" else (36, 2), dtype=torch.float64)
+            for i in loss.INPUTS
+        }
+        return loss(**inputs).terms[term]
+
+    torch.testing.assert_close(estimate(ratio), exact, rtol=1e-12, atol=1e-12)
+    for scale in (1e-3, 0.1, 1.0, 3.0):
+        other = ratio + scale * torch.randn(3, 4, generator=generator, dtype=torch.float64)
+        assert estimate(other) < exact
