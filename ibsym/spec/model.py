@@ -199,7 +199,7 @@ class Spec:
             return unknown("factor", str(density), self.factors, key=key)
         family = Edit(("families", str(density)), USUAL[self.variables[density.of[0]].kind])
         remedy = Remedy.of((Edit(("joints", density.head), str(density)), family))
-        return SpecError(f"{density} is no factor of a joint", key=key, remedy=remedy)
+        return SpecError(f"unknown factor '{density}'", key=key, remedy=remedy)
 
     def _size(self, name: str, key: str) -> None:
         """Raises unless a parameter may stand for a number of rows."""

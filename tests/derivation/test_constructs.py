@@ -69,7 +69,7 @@ REFUSED: list[tuple[int, tuple[Edit, ...], str, str]] = [
         "no two rows share a value of y, which is real[M]",
         "a discrete space for y, or KL(q(z|x,y)||r(z|y)) with a declared factor r(z|y)",
     ),
-    (CRITICS, asked("I_q(Z;Y)", ADVERSARY), "a(y|z) is no factor of a joint", 'joints.a = "a(y|z)"; families."a(y|z)" = '),
+    (CRITICS, asked("I_q(Z;Y)", ADVERSARY), "unknown factor 'a(y|z)'", 'joints.a = "a(y|z)"; families."a(y|z)" = '),
     (CRITICS, asked("I_q(Z;Y)", "adversary"), "needs the density that guesses one argument", 'density = "a(y|z)"'),
     (CRITICS, asked("I_q(Z;Y)", "club"), "needs the density of one argument given the other", "q(y|z) with a density, or"),
     (CONDITIONS, (objective("I_g(X;Z)"),), "no expectation can be taken under it", 'joints.g = "data(c) g(z|c) g(x|z,c)"'),
