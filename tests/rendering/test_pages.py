@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ibsym.derivation.engine import derive
-from ibsym.derivation.model import Derivation
+from ibsym.derivation.model import BoundTerm, Derivation, SurrogateTerm
 from ibsym.rendering import html, json, templating, text
 from ibsym.rendering.table import compare, decomposition
 from ibsym.spec.loading import load
@@ -65,7 +65,7 @@ def test_json_has_the_keys_that_others_rely_on(derivations: dict[str, Derivation
         assert all({"coefficient", "term", "estimator"} <= set(b) for b in record["bound"])
         assert all({"coefficient", "term", "closable"} == set(g) for g in record["gap"])
         assert all({"coefficient", "term"} == set(c) for c in record["constants"])
-        computed = (*d.bound, *d.surrogates)
+        computed: tuple[BoundTerm | SurrogateTerm, ...] = (*d.bound, *d.surrogates)
         assert [b["term"] for b in record["bound"]] == [item.text for item in computed]
         models = [getattr(item, "model", None) for item in computed]
         assert all(("model" in b) is (model is not None) for b, model in zip(record["bound"], models, strict=True))
