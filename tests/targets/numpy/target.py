@@ -59,6 +59,11 @@ def weighted(w, t):
     return numpy.where(w == 0, 0, w * numpy.where(w == 0, 0, t))
 
 
+def binary_cross_entropy(v, a):
+    """-v log s(a) - (1 - v) log s(-a), s the sigmoid."""
+    return (1 - v) * a + numpy.logaddexp(0, -a)
+
+
 def expected(log_w, t):
     """e^log_w t."""
     return weighted(numpy.exp(log_w), t)
@@ -101,6 +106,7 @@ class _Formulas(NumPyPrinter):
         return f"{type(e).__name__}({', '.join(map(self._print, e.args))})"
 
     _print_logsigmoid = _print_sigmoid = _print_xlogx = _print_standardised = _print_weighted = _print_expected = _own
+    _print_binary_cross_entropy = _own
 
     def _print_expm1(self, e: sympy.Expr) -> str:
         return f"numpy.expm1({self._print(e.args[0])})"
