@@ -65,10 +65,8 @@ def agree(label, wanted):
                 )
 
 
-@pytest.mark.parametrize("label", [c for c in CASES if c.startswith("log ")])
+@pytest.mark.parametrize("label", [c for c in CASES if c.startswith("log ") and "vector-quantised" not in c])  # no decoder
 def test_log_density(label):
-    if built(label) is None:
-        pytest.skip("refused")
     made = built(label)[0]
     use = made.factors["p(x|z)"].family
     if use.name in UNKNOWN:

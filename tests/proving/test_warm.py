@@ -51,7 +51,8 @@ def test_a_growing_model_solves_as_new_ones_do(seed: int) -> None:
         slack = [price * c.cost - sum(h[k] * float(y) for k, y in c.vector.items()) for c in master.columns]
         assert min(slack) > -1e-6
         assert all(abs(x) < 1 + 1e-6 for x in h.values())
-    assert program.core is None or program.model is not None
+    assert program.core is warm._highs()  # it was never given up
+    assert (program.model is None) is (program.core is None)
 
 
 def test_without_the_model_the_program_is_solved_anew(monkeypatch: pytest.MonkeyPatch) -> None:
