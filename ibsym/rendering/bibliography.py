@@ -32,6 +32,11 @@ def key(source: str) -> str:
     return _keys().get(source) or "-".join(re.findall(r"[A-Za-z0-9]+", _ascii(source))) or f"source-{crc32(source.encode())}"
 
 
+def keys(sources: Iterable[str]) -> list[str]:
+    """The keys of the sources that a step or a system names, each once."""
+    return list(dict.fromkeys(map(key, outline.named(sources))))
+
+
 def bibtex(sources: Iterable[str]) -> str:
     """The entries of the sources, as a ``.bib`` file says them."""
     text = entries(sources).to_string("bibtex")

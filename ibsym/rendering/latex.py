@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, assert_never
+from typing import ClassVar, NamedTuple
 
 from ibsym.derivation.model import Constraint, Derivation, Plan, Step
 from ibsym.rendering import notation, outline
-from ibsym.rendering.bibliography import key, listed
+from ibsym.rendering.bibliography import keys, listed
 from ibsym.rendering.boxes import Box, Mark, row
 from ibsym.rendering.forms import Form
 from ibsym.rendering.templating import render
 from ibsym.rendering.tex import NAMED, PLAIN, PROVIDED, beside, citation, tex, words
-from ibsym.rendering.writer import Writer
+from ibsym.rendering.writer import AtLength, Writer
 from ibsym.terms.measures import Expression, Term
 
 NARROW, WIDE = 27.5, 35.0  # em: article's own text width at 10 pt, and the document's
@@ -171,24 +171,13 @@ class Notebook(Latex):
 
 
 @dataclass(frozen=True, slots=True)
-class Paper(Latex):
+class Paper(AtLength, Latex):
     r"""An ``align`` whose pages break between steps, and text around it, with ``\cite``."""
 
     def cited(self, sources: tuple[str, ...]) -> str:
         """One command for all."""
-        keys = [key(part.strip()) for source in sources for part in source.split(";") if part.strip() not in outline.FOLKLORE]
-        return rf"\ibsymcite{{{','.join(dict.fromkeys(keys))}}}" if keys else ""
-
-    def told(self, derivation: Derivation, steps: Form) -> str:
-        """The derivation at the length that is asked for."""
-        match steps:
-            case Form.FULL:
-                return self.body(derivation)
-            case Form.SHORT:
-                return self.chain(derivation.objective, outline.inequalities(derivation))
-            case Form.THEOREM:
-                return self.theorem(derivation)
-        assert_never(steps)
+        found = keys(sources)
+        return rf"\ibsymcite{{{','.join(found)}}}" if found else ""
 
     def body(self, derivation: Derivation) -> str:
         """The chain, what the loss computes, gap, constants, constraints, conditions, sources."""

@@ -73,6 +73,11 @@ def conditions(derivation: Derivation) -> tuple[Premise, ...]:
 def sources(derivation: Derivation) -> tuple[str, ...]:
     """What the spec cites, then what the steps cite, once."""
     cited = [*derivation.spec.cite, *(c for d in wholes(derivation) for s in d.steps for c in s.cite)]
+    return named(cited)
+
+
+def named(cited: Iterable[str]) -> tuple[str, ...]:
+    """Each of the sources by itself, once, in their order."""
     return unique(part.strip() for c in cited for part in c.split(";") if part.strip() not in FOLKLORE)
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar, assert_never
 
 from ibsym.derivation.model import Constraint, Derivation
 from ibsym.rendering import notation, outline
-from ibsym.rendering.bibliography import cited, key
+from ibsym.rendering.bibliography import cited, keys
 from ibsym.rendering.boxes import (
     Accent,
     Box,
@@ -31,7 +31,7 @@ from ibsym.rendering.boxes import (
 )
 from ibsym.rendering.forms import Form
 from ibsym.rendering.templating import render
-from ibsym.rendering.writer import Writer
+from ibsym.rendering.writer import AtLength, Writer
 from ibsym.terms.measures import Expression
 
 NARROW, COLUMN = 32.0, 17.5  # em: a page of one column, a column of two
@@ -160,7 +160,7 @@ def _commands() -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Typst(Writer):
+class Typst(AtLength, Writer):
     """A grid of steps: number, relation, the sum in lines with its reason below."""
 
     between: ClassVar[str] = "\\; "  # a semicolon after a command ends the command, and is not printed
@@ -175,19 +175,7 @@ class Typst(Writer):
 
     def cited(self, sources: tuple[str, ...]) -> str:
         """References to the bibliography's entries."""
-        parts = (part.strip() for source in sources for part in source.split(";"))
-        return " ".join(f"#cite(<{k}>)" for k in dict.fromkeys(key(p) for p in parts if p not in outline.FOLKLORE))
-
-    def told(self, derivation: Derivation, steps: Form) -> str:
-        """The derivation at the length that is asked for."""
-        match steps:
-            case Form.FULL:
-                return self.body(derivation)
-            case Form.SHORT:
-                return self.chain(derivation.objective, outline.inequalities(derivation))
-            case Form.THEOREM:
-                return self.theorem(derivation)
-        assert_never(steps)
+        return " ".join(f"#cite(<{k}>)" for k in keys(sources))
 
     def chain(self, start: Expression, links: list[outline.Link], *, continued: bool = False) -> str:
         """The lines of a chain, from an expression on."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, assert_never
 
 from ibsym.derivation.model import Constraint, Derivation, Step
 from ibsym.rendering import notation, outline
 from ibsym.rendering.boxes import Box, Mark, loose, row, width
+from ibsym.rendering.forms import Form
 from ibsym.rendering.notation import Phrase
 from ibsym.terms.measures import Expression, Term
 
@@ -86,3 +87,32 @@ class Writer(ABC):
         terms = (notation.expression(constraint.derivation.objective), Mark.LE, notation.coefficient(constraint.budget))
         multiplier = self.inline(notation.name(constraint.critic.multiplier or ""))
         return f"{through} and is held to {self.inline(row(*terms))} by the multiplier {multiplier}:"
+
+
+class AtLength(ABC):
+    """What is written at the length that is asked for."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def body(self, derivation: Derivation) -> str:
+        """The whole derivation, step by step, and what goes with it."""
+
+    @abstractmethod
+    def theorem(self, derivation: Derivation) -> str:
+        """The bound as a theorem, its steps as the proof."""
+
+    @abstractmethod
+    def chain(self, start: Expression, links: list[outline.Link], *, continued: bool = False) -> str:
+        """The lines of a chain, from an expression on."""
+
+    def told(self, derivation: Derivation, steps: Form) -> str:
+        """The derivation at the length that is asked for."""
+        match steps:
+            case Form.FULL:
+                return self.body(derivation)
+            case Form.SHORT:
+                return self.chain(derivation.objective, outline.inequalities(derivation))
+            case Form.THEOREM:
+                return self.theorem(derivation)
+        assert_never(steps)
