@@ -23,7 +23,15 @@ from ibsym.lowering import LossProgram, lower
 from ibsym.lowering.numeric import value as formula
 from ibsym.lowering.program import Elementwise, Load, LogMeanExp, Mean, Node, OverDraws, Ref, TermValue
 from ibsym.spec.model import Spec
-from ibsym.terms.measures import Estimate, FDivergence, JensenShannon, Term
+from ibsym.terms.measures import (
+    Estimate,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    Term,
+    TotalCorrelation,
+)
 from ibsym.terms.reading import GENERATORS, Reader
 from tests.attack.batches import SLOPES, Array, FiniteBatch, coefficient
 from tests.attack.bounds import Tally
@@ -68,6 +76,8 @@ def _term(spec: Spec, rng: random.Random) -> tuple[str, tuple[str, ...]]:
     """A divergence of two joints, or of a joint and the product of its marginals, with the estimators that it may have."""
     relative = ("density-ratio", *RELATIVE, "nwj")
     q = list(spec.joints["q"].variables)
+    if rng.random() < 0.25 and (text := _conditional(spec, rng, q)) is not None:
+        return text, relative
     if rng.random() < 0.35:
         if rng.random() < 0.3:
             return f"TC_q({';'.join(v.upper() for v in rng.sample(q, rng.randint(2, len(q))))})", relative
@@ -88,6 +98,23 @@ def _term(spec: Spec, rng: random.Random) -> tuple[str, tuple[str, ...]]:
         case 1:
             return f"F[{rng.choice(GENERATORS)}]({arguments})", ("dual",)
     return f"KL({arguments})", relative
+
+
+def _conditional(spec: Spec, rng: random.Random, q: list[str]) -> str | None:
+    """I(A;B|C) with a discrete C, or KL of a conditional or marginal of q from a declared factor, drawn at the rows' own values."""
+    given = [v for v in q if spec.discrete(v)]
+    if given and len(q) > 2 and rng.random() < 0.5:
+        c = rng.choice(given)
+        a, b = rng.sample([v for v in q if v != c], 2)
+        return f"I_q({a.upper()};{b.upper()}|{c.upper()})"
+    declared = [f for f in spec.factors.values() if f.given and f.head != "q" and {*f.of, *f.given} <= {*q}]
+    if declared:
+        factor = rng.choice(declared)
+        return f"KL(q({','.join(factor.of)}|{','.join(factor.given)})||{factor.text})"
+    own = [f for f in spec.joints["q"].factors if f.given and f.of[0] in spec.joints["p"].variables]
+    roots = [f.of[0] for f in spec.joints["p"].factors if not f.given]
+    chosen = [f for f in own if f.of[0] in roots]
+    return f"KL({rng.choice(chosen).text}||p({chosen[0].of[0]}))" if len(chosen) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -187,48 +214,52 @@ def moved(batch: FiniteBatch, directions: dict[str, Array]) -> FiniteBatch:
 
 def compared(batch: FiniteBatch, term: Term, rng: np.random.Generator) -> Sides:
     learned = {f.text: rng.normal(size=batch.tables[f.text].shape) for f in batch.spec.factors.values() if f.learned}
+    other = moved(batch, learned)
     p, q = pair(batch, term)
-    other = pair(moved(batch, learned), term)
-    first, second = (float(np.abs(a - b).max()) > 1e-12 for a, b in zip((p, q), other, strict=True))
-    groups = _groups(term)
-    own = False
-    if len(groups) > 1:
-        joint = _head(term)
-        law = batch.margin(batch.joint(joint), [v for g in groups for v in g])
+    first = float(np.abs(p - pair(other, term)[0]).max()) > 1e-12
+    if isinstance(term, MutualInformation | TotalCorrelation):
+        second, own = first, True
+    else:
+        densities = term.second  # type: ignore[union-attr]
+        second = any(float(np.abs(batch.density(d) - other.density(d)).max()) > 1e-12 for d in densities)
         product = np.ones(1)
-        for group in groups:
-            product = product * batch.margin(law, group)
-        full = np.broadcast_to(product, np.broadcast_shapes(product.shape, law.shape))
-        own = np.allclose(pair_of(batch, full, term), q, atol=1e-12)
+        for d in densities:
+            product = product * batch.margin(batch.joint(term.first.head), d.of)  # type: ignore[union-attr]
+        own = len(densities) > 1 and np.allclose(pair_of(batch, product, term), q, atol=1e-12)
     kl = not isinstance(term, JensenShannon | FDivergence)
     return Sides(p, q, first, second, own and kl)
 
 
-def _groups(term: Term) -> list[tuple[str, ...]]:
-    return list(getattr(term, "groups", None) or [d.of for d in term.second])  # type: ignore[union-attr]
-
-
-def _head(term: Term) -> str:
-    return getattr(term, "joint", None) or term.first.head  # type: ignore[union-attr]
-
-
 def pair(batch: FiniteBatch, term: Term) -> tuple[Array, Array]:
-    """P and Q over the same states, in the variables' order."""
-    names = [v for g in _groups(term) for v in g]
-    p = batch.margin(batch.joint(_head(term)), names)
-    if hasattr(term, "groups"):
-        q = np.ones(1)
-        for group in _groups(term):
-            q = q * batch.margin(p, group)
-    else:
-        q = np.ones(1)
-        for d in term.second:  # type: ignore[union-attr]
-            q = q * batch.density(d)
+    """P and Q over the same states, in the variables' order; at given values, these have the law that P gives them."""
+    match term:
+        case MutualInformation(joint, groups, given) | TotalCorrelation(joint, groups, given):
+            p = batch.margin(batch.joint(joint), scope(term))
+            common = batch.margin(p, given)
+            q = common
+            for group in groups:
+                q = q * batch.margin(p, (*group, *given)) / common
+        case RelativeEntropy(first, second) | JensenShannon(first, second) | FDivergence(_, first, second):
+            p = batch.margin(batch.joint(first.head), scope(term))
+            q = batch.margin(p, scope(term) - {*first.of})
+            for d in second:
+                q = q * batch.density(d)
+        case _:
+            raise AssertionError(term)
     return pair_of(batch, p, term), pair_of(batch, q, term)
 
 
+def scope(term: Term) -> set[str]:
+    match term:
+        case MutualInformation(_, groups, given) | TotalCorrelation(_, groups, given):
+            return {v for g in (*groups, given) for v in g}
+        case RelativeEntropy(first, second) | JensenShannon(first, second) | FDivergence(_, first, second):
+            return {v for d in (first, *second) for v in d.scope}
+    raise AssertionError(term)
+
+
 def pair_of(batch: FiniteBatch, table: Array, term: Term) -> Array:
-    names = {v for g in _groups(term) for v in g}
+    names = scope(term)
     shape = [batch.size, *(batch.count([v]) if v in names else 1 for v in batch.axis)]
     return np.broadcast_to(table, shape).reshape(batch.size, -1)
 

@@ -1239,8 +1239,17 @@ NAMES = [
 ]
 
 CONDITIONED = "tests/estimators/test_conditional_critics.py"
+OWN_MARGINALS = "tests/estimators/test_own_marginals.py"
 
 CONDITIONED_CRITICS = [
+    *mutants(
+        "ibsym/derivation/critics.py",
+        (OWN_MARGINALS,),
+        (
+            "case MutualInformation() | TotalCorrelation(): return True",
+            "case MutualInformation() | TotalCorrelation(): return False",
+        ),
+    ),
     *mutants(
         "ibsym/derivation/critics.py",
         (CONDITIONED,),
