@@ -9,6 +9,7 @@ from ibsym.derivation.critics import factors, sides
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import AuditError, Edit, Remedy, SpecError
 from ibsym.estimators import ESTIMATORS
+from ibsym.estimators.base import Drawn
 from ibsym.spec.families import closed_entropy, closed_relative_entropy
 from ibsym.spec.grammar import parse
 from ibsym.spec.graphs import Factor
@@ -117,7 +118,11 @@ def refuse_undrawn(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTe
 def _averaged(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Factor]:
     """The factors whose draws a term is an average over, with a gradient or without."""
     term = item.term.term if isinstance(item.term, Estimate) else item.term
-    if not isinstance(item.term, Estimate) or item.estimator == "batch-marginal" or isinstance(term, ExpectedLog):
+    if (
+        not isinstance(item.term, Estimate)
+        or isinstance(term, ExpectedLog)
+        or ESTIMATORS[item.estimator].drawn is Drawn.CONDITIONERS
+    ):
         yield from _drawn(spec, coordinates, item)
         return
     first, second = sides(spec, term)
@@ -148,12 +153,13 @@ def _drawn(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Fa
 
 
 def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Factor]:
-    if item.estimator == "batch-marginal" and isinstance(term, RelativeEntropy):
+    how = ESTIMATORS[item.estimator].drawn
+    if how is Drawn.CONDITIONERS and isinstance(term, RelativeEntropy):
         for d in (term.first, *term.second):
             joint = spec.joints[d.head]
             yield from joint.ancestral_factors(joint.by_variable[d.of[0]].given)
-    elif item.estimator == "pairwise-kl":
-        return  # of the conditionals' parameters alone
+    elif how is Drawn.NOTHING:
+        return
     elif isinstance(term, TotalCorrelation):
         yield from spec.joints[term.joint].ancestral_factors(term.groups[0])
     elif isinstance(term, RelativeEntropy | JensenShannon | FDivergence | MutualInformation):

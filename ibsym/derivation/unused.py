@@ -8,6 +8,8 @@ import sympy
 
 from ibsym.derivation.critics import factors, sides
 from ibsym.derivation.model import BoundTerm, Constraint
+from ibsym.estimators import ESTIMATORS
+from ibsym.estimators.base import Drawn
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import (
@@ -46,7 +48,7 @@ def touched(spec: Spec, item: BoundTerm) -> Iterator[Factor]:
     term = item.term.term if isinstance(item.term, Estimate) else item.term
     if isinstance(item.term, Estimate) and item.term.density is not None:
         yield spec.factors[str(item.term.density)]
-    if item.estimator == "iwae":
+    if isinstance(item.term, Estimate) and ESTIMATORS[item.estimator].drawn is Drawn.LATENTS:
         yield from _importance(spec, term)
     for d in densities(spec, term):
         owner = spec.joints[d.head]

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from ibsym.estimators.base import Estimator, Option
+from typing import Any
+
+from ibsym.estimators.base import Batch, Estimator, Option, Value
 from ibsym.facts import Side
+
+
+def value(m: Batch) -> Any:
+    """H(B) left out: nothing learned touches it."""
+    return m.fitted()
+
 
 ESTIMATOR = Estimator(
     name="adversary",
@@ -14,6 +22,11 @@ ESTIMATOR = Estimator(
     known="lower bound at any decoder, exact at the best one",
     side=Side.LOWER,
     options=(Option("density", "density"),),
-    lowering="players.adversary",
+    value=Value(
+        value,
+        "E[log {density}], {left_out} left out",
+        why="",
+        note="its value is E_{joint}[log {density}]; {left_out}, which nothing learned touches, is left out",
+    ),
     player=True,
 )

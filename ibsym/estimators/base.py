@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from ibsym.facts import Side
@@ -58,6 +59,15 @@ class Batch(Protocol):
     def samples(self) -> tuple[Any, Any]:
         """Samples of a divergence's two arguments, one a row."""
 
+    def fitted(self) -> Any:
+        """log a(b|a) at the draws of an information, a the declared density that a player fits."""
+
+    def importance_weights(self) -> Any:
+        """log p(x,z_s)/q(z_s|x), of an expected log-density of x: for each draw s of its latent variables by a declared joint."""
+
+    def class_shares(self) -> tuple[Any, Any]:
+        """The shares of the classes of a variable in a batch of either argument, of a divergence of two such marginals."""
+
     def own(self, table: Any) -> Any:
         """The entries i, i, for each row."""
 
@@ -84,6 +94,12 @@ class Batch(Protocol):
 
     def coordinates(self, points: Any) -> Any:
         """The number of coordinates of a point."""
+
+    def log_mean_of_draws(self, logs: Any) -> Any:
+        """log 1/S sum_s exp of what each draw s has, for each row."""
+
+    def mean_log(self, shares: Any, others: Any) -> Any:
+        """sum_c r_c log m_c, of two shares of the classes, or of one twice."""
 
     def distances(self, first: Any, second: Any) -> Any:
         """|a_i - b_j|^2, a table."""
@@ -113,13 +129,30 @@ class Batch(Protocol):
         """The decimal that was written."""
 
 
+class Drawn(Enum):
+    """Whose draws an estimate without a critic is computed from, so that its gradient passes through them."""
+
+    ARGUMENTS = auto()
+    CONDITIONERS = auto()  # of the arguments, whose own probabilities are known
+    LATENTS = auto()  # of the variables that its term is a marginal over, by a joint that the estimate finds
+    NOTHING = auto()  # parameters alone
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An estimate without a critic: its formula, and the same in a line. ``why`` it is no average of what single rows have."""
+    """An estimate without a critic: its formula, and the same in a line. ``why`` it is no average of what single rows have, if not.
+
+    Of an expected log-density it is the value; a cross-entropy has minus it. ``text`` and ``note``, a remark on the value, may name the
+    term's {joint}, the {density} that a player fits and what is {left_out}. ``copies`` is how many draws a row has unless one asks for
+    others.
+    """
 
     of: Callable[[Batch], Any]
     text: str
     why: str = "compares the rows of a batch"
+    note: str = ""
+    drawn: Drawn = Drawn.ARGUMENTS
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +206,9 @@ class Estimator:
 
     ``statement`` is LaTeX, ``known`` what is known of its value. ``estimates`` are kinds of terms as specs write them (KL, I, TC, JS, F,
     E), with an ``example``. One thing says how it is computed: a ``critic``, a ``value`` over the rows of a batch, the ``mixture`` that
-    stands for an aggregated law, or, where that needs densities of the spec, ``lowering``, the name of a function below
-    :mod:`ibsym.lowering`; or it is ``plain``: the term as it stands, at draws, conditional ones too, and the derivation has no step
-    for it. ``player``: the option ``density``
-    names a factor that a player of its own fits. ``coupled``: the value is no average over rows, so that it is of a whole batch and of no
-    part of it.
+    stands for an aggregated law; or it is ``plain``: the term as it stands, at draws, conditional ones too, and the derivation has no
+    step for it. ``player``: the option ``density`` names a factor that a player of its own fits. ``coupled``:
+    the value is no average over rows, so that it is of a whole batch and of no part of it.
     """
 
     name: str
@@ -191,17 +222,23 @@ class Estimator:
     critic: Critic | None = None
     value: Value | None = None
     mixture: Mixture | None = None
-    lowering: str = ""
     plain: bool = False
     player: bool = False
     coupled: bool = False
 
     def __post_init__(self) -> None:
-        ways = (self.critic, self.value, self.mixture, self.lowering or None, self.plain or None)
-        if sum(way is not None for way in ways) != 1:
-            raise ValueError(
-                f"{self.name} has a critic, a value, a mixture, the name of its lowering function, or is plain: one of them"
-            )
+        if sum(way is not None for way in (self.critic, self.value, self.mixture, self.plain or None)) != 1:
+            raise ValueError(f"{self.name} has a critic, a value, a mixture, or is plain: one of them")
+
+    @property
+    def drawn(self) -> Drawn:
+        """Whose draws it is computed from."""
+        return Drawn.ARGUMENTS if self.value is None else self.value.drawn
+
+    @property
+    def copies(self) -> int:
+        """How many draws a row has unless one asks for others."""
+        return 1 if self.value is None else self.value.copies
 
     @property
     def one_sided(self) -> Side | None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from ibsym.estimators.base import Estimator
+from typing import Any
+
+from ibsym.estimators.base import Batch, Drawn, Estimator, Value
+
+
+def value(m: Batch) -> Any:
+    """The relative entropy of the first batch's shares to the second's."""
+    r, s = m.class_shares()
+    return m.mean_log(r, r) - m.mean_log(r, s)
+
 
 ESTIMATOR = Estimator(
     name="batch-marginal",
@@ -11,6 +20,11 @@ ESTIMATOR = Estimator(
     example="KL(q(c)||u(c))",
     sources=("Springenberg 2016", "Voloshynovskiy et al. 2020"),
     known="biased estimate, consistent in the batch size",
-    lowering="draws.batch_marginal",
+    value=Value(
+        value,
+        "sum_c r_c [log r_c - log m_c], r and m the classes' shares in the batches",
+        why="compares the marginals of two batches",
+        drawn=Drawn.CONDITIONERS,
+    ),
     coupled=True,
 )

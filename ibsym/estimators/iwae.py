@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from ibsym.estimators.base import Estimator
+from typing import Any
+
+from ibsym.estimators.base import Batch, Drawn, Estimator, Value
 from ibsym.facts import Side
+
+
+def value(m: Batch) -> Any:
+    """The more draws, the tighter."""
+    return m.log_mean_of_draws(m.importance_weights())
+
 
 ESTIMATOR = Estimator(
     name="iwae",
@@ -13,5 +21,12 @@ ESTIMATOR = Estimator(
     sources=("Burda et al. 2016",),
     known="lower bound, tighter as K grows",
     side=Side.LOWER,
-    lowering="draws.iwae",
+    value=Value(
+        value,
+        "E log 1/S sum_s of the weights",
+        why="",
+        note="without a Monte-Carlo axis it has one draw",
+        drawn=Drawn.LATENTS,
+        copies=8,
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ibsym.estimators.base import Batch, Estimator, Value
+from ibsym.estimators.base import Batch, Drawn, Estimator, Value
 
 
 def value(m: Batch) -> Any:
@@ -20,6 +20,6 @@ ESTIMATOR = Estimator(
     example="I_q(X;Z)",
     sources=("Kolchinsky & Tracey 2017",),
     known="upper bound for X uniform over the rows, all of a fixed set; of a minibatch at most log B, and no bound",
-    value=Value(value, "-E_i log mean_j exp(-KL(q_i||q_j))"),
+    value=Value(value, "-E_i log mean_j exp(-KL(q_i||q_j))", drawn=Drawn.NOTHING),
     coupled=True,
 )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from importlib import import_module
 
 import sympy
 
@@ -13,7 +12,6 @@ from ibsym.checking.certificate import Certificate
 from ibsym.derivation.model import BoundTerm, Constraint, Derivation
 from ibsym.errors import EmissionError
 from ibsym.estimators import ESTIMATORS
-from ibsym.estimators.base import Estimator
 from ibsym.lowering.divergences import with_critic
 from ibsym.lowering.documentation import about
 from ibsym.lowering.expectations import ROWS, Sampling
@@ -181,18 +179,7 @@ def _estimate(section: Section, item: BoundTerm, critics: dict[str, CriticLoss])
         return by_critic
     if (density := density_of(item)) is not None:
         critics[item.text] = fit(section, item, density)
-    if estimator.value is not None:
-        return estimated(section, item, estimator, estimator.value)
-    if estimator.mixture is not None:
-        return minibatch(section, item)
-    return lowering_function(estimator)(section, item)
-
-
-def lowering_function(estimator: Estimator) -> Callable[[Section, BoundTerm], Estimated]:
-    """The function that an estimator names, in a module beside this one."""
-    module, name = estimator.lowering.split(".")
-    function: Callable[[Section, BoundTerm], Estimated] = getattr(import_module(f"ibsym.lowering.{module}"), name)
-    return function
+    return minibatch(section, item) if estimator.value is None else estimated(section, item, estimator, estimator.value)
 
 
 def step_names(items: Iterable[BoundTerm]) -> list[str]:

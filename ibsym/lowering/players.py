@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy
 
 from ibsym.derivation.model import BoundTerm
-from ibsym.lowering.program import CriticLoss
+from ibsym.lowering.program import CriticLoss, Node
 from ibsym.lowering.section import Section
-from ibsym.lowering.terms import Estimated, let_at_sample, mean, refuse
+from ibsym.lowering.terms import let_at_sample, mean, refuse
 from ibsym.lowering.translation import elementwise
 from ibsym.terms.measures import Density, Estimate, MutualInformation
 
@@ -19,16 +19,12 @@ def density_of(item: BoundTerm) -> Density | None:
     return item.term.density if isinstance(item.term, Estimate) else None
 
 
-def adversary(section: Section, item: BoundTerm) -> Estimated:
-    """I(A;B) >= H(B) + E log a(b|a), H(B) left out."""
+def fitted(section: Section, item: BoundTerm) -> Node:
+    """log a(b|a) at draws of the term's joint."""
     density, term = density_of(item), item.quantity
     if density is None or not isinstance(term, MutualInformation):
         raise refuse(item)
-    part = section.sampling.part(term.joint)
-    node = let_at_sample(section, part, density)
-    note = f"its value is E_{term.joint}[log {density}]; {item.left_out}, which nothing learned touches, is left out"
-    comment = f"{item.text} by adversary: E[log {density}], {item.left_out} left out"
-    return Estimated(node, (comment,), rows=section.sampling.rows(part), note=note)
+    return let_at_sample(section, section.sampling.part(term.joint), density)
 
 
 def fit(section: Section, item: BoundTerm, density: Density) -> CriticLoss:

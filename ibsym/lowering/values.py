@@ -9,8 +9,9 @@ import sympy
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import Edit, EmissionError
 from ibsym.estimators.base import Estimator, Value
-from ibsym.lowering import distances
+from ibsym.lowering import distances, importance, players, shares
 from ibsym.lowering.pairs import conditional_pairs, divergences
+from ibsym.lowering.players import density_of
 from ibsym.lowering.program import (
     Diagonal,
     ExcludeDiagonal,
@@ -18,6 +19,7 @@ from ibsym.lowering.program import (
     LogPairShare,
     Node,
     OffDiagonalMean,
+    OverDraws,
     QuantileDistance,
     Reduce,
     Setting,
@@ -25,9 +27,19 @@ from ibsym.lowering.program import (
     Stratified,
 )
 from ibsym.lowering.section import Section
-from ibsym.lowering.terms import Estimated, mean, refuse
+from ibsym.lowering.shares import Shares
+from ibsym.lowering.terms import Estimated, mean, plain, refuse
 from ibsym.lowering.translation import elementwise
-from ibsym.terms.measures import MutualInformation
+from ibsym.terms.measures import (
+    CrossEntropy,
+    Entropy,
+    ExpectedLog,
+    FDivergence,
+    JensenShannon,
+    MutualInformation,
+    RelativeEntropy,
+    TotalCorrelation,
+)
 
 A, T = sympy.symbols("a t", real=True)
 
@@ -36,7 +48,29 @@ def estimated(section: Section, item: BoundTerm, estimator: Estimator, value: Va
     """The term by its estimator's formula."""
     words = Words(section, item, estimator)
     node = words.node(value.of(words))
-    return Estimated(node, (f"{item.text} by {item.estimator}: {value.text}",), why=value.why)
+    text = value.text
+    if isinstance(plain(item), CrossEntropy):
+        node, text = elementwise(-A, a=node), f"-{text}"
+    comment = (f"{item.text} by {item.estimator}: {_named(text, item)}", *words.remarks)
+    rows = None if value.why else section.sampling.rows(section.sampling.part(_sampler(item)))
+    return Estimated(node, comment, rows=rows, why=value.why, note=_named(value.note, item))
+
+
+def _named(text: str, item: BoundTerm) -> str:
+    """A line in which names stand for what the term has of them."""
+    for name, found in (("joint", _sampler(item)), ("density", density_of(item)), ("left_out", item.left_out)):
+        text = text.replace(f"{{{name}}}", str(found))
+    return text
+
+
+def _sampler(item: BoundTerm) -> str:
+    """The joint that the term is an expectation under."""
+    match plain(item):
+        case ExpectedLog(joint) | MutualInformation(joint) | TotalCorrelation(joint) | Entropy(joint):
+            return joint
+        case CrossEntropy(first) | RelativeEntropy(first) | JensenShannon(first) | FDivergence(_, first):
+            return first.head
+    raise refuse(item)
 
 
 class Words:
@@ -51,6 +85,7 @@ class Words:
         self.section, self.item, self.axes = section, item, axes
         self.given = {o.name: o.default for o in estimator.options} | dict(item.options)
         self.nodes: dict[str, Node] = {}
+        self.remarks: list[str] = []
 
     def node(self, value: sympy.Expr) -> Node:
         """What computes an expression over the symbols so far."""
@@ -97,6 +132,29 @@ class Words:
         """Points of both arguments."""
         first, second = distances.samples(self.section, self.item)
         return self.symbol(first), self.symbol(second)
+
+    def fitted(self) -> sympy.Symbol:
+        """A step for each factor."""
+        return self.symbol(players.fitted(self.section, self.item))
+
+    def importance_weights(self) -> sympy.Symbol:
+        """A step."""
+        return self.symbol(importance.weights(self.section, self.item))
+
+    def log_mean_of_draws(self, logs: sympy.Expr) -> sympy.Symbol:
+        """Along the Monte-Carlo axis, where there is one."""
+        return self.symbol(OverDraws("logmeanexp", self.node(logs)))
+
+    def class_shares(self) -> tuple[Shares, Shares]:
+        """Known by their logarithms, or counted."""
+        found = shares.shares(self.section, self.item)
+        if found.missing is not None:
+            self.remarks.append(f"infinite where a class is missing from the batch of {found.missing}")
+        return found.first, found.second
+
+    def mean_log(self, own: Shares, others: Shares) -> sympy.Symbol:
+        """A number."""
+        return self.symbol(shares.mean_log(own, others))
 
     def own(self, table: sympy.Expr) -> sympy.Symbol:
         """The diagonal."""

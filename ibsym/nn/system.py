@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ibsym.errors import NetworkError, SpecError, unknown
+from ibsym.estimators import ESTIMATORS
 from ibsym.lowering import lower
 from ibsym.nn.accumulating import accumulate, accumulate_critic
 from ibsym.nn.bank import Bank
@@ -25,7 +26,6 @@ from ibsym.sources import Source, certificate_of, class_of, spec_of
 from ibsym.spec.model import Spec
 
 LOG = logging.getLogger("ibsym")
-IWAE_DRAWS = 8
 HIDDEN = 128
 
 
@@ -134,7 +134,7 @@ class System(nn.Module):
         self.sizes = Sizes(spec, dict(sizes), dict.fromkeys(sizes, "sizes"))
         self.bank = Bank(spec, self.sizes, hidden, torch.zeros(()))
         self.wiring = Wiring(spec, loss, self.bank, substitute)
-        self.copies = draws or (IWAE_DRAWS if any(e.estimator == "iwae" for e in spec.estimators) else 1)
+        self.copies = draws or max((ESTIMATORS[e.estimator].copies for e in spec.estimators), default=1)
         self.ready, self.notices, self._told = False, True, False
 
     def _adopt(self, networks: Mapping[str, Callable[..., Any]]) -> None:
