@@ -1,60 +1,19 @@
 """sum_i e_k(x_i) and sum_k s_k de_k/dx_i in one pass: the body of a loop over the elements of several inputs.
 
-Formulas that read the same inputs share a loop. Value and derivatives are written over common subexpressions, logistic parts
+Value and derivatives are written over common subexpressions, logistic parts
 as :mod:`.calculus` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import sympy
 
 from ibsym.codegen.c.printing import c_text, double_number
 from ibsym.lowering.fusion.calculus import Stable, derivative, weighted
-from ibsym.lowering.fusion.regions import Elements
-from ibsym.lowering.program import Load, broadcast
-
-
-@dataclass(frozen=True)
-class Loop:
-    """Sums over the same elements; ``weighted`` are the places, among them, of those with a gradient."""
-
-    sums: tuple[Elements, ...]
-    weighted: tuple[int, ...]
-
-    @property
-    def operands(self) -> dict[sympy.Symbol, Load]:
-        """The tensors that the loop reads, by their symbols in alphabetical order."""
-        found = {s: load for item in self.sums for s, load in item.operands}
-        return {s: found[s] for s in sorted(found, key=str)}
-
-    @property
-    def event(self) -> int:
-        """How many of the last axes are those of one event."""
-        return self.sums[0].event
-
-    def differentiated(self) -> list[sympy.Symbol]:
-        """The operands that get a gradient here."""
-        return [s for s in self.operands if any(s in self.sums[k].formula.free_symbols for k in self.weighted)]
-
-
-def loops(sums: Sequence[Elements], weighted: Iterable[Elements]) -> list[Loop]:
-    """Sums over the same axes that share an input, in one loop each; the order is that of the first."""
-    groups: list[list[Elements]] = []
-    for item in sums:
-        mine = {load for _, load in item.operands}
-        for group in groups:
-            same = group[0].axes == item.axes and group[0].event == item.event
-            if same and mine & {load for other in group for _, load in other.operands}:
-                group.append(item)
-                break
-        else:
-            groups.append([item])
-    heavy = set(weighted)
-    return [Loop(tuple(g), tuple(k for k, item in enumerate(g) if item in heavy)) for g in groups]
+from ibsym.lowering.fusion.plan import Loop, name
 
 
 class Body(NamedTuple):
@@ -124,14 +83,3 @@ def logistic(stable: Stable, used: set[sympy.Symbol], in_products: set[sympy.Exp
         if "logq" in mine:
             lines.append(f"const REAL {mine['logq']} = log_one_plus(e{place});")
     return lines
-
-
-def name(symbol: sympy.Symbol) -> str:
-    """The input's C name: its symbol without the prefix of values."""
-    return symbol.name.removeprefix("v_")
-
-
-def event_axes(loop: Loop) -> tuple[str, ...]:
-    """The axes of one row's event."""
-    axes = broadcast(load.axes for load in loop.operands.values())
-    return axes[len(axes) - loop.event :]

@@ -6,7 +6,6 @@ Parts of the formula that only know x_j are computed once a coordinate and colum
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import sympy
@@ -15,12 +14,10 @@ from ibsym.codegen.c.elements import shared
 from ibsym.codegen.c.printing import c_text, symbols
 from ibsym.codegen.c.text import comment
 from ibsym.codegen.templating import Text, render
-from ibsym.lowering.fusion.calculus import Stable, derivative, times
+from ibsym.lowering.fusion.calculus import Stable, derivative
 from ibsym.lowering.fusion.pairing import ENTRY, Beside, Pairs, Table, parts_of
+from ibsym.lowering.fusion.plan import Kernel, ordered
 from ibsym.lowering.program import Axes, Load
-
-WEIGHT = sympy.Symbol("weight", real=True)
-"""The derivative of the loss by an entry of the table."""
 
 
 class Names(NamedTuple):
@@ -29,50 +26,6 @@ class Names(NamedTuple):
     of: Callable[[Load], str]
     gradients: Collection[str]
     size: Callable[[Axes], str]
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """Sums that are read off one table, at most one of each kind, under one mask."""
-
-    table: Table
-    sums: tuple[Pairs, ...]
-
-    @property
-    def beside(self) -> tuple[tuple[Load, Axes], ...]:
-        """The values that stand side by side in a row; none where a row is one value."""
-        value = self.table.row[1]
-        return value.parts if isinstance(value, Beside) else ()
-
-    @property
-    def by_kind(self) -> dict[str, Pairs]:
-        """The sums over pairs, by what they reduce with."""
-        return {s.kind: s for s in self.sums}
-
-    @property
-    def mask(self) -> str:
-        """Which pairs are left out; empty where none are."""
-        return next((s.mask for s in self.sums if s.mask), "")
-
-    @property
-    def total(self) -> int:
-        """The number of pairs that are left; 0 where none are left out."""
-        return next((s.total for s in self.sums if s.mask), 0)
-
-
-def kernels(sums: Sequence[Pairs]) -> list[Kernel]:
-    """Sums grouped by table and mask; the diagonal and the mean off it need no mask of their own."""
-    groups: list[list[Pairs]] = []
-    for item in sorted(sums, key=lambda s: (s.kind in ("own", "off"), sums.index(s))):
-        for group in groups:
-            free = item.kind not in {s.kind for s in group} and "mapped" not in {item.kind, *(s.kind for s in group)}
-            masks = {(s.mask, s.total) for s in group if s.kind not in ("own", "off")}
-            if group[0].table == item.table and free and (item.kind in ("own", "off") or masks <= {(item.mask, item.total)}):
-                group.append(item)
-                break
-        else:
-            groups.append([item])
-    return [Kernel(g[0].table, tuple(g)) for g in groups]
 
 
 class Body(NamedTuple):
@@ -119,28 +72,6 @@ def _body(formulas: Sequence[sympy.Expr]) -> Body:
         tuple(map(c_text, results)),
         symbols([*(e for _, e in temporary), *results]),
     )
-
-
-def ordered(e: sympy.Expr, inputs: set[sympy.Symbol]) -> sympy.Expr:
-    """weight * e, the weight first in every product: a share of 0 times what overflows by itself is 0, as step by step in torch.
-
-    >>> t, h = sympy.symbols("t h", real=True)
-    >>> ordered(t**2 / 2 - t * h, {t, h})
-    -times(times(weight, h), t) + times(times(weight, t), t)/2
-    """
-    terms = []
-    for term in sympy.Add.make_args(e):
-        number, rest = term.as_coeff_Mul()
-        product: sympy.Expr = WEIGHT
-        whole = sympy.Mul.make_args(rest) if rest != 1 else ()
-        nested = (f.args if isinstance(f, times) and any(isinstance(b, times) for b in f.args) else (f,) for f in whole)
-        factors = [a for args in nested for a in args]
-        for factor in sorted(factors, key=lambda f: (not f.free_symbols & inputs, not f.has(times), str(f))):
-            power = factor.is_Pow and factor.exp.is_Integer and factor.exp > 0 and not isinstance(factor, sympy.exp)
-            for _ in range(int(factor.exp) if power else 1):
-                product = times(product, factor.base if power else factor)
-        terms.append(number * product)
-    return sympy.Add(*terms)
 
 
 def hoisted(e: sympy.Expr, row: sympy.Symbol, columns: set[sympy.Symbol], known: dict[sympy.Expr, sympy.Symbol]) -> sympy.Expr:

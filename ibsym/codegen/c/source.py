@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import sympy
 
 from ibsym.codegen.c import elements, pairs
-from ibsym.codegen.c.elements import Loop, name
 from ibsym.codegen.c.printing import c_text, double, symbols
 from ibsym.codegen.c.text import comment, laid_out, string
 from ibsym.codegen.runtime import VERSION
 from ibsym.codegen.runtime import text as header
 from ibsym.codegen.templating import render
-from ibsym.lowering.fusion.calculus import Unfused, derivative, expected, weighted
-from ibsym.lowering.fusion.pairing import ENTRY, Pairs, size_of
-from ibsym.lowering.fusion.regions import LOG_P, Affine, Classes, Elements, Picked, Quantity, Reader, Sum, quantities
+from ibsym.lowering.fusion.calculus import Unfused
+from ibsym.lowering.fusion.pairing import ENTRY, size_of
+from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
+from ibsym.lowering.fusion.regions import Affine, Classes, Picked, Quantity, Sum
 from ibsym.lowering.program import Input, LossProgram
 
 HEAD = (
@@ -38,10 +38,8 @@ def one_pass(program: LossProgram) -> OnePass | None:
     """The one-pass form of a program, or None where no term fuses."""
     if not all(part.isascii() for i in program.inputs for part in (i.name, *i.shape)):
         return None
-    names = {i.key: i.name for i in program.inputs}
-    reader = Reader(program.steps, lambda load: f"v_{names[load.key]}")
-    found = quantities(program, reader)
-    if not any(found):
+    found = fused(program)
+    if not found:
         return None
     writer = _Writer(program, found)
     if all(i.integer for i in writer.inputs()):
@@ -61,21 +59,12 @@ HEADERS = {
 """The headers beyond the prelude, by the functions of formulas that need them."""
 
 
-class _Writer:
+class _Writer(Plan):
+    """The plan as C."""
+
     def __init__(self, program: LossProgram, found: Sequence[Quantity | None]):
-        self.program = program
-        self.terms = [(k, q) for k, q in enumerate(found) if q is not None]
-        self.rest = tuple(k for k, q in enumerate(found) if q is None)
-        self.minimised = {k: q.minimised for k, q in self.terms}
-        self.names = {i.key: i.name for i in program.inputs}
-        self.sums = list(dict.fromkeys(s for _, q in self.terms for a in (q.value, q.minimised) for _, s in a.parts))
-        self.weighted = {s for a in self.minimised.values() for _, s in a.parts}
-        found_elements = [s for s in self.sums if isinstance(s, Elements)]
-        self.loops = elements.loops(found_elements, [s for s in found_elements if s in self.weighted])
-        self.classes = [s for s in self.sums if isinstance(s, Picked | Classes)]
-        self.kernels = pairs.kernels([s for s in self.sums if isinstance(s, Pairs)])
+        super().__init__(program, found)
         self.place = self._places()
-        self.gradients = self._gradients()
         self.sizes: dict[str, None] = {}
         self.parameters = [p.name for p in program.parameters]
 
@@ -87,41 +76,6 @@ class _Writer:
         for k, kernel in enumerate(self.kernels):
             place |= {item: f"pairs_{k}[{item.kind.upper()}]" for item in kernel.sums}
         return place | {item: f"classes_{k}" for k, item in enumerate(self.classes)}
-
-    def _gradients(self) -> dict[str, int]:
-        """Inputs with a gradient, and how many loops write it; tables of pairs always add."""
-        found: dict[str, int] = {}
-        for loop in self.loops:
-            for symbol in loop.differentiated():
-                found[name(symbol)] = found.get(name(symbol), 0) + 1
-        for item in self.classes:
-            if item in self.weighted:
-                logits = self.names[item.logits.key]
-                found[logits] = found.get(logits, 0) + 1
-        for kernel in self.kernels:
-            for load in kernel.table.loads if self.weighted & set(kernel.sums) else ():
-                found[self.names[load.key]] = found.get(self.names[load.key], 0) + 2
-        return found
-
-    def texts(self, sums: Sequence[Sum]) -> str:
-        """The terms that some sums are for."""
-        mine = set(sums)
-        return ", ".join(
-            self.program.terms[t].text for t, q in self.terms if mine & {s for a in (q.value, q.minimised) for _, s in a.parts}
-        )
-
-    def weight(self, item: Sum) -> str:
-        """d loss / d mean of a sum, before the factor of a sum over rows."""
-        total: sympy.Expr = sympy.Integer(0)
-        for k, affine in self.minimised.items():
-            factor: sympy.Expr = sum((f for f, s in affine.parts if s == item), sympy.Integer(0))
-            total += factor * self.coefficient(k)
-        return self.inside(total)
-
-    def coefficient(self, term: int) -> sympy.Expr:
-        """A term's weight in the loss, over symbols that are fields."""
-        e = self.program.terms[term].coefficient
-        return e.xreplace({s: sympy.Symbol(f"parameter_{s.name}", real=True) for s in e.free_symbols})
 
     def inside(self, e: sympy.Expr) -> str:
         """A formula in sizes and parameters, where both are fields of the arguments."""
@@ -244,16 +198,6 @@ class _Writer:
             parts.append(self.inside(affine.constant))
         return " + ".join(parts).replace("+ -", "- ")
 
-    def inputs(self) -> list[Input]:
-        """What the pass reads."""
-        loads = {load for loop in self.loops for load in loop.operands.values()}
-        for item in self.classes:
-            loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
-        for kernel in self.kernels:
-            loads |= set(kernel.table.loads)
-        keys = {load.key for load in loads}
-        return [i for i in self.program.inputs if i.key in keys]
-
     def _fields(self, inputs: Sequence[Input]) -> list[tuple[tuple[str, str], list[str]]]:
         """Their declarations, in groups: type, star, names."""
         used = {s.name for k, _ in self.terms for s in self.program.terms[k].coefficient.free_symbols}
@@ -303,7 +247,7 @@ class _Writer:
             "shared": [str(int(self.gradients.get(x, 0) > 1)) for x in operands],
             "sum": [str(n) for n, _, _ in rows],
             "factor": [factor for _, _, factor in rows],
-            "weight": [self._times(self.weight(i)) if i in self.weighted else "0" for i in loop.sums],
+            "weight": [self._times(self.inside(self.weight(i))) if i in self.weighted else "0" for i in loop.sums],
         }
         numbers = {"operands": len(operands), "rows": len(rows), "sums": len(loop.sums)}
         return render(
@@ -321,7 +265,7 @@ class _Writer:
                     ("span", braced([f"span{k}_{level}" for level in spans])),
                     *((n, braced(values)) for n, values in lists.items()),
                 ),
-                "event": self._whole(size_of(elements.event_axes(loop))),
+                "event": self._whole(size_of(event_axes(loop))),
             },
         )
 
@@ -360,41 +304,21 @@ class _Writer:
             "classes": self._whole(size_of(item.logits.axes[-1:])),
             **({"index": f"g->in_{index}", "indices": f"g->n_{index}"} if index else {}),
             **({"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if learns else {}),
-            "weight": self._times(self.weight(item)) if item in self.weighted else "0",
+            "weight": self._times(self.inside(self.weight(item))) if item in self.weighted else "0",
         }
         about = comment(f"{self.texts([item])}: {x}: {text}")
         return function + render("c/softmax.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items())})
 
-    def _pairs(self, k: int, kernel: pairs.Kernel) -> str:
+    def _pairs(self, k: int, kernel: Kernel) -> str:
         formula = str(kernel.table.formula).replace("v_", "").replace("w_", "of column ")
         about = comment(f"{self.texts(kernel.sums)}, over pairs: {formula}")
-        weights = {i.kind: self._times(self.weight(i)) if i in self.weighted else "0" for i in kernel.sums}
+        weights = {i.kind: self._times(self.inside(self.weight(i))) if i in self.weighted else "0" for i in kernel.sums}
         learns = self.gradients if self.weighted & set(kernel.sums) else {}
         sizes = {s.name for i in kernel.sums if i.outer is not None for s in i.outer.free_symbols - {ENTRY}}
         for size in sorted(sizes):
             self.inside(sympy.Symbol(size, positive=True))
         names = pairs.Names(lambda load: self.names[load.key], learns, lambda axes: self._whole(size_of(axes)))
         return pairs.written(k, kernel, names, weights, self._whole(kernel.table.width), about)
-
-
-def class_formulas(formula: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr]:
-    """f, s = df/dlog p up to a multiple of p, and the gradient by a logit, s - p sum s, where probabilities add up to 1.
-
-    >>> class_formulas(expected(LOG_P, LOG_P))
-    (weighted(p, log_p), weighted(p, log_p), weighted(p, log_p - slopes))
-    """
-    p, slopes = sympy.Symbol("p", positive=True), sympy.Symbol("slopes", real=True)
-    slope = derivative(formula, LOG_P)
-    slope -= sum((t for t in sympy.Add.make_args(slope) if t.as_coeff_Mul()[1] == sympy.exp(LOG_P)), sympy.Integer(0))
-    number, rest = slope.as_coeff_Mul()
-    gradient = slope - sympy.exp(LOG_P) * slopes
-    if isinstance(rest, expected) and rest.args[0] == LOG_P:
-        gradient = number * expected(LOG_P, rest.args[1] - slopes / number)  # one difference, of numbers that are alike
-    found = (formula, slope, gradient)
-    value, slope, gradient = (
-        e.replace(expected, lambda a, t: weighted(sympy.exp(a), t)).subs(sympy.exp(LOG_P), p) for e in found
-    )
-    return value, slope, gradient
 
 
 def braced(values: Sequence[str]) -> str:
