@@ -85,6 +85,7 @@ class OnePass:
         if kinds in self.right:
             dtype = self.right[kinds]
         else:
+            together(self.inputs, given)
             found = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
             dtype = _precision(found) if self.source else None
             if len(kinds) == len(given) and len(self.right) < 1000 and all(map(operator.is_, found, given)):
@@ -134,6 +135,17 @@ class OnePass:
             found = None
         self.known[dtype] = found
         return found
+
+
+def together(inputs: Sequence[tuple[str, tuple[str, ...]]], given: Sequence[Any]) -> None:
+    """An error that names the first tensor that is elsewhere than those before it; a number on the CPU goes with all."""
+    seen: dict[torch.device, str] = {}
+    for (name, _), tensor in zip(inputs, given, strict=True):
+        if isinstance(tensor, Tensor) and (tensor.dim() or not tensor.is_cpu):
+            seen.setdefault(tensor.device, name)
+    if len(seen) > 1:
+        (there, other), (here, own) = list(seen.items())[:2]
+        raise ValueError(f"{own} is on {here}, and {other} is on {there}\n  write: {own}.to({other}.device)")
 
 
 def warn_alone(loss: Any) -> None:

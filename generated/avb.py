@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

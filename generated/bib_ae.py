@@ -151,7 +151,7 @@ class BibAeLoss(_Parametrised):
 
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a98677784861b7cc", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"blind_code.c": "a98677784861b7cc", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

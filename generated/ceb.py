@@ -126,7 +126,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "27d559889cf8aa71", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"ceb.c": "27d559889cf8aa71", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -130,7 +130,7 @@ class ClubLoss(_Parametrised):
 
 Loss = ClubLoss
 _WHY = "I_q(X;Z) compares the rows of a batch"
-_BESIDE = {"club.c": "7144452b3769c167", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"club.c": "7144452b3769c167", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -110,7 +110,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class CpcLoss(torch.nn.Module):
 
 Loss = CpcLoss
 _WHY = "I_q(C;Z1) compares the rows of a batch"
-_BESIDE = {"_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -94,7 +94,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -132,7 +132,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "1bfa4f4479fbdc79", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"dib.c": "1bfa4f4479fbdc79", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

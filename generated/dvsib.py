@@ -162,7 +162,7 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "fb7443099b01c706", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"dvsib.c": "fb7443099b01c706", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -91,7 +91,7 @@ class FGanLoss(torch.nn.Module):
 
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
-_BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -147,7 +147,7 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -160,7 +160,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "640f32ec5f2065d1", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"few_labels_two_views.c": "640f32ec5f2065d1", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -155,7 +155,7 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "c794891586c5ada9", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"generative_compression.c": "c794891586c5ada9", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

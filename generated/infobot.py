@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "fce3afd553377904", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"infobot.c": "fce3afd553377904", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

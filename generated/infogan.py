@@ -136,7 +136,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "4a28b16fb2dee6a7", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"infogan.c": "4a28b16fb2dee6a7", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

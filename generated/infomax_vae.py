@@ -152,7 +152,7 @@ class InfomaxVaeLoss(_Parametrised):
 
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"infomax_vae.c": "9da14af676fea402", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"infomax_vae.c": "9da14af676fea402", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -86,7 +86,7 @@ class InfonceLoss(torch.nn.Module):
 
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
-_BESIDE = {"_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class JmvaeLoss(_Parametrised):
 
 
 Loss = JmvaeLoss
-_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "79e9d3de6d92395f", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"mim.c": "79e9d3de6d92395f", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

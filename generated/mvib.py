@@ -171,7 +171,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

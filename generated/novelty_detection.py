@@ -152,7 +152,7 @@ class NoveltyDetectionLoss(_Parametrised):
 
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -128,7 +128,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

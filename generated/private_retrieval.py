@@ -147,7 +147,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -102,7 +102,7 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -89,7 +89,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

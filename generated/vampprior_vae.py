@@ -151,7 +151,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

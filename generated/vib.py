@@ -120,7 +120,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "82f8c4193ba02c16", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"vib.c": "82f8c4193ba02c16", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -115,7 +115,7 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "4300b022613e7d14", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"vq_vae.c": "4300b022613e7d14", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -139,7 +139,7 @@ class WaeGanLoss(_Parametrised):
 
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "_ibsym_runtime.py": "c684dfd08d56a354"}
+_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -17,6 +17,7 @@ WRONG = (
     ("z_mean", lambda t: t.numpy(), "a tensor, not ndarray"),
     ("c_logits", lambda t: t[None, None], "got"),
     ("z_logvar", lambda t: t[:, :1], "axis"),
+    ("z_logvar", lambda t: t.to("meta"), r"^z_logvar is on meta, and \w+ is on cpu\n  write: z_logvar.to\(\w+.device\)"),
 )
 
 
