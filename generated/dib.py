@@ -132,7 +132,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "1bfa4f4479fbdc79", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"dib.c": "854237809c6b1517", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -261,9 +261,10 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_z1_mean, *in_z1_logvar, *in_z2_mean, *in_z2_logvar, *in_x1, *in_x1_mean, *in_x2, *in_x2_logits;
-    REAL *d_z1_mean, *d_z1_logvar, *d_z2_mean, *d_z2_logvar, *d_x1, *d_x1_mean, *d_x2, *d_x2_logits;
-    int64_t n_z1_mean, n_z1_logvar, n_z2_mean, n_z2_logvar, n_x1, n_x1_mean, n_x2, n_x2_logits;
+    const REAL *in_z1_mean, *in_z1_logvar, *in_z2_mean, *in_z2_logvar, *in_z1_z2_scores, *in_x1, *in_x1_mean, *in_x2,
+        *in_x2_logits;
+    REAL *d_z1_mean, *d_z1_logvar, *d_z2_mean, *d_z2_logvar, *d_z1_z2_scores, *d_x1, *d_x1_mean, *d_x2, *d_x2_logits;
+    int64_t n_z1_mean, n_z1_logvar, n_z2_mean, n_z2_logvar, n_z1_z2_scores, n_x1, n_x1_mean, n_x2, n_x2_logits;
     int64_t size_L1, size_L2, size_D1, size_D2, size_B;
     double parameter_beta;
     int64_t sum, threads; /* whether the loss is a sum over rows */
@@ -273,9 +274,10 @@ typedef struct {
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
 const char *const fields =
-    "in_z1_mean in_z1_logvar in_z2_mean in_z2_logvar in_x1 in_x1_mean in_x2 in_x2_logits d_z1_mean d_z1_logvar "
-    "d_z2_mean d_z2_logvar d_x1 d_x1_mean d_x2 d_x2_logits n_z1_mean n_z1_logvar n_z2_mean n_z2_logvar n_x1 "
-    "n_x1_mean n_x2 n_x2_logits size_L1 size_L2 size_D1 size_D2 size_B parameter_beta";
+    "in_z1_mean in_z1_logvar in_z2_mean in_z2_logvar in_z1_z2_scores in_x1 in_x1_mean in_x2 in_x2_logits d_z1_mean "
+    "d_z1_logvar d_z2_mean d_z2_logvar d_z1_z2_scores d_x1 d_x1_mean d_x2 d_x2_logits n_z1_mean n_z1_logvar "
+    "n_z2_mean n_z2_logvar n_z1_z2_scores n_x1 n_x1_mean n_x2 n_x2_logits size_L1 size_L2 size_D1 size_D2 size_B "
+    "parameter_beta";
 const char *const terms =
     "KL(q(z1|x1)||p(z1))\nKL(q(z2|x2)||p(z2))\nI_q(Z1;Z2)\nE_q[log p(x1|z1)]\nE_q[log p(x2|z2)]";
 
@@ -390,6 +392,131 @@ static int elements(Loop *loop, int64_t event, int threads, double *means)
     }
     (void)threads, (void)serial;
     return status;
+}
+
+/* Means over rows of formulas in log softmax(logits), and the gradients: rows are few enough to stay in the cache. */
+typedef struct {
+    REAL top, norm, r, log_norm; /* the largest logit; the sum of e^(logit - top), its inverse and logarithm */
+} Softmax;
+
+typedef struct Classes Classes;
+/* Adds a row's value, writes or adds its gradient to d unless that is NULL; 1 where it declines. */
+typedef int ClassRow(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum);
+
+struct Classes {
+    ClassRow *row;
+    const REAL *logits;
+    int64_t n, classes;
+    const int64_t *index; /* a class for every row, repeated; or NULL */
+    int64_t indices;
+    REAL *d;              /* where the gradient goes, or NULL */
+    int adds;             /* whether others add to it: it was cleared before */
+    double weight;        /* derivative of the loss by the mean */
+    REAL scale;           /* and by one row's value */
+};
+
+/* log softmax(logits) at a class */
+INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const REAL *e, Softmax soft, REAL *d,
+                    double *sum)
+{
+    *sum += (double)((logit[class] - soft.top) - soft.log_norm);
+    if (!d) return 0;
+    const REAL before = c->adds ? d[class] : 0;
+    if (c->adds) {
+        LOOP
+        for (int64_t k = 0; k < c->classes; k++) d[k] += -c->scale * (e[k] * soft.r);
+    } else {
+        LOOP
+        for (int64_t k = 0; k < c->classes; k++) d[k] = -c->scale * (e[k] * soft.r);
+    }
+    REAL others = soft.norm - e[class];
+    if (others < soft.norm / 2) { /* add up what the difference would lose */
+        others = 0;
+        LOOP_SUM(others)
+        for (int64_t k = 0; k < c->classes; k++) others += k == class ? 0 : e[k];
+    }
+    d[class] = before + c->scale * (others * soft.r);
+    return 0;
+}
+
+/* log softmax(logits) at the row's class */
+INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const int64_t class = c->index[i % c->indices];
+    if (class < 0 || class >= c->classes) return 1;
+    return at_class(c, class, logit, e, soft, d, sum);
+}
+
+/* the row's own entry less the log-sum-exp of all, which is the largest where that is infinite */
+INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    if (!(absolute(soft.top) < INFINITY)) {
+        soft.log_norm = 0;
+        for (int64_t k = 0; k < c->classes; k++) soft.log_norm += logit[k] != logit[k] ? logit[k] : 0;
+    }
+    return at_class(c, i % c->classes, logit, e, soft, d, sum);
+}
+
+static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
+{
+    const int64_t classes = c->classes, block = classes > CHUNK ? 1 : CHUNK / classes;
+    REAL stack[CHUNK], *exponentials = stack;
+    if (classes > CHUNK && !(exponentials = malloc(sizeof(REAL) * (size_t)classes))) return 2;
+    int status = 0;
+    for (int64_t row = from; row < to; row += block) {
+        const int64_t rows = to - row < block ? to - row : block;
+        const REAL *logits = c->logits + row * classes;
+        REAL top[CHUNK];
+        for (int64_t i = 0; i < rows; i++) {
+            const REAL *a = logits + i * classes;
+            REAL m = a[0];
+            LOOP_MAX(m)
+            for (int64_t k = 0; k < classes; k++) m = a[k] > m ? a[k] : m;
+            top[i] = m;
+            LOOP
+            for (int64_t k = 0; k < classes; k++) exponentials[i * classes + k] = a[k] - m;
+        }
+        LOOP
+        for (int64_t k = 0; k < rows * classes; k++) exponentials[k] = exponential_of_difference(exponentials[k]);
+        for (int64_t i = 0; i < rows; i++) {
+            const REAL *e = exponentials + i * classes;
+            REAL norm = 0;
+            LOOP_SUM(norm)
+            for (int64_t k = 0; k < classes; k++) norm += e[k];
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                const REAL *a = logits + i * classes;
+                REAL less = 0;
+                LOOP_SUM(less)
+                for (int64_t k = 0; k < classes; k++) less += a[k] < top[i] ? e[k] : 0;
+                log_norm = log_one_plus(less);
+            }
+            const Softmax soft = {top[i], norm, 1 / norm, log_norm};
+            REAL *d = c->d ? c->d + (row + i) * classes : 0;
+            status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
+        }
+    }
+    if (exponentials != stack) free(exponentials);
+    return status;
+}
+
+static int class_mean(Classes *c, int threads, double *mean)
+{
+    const int64_t rows = c->classes ? c->n / c->classes : 0, strips = rows < STRIPS ? rows : STRIPS;
+    if (!rows) return 3;
+    c->scale = (REAL)(c->weight / (double)rows);
+    double parts[STRIPS] = {0}, sum = 0;
+    int status[STRIPS] = {0}, worst = 0;
+    PARALLEL(threads > 1 && c->n >= WORTHWHILE)
+    for (int64_t s = 0; s < strips; s++)
+        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips, &parts[s]);
+    for (int64_t s = 0; s < strips; s++) {
+        sum += parts[s];
+        worst |= status[s];
+    }
+    *mean = sum / (double)rows;
+    (void)threads;
+    return worst;
 }
 
 /* the size of the first batch, where the loss is a sum over it */
@@ -610,6 +737,21 @@ static int loop3(const Arguments *g, double *means)
     return elements(&loop, g->size_D2, (int)g->threads, means);
 }
 
+/* I_q(Z1;Z2): z1_z2_scores: log softmax of a row's own entry among its pairs */
+static int classes0(const Arguments *g, double *mean)
+{
+    Classes c = {
+        .row = matched,
+        .logits = g->in_z1_z2_scores,
+        .n = g->n_z1_z2_scores,
+        .classes = g->size_B,
+        .d = g->d_z1_z2_scores,
+        .adds = 0,
+        .weight = rows(g) * (-g->parameter_beta),
+    };
+    return class_mean(&c, (int)g->threads, mean);
+}
+
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
 int fused(const Arguments *g);
 int fused(const Arguments *g)
@@ -618,17 +760,19 @@ int fused(const Arguments *g)
     double loop_1[1];
     double loop_2[1];
     double loop_3[1];
+    double classes_0;
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
     if ((status = loop3(g, loop_3))) return status;
+    if ((status = classes0(g, &classes_0))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = (REAL)(0.5 * loop_1[0]);
-    g->terms[2] = 0; /* computed elsewhere */
+    g->terms[2] = (REAL)(classes_0 + log(g->size_B));
     g->terms[3] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D1 * 1.8378770664093456);
     g->terms[4] = (REAL)(-1.0 * loop_3[0]);
-    const double loss = 0.5 * loop_0[0] + 0.5 * loop_1[0]
+    const double loss = 0.5 * loop_0[0] + 0.5 * loop_1[0] - g->parameter_beta * (classes_0 + log(g->size_B))
         - g->parameter_beta * (-0.5 * loop_2[0] - 0.5 * g->size_D1 * 1.8378770664093456)
             - g->parameter_beta * (-1.0 * loop_3[0]);
     *g->loss = (REAL)(rows(g) * loss);

@@ -261,12 +261,12 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_z1_mean, *in_z1_logvar, *in_z2_mean, *in_z2_logvar, *in_p_c_logits, *in_r_c_logits;
+    const REAL *in_z1_mean, *in_z1_logvar, *in_z2_mean, *in_z2_logvar, *in_p_c_logits, *in_r_c_logits, *in_z1_z2_scores;
     const int64_t *in_c;
-    REAL *d_z1_mean, *d_z1_logvar, *d_z2_mean, *d_z2_logvar, *d_p_c_logits, *d_r_c_logits;
-    int64_t n_z1_mean, n_z1_logvar, n_z2_mean, n_z2_logvar, n_c, n_p_c_logits, n_r_c_logits;
-    int64_t size_L1, size_L2, size_K, size_B;
-    double parameter_beta;
+    REAL *d_z1_mean, *d_z1_logvar, *d_z2_mean, *d_z2_logvar, *d_p_c_logits, *d_r_c_logits, *d_z1_z2_scores;
+    int64_t n_z1_mean, n_z1_logvar, n_z2_mean, n_z2_logvar, n_c, n_p_c_logits, n_r_c_logits, n_z1_z2_scores;
+    int64_t size_L1, size_L2, size_K, size_B_unlabelled, size_B;
+    double parameter_beta, parameter_gamma;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
 } Arguments;
@@ -274,9 +274,10 @@ typedef struct {
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
 const char *const fields =
-    "in_z1_mean in_z1_logvar in_z2_mean in_z2_logvar in_p_c_logits in_r_c_logits in_c d_z1_mean d_z1_logvar "
-    "d_z2_mean d_z2_logvar d_p_c_logits d_r_c_logits n_z1_mean n_z1_logvar n_z2_mean n_z2_logvar n_c n_p_c_logits "
-    "n_r_c_logits size_L1 size_L2 size_K size_B parameter_beta";
+    "in_z1_mean in_z1_logvar in_z2_mean in_z2_logvar in_p_c_logits in_r_c_logits in_z1_z2_scores in_c d_z1_mean "
+    "d_z1_logvar d_z2_mean d_z2_logvar d_p_c_logits d_r_c_logits d_z1_z2_scores n_z1_mean n_z1_logvar n_z2_mean "
+    "n_z2_logvar n_c n_p_c_logits n_r_c_logits n_z1_z2_scores size_L1 size_L2 size_K size_B_unlabelled size_B "
+    "parameter_beta parameter_gamma";
 const char *const terms =
     "KL(u(z1|x1)||p(z1))\nKL(u(z2|x2)||p(z2))\nE_q[log p(c|z1)]\nE_q[log r(c|z2)]\nI_u(Z1;Z2)";
 
@@ -414,11 +415,10 @@ struct Classes {
     REAL scale;           /* and by one row's value */
 };
 
-/* log softmax(logits) at the row's class */
-INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+/* log softmax(logits) at a class */
+INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const REAL *e, Softmax soft, REAL *d,
+                    double *sum)
 {
-    const int64_t class = c->index[i % c->indices];
-    if (class < 0 || class >= c->classes) return 1;
     *sum += (double)((logit[class] - soft.top) - soft.log_norm);
     if (!d) return 0;
     const REAL before = c->adds ? d[class] : 0;
@@ -437,6 +437,24 @@ INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e,
     }
     d[class] = before + c->scale * (others * soft.r);
     return 0;
+}
+
+/* log softmax(logits) at the row's class */
+INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const int64_t class = c->index[i % c->indices];
+    if (class < 0 || class >= c->classes) return 1;
+    return at_class(c, class, logit, e, soft, d, sum);
+}
+
+/* the row's own entry less the log-sum-exp of all, which is the largest where that is infinite */
+INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    if (!(absolute(soft.top) < INFINITY)) {
+        soft.log_norm = 0;
+        for (int64_t k = 0; k < c->classes; k++) soft.log_norm += logit[k] != logit[k] ? logit[k] : 0;
+    }
+    return at_class(c, i % c->classes, logit, e, soft, d, sum);
 }
 
 static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
@@ -639,6 +657,21 @@ static int classes1(const Arguments *g, double *mean)
     return class_mean(&c, (int)g->threads, mean);
 }
 
+/* I_u(Z1;Z2): z1_z2_scores: log softmax of a row's own entry among its pairs */
+static int classes2(const Arguments *g, double *mean)
+{
+    Classes c = {
+        .row = matched,
+        .logits = g->in_z1_z2_scores,
+        .n = g->n_z1_z2_scores,
+        .classes = g->size_B_unlabelled,
+        .d = g->d_z1_z2_scores,
+        .adds = 0,
+        .weight = rows(g) * (-g->parameter_gamma),
+    };
+    return class_mean(&c, (int)g->threads, mean);
+}
+
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
 int fused(const Arguments *g);
 int fused(const Arguments *g)
@@ -647,18 +680,20 @@ int fused(const Arguments *g)
     double loop_1[1];
     double classes_0;
     double classes_1;
+    double classes_2;
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = classes0(g, &classes_0))) return status;
     if ((status = classes1(g, &classes_1))) return status;
+    if ((status = classes2(g, &classes_2))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = (REAL)(0.5 * loop_1[0]);
     g->terms[2] = (REAL)(classes_0);
     g->terms[3] = (REAL)(classes_1);
-    g->terms[4] = 0; /* computed elsewhere */
+    g->terms[4] = (REAL)(classes_2 + log(g->size_B_unlabelled));
     const double loss = 0.5 * loop_0[0] + 0.5 * loop_1[0] - g->parameter_beta * classes_0
-        - g->parameter_beta * classes_1;
+        - g->parameter_beta * classes_1 - g->parameter_gamma * (classes_2 + log(g->size_B_unlabelled));
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

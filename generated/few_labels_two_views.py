@@ -126,7 +126,6 @@ class FewLabelsTwoViewsLoss(_Parametrised):
     def expression(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, c: Tensor,
                    p_c_logits: Tensor, r_c_logits: Tensor, z1_z2_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(c, z1_z2_scores)  # I_u(Z1;Z2): what the compiled pass leaves
         # KL(u(z1|x1)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = _mean(0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1), self.group)
         # KL(u(z2|x2)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
@@ -135,22 +134,17 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         log_p_c = _mean(_pick(p_c_logits.log_softmax(-1), c), self.group)
         # E_q[log r(c|z2)] at samples: log softmax(a)_v
         log_r_c = _mean(_pick(r_c_logits.log_softmax(-1), c), self.group)
+        # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
+        i_z1_z2 = _mean(_matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1)
+                        + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
 
-        loss = kl_z1 + kl_z2 - self.beta * log_p_c - self.beta * log_r_c
+        loss = kl_z1 + kl_z2 - self.beta * log_p_c - self.beta * log_r_c - self.gamma * i_z1_z2
         terms = {"KL(u(z1|x1)||p(z1))": kl_z1.detach(),
                  "KL(u(z2|x2)||p(z2))": kl_z2.detach(),
                  "E_q[log p(c|z1)]": log_p_c.detach(),
                  "E_q[log r(c|z2)]": log_r_c.detach(),
-                 "I_u(Z1;Z2)": rest.terms["I_u(Z1;Z2)"]}
-        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group) + rest.loss, terms)
-
-    def _rest(self, c: Tensor, z1_z2_scores: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
-        # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(_matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1)
-                        + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
-        loss = -self.gamma * i_z1_z2
-        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), {"I_u(Z1;Z2)": i_z1_z2.detach()})
+                 "I_u(Z1;Z2)": i_z1_z2.detach()}
+        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), terms)
 
     @staticmethod
     def gathered(rows: Tensor, group: Any) -> Tensor:
@@ -160,7 +154,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "640f32ec5f2065d1", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"few_labels_two_views.c": "64bcd11d27da2ba1", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache
@@ -202,16 +196,16 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
     return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
 
 
+def _matched(pairs: Tensor, group: Any) -> Any:
+    """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
+    return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
-
-
-def _matched(pairs: Tensor, group: Any) -> Any:
-    """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
-    return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
 
 
 @functools.cache

@@ -127,7 +127,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "a033cf45fd6a36f5", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"gm_vae.c": "e70f96ca59ef690b", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache

@@ -261,11 +261,11 @@ INLINE double log_total(const REAL *lanes)
 
 typedef struct {
     const REAL *in_a_a_z_mean, *in_a_a_z_logvar, *in_a_b_z_mean, *in_a_b_z_logvar, *in_b_b_z_mean, *in_b_b_z_logvar,
-        *in_b_a_z_mean, *in_b_a_z_logvar;
+        *in_b_a_z_mean, *in_b_a_z_logvar, *in_z_x2_scores, *in_z_x1_scores;
     REAL *d_a_a_z_mean, *d_a_a_z_logvar, *d_a_b_z_mean, *d_a_b_z_logvar, *d_b_b_z_mean, *d_b_b_z_logvar, *d_b_a_z_mean,
-        *d_b_a_z_logvar;
+        *d_b_a_z_logvar, *d_z_x2_scores, *d_z_x1_scores;
     int64_t n_a_a_z_mean, n_a_a_z_logvar, n_a_b_z_mean, n_a_b_z_logvar, n_b_b_z_mean, n_b_b_z_logvar, n_b_a_z_mean,
-        n_b_a_z_logvar;
+        n_b_a_z_logvar, n_z_x2_scores, n_z_x1_scores;
     int64_t size_L, size_B;
     double parameter_beta;
     int64_t sum, threads; /* whether the loss is a sum over rows */
@@ -276,9 +276,10 @@ typedef struct {
 extern const char *const fields, *const terms;
 const char *const fields =
     "in_a_a_z_mean in_a_a_z_logvar in_a_b_z_mean in_a_b_z_logvar in_b_b_z_mean in_b_b_z_logvar in_b_a_z_mean "
-    "in_b_a_z_logvar d_a_a_z_mean d_a_a_z_logvar d_a_b_z_mean d_a_b_z_logvar d_b_b_z_mean d_b_b_z_logvar "
-    "d_b_a_z_mean d_b_a_z_logvar n_a_a_z_mean n_a_a_z_logvar n_a_b_z_mean n_a_b_z_logvar n_b_b_z_mean "
-    "n_b_b_z_logvar n_b_a_z_mean n_b_a_z_logvar size_L size_B parameter_beta";
+    "in_b_a_z_logvar in_z_x2_scores in_z_x1_scores d_a_a_z_mean d_a_a_z_logvar d_a_b_z_mean d_a_b_z_logvar "
+    "d_b_b_z_mean d_b_b_z_logvar d_b_a_z_mean d_b_a_z_logvar d_z_x2_scores d_z_x1_scores n_a_a_z_mean "
+    "n_a_a_z_logvar n_a_b_z_mean n_a_b_z_logvar n_b_b_z_mean n_b_b_z_logvar n_b_a_z_mean n_b_a_z_logvar "
+    "n_z_x2_scores n_z_x1_scores size_L size_B parameter_beta";
 const char *const terms = "KL(a(z|x1)||b(z|x2))\nKL(b(z|x2)||a(z|x1))\nI_a(Z;X2)\nI_b(Z;X1)";
 
 enum { OPERANDS = 4, ROWS = 1, SUMS = 1 };
@@ -392,6 +393,131 @@ static int elements(Loop *loop, int64_t event, int threads, double *means)
     }
     (void)threads, (void)serial;
     return status;
+}
+
+/* Means over rows of formulas in log softmax(logits), and the gradients: rows are few enough to stay in the cache. */
+typedef struct {
+    REAL top, norm, r, log_norm; /* the largest logit; the sum of e^(logit - top), its inverse and logarithm */
+} Softmax;
+
+typedef struct Classes Classes;
+/* Adds a row's value, writes or adds its gradient to d unless that is NULL; 1 where it declines. */
+typedef int ClassRow(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum);
+
+struct Classes {
+    ClassRow *row;
+    const REAL *logits;
+    int64_t n, classes;
+    const int64_t *index; /* a class for every row, repeated; or NULL */
+    int64_t indices;
+    REAL *d;              /* where the gradient goes, or NULL */
+    int adds;             /* whether others add to it: it was cleared before */
+    double weight;        /* derivative of the loss by the mean */
+    REAL scale;           /* and by one row's value */
+};
+
+/* log softmax(logits) at a class */
+INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const REAL *e, Softmax soft, REAL *d,
+                    double *sum)
+{
+    *sum += (double)((logit[class] - soft.top) - soft.log_norm);
+    if (!d) return 0;
+    const REAL before = c->adds ? d[class] : 0;
+    if (c->adds) {
+        LOOP
+        for (int64_t k = 0; k < c->classes; k++) d[k] += -c->scale * (e[k] * soft.r);
+    } else {
+        LOOP
+        for (int64_t k = 0; k < c->classes; k++) d[k] = -c->scale * (e[k] * soft.r);
+    }
+    REAL others = soft.norm - e[class];
+    if (others < soft.norm / 2) { /* add up what the difference would lose */
+        others = 0;
+        LOOP_SUM(others)
+        for (int64_t k = 0; k < c->classes; k++) others += k == class ? 0 : e[k];
+    }
+    d[class] = before + c->scale * (others * soft.r);
+    return 0;
+}
+
+/* log softmax(logits) at the row's class */
+INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const int64_t class = c->index[i % c->indices];
+    if (class < 0 || class >= c->classes) return 1;
+    return at_class(c, class, logit, e, soft, d, sum);
+}
+
+/* the row's own entry less the log-sum-exp of all, which is the largest where that is infinite */
+INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    if (!(absolute(soft.top) < INFINITY)) {
+        soft.log_norm = 0;
+        for (int64_t k = 0; k < c->classes; k++) soft.log_norm += logit[k] != logit[k] ? logit[k] : 0;
+    }
+    return at_class(c, i % c->classes, logit, e, soft, d, sum);
+}
+
+static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
+{
+    const int64_t classes = c->classes, block = classes > CHUNK ? 1 : CHUNK / classes;
+    REAL stack[CHUNK], *exponentials = stack;
+    if (classes > CHUNK && !(exponentials = malloc(sizeof(REAL) * (size_t)classes))) return 2;
+    int status = 0;
+    for (int64_t row = from; row < to; row += block) {
+        const int64_t rows = to - row < block ? to - row : block;
+        const REAL *logits = c->logits + row * classes;
+        REAL top[CHUNK];
+        for (int64_t i = 0; i < rows; i++) {
+            const REAL *a = logits + i * classes;
+            REAL m = a[0];
+            LOOP_MAX(m)
+            for (int64_t k = 0; k < classes; k++) m = a[k] > m ? a[k] : m;
+            top[i] = m;
+            LOOP
+            for (int64_t k = 0; k < classes; k++) exponentials[i * classes + k] = a[k] - m;
+        }
+        LOOP
+        for (int64_t k = 0; k < rows * classes; k++) exponentials[k] = exponential_of_difference(exponentials[k]);
+        for (int64_t i = 0; i < rows; i++) {
+            const REAL *e = exponentials + i * classes;
+            REAL norm = 0;
+            LOOP_SUM(norm)
+            for (int64_t k = 0; k < classes; k++) norm += e[k];
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                const REAL *a = logits + i * classes;
+                REAL less = 0;
+                LOOP_SUM(less)
+                for (int64_t k = 0; k < classes; k++) less += a[k] < top[i] ? e[k] : 0;
+                log_norm = log_one_plus(less);
+            }
+            const Softmax soft = {top[i], norm, 1 / norm, log_norm};
+            REAL *d = c->d ? c->d + (row + i) * classes : 0;
+            status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
+        }
+    }
+    if (exponentials != stack) free(exponentials);
+    return status;
+}
+
+static int class_mean(Classes *c, int threads, double *mean)
+{
+    const int64_t rows = c->classes ? c->n / c->classes : 0, strips = rows < STRIPS ? rows : STRIPS;
+    if (!rows) return 3;
+    c->scale = (REAL)(c->weight / (double)rows);
+    double parts[STRIPS] = {0}, sum = 0;
+    int status[STRIPS] = {0}, worst = 0;
+    PARALLEL(threads > 1 && c->n >= WORTHWHILE)
+    for (int64_t s = 0; s < strips; s++)
+        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips, &parts[s]);
+    for (int64_t s = 0; s < strips; s++) {
+        sum += parts[s];
+        worst |= status[s];
+    }
+    *mean = sum / (double)rows;
+    (void)threads;
+    return worst;
 }
 
 /* the size of the first batch, where the loss is a sum over it */
@@ -529,20 +655,55 @@ static int loop1(const Arguments *g, double *means)
     return elements(&loop, g->size_L, (int)g->threads, means);
 }
 
+/* I_a(Z;X2): z_x2_scores: log softmax of a row's own entry among its pairs */
+static int classes0(const Arguments *g, double *mean)
+{
+    Classes c = {
+        .row = matched,
+        .logits = g->in_z_x2_scores,
+        .n = g->n_z_x2_scores,
+        .classes = g->size_B,
+        .d = g->d_z_x2_scores,
+        .adds = 0,
+        .weight = rows(g) * (-0.5),
+    };
+    return class_mean(&c, (int)g->threads, mean);
+}
+
+/* I_b(Z;X1): z_x1_scores: log softmax of a row's own entry among its pairs */
+static int classes1(const Arguments *g, double *mean)
+{
+    Classes c = {
+        .row = matched,
+        .logits = g->in_z_x1_scores,
+        .n = g->n_z_x1_scores,
+        .classes = g->size_B,
+        .d = g->d_z_x1_scores,
+        .adds = 0,
+        .weight = rows(g) * (-0.5),
+    };
+    return class_mean(&c, (int)g->threads, mean);
+}
+
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
     double loop_0[1];
     double loop_1[1];
+    double classes_0;
+    double classes_1;
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
+    if ((status = classes0(g, &classes_0))) return status;
+    if ((status = classes1(g, &classes_1))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = (REAL)(0.5 * loop_1[0]);
-    g->terms[2] = 0; /* computed elsewhere */
-    g->terms[3] = 0; /* computed elsewhere */
-    const double loss = 0.5 * g->parameter_beta * 0.5 * loop_0[0] + 0.5 * g->parameter_beta * 0.5 * loop_1[0];
+    g->terms[2] = (REAL)(classes_0 + log(g->size_B));
+    g->terms[3] = (REAL)(classes_1 + log(g->size_B));
+    const double loss = 0.5 * g->parameter_beta * 0.5 * loop_0[0] + 0.5 * g->parameter_beta * 0.5 * loop_1[0]
+        - 0.5 * (classes_0 + log(g->size_B)) - 0.5 * (classes_1 + log(g->size_B));
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -131,7 +131,6 @@ class MvibLoss(_Parametrised):
                    b_b_z_mean: Tensor, b_b_z_logvar: Tensor, b_a_z_mean: Tensor, b_a_z_logvar: Tensor,
                    z_x2_scores: Tensor, z_x1_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(a_a_z_mean, z_x2_scores, z_x1_scores)  # I_a(Z;X2), I_b(Z;X1): what the compiled pass leaves
         # KL(a(z|x1)||b(z|x2)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z_given_x1 = _mean(0.5
                               * (a_b_z_logvar + torch.expm1(a_a_z_logvar - a_b_z_logvar)
@@ -142,16 +141,6 @@ class MvibLoss(_Parametrised):
                               * (b_a_z_logvar + torch.expm1(b_b_z_logvar - b_a_z_logvar)
                                  + ((b_b_z_mean - b_a_z_mean) * torch.exp(-0.5 * b_a_z_logvar)) ** 2
                                  - b_b_z_logvar).sum(-1), self.group)
-
-        loss = 0.5 * self.beta * kl_z_given_x1 + 0.5 * self.beta * kl_z_given_x2
-        terms = {"KL(a(z|x1)||b(z|x2))": kl_z_given_x1.detach(),
-                 "KL(b(z|x2)||a(z|x1))": kl_z_given_x2.detach(),
-                 "I_a(Z;X2)": rest.terms["I_a(Z;X2)"],
-                 "I_b(Z;X1)": rest.terms["I_b(Z;X1)"]}
-        return Output(_reduced(loss, self.reduction, a_a_z_mean.shape[-2], self.group) + rest.loss, terms)
-
-    def _rest(self, a_a_z_mean: Tensor, z_x2_scores: Tensor, z_x1_scores: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x2 = _mean(_matched(z_x2_scores, self.group) - z_x2_scores.logsumexp(-1)
                        + math.log(z_x2_scores.shape[-1] or math.nan), self.group)
@@ -159,8 +148,11 @@ class MvibLoss(_Parametrised):
         i_z_x1 = _mean(_matched(z_x1_scores, self.group) - z_x1_scores.logsumexp(-1)
                        + math.log(z_x1_scores.shape[-1] or math.nan), self.group)
 
-        loss = -0.5 * i_z_x2 - 0.5 * i_z_x1
-        terms = {"I_a(Z;X2)": i_z_x2.detach(), "I_b(Z;X1)": i_z_x1.detach()}
+        loss = 0.5 * self.beta * kl_z_given_x1 + 0.5 * self.beta * kl_z_given_x2 - 0.5 * i_z_x2 - 0.5 * i_z_x1
+        terms = {"KL(a(z|x1)||b(z|x2))": kl_z_given_x1.detach(),
+                 "KL(b(z|x2)||a(z|x1))": kl_z_given_x2.detach(),
+                 "I_a(Z;X2)": i_z_x2.detach(),
+                 "I_b(Z;X1)": i_z_x1.detach()}
         return Output(_reduced(loss, self.reduction, a_a_z_mean.shape[-2], self.group), terms)
 
     @staticmethod
@@ -171,7 +163,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "58adca4e7c6b81b7", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"mvib.c": "706efe6897d42378", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache
@@ -207,16 +199,16 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
+def _matched(pairs: Tensor, group: Any) -> Any:
+    """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
+    return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
-
-
-def _matched(pairs: Tensor, group: Any) -> Any:
-    """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
-    return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
 
 
 @functools.cache

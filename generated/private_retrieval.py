@@ -119,25 +119,19 @@ class PrivateRetrievalLoss(_Parametrised):
     def expression(self, z1_mean: Tensor, z1_logvar: Tensor, x1: Tensor, x1_mean: Tensor,
                    z1_z2_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(z1_mean, z1_z2_scores)  # I_q(Z1;Z2): what the compiled pass leaves
         # KL(q(z1|x1)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = _mean(0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1), self.group)
         # E_q[log d(x1|z1,s)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_d_x1 = _mean(-0.5 * ((x1 - x1_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
-
-        loss = self.gamma * kl_z1 - self.gamma * log_d_x1
-        terms = {"KL(q(z1|x1)||p(z1))": kl_z1.detach(),
-                 "E_q[log d(x1|z1,s)]": log_d_x1.detach(),
-                 "I_q(Z1;Z2)": rest.terms["I_q(Z1;Z2)"]}
-        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group) + rest.loss, terms)
-
-    def _rest(self, z1_mean: Tensor, z1_z2_scores: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z1_z2 = _mean(_matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1)
                         + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
-        loss = -i_z1_z2
-        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), {"I_q(Z1;Z2)": i_z1_z2.detach()})
+
+        loss = self.gamma * kl_z1 - self.gamma * log_d_x1 - i_z1_z2
+        terms = {"KL(q(z1|x1)||p(z1))": kl_z1.detach(),
+                 "E_q[log d(x1|z1,s)]": log_d_x1.detach(),
+                 "I_q(Z1;Z2)": i_z1_z2.detach()}
+        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), terms)
 
     @staticmethod
     def gathered(rows: Tensor, group: Any) -> Tensor:
@@ -147,7 +141,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "1143317d411abca6", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"private_retrieval.c": "ab7610f4078feda0", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache
@@ -183,16 +177,16 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
+def _matched(pairs: Tensor, group: Any) -> Any:
+    """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
+    return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
-
-
-def _matched(pairs: Tensor, group: Any) -> Any:
-    """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
-    return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
 
 
 @functools.cache

@@ -411,11 +411,10 @@ struct Classes {
     REAL scale;           /* and by one row's value */
 };
 
-/* log softmax(logits) at the row's class */
-INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+/* log softmax(logits) at a class */
+INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const REAL *e, Softmax soft, REAL *d,
+                    double *sum)
 {
-    const int64_t class = c->index[i % c->indices];
-    if (class < 0 || class >= c->classes) return 1;
     *sum += (double)((logit[class] - soft.top) - soft.log_norm);
     if (!d) return 0;
     const REAL before = c->adds ? d[class] : 0;
@@ -434,6 +433,24 @@ INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e,
     }
     d[class] = before + c->scale * (others * soft.r);
     return 0;
+}
+
+/* log softmax(logits) at the row's class */
+INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const int64_t class = c->index[i % c->indices];
+    if (class < 0 || class >= c->classes) return 1;
+    return at_class(c, class, logit, e, soft, d, sum);
+}
+
+/* the row's own entry less the log-sum-exp of all, which is the largest where that is infinite */
+INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    if (!(absolute(soft.top) < INFINITY)) {
+        soft.log_norm = 0;
+        for (int64_t k = 0; k < c->classes; k++) soft.log_norm += logit[k] != logit[k] ? logit[k] : 0;
+    }
+    return at_class(c, i % c->classes, logit, e, soft, d, sum);
 }
 
 static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)

@@ -97,7 +97,7 @@ FUSED = [n for n in worlds.SPECS if one_pass(worlds.program(n)) is not None]
 
 
 def test_most_modules_have_a_pass():
-    """All but a loss that is nothing but scores, or a mean inside of a logarithm over draws."""
+    """All but a mean inside of a logarithm over draws."""
     without = set(worlds.ZOO) - set(FUSED)
     assert len(without) <= len(worlds.ZOO) / 10, without
 
@@ -239,6 +239,23 @@ def test_a_masked_class_has_probability_zero():
     found = worlds.gradients(output.loss, leaves)["c_logits"]
     assert torch.isfinite(output.loss)
     assert (found[..., 0] == 0).all()
+
+
+@pytest.mark.parametrize("own", [-torch.inf, -90.0, 0.0, 30.0, 1e4, torch.inf])
+@pytest.mark.parametrize("other", [-torch.inf, -1e4, 0.5, 1e4, torch.inf, torch.nan])
+def test_scores_of_pairs_at_their_edges(own, other):
+    """A row's own score less the log-sum-exp of all: what torch gives, and finite gradients are right."""
+    scores = torch.linspace(-2, 2, 25).reshape(5, 5)
+    scores[2, 2], scores[2, 3] = own, other
+    leaves = scores.clone().requires_grad_()
+    wide = scores.double().requires_grad_()
+    loss = worlds.module("infonce").Loss()
+    found, plain = loss(z_y_scores=leaves).loss, loss.expression(wide).loss
+    assert "Differentiable" in str(found.grad_fn)
+    torch.testing.assert_close(found.detach().double(), plain.detach(), rtol=1e-6, atol=1e-7, equal_nan=True)
+    if plain.isfinite():
+        slopes = torch.autograd.grad(found, leaves)[0], torch.autograd.grad(plain, wide)[0]
+        torch.testing.assert_close(slopes[0].double(), slopes[1], rtol=4e-7, atol=1e-15)  # the digits of 1 in the expression
 
 
 def test_a_class_out_of_range_is_an_error():

@@ -16,7 +16,7 @@ from ibsym.codegen.templating import render
 from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
-from ibsym.lowering.fusion.regions import Affine, Classes, Picked, Quantity, Sum
+from ibsym.lowering.fusion.regions import Affine, Classes, Matched, Picked, Quantity, Sum
 from ibsym.lowering.program import Input, LossProgram
 
 HEAD = (
@@ -273,9 +273,11 @@ class _Writer(Plan):
         """A number of elements."""
         return f"(int64_t)({self.inside(e)})" if not (e.is_Symbol or e.is_Integer) else self.inside(e).removesuffix(".0")
 
-    def _classes(self, k: int, item: Picked | Classes) -> str:
+    def _classes(self, k: int, item: Picked | Classes | Matched) -> str:
         x = self.names[item.logits.key]
         text, row, function = "log softmax picked by the index", "picked", ""
+        if isinstance(item, Matched):
+            text, row = "log softmax of a row's own entry among its pairs", "matched"
         if isinstance(item, Classes):
             text, row = str(item.formula), f"class_row{k}"
             formulas = class_formulas(item.formula)

@@ -12,7 +12,7 @@ import sympy
 
 from ibsym.lowering.fusion.calculus import derivative, expected, times, weighted
 from ibsym.lowering.fusion.pairing import Beside, Pairs, Table
-from ibsym.lowering.fusion.regions import LOG_P, Classes, Elements, Picked, Quantity, Reader, Sum, quantities
+from ibsym.lowering.fusion.regions import LOG_P, Classes, Elements, Matched, Picked, Quantity, Reader, Sum, quantities
 from ibsym.lowering.program import Axes, Input, Load, LossProgram, broadcast
 
 WEIGHT = sympy.Symbol("weight", real=True)
@@ -168,7 +168,7 @@ class Plan:
         self.weighted = {s for a in self.minimised.values() for _, s in a.parts}
         found_elements = [s for s in self.sums if isinstance(s, Elements)]
         self.loops = loops(found_elements, [s for s in found_elements if s in self.weighted])
-        self.classes = [s for s in self.sums if isinstance(s, Picked | Classes)]
+        self.classes = [s for s in self.sums if isinstance(s, Picked | Classes | Matched)]
         self.kernels = kernels([s for s in self.sums if isinstance(s, Pairs)])
         self.gradients = self._gradients()
 

@@ -63,9 +63,16 @@ class Classes:
     logits: Load
 
 
+@dataclass(frozen=True)
+class Matched:
+    """The sum over rows i of log softmax(logits_i) at i, of scores that are given for all pairs."""
+
+    logits: Load
+
+
 LOG_P = sympy.Symbol("log_p", real=True)
 
-Sum = Elements | Picked | Classes | Pairs
+Sum = Elements | Picked | Classes | Matched | Pairs
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,10 @@ class Reader:
                 return self._summed(node)
             case Pick(table=LogSoftmax(operand=Load() as logits), index=Load() as index) if set(index.axes) <= set(logits.axes):
                 return one(Picked(logits, index))
+            case Elementwise(
+                operands=((own_entry, Diagonal(Load() as scores, -2)), (whole, Reduce("logsumexp", other, (-1,))))
+            ) if other == scores and node.expression == sympy.Symbol(own_entry, real=True) - sympy.Symbol(whole, real=True):
+                return one(Matched(scores))
             case Elementwise():
                 try:
                     return self._combined(node)

@@ -1,0 +1,434 @@
+/* Loss and gradients of infonce in one pass, written by ibsym 0.2.0.dev0 from the formulas in infonce.py. C11; REAL is
+   float or double. Inputs are contiguous; where a gradient is NULL, it is not wanted. The last axes are aligned: an
+   operand without a leading one repeats. Sums are kept in strips of fixed sizes: the number of threads changes no
+   digit. */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef REAL
+#define REAL float
+#endif
+
+#define LANES 64   /* elements that are computed together */
+#define CHUNK 1024 /* and whose sums are kept apart from the next chunk's */
+#define STRIPS 64  /* parts of a loop: their number is fixed, so that the number of threads changes no digit */
+#define BLOCK 16   /* rows of a table of pairs that are computed together */
+#define PANEL 256  /* columns of such a table whose slopes are added up in single precision */
+#define WORTHWHILE 262144 /* elements from which a second thread pays for its start */
+
+#define INLINE static inline __attribute__((always_inline))
+#define PRAGMA(x) _Pragma(#x)
+#ifdef SIMD
+#define LOOP PRAGMA(omp simd)
+#define LOOP_SUM(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
+#define LOOP_MAX(m) PRAGMA(omp simd reduction(max : m))
+#else
+#define LOOP
+#define LOOP_SUM(...)
+#define LOOP_MAX(m)
+#endif
+#ifdef _OPENMP
+#define PARALLEL(condition) PRAGMA(omp parallel for schedule(static) num_threads(threads) if (condition))
+#else
+#define PARALLEL(condition)
+#endif
+
+/* Elementary functions without branches, so that a compiler vectorises the loops they stand in. */
+
+INLINE REAL square(REAL t) { return t * t; }
+INLINE REAL absolute(REAL t) { return t < 0 ? -t : t; }
+INLINE REAL positive(REAL t) { return t > 0 ? t : 0; }
+INLINE REAL sign(REAL t) { return (REAL)((t > 0) - (t < 0)); }
+INLINE REAL weighted_slope(REAL w, REAL t) { return w == 0 && !(absolute(t) < INFINITY) ? 0 : t; }
+INLINE REAL weighted(REAL w, REAL t) { return w == 0 && !(absolute(t) < INFINITY) ? 0 : w * t; }
+
+#define R(x) ((REAL)(x))
+
+#ifdef DOUBLE
+#define root sqrt
+typedef int64_t bits;
+#define MANTISSA 52
+#define BIAS 1023
+#define ROUND 0x1.8p52
+#define LN2_HIGH 0x1.62e42feep-1
+#define LN2_LOW 0x1.a39ef35793c76p-33
+#define EXP_MIN -745.5
+#define EXP_MAX 709.9
+#define HALVES 1414.0
+#define TINY 0x1p-1022
+#define RAISE 0x1p54
+#define RAISED 54
+#else
+#define root sqrtf
+typedef int32_t bits;
+#define MANTISSA 23
+#define BIAS 127
+#define ROUND 0x1.8p23f
+#define LN2_HIGH 0.693359375f
+#define LN2_LOW -2.12194440e-4f
+#define EXP_MIN -104.0f
+#define EXP_MAX 88.8f
+#define HALVES 174.0f
+#define TINY 0x1p-126f
+#define RAISE 0x1p25f
+#define RAISED 25
+#endif
+
+INLINE bits as_bits(REAL t) { bits b; memcpy(&b, &t, sizeof b); return b; }
+INLINE REAL as_real(bits b) { REAL t; memcpy(&t, &b, sizeof t); return t; }
+INLINE REAL power_of_two(bits n) { return as_real((bits)((uint64_t)(n + BIAS) << MANTISSA)); }
+
+/* e^f - 1 for |f| <= log(2)/2 */
+INLINE REAL expm1_reduced(REAL f)
+{
+#ifdef DOUBLE
+    REAL y = 1.0 / 6227020800;
+    y = y * f + 1.0 / 479001600;
+    y = y * f + 1.0 / 39916800;
+    y = y * f + 1.0 / 3628800;
+    y = y * f + 1.0 / 362880;
+    y = y * f + 1.0 / 40320;
+    y = y * f + 1.0 / 5040;
+    y = y * f + 1.0 / 720;
+    y = y * f + 1.0 / 120;
+    y = y * f + 1.0 / 24;
+    y = y * f + 1.0 / 6;
+    y = y * f + 0.5;
+#else
+    REAL y = 1.9875691500e-4f;
+    y = y * f + 1.3981999507e-3f;
+    y = y * f + 8.3334519073e-3f;
+    y = y * f + 4.1665795894e-2f;
+    y = y * f + 1.6666665459e-1f;
+    y = y * f + 5.0000001201e-1f;
+#endif
+    return y * (f * f) + f;
+}
+
+/* t = n log 2 + f: n as a whole number added to ROUND, whose last bits hold it */
+INLINE REAL reduced(REAL t, REAL *shifted)
+{
+    *shifted = t * (REAL)1.44269504088896340736 + ROUND;
+    const REAL n = *shifted - ROUND;
+    return t - n * LN2_HIGH - n * LN2_LOW;
+}
+
+INLINE REAL exponential(REAL t)
+{
+    REAL c = t < EXP_MIN ? EXP_MIN : t;
+    c = c > EXP_MAX ? EXP_MAX : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const bits half = n >> 1;
+    const REAL result = y * power_of_two(half) * power_of_two(n - half);
+    return t > EXP_MAX ? INFINITY : result;
+}
+
+/* e^t = first * second, the second a power of two: (d first) (d second) is d^2 e^t, where e^t overflows as well */
+INLINE REAL exponential_first(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two((as_bits(shifted) - as_bits(ROUND)) >> 1);
+}
+
+INLINE REAL exponential_second(REAL t)
+{
+    REAL c = t < -HALVES ? -HALVES : t;
+    c = c > HALVES ? HALVES : c;
+    REAL shifted;
+    (void)reduced(c, &shifted);
+    const bits n = as_bits(shifted) - as_bits(ROUND);
+    const REAL power = power_of_two(n - (n >> 1));
+    return t > HALVES ? INFINITY : t < -HALVES ? 0 : power;
+}
+
+/* e^t for t <= 0; below the smallest normal number it stays there */
+INLINE REAL exponential_of_negative(REAL t)
+{
+#ifdef DOUBLE
+    const REAL c = t < -708.0 ? -708.0 : t;
+#else
+    const REAL c = t < -87.0f ? -87.0f : t;
+#endif
+    REAL shifted;
+    const REAL y = 1 + expm1_reduced(reduced(c, &shifted));
+    return y * power_of_two(as_bits(shifted) - as_bits(ROUND));
+}
+
+/* e^t for t <= 0, and 0 where that is no normal number */
+INLINE REAL exponential_of_difference(REAL t)
+{
+#ifdef DOUBLE
+    return t < -708.0 ? 0 : exponential_of_negative(t);
+#else
+    return t < -87.0f ? 0 : exponential_of_negative(t);
+#endif
+}
+
+INLINE REAL exponential_minus_one(REAL t)
+{
+    const REAL least = -(REAL)(MANTISSA + 5) * (REAL)0.69;
+    REAL c = t < least ? least : t;
+    c = c > EXP_MAX ? EXP_MAX : c;
+    REAL shifted;
+    const REAL y = expm1_reduced(reduced(c, &shifted));
+    const REAL half = power_of_two(as_bits(shifted) - as_bits(ROUND) - 1);
+    const REAL result = 2 * (y * half + (half - (REAL)0.5));
+    return t > EXP_MAX ? INFINITY : result;
+}
+
+INLINE REAL logarithm(REAL t)
+{
+    const int small = t < TINY;
+    const REAL raised = small ? t * RAISE : t;
+    const bits offset = as_bits(raised) - as_bits((REAL)0.70710678118654752440);
+    const bits n = offset >> MANTISSA;
+    const REAL f = as_real(as_bits(raised) - (bits)((uint64_t)n << MANTISSA)) - 1;
+    const REAL k = (REAL)(n - (small ? RAISED : 0));
+    const REAL s = f / (2 + f), z = s * s;
+#ifdef DOUBLE
+    REAL r = 1.479819860511658591e-01;
+    r = r * z + 1.531383769920937332e-01;
+    r = r * z + 1.818357216161805012e-01;
+    r = r * z + 2.222219843214978396e-01;
+    r = r * z + 2.857142874366239149e-01;
+    r = r * z + 3.999999999940941908e-01;
+    r = r * z + 6.666666666666735130e-01;
+#else
+    REAL r = 0.24279078841f;
+    r = r * z + 0.28498786688f;
+    r = r * z + 0.40000972152f;
+    r = r * z + 0.66666662693f;
+#endif
+    const REAL h = (REAL)0.5 * f * f;
+    REAL y = k * LN2_HIGH - ((h - (s * (h + r * z) + k * LN2_LOW)) - f);
+    y = t > 0 ? y : -INFINITY;
+    y = t < 0 ? (REAL)NAN : y;
+    return t < INFINITY ? y : t;
+}
+
+/* log(1 + t) for 0 <= t <= 1 */
+INLINE REAL log_one_plus(REAL t)
+{
+    const REAL u = 1 + t, lost = t - (u - 1);
+    return logarithm(u) + lost / u;
+}
+
+/* x[(at + i) % size] for i < n: where an operand repeats, its window may need a copy */
+INLINE const REAL *window(const REAL *x, int64_t size, int64_t at, int64_t n, REAL *copy)
+{
+    if (at >= size) at %= size;
+    if (at + n <= size) return x + at;
+    for (int64_t i = 0; i < n; i++) {
+        copy[i] = x[at];
+        if (++at == size) at = 0;
+    }
+    return copy;
+}
+
+/* the same in reverse: what is added up over repetitions stays in double precision */
+INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REAL *part)
+{
+    at %= size;
+    for (int64_t i = 0; i < n; i++) {
+        x[at] += (double)part[i];
+        if (++at == size) at = 0;
+    }
+}
+
+INLINE double total(const REAL *lanes)
+{
+    double sum = 0;
+    for (int j = 0; j < LANES; j++) sum += lanes[j];
+    return sum;
+}
+
+/* the logarithm of a product of at most CHUNK factors in [1, 2], kept by lanes, less 1: those near 1 lose nothing */
+INLINE double log_total(const REAL *lanes)
+{
+    double first = 0, second = 0;
+    for (int j = 0; j < LANES / 2; j++) {
+        first += lanes[j] + first * lanes[j];
+        second += lanes[j + LANES / 2] + second * lanes[j + LANES / 2];
+    }
+    return log1p(first) + log1p(second);
+}
+
+typedef struct {
+    const REAL *in_z_y_scores;
+    REAL *d_z_y_scores;
+    int64_t n_z_y_scores;
+    int64_t size_B;
+    int64_t sum, threads; /* whether the loss is a sum over rows */
+    REAL *loss, *terms;
+} Arguments;
+
+/* The fields of Arguments in their order, and the terms in theirs, for the caller. */
+extern const char *const fields, *const terms;
+const char *const fields = "in_z_y_scores d_z_y_scores n_z_y_scores size_B";
+const char *const terms = "I_q(Z;Y)";
+
+/* Means over rows of formulas in log softmax(logits), and the gradients: rows are few enough to stay in the cache. */
+typedef struct {
+    REAL top, norm, r, log_norm; /* the largest logit; the sum of e^(logit - top), its inverse and logarithm */
+} Softmax;
+
+typedef struct Classes Classes;
+/* Adds a row's value, writes or adds its gradient to d unless that is NULL; 1 where it declines. */
+typedef int ClassRow(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum);
+
+struct Classes {
+    ClassRow *row;
+    const REAL *logits;
+    int64_t n, classes;
+    const int64_t *index; /* a class for every row, repeated; or NULL */
+    int64_t indices;
+    REAL *d;              /* where the gradient goes, or NULL */
+    int adds;             /* whether others add to it: it was cleared before */
+    double weight;        /* derivative of the loss by the mean */
+    REAL scale;           /* and by one row's value */
+};
+
+/* log softmax(logits) at a class */
+INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const REAL *e, Softmax soft, REAL *d,
+                    double *sum)
+{
+    *sum += (double)((logit[class] - soft.top) - soft.log_norm);
+    if (!d) return 0;
+    const REAL before = c->adds ? d[class] : 0;
+    if (c->adds) {
+        LOOP
+        for (int64_t k = 0; k < c->classes; k++) d[k] += -c->scale * (e[k] * soft.r);
+    } else {
+        LOOP
+        for (int64_t k = 0; k < c->classes; k++) d[k] = -c->scale * (e[k] * soft.r);
+    }
+    REAL others = soft.norm - e[class];
+    if (others < soft.norm / 2) { /* add up what the difference would lose */
+        others = 0;
+        LOOP_SUM(others)
+        for (int64_t k = 0; k < c->classes; k++) others += k == class ? 0 : e[k];
+    }
+    d[class] = before + c->scale * (others * soft.r);
+    return 0;
+}
+
+/* log softmax(logits) at the row's class */
+INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const int64_t class = c->index[i % c->indices];
+    if (class < 0 || class >= c->classes) return 1;
+    return at_class(c, class, logit, e, soft, d, sum);
+}
+
+/* the row's own entry less the log-sum-exp of all, which is the largest where that is infinite */
+INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    if (!(absolute(soft.top) < INFINITY)) {
+        soft.log_norm = 0;
+        for (int64_t k = 0; k < c->classes; k++) soft.log_norm += logit[k] != logit[k] ? logit[k] : 0;
+    }
+    return at_class(c, i % c->classes, logit, e, soft, d, sum);
+}
+
+static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
+{
+    const int64_t classes = c->classes, block = classes > CHUNK ? 1 : CHUNK / classes;
+    REAL stack[CHUNK], *exponentials = stack;
+    if (classes > CHUNK && !(exponentials = malloc(sizeof(REAL) * (size_t)classes))) return 2;
+    int status = 0;
+    for (int64_t row = from; row < to; row += block) {
+        const int64_t rows = to - row < block ? to - row : block;
+        const REAL *logits = c->logits + row * classes;
+        REAL top[CHUNK];
+        for (int64_t i = 0; i < rows; i++) {
+            const REAL *a = logits + i * classes;
+            REAL m = a[0];
+            LOOP_MAX(m)
+            for (int64_t k = 0; k < classes; k++) m = a[k] > m ? a[k] : m;
+            top[i] = m;
+            LOOP
+            for (int64_t k = 0; k < classes; k++) exponentials[i * classes + k] = a[k] - m;
+        }
+        LOOP
+        for (int64_t k = 0; k < rows * classes; k++) exponentials[k] = exponential_of_difference(exponentials[k]);
+        for (int64_t i = 0; i < rows; i++) {
+            const REAL *e = exponentials + i * classes;
+            REAL norm = 0;
+            LOOP_SUM(norm)
+            for (int64_t k = 0; k < classes; k++) norm += e[k];
+            REAL log_norm = logarithm(norm);
+            if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
+                const REAL *a = logits + i * classes;
+                REAL less = 0;
+                LOOP_SUM(less)
+                for (int64_t k = 0; k < classes; k++) less += a[k] < top[i] ? e[k] : 0;
+                log_norm = log_one_plus(less);
+            }
+            const Softmax soft = {top[i], norm, 1 / norm, log_norm};
+            REAL *d = c->d ? c->d + (row + i) * classes : 0;
+            status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
+        }
+    }
+    if (exponentials != stack) free(exponentials);
+    return status;
+}
+
+static int class_mean(Classes *c, int threads, double *mean)
+{
+    const int64_t rows = c->classes ? c->n / c->classes : 0, strips = rows < STRIPS ? rows : STRIPS;
+    if (!rows) return 3;
+    c->scale = (REAL)(c->weight / (double)rows);
+    double parts[STRIPS] = {0}, sum = 0;
+    int status[STRIPS] = {0}, worst = 0;
+    PARALLEL(threads > 1 && c->n >= WORTHWHILE)
+    for (int64_t s = 0; s < strips; s++)
+        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips, &parts[s]);
+    for (int64_t s = 0; s < strips; s++) {
+        sum += parts[s];
+        worst |= status[s];
+    }
+    *mean = sum / (double)rows;
+    (void)threads;
+    return worst;
+}
+
+/* the size of the first batch, where the loss is a sum over it */
+static double rows(const Arguments *g)
+{
+    return g->sum ? g->size_B : 1;
+}
+
+/* I_q(Z;Y): z_y_scores: log softmax of a row's own entry among its pairs */
+static int classes0(const Arguments *g, double *mean)
+{
+    Classes c = {
+        .row = matched,
+        .logits = g->in_z_y_scores,
+        .n = g->n_z_y_scores,
+        .classes = g->size_B,
+        .d = g->d_z_y_scores,
+        .adds = 0,
+        .weight = rows(g) * (-1.0),
+    };
+    return class_mean(&c, (int)g->threads, mean);
+}
+
+/* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
+int fused(const Arguments *g);
+int fused(const Arguments *g)
+{
+    double classes_0;
+    int status = 0;
+    if ((status = classes0(g, &classes_0))) return status;
+    g->terms[0] = (REAL)(classes_0 + log(g->size_B));
+    const double loss = -(classes_0 + log(g->size_B));
+    *g->loss = (REAL)(rows(g) * loss);
+    return 0;
+}
