@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ibsym.errors import MissingDependencyError
@@ -15,6 +15,7 @@ except ModuleNotFoundError as error:
 import torch
 from torch import Tensor, nn
 
+from ibsym.nn.accumulating import accumulate_critic
 from ibsym.nn.bank import safe_names
 from ibsym.nn.batches import by_variable
 from ibsym.nn.system import System
@@ -73,30 +74,41 @@ class Module(LightningModule):
         return self.system(self.batch(batch))
 
     def training_step(self, batch: Any, index: int) -> None:
-        """A step of every critic, then of the model once enough batches are here."""
-        rows, system = self.batch(batch), self.system
+        """A step of every critic, then of the model, once enough batches are here: as of one batch."""
+        system = self.system
+        self._waiting.append(self.batch(batch))
+        if len(self._waiting) < self.pieces:
+            return
+        rows, self._waiting = self._waiting, []
         found = self.optimizers()
         optimisers = dict(zip(system.players, found if isinstance(found, list) else [found], strict=True))
         for name in system.wiring.critics:
             for _ in range(self.critic_steps):
-                draws = system.drawn(rows, still=True)
-                loss = system.wiring.critic_loss(name, draws)
-                self.move(name, optimisers[name], loss)
-                system.dual_step(name, draws, self.step_of_multipliers)
+                loss = self.critic_step(name, rows, optimisers[name])
             self.told("train/critics", {name: loss})
-        self._waiting.append(rows)
-        if len(self._waiting) < self.pieces:
-            return
-        if self.pieces == 1:
-            out = system(rows)
+        if len(rows) == 1:
+            out = system(rows[0])
             self.move(MODEL, optimisers[MODEL], out.loss)
         else:
             optimisers[MODEL].zero_grad()
-            out = system.accumulate(self._waiting)
+            out = system.accumulate(rows)
             self.move(MODEL, optimisers[MODEL], None)
-        self._waiting = []
         self.log("train/loss", out.loss.detach(), prog_bar=True)
         self.told("train/terms", out.terms)
+
+    def critic_step(self, name: str, batches: Sequence[Mapping[str, Any]], optimiser: Any) -> Tensor:
+        """One step of one critic, and of its multiplier where it has one."""
+        system = self.system
+        if len(batches) == 1:
+            draws = system.drawn(batches[0], still=True)
+            loss = system.wiring.critic_loss(name, draws)
+            self.move(name, optimiser, loss)
+        else:
+            optimiser.zero_grad()
+            loss, draws = accumulate_critic(system.wiring, name, [system.rows(b) for b in batches], system.copies)
+            self.move(name, optimiser, None)
+        system.dual_step(name, draws, self.step_of_multipliers)
+        return loss
 
     def validation_step(self, batch: Any, index: int) -> None:
         """The loss and its terms on held-out rows."""

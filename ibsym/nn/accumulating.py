@@ -81,8 +81,8 @@ def accumulate(wiring: Wiring, pieces: Sequence[Mapping[str, Rows]], copies: int
     return loss.detach(), terms
 
 
-def accumulate_critic(wiring: Wiring, name: str, pieces: Sequence[Mapping[str, Rows]], copies: int) -> Tensor:
-    """Adds the gradient of a critic's loss on all pieces together to its parameters; the loss, without gradient."""
+def accumulate_critic(wiring: Wiring, name: str, pieces: Sequence[Mapping[str, Rows]], copies: int) -> tuple[Tensor, Draws]:
+    """Adds the gradient of a critic's loss on all pieces together to its parameters; the loss, without gradient, and its draws."""
     refuse_statistics(wiring.bank)
     places = [place for role in CRITIC_SIDES for place in wiring.behind_side(name, role)] if name in wiring.judged else []
     found = [_drawn(Draws(wiring.bank, rows, copies=copies, still=True), places) for rows in pieces]
@@ -93,7 +93,7 @@ def accumulate_critic(wiring: Wiring, name: str, pieces: Sequence[Mapping[str, R
         sides = [judged(wiring, name, side, draws, len(pieces)) for side in seen]
         loss = wiring.critic_loss_of(name, sides, draws)
         loss.backward()
-    return loss.detach()
+    return loss.detach(), draws
 
 
 def of_whole(

@@ -229,7 +229,7 @@ class System(nn.Module):
     def dual_step(self, name: str, draws: Draws, step: float) -> None:
         """One step of a critic's multiplier, where it has one: up by what its rate exceeds the budget."""
         if name in self.bank.through and self.wiring.critic_inputs.get(name):
-            rate = self.loss.constraint_value(name, **self.wiring.constraint_inputs(name, draws))
+            rate = self.loss.constraint_value(name, **self.wiring.constraint_inputs(name, draws), **self.wiring.across_ranks())
             self.loss.dual_step(name, float(rate), step)
 
     def accumulate(self, batches: Sequence[Batch], player: str = MODEL) -> Output:
@@ -245,7 +245,7 @@ class System(nn.Module):
             raise NetworkError("no batches to accumulate\n  write: system.accumulate([batch, ...])")
         pieces = [self.rows(batch) for batch in several]
         if player != MODEL:
-            return Output(accumulate_critic(self.wiring, player, pieces, self.copies), {})
+            return Output(accumulate_critic(self.wiring, player, pieces, self.copies)[0], {})
         return Output(*accumulate(self.wiring, pieces, self.copies))
 
     def drawn(self, batch: Batch, *, still: bool = False) -> Draws:

@@ -74,6 +74,11 @@ class Wiring:
         """The processes that the loss is of, as it is now."""
         return getattr(self.loss, "group", None)
 
+    def across_ranks(self) -> dict[str, Any]:
+        """What a mean over the rows of all processes takes besides."""
+        group = self.group()
+        return {} if group is None else {"group": group}
+
     def by_player(self) -> dict[str, list[Factor]]:
         """Each player's learned factors; one that only a critic needs is that critic's."""
         owned = {name: self.owned(name) for name in self.critics}
@@ -336,9 +341,7 @@ class Wiring:
 
     def critic_loss_of(self, name: str, sides: list[Tensor], draws: Draws) -> Tensor:
         """The critic's loss at its logits on both sides."""
-        group = self.group()
-        across = {} if group is None else {"group": group}
-        return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws), **across)
+        return self.loss.critic_loss(name, *sides, **self.constraint_inputs(name, draws), **self.across_ranks())
 
     def constraint_inputs(self, name: str, draws: Draws) -> dict[str, Tensor]:
         """What the critic's constraint is measured on, by name."""

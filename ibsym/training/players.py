@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ibsym.errors import TrainingError
-from ibsym.nn.accumulating import accumulate
+from ibsym.nn.accumulating import accumulate, accumulate_critic
 from ibsym.nn.draws import Draws
 from ibsym.nn.samples import Rows
 from ibsym.nn.system import System
@@ -64,6 +64,15 @@ class Players:
         self.players[name].step(loss, self.engine)
         self.system.dual_step(name, draws, dual_step)
         return float(loss.detach())
+
+    def critic_steps(self, name: str, batches: Sequence[Mapping[str, Rows]], dual_step: float) -> float:
+        """One step of one critic on several batches, as if they were one."""
+        with self.engine.autocast():
+            loss, draws = accumulate_critic(self.wiring, name, batches, self.system.copies)
+        finite(loss, f"the loss of the critic of {name}")
+        self.players[name].move(self.engine)
+        self.system.dual_step(name, draws, dual_step)
+        return float(loss)
 
     def model_step(self, draws: Draws) -> tuple[float, dict[str, float]]:
         """One step of the model, critics frozen."""

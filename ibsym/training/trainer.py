@@ -181,16 +181,22 @@ class Trainer:
 
     def step(self, batches: Sequence[Mapping[str, Rows]]) -> dict[str, dict[str, float]]:
         """One step of every player: critics first, on the same draws, cut from the model; of several batches, as of one."""
-        wiring, critics = self.players.wiring, {}
-        for batch in batches:
-            for name in wiring.critics:
+        players, critics, dual = self.players, self.players.wiring.critics, self.settings.dual_step
+        losses: dict[str, float] = {}
+        if len(batches) > 1:
+            for name in critics:
+                for _ in range(self.settings.critic_steps):
+                    losses[name] = players.critic_steps(name, batches, dual)
+            loss, terms = players.model_steps(batches)
+        else:
+            (batch,) = batches
+            for name in critics:
                 for _ in range(self.settings.critic_steps - 1):
-                    self.players.critic_step(name, self.draws(batch), self.settings.dual_step)
-        draws = [self.draws(batch) for batch in batches]
-        for one in draws:
-            critics = {name: self.players.critic_step(name, one, self.settings.dual_step) for name in wiring.critics}
-        loss, terms = self.players.model_step(draws[0]) if len(draws) == 1 else self.players.model_steps(batches)
-        return {"loss": {"loss": loss}, "terms": terms, "critics": critics}
+                    players.critic_step(name, self.draws(batch), dual)
+            draws = self.draws(batch)
+            losses = {name: players.critic_step(name, draws, dual) for name in critics}
+            loss, terms = players.model_step(draws)
+        return {"loss": {"loss": loss}, "terms": terms, "critics": losses}
 
     def part(self, batch: Mapping[str, Rows]) -> dict[str, Rows]:
         """This process's rows of a batch, where it computes."""

@@ -1282,12 +1282,22 @@ ACCUMULATED = [
         ("length = -(-number // parts)", "length = number // parts; number = length * parts"),
         ("slopes[name].narrow(place, start, length)", "slopes[name].narrow(place, 0, length)"),
     ),
+    *mutants(
+        "ibsym/training/trainer.py",
+        ("tests/training/test_machine.py",),
+        ("players.critic_steps(name, batches, dual)", "players.critic_steps(name, batches[:1], dual)"),
+    ),
 ]
 
 GATHER = "tests/ranks/test_gather.py"
 SYSTEM_ON_RANKS = "tests/ranks/test_system.py"
 
 RANKS = [
+    *mutants(
+        "ibsym/nn/system.py",
+        (SYSTEM_ON_RANKS,),
+        ("(name, draws), **self.wiring.across_ranks())", "(name, draws))"),
+    ),
     *mutants(
         "ibsym/nn/draws.py",
         (SYSTEM_ON_RANKS,),

@@ -56,6 +56,22 @@ def test_several_batches_are_one(tmp_path):
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*states, strict=True))
 
 
+def test_critics_move_as_on_the_whole(tmp_path, monkeypatch):
+    """Of several batches a step, every player's is that of all their rows; without noise, and in one order of rows."""
+    monkeypatch.setattr("torch.distributions.normal._standard_normal", lambda s, dtype, device: torch.zeros(s, dtype=dtype))
+    monkeypatch.setattr("torch.randperm", lambda n, **_: torch.arange(n).flip(0))
+    rows, states = TensorDataset(torch.rand(24, D, generator=torch.Generator().manual_seed(2)).round()), []
+    for size, pieces in ((8, 3), (24, 1)):
+        torch.manual_seed(1)
+        system = around("factor-vae", sizes={"L": L, "D": D}, hidden=4)
+        before = [p.detach().clone() for own in system.players.values() for p in own]
+        loader = Module(system, accumulate=pieces, critic_steps=2, optimizer=lambda own: torch.optim.SGD(own, lr=0.1))
+        trained(loader, rows, tmp_path, size)
+        states.append([p.detach() for own in system.players.values() for p in own])
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*states, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(before[-2:], states[0][-2:], strict=True))
+
+
 def test_batches_that_do_not_fit():
     module = Module(around("semi-supervised-ib", sizes=dict.fromkeys("DKL", 4)))
     with pytest.raises(NetworkError, match=r"a tuple of 2 is no batch of .*\n  write: a dataset whose items are mappings"):

@@ -20,11 +20,12 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import ibsym  # noqa: E402
 from ibsym.nn import System  # noqa: E402
+from ibsym.nn.sizes import dimensions  # noqa: E402
 from tests.nn.helpers import SIZE, batch, emitted  # noqa: E402
 
 ROWS, L = 7, 4
 CUT = {"uneven": (0, 5, 7), "empty": (0, 0, 7)}
-PLAIN = ("vae", "beta-tcvae", "clip", "wae-mmd", "bib-ae", "factor-vae", "mine")
+PLAIN = ("vae", "beta-tcvae", "clip", "wae-mmd", "bib-ae", "factor-vae", "mine", "vdb")
 CASES = [(name, "plain", "uneven") for name in PLAIN]
 CASES += [("beta-tcvae", how, "uneven") for how in ("autocast", "checkpoint", "clip", "fsdp", "accumulate")]
 CASES += [("clip", "accumulate", "uneven"), ("beta-tcvae", "plain", "empty"), ("bib-ae", "plain", "empty")]
@@ -48,7 +49,9 @@ def built(name, how, group, dtype=torch.float64):
     spec = ibsym.load(name)
     noisy = "q(z|x)" in spec.factors and spec.factors["q(z|x)"].family.name == "diagonal-normal"
     networks = {"q(z|x)": Still(SIZE.get(spec.variables["x"].kind, 5), how == "checkpoint").to(dtype)} if noisy else {}
-    system = System.around(spec, emitted(name)(group=group), networks, sizes={"L": L}, hidden=8)
+    system = System.around(
+        spec, emitted(name)(group=group), networks, sizes={d: L for d in ("L", "T") if d in dimensions(spec)}, hidden=8
+    )
     system.prepare(batch(spec, rows=ROWS, dtype=dtype))
     if how == "fsdp" and group is not None:
         for network in system.bank.networks.values():
@@ -74,6 +77,10 @@ def learned(system, rows, how, together):
     critics = system.critic_losses(rows)
     for one in critics.values():
         one.backward()
+    for use in system.spec.critics:
+        setattr(system.loss, use.multiplier, 0.5)
+        system.dual_step(use.key, system.drawn(rows, still=True), 1.0)
+        critics[use.multiplier] = torch.tensor(getattr(system.loss, use.multiplier))
     parameters = [p for own in system.players.values() for p in own]
     if together:
         for player, own in system.players.items():

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ import ibsym
 from ibsym.training import DataError
 from ibsym.training.data import load
 from tests.training.compiled import difference
-from tests.training.helpers import ROOT
+from tests.training.helpers import ROOT, trainer
 
 SMALL = {"hidden": 8, "batch": 200}
 
@@ -62,6 +63,24 @@ def test_batches_of_a_step_and_clipped_gradients():
     assert low.history != plain.history
     assert abs(low.history[0]["held_out"]["loss"]["loss"] - plain.history[0]["held_out"]["loss"]["loss"]) < 1
     assert go(machine={"precision": "64-true"}).players.system.bank.like.dtype is torch.float64
+
+
+@pytest.mark.parametrize("name", ["aae", "factor-vae", "dann", "vdb"])
+def test_a_step_of_several_batches_is_that_of_the_whole(name, monkeypatch):
+    """Every player moves as on all rows at once, and so does a multiplier; without noise, and in one order of rows."""
+    monkeypatch.setattr("torch.distributions.normal._standard_normal", lambda s, dtype, device: torch.zeros(s, dtype=dtype))
+    monkeypatch.setattr("torch.randperm", lambda n, **_: torch.arange(n).flip(0))
+    settings, found = {"hidden": 8, "batch": 12, "critic_steps": 2, "dual_step": 0.1}, []
+    for edges in ([0, 12], [0, 5, 6, 12]):
+        run = trainer(name, dtype="float64", settings=settings)
+        batch = next(iter(run.batches))
+        for c in run.spec.critics:
+            setattr(run.players.loss, c.multiplier, 0.5)  # away from its floor
+        parts = [{s: {v: x.take(slice(*e)) for v, x in rows.items()} for s, rows in batch.items()} for e in pairwise(edges)]
+        told = run.step(parts)
+        numbers = [*told["loss"].values(), *told["critics"].values(), *(getattr(run.players.loss, m) for m in run.multipliers)]
+        found.append([torch.tensor(numbers, dtype=torch.float64), *(p.detach() for p in run.system.parameters())])
+    assert all(torch.allclose(a, b, rtol=1e-8, atol=1e-10) for a, b in zip(*found, strict=True))
 
 
 def test_logs_have_safe_names_and_survive_a_resumption(tmp_path):
