@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,12 +133,62 @@ def premises_as_text(source: str) -> Iterator[tuple[int, str]]:
                     yield from [(field.lineno, f"{node.name}.{name}")] if re.search(r"\bstr\b", kind) else []
 
 
+OWN_COPIES = {
+    "ibsym/checking/estimates.py": "a second copy of each formula, which the first is held against",
+    "ibsym/checking/losses.py": "the same, of critics",
+    "ibsym/diagnosis/laws.py": "what is written by hand in place of a few textbook laws",
+    "ibsym/diagnosis/likelihoods.py": "the same, of their densities",
+    "ibsym/diagnosis/rates.py": "the same, of their relative entropies",
+    "ibsym/diagnosis/samples.py": "the same, of distances between samples",
+}
+OWNERS = ("ibsym/families/", "ibsym/estimators/")
+
+
+def names_of_members() -> frozenset[str]:
+    """Families and estimators by name; an estimator that is the term as it stands is a word of every derivation."""
+    from ibsym.estimators import ESTIMATORS
+    from ibsym.families.facts import FAMILIES
+
+    return frozenset({*FAMILIES, *(e.name for e in ESTIMATORS.values() if not e.plain)})
+
+
+def dispatches_by_name(source: str, names: Container[str]) -> Iterator[tuple[int, str]]:
+    """Line and subject of every comparison of a family or an estimator with the names of some, and of every such case."""
+    tree = ast.parse(source)
+    kept = {ast.unparse(n.targets[0]): n.value for n in tree.body if isinstance(n, ast.Assign)}
+
+    def named(node: ast.AST) -> bool:
+        node = kept.get(ast.unparse(node), node)
+        return any(isinstance(n, ast.Constant) and isinstance(n.value, str) and n.value in names for n in ast.walk(node))
+
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(left, _, [right]):
+                sides = [(left, right), (right, left)]
+            case ast.Subscript(value, index):
+                sides = [(index, value)] if ast.unparse(value) in kept else []
+            case ast.Match(subject, cases):
+                sides = [(subject, case.pattern) for case in cases]
+            case _:
+                continue
+        for subject, other in sides:
+            text = ast.unparse(subject)
+            if re.search(r"\.name$|\b(family|estimator)$", text) and named(other):
+                yield getattr(other, "lineno", subject.lineno), text
+
+
 def places(measure: str, paths: Iterable[Path]) -> list[str]:
     """Every place that a measure finds, as file:line name."""
-    find = {"docstrings": without_docstring, "dispatches": open_dispatches, "premises": premises_as_text}[measure]
+    find = {
+        "docstrings": without_docstring,
+        "dispatches": open_dispatches,
+        "premises": premises_as_text,
+        "names": partial(dispatches_by_name, names=names_of_members()),
+    }[measure]
     found = []
     for path in paths:
-        if not (measure == "premises" and relative(path) in TEXTUAL):
+        own = relative(path) in OWN_COPIES or relative(path).startswith(OWNERS)
+        if not (measure == "premises" and relative(path) in TEXTUAL) and not (measure == "names" and own):
             found += [f"{relative(path)}:{line} {name}" for line, name in find(path.read_text(encoding="utf-8"))]
     return found
 
@@ -146,6 +197,7 @@ ZEROS = {
     "docstrings": "public functions without docstring",
     "dispatches": "dispatches that end in AssertionError",
     "premises": "premises kept as text",
+    "names": "dispatches on the name of a family or an estimator",
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.house import (
     EXAMPLES,
+    dispatches_by_name,
     emitted,
     in_common,
     modules,
@@ -57,12 +58,28 @@ def test_a_premise_kept_as_text_is_found() -> None:
     assert [name for _, name in premises_as_text(source)] == ["A.premises"]
 
 
+def test_a_dispatch_by_name_is_found() -> None:
+    source = """
+KNOWN = ("beta", "gamma")
+LAWS = {"gamma": 1}
+a = f.family.name == "beta"
+b = use.estimator in ("dv", "nwj")
+c = f.family.name in KNOWN
+d = LAWS[f.family.name]
+match self.name:
+    case "beta" | "other":
+        pass
+e = side.form == "dv" or kind == "beta" or f.family.name == "other" or f.name == g.name
+"""
+    assert sorted(line for line, _ in dispatches_by_name(source, {"beta", "gamma", "dv", "nwj"})) == [4, 5, 6, 7, 9]
+
+
 def test_lines_in_common() -> None:
     assert in_common({"a": ["x", "y"], "b": ["x", "z", "x", "w"]}) == {"a": 0.5, "b": 0.5}
     assert max(in_common({p.stem: p.read_text().splitlines() for p in emitted()}).values()) < 0.7
 
 
-@pytest.mark.parametrize("measure", ["docstrings", "dispatches", "premises"])
+@pytest.mark.parametrize("measure", ["docstrings", "dispatches", "premises", "names"])
 def test_what_is_to_be_zero_is_zero(measure: str) -> None:
     assert places(measure, modules()) == []
 

@@ -16,7 +16,7 @@ from torch import distributions as td
 
 from ibsym.coding.container import DIGEST, CodeError, Contents, damaged, unpacked
 from ibsym.coding.fixed import Whole
-from ibsym.coding.layout import LAWS, Space, cell, layout, prior
+from ibsym.coding.layout import Space, cell, layout, line, prior
 from ibsym.coding.stream import Reader, Writer, stack
 from ibsym.coding.tables import FARTHEST, Channel
 from ibsym.nn.bank import Bank
@@ -188,11 +188,10 @@ class Codec:
             assert factor.family is not None
             (variable,) = factor.of
             law = self.bank.law(factor, [values[v] for v in factor.given], len(values[variable].code))
-            if factor.family.name in LAWS:
+            on_line = line(factor.family.facts)
+            if on_line is not None:
                 assert isinstance(law, td.Independent)
-                total -= float(
-                    log_mass(LAWS[factor.family.name], law.base_dist, values[variable].code, self.spaces[variable].width)
-                )
+                total -= float(log_mass(on_line, law.base_dist, values[variable].code, self.spaces[variable].width))
             else:
                 assert isinstance(law, td.Distribution)
                 total -= float(law.log_prob(values[variable].code).double().sum())

@@ -11,7 +11,7 @@ import torch
 from ibsym.coding.container import CodeError
 from ibsym.coding.fixed import FRACTION, SCALE, WEIGHT, Network, Whole, whole
 from ibsym.coding.tables import Bits, Classes, Entropy, Even, Grid, Prior
-from ibsym.families.facts import Constraint, Role
+from ibsym.families.facts import FAMILIES, Constraint, FamilyFacts, Role
 from ibsym.nn.bank import Bank
 from ibsym.nn.distributions import number
 from ibsym.nn.own import OwnFactor
@@ -19,15 +19,8 @@ from ibsym.nn.samples import Value
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
 
-QUANTISED = {"uniform-noise": "real", "bernoulli": "binary", "categorical": "categorical"}
-"""Families whose draws stand for symbols, and the spaces that these live in."""
-LAWS = {
-    "diagonal-normal": "normal",
-    "isotropic-normal": "normal",
-    "standard-normal": "normal",
-    "laplace": "laplace",
-    "logistic": "logistic",
-}
+LINE = {"Normal": "normal", "Laplace": "laplace", "Logistic": "logistic"}
+"""Distributions on the real line that there are tables of."""
 PICTURES = ("real", "unit", "binary", "positive", "count")
 
 
@@ -82,15 +75,35 @@ def _faults(spec: Spec, source: Factor, encoders: tuple[Factor, ...], priors: It
     if len(source.of) != 1 or spec.variables[source.of[0]].kind not in PICTURES:
         yield f"{source} is not one image"
     for factor in encoders:
-        family = factor.family.name if factor.family is not None else "a mixture"
-        if family not in QUANTISED or spec.variables[factor.of[0]].kind != QUANTISED[family]:
-            yield f"{factor} is {family}, and its draws are no symbols"
+        if factor.family is None or not symbolic(factor.family.facts, spec.variables[factor.of[0]].kind):
+            yield f"{factor} is {_name(factor)}, and its draws are no symbols"
     for factor in priors:
-        family = factor.family.name if factor.family is not None else "a mixture"
         kind = spec.variables[factor.of[0]].kind
-        known = {"real": tuple(LAWS), "binary": ("bernoulli", "uniform"), "categorical": ("categorical", "uniform")}
-        if family not in known.get(kind, ()):
-            yield f"{factor} is {family}, which no table is made of; known are {', '.join(known.get(kind, ())) or 'none'}"
+        if factor.family is None or not tabled(factor.family.facts, kind):
+            known = ", ".join(f.name for f in FAMILIES.values() if tabled(f, kind)) or "none"
+            yield f"{factor} is {_name(factor)}, which no table is made of; known are {known}"
+
+
+def _name(factor: Factor) -> str:
+    return factor.family.name if factor.family is not None else "a mixture"
+
+
+def line(facts: FamilyFacts) -> str | None:
+    """The tables of a law on the real line."""
+    return None if facts.draws is None else LINE.get(facts.draws.distribution)
+
+
+def tabled(facts: FamilyFacts, kind: str) -> bool:
+    """Whether a table is made of a law: of one on the real line, of bits, of classes."""
+    if kind not in facts.spaces or kind not in ("real", "binary", "categorical"):
+        return False
+    draws = facts.drawn_on(kind)
+    return line(facts) is not None if kind == "real" else draws is not None and "logits" in draws.arguments
+
+
+def symbolic(facts: FamilyFacts, kind: str) -> bool:
+    """Whether draws stand for symbols: bits, classes, or codes with the noise of rounding."""
+    return facts.cell is not None if kind == "real" else facts.learned and tabled(facts, kind)
 
 
 def _in_order(factors: Iterable[Factor]) -> Iterator[Factor]:
@@ -106,7 +119,7 @@ def _in_order(factors: Iterable[Factor]) -> Iterator[Factor]:
 def cell(encoder: Factor) -> float:
     """The width of a symbol's cell on the real line."""
     assert encoder.family is not None
-    return number(encoder.family, "width") if encoder.family.name == "uniform-noise" else 1.0
+    return 1.0 if encoder.family.facts.cell is None else number(encoder.family, encoder.family.facts.cell)
 
 
 @dataclass(frozen=True)
@@ -167,17 +180,16 @@ def prior(bank: Bank, factor: Factor, space: Space) -> Prior:
 
 def _entropy(factor: Factor, space: Space, *, own: bool) -> Entropy:
     assert factor.family is not None
-    match factor.family.name:
-        case "bernoulli":
-            return Bits()
-        case "categorical":
-            return Classes(space.event[-1])
-        case "uniform":
-            return Even(space.event[-1] if space.kind == "categorical" else 2, space.symbols)
+    law = line(factor.family.facts) if space.kind == "real" else None
+    if law is None:
+        classes = space.event[-1] if space.kind == "categorical" else 2
+        if not factor.learned:
+            return Even(classes, space.symbols)
+        return Classes(classes) if space.kind == "categorical" else Bits()
     scale = next((r for r in factor.family.roles if r.name in ("logvar", "scale")), None)
     option = factor.family.option("scale")
     fixed = round((1 << SCALE) / option) if isinstance(option, int | float) else 1 << SCALE
-    return Grid(LAWS[factor.family.name], round(space.width * (1 << WEIGHT)), _inverse(scale, own), fixed)
+    return Grid(law, round(space.width * (1 << WEIGHT)), _inverse(scale, own), fixed)
 
 
 def _inverse(scale: Role | None, own: bool) -> str:

@@ -106,7 +106,7 @@ def _estimators(term: Term, side: Side) -> list[str]:
     """Estimators of a term that need nothing else said and may stand for it from a side: those that bound it from there first."""
     found = [e for e in ESTIMATORS.values() if not e.plain and not any(o.kind in ("density", "size") for o in e.options)]
     fitting = [e for e in found if e.one_sided in (side, None) and estimates(e.name, term)]
-    return [e.name for e in sorted(fitting, key=lambda e: (e.side is not side, e.name != "density-ratio"))]
+    return [e.name for e in sorted(fitting, key=lambda e: (e.side is not side, not e.usual))]
 
 
 def no_bound(

@@ -154,7 +154,7 @@ def said(side: ModelSide, use: EstimatorUse) -> str:
         return text
     if side.form == "nwj":
         surrogate = f"-exp(f) on samples of the second argument, whose gradient is{exact.removeprefix(',')}"
-    elif use.estimator != "dual":
+    elif "F" not in ESTIMATORS[use.estimator].estimates:
         surrogate = "softplus(-f) on samples of the second argument, the surrogate whose gradient reaches what draws them"
     else:
         surrogate = "the dual's part on samples of the second argument, whose gradient reaches what draws them"

@@ -144,7 +144,7 @@ class Value:
 
     Of an expected log-density it is the value; a cross-entropy has minus it. ``text`` and ``note``, a remark on the value, may name the
     term's {joint}, the {density} that a player fits and what is {left_out}. ``copies`` is how many draws a row has unless one asks for
-    others.
+    others, ``within_rows`` whether the value is at most the logarithm of the number of rows.
     """
 
     of: Callable[[Batch], Any]
@@ -153,6 +153,7 @@ class Value:
     note: str = ""
     drawn: Drawn = Drawn.ARGUMENTS
     copies: int = 1
+    within_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +208,8 @@ class Estimator:
     ``statement`` is LaTeX, ``known`` what is known of its value. ``estimates`` are kinds of terms as specs write them (KL, I, TC, JS, F,
     E), with an ``example``. One thing says how it is computed: a ``critic``, a ``value`` over the rows of a batch, the ``mixture`` that
     stands for an aggregated law; or it is ``plain``: the term as it stands, at draws, conditional ones too, and the derivation has no
-    step for it. ``player``: the option ``density`` names a factor that a player of its own fits. ``coupled``:
-    the value is no average over rows, so that it is of a whole batch and of no part of it.
+    step for it. ``player``: the option ``density`` names a factor that a player of its own fits. ``usual``: advice names it
+    first. ``coupled``: the value is no average over rows, so that it is of a whole batch and of no part of it.
     """
 
     name: str
@@ -224,6 +225,7 @@ class Estimator:
     mixture: Mixture | None = None
     plain: bool = False
     player: bool = False
+    usual: bool = False
     coupled: bool = False
 
     def __post_init__(self) -> None:

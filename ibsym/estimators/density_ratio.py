@@ -12,4 +12,5 @@ ESTIMATOR = Estimator(
     sources=("Sugiyama et al. 2012", "Mescheder et al. 2017"),
     known="estimate, exact at the optimal critic",
     critic=Critic(lambda m: m.P(m.f), "E_P[f]", loss="logistic", first_only=True),
+    usual=True,
 )

@@ -25,6 +25,6 @@ ESTIMATOR = Estimator(
     known="lower bound, at most log K",
     side=Side.LOWER,
     options=(Option("critic", "choice", "scores", choices=("scores", "inner-product")),),
-    value=Value(value, "E log e^f_ii / mean_j e^f_ij, at most log B"),
+    value=Value(value, "E log e^f_ii / mean_j e^f_ij, at most log B", within_rows=True),
     coupled=True,
 )

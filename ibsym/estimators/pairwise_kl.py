@@ -20,6 +20,6 @@ ESTIMATOR = Estimator(
     example="I_q(X;Z)",
     sources=("Kolchinsky & Tracey 2017",),
     known="upper bound for X uniform over the rows, all of a fixed set; of a minibatch at most log B, and no bound",
-    value=Value(value, "-E_i log mean_j exp(-KL(q_i||q_j))", drawn=Drawn.NOTHING),
+    value=Value(value, "-E_i log mean_j exp(-KL(q_i||q_j))", drawn=Drawn.NOTHING, within_rows=True),
     coupled=True,
 )

@@ -6,11 +6,13 @@ With a linear head, a = h W' + b, and the logits of all classes are no tensor th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sympy
 
 from ibsym.errors import EmissionError
 from ibsym.families.base import CLASSES, VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
-from ibsym.families.facts import Axes, FamilyFacts, Role, family, marginal, number_of, one_of, positive, relaxation
+from ibsym.families.facts import Axes, FamilyFacts, Role, drawn, family, marginal, number_of, one_of, positive, relaxation
 from ibsym.families.functions import ClassSum, EventSum, EveryClass, LogShare, LogSoftmax, Pick, expected, weighted
 
 family(
@@ -26,6 +28,7 @@ family(
             "head": one_of("logits", "linear"),
             "features": number_of("N"),
         },
+        draws=replace(drawn("OneHotCategorical", logits="logits"), also=("Categorical", "OneHotCategoricalStraightThrough")),
         heads={
             "linear": (
                 Role("hidden", axes=Axes.VECTORS),

@@ -155,10 +155,16 @@ def number_of(default: str) -> Option:
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """A distribution of torch, by its name, and its arguments as formulas of parameters and options (symbols of their names)."""
+    """A distribution of torch, by its name; its arguments are formulas of parameters and options (symbols of their names), or draws.
+
+    ``also`` are distributions of torch with the same parameters, for a network that returns one. ``whole``: one is the law of a whole
+    value, so that no axes of one are left to be taken together.
+    """
 
     distribution: str
-    arguments: Mapping[str, sympy.Expr]
+    arguments: Mapping[str, sympy.Expr | Draws]
+    also: tuple[str, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,7 @@ class FamilyFacts:
 
     ``cell`` names the option that is the width of its noise: what another density gives to its draws is integrated over a cell of it.
     ``quantised`` says that all of its mass is on the class whose vector is nearest, so that draws are seen as these vectors.
+    ``draws`` is how it is drawn from, ``draws_on`` the same by space, where that depends on it.
     ``heads`` are the roles by the value of the option ``head``, where that is not the default.
     """
 
@@ -179,6 +186,7 @@ class FamilyFacts:
     learned: bool = True
     options: Mapping[str, Option] = field(default_factory=dict)
     draws: Draws | None = None
+    draws_on: Mapping[str, Draws] = field(default_factory=dict)
     cell: str | None = None
     quantised: bool = False
     heads: Mapping[str, tuple[Role, ...]] = field(default_factory=dict)
@@ -187,6 +195,15 @@ class FamilyFacts:
     def parameters(self) -> tuple[str, ...]:
         """The names of the roles."""
         return tuple(r.name for r in self.roles)
+
+    @property
+    def source(self) -> bool:
+        """Whether it is known by samples alone."""
+        return not self.evaluated and not self.learned
+
+    def drawn_on(self, kind: str) -> Draws | None:
+        """How it is drawn from on a space."""
+        return self.draws_on.get(kind, self.draws)
 
     def __reduce__(self) -> tuple[Callable[[str], FamilyFacts], tuple[str]]:
         """A pickle names the family: its checks of options are functions, which do not travel."""
@@ -211,9 +228,24 @@ def registered(name: str) -> FamilyFacts:
     return FAMILIES[name]
 
 
-def drawn(distribution: str, **arguments: sympy.Expr | str) -> Draws:
+def drawn(distribution: str, **arguments: sympy.Expr | str | int | Draws) -> Draws:
     """How a family is drawn from: ``drawn("Normal", loc="mean", scale=sympy.exp(logvar / 2))``."""
-    return Draws(distribution, {k: sympy.Symbol(v, real=True) if isinstance(v, str) else v for k, v in arguments.items()})
+    return Draws(distribution, {k: _argument(v) for k, v in arguments.items()})
+
+
+def drawn_whole(distribution: str, **arguments: sympy.Expr | str | int | Draws) -> Draws:
+    """The same by the law of a whole value."""
+    return replace(drawn(distribution, **arguments), whole=True)
+
+
+def _argument(value: sympy.Expr | str | int | Draws) -> sympy.Expr | Draws:
+    match value:
+        case str():
+            return sympy.Symbol(value, real=True)
+        case int():
+            return sympy.Integer(value)
+        case _:
+            return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +279,11 @@ class FamilyUse:
         return str(self.option("head")) in self.facts.heads
 
     @property
+    def product(self) -> str | None:
+        """The parameter of all classes that a head's roles are the product for."""
+        return self.facts.roles[0].name if self.headed else None
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the roles."""
         return tuple(r.name for r in self.roles)
@@ -260,6 +297,28 @@ class FamilyUse:
         """The dimension that is an option: the number of a mixture's components, the length of vectors, the features of a head."""
         name = self.option("features") if self.headed else self.option("components") or self.option("dimension")
         return None if name is None else str(name)
+
+    @property
+    def outside(self) -> bool:
+        """Whether its density is the caller's, who draws from it too."""
+        return any(role.at_value for role in self.roles)
+
+    @property
+    def sampler(self) -> bool:
+        """Whether a network makes its draws, and there is no density."""
+        return self.facts.learned and not self.facts.evaluated
+
+    @property
+    def matrix(self) -> str | None:
+        """The parameter that is a matrix, of a vector's axis twice."""
+        return next((role.name for role in self.roles if role.axes is Axes.MATRIX), None)
+
+    @property
+    def class_logits(self) -> sympy.Expr | None:
+        """The logits of a law of classes: a parameter, or a number where all are equal; None for what has none."""
+        draws = self.facts.drawn_on("categorical") if "categorical" in self.facts.spaces else None
+        logits = None if draws is None else draws.arguments.get("logits")
+        return logits if isinstance(logits, sympy.Expr) else None
 
     def variants(self) -> tuple[FamilyUse, ...]:
         """The family as it comes, and with each option learned that may be."""

@@ -9,11 +9,18 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
-from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, family
+from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, drawn_whole, family
 from ibsym.families.functions import Columns, Diagonal, EventSum, Inverse, RowSum, Solve, SolveMatrix, standardised
 from ibsym.families.gaussian import DIAGONAL, HALF, LOG_TWO_PI, moments
 
-family(FamilyFacts("full-normal", ("real",), (Role("mean"), Role("cholesky", Constraint.TRIANGULAR, Axes.MATRIX))))
+family(
+    FamilyFacts(
+        "full-normal",
+        ("real",),
+        (Role("mean"), Role("cholesky", Constraint.TRIANGULAR, Axes.MATRIX)),
+        draws=drawn_whole("MultivariateNormal", loc="mean", scale_tril="cholesky"),
+    )
+)
 
 FULL = "full-normal"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import VALUE, Formula, Law, log_density_of, log_mass_of
-from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, family, number_of
+from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, drawn, drawn_whole, family, number_of
 from ibsym.families.functions import Components, EventSum, LogSoftmax, LogSumExp, log_normal_cell, standardised
-from ibsym.families.gaussian import HALF, LOG_TWO_PI
+from ibsym.families.gaussian import DEVIATION, HALF, LOG_TWO_PI
 
 family(
     FamilyFacts(
@@ -20,6 +20,11 @@ family(
         ),
         reparameterised=False,
         options={"components": number_of("M")},
+        draws=drawn_whole(
+            "MixtureSameFamily",
+            mixture_distribution=drawn("Categorical", logits="logits"),
+            component_distribution=drawn("Normal", loc="mean", scale=DEVIATION),
+        ),
     )
 )
 

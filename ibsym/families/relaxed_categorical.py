@@ -8,10 +8,18 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import CLASSES, VALUE, Formula, Law, log_density_of
-from ibsym.families.facts import FamilyFacts, Role, family, positive
+from ibsym.families.facts import FamilyFacts, Role, drawn_whole, family, positive
 from ibsym.families.functions import ClassSum, LogSumExp
 
-family(FamilyFacts("relaxed-categorical", ("unit", "simplex"), (Role("logits"),), options={"temperature": positive(0.5)}))
+family(
+    FamilyFacts(
+        "relaxed-categorical",
+        ("unit", "simplex"),
+        (Role("logits"),),
+        options={"temperature": positive(0.5)},
+        draws=drawn_whole("RelaxedOneHotCategorical", temperature="temperature", logits="logits"),
+    )
+)
 
 
 @log_density_of("relaxed-categorical")

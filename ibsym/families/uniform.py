@@ -5,10 +5,22 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import CLASSES, SIZE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
-from ibsym.families.facts import FamilyFacts, family
+from ibsym.families.facts import FamilyFacts, drawn, family
 from ibsym.families.functions import ClassSum, EventSum, LogSoftmax, logsigmoid, unit_cumulant
 
-family(FamilyFacts("uniform", ("unit", "simplex", "binary", "categorical"), learned=False))
+family(
+    FamilyFacts(
+        "uniform",
+        ("unit", "simplex", "binary", "categorical"),
+        learned=False,
+        draws=drawn("Uniform", low=0, high=1),
+        draws_on={
+            "binary": drawn("Bernoulli", logits=0),
+            "categorical": drawn("OneHotCategorical", logits=0),
+            "simplex": drawn("Dirichlet", concentration=1),
+        },
+    )
+)
 
 HALF = sympy.Rational(1, 2)
 

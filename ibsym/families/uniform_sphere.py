@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import SIZE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
-from ibsym.families.facts import FamilyFacts, family
+from ibsym.families.facts import FamilyFacts, drawn_whole, family
 
-family(FamilyFacts("uniform-sphere", ("sphere",), learned=False))
+family(FamilyFacts("uniform-sphere", ("sphere",), learned=False, draws=drawn_whole("UniformSphere", like=0)))
 
 LOG_AREA = sympy.log(2) + SIZE / 2 * sympy.log(sympy.pi) - sympy.loggamma(SIZE / 2)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy
 
 from ibsym.families.base import SIZE, VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
-from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, family
+from ibsym.families.facts import Axes, Constraint, FamilyFacts, Role, drawn_whole, family
 from ibsym.families.functions import EventSum, bessel_ratio, log_bessel
 from ibsym.families.uniform_sphere import LOG_AREA
 
@@ -14,6 +14,7 @@ family(
         "von-mises-fisher",
         ("sphere",),
         (Role("mean", Constraint.DIRECTION), Role("concentration", Constraint.POSITIVE, Axes.SCALAR)),
+        draws=drawn_whole("VonMisesFisher", mean="mean", concentration="concentration"),
     )
 )
 

@@ -101,9 +101,10 @@ class Sampling:
             )
         (variable,) = factor.of
         space = self.spec.variables[variable]
-        if factor.family.name == "full-normal" and len(space.dims) != 1:
+        matrix = factor.family.matrix
+        if matrix is not None and len(space.dims) != 1:
             raise EmissionError(
-                f"{factor} is full-normal, whose Cholesky factor is a matrix, and {variable} is {space}\n"
+                f"{factor} is {factor.family.name}, whose {matrix} is a matrix, and {variable} is {space}\n"
                 f'  write: variables.{variable} = "{space.kind}[D]", or "diagonal-normal"'
             )
         own = joint.by_variable.get(variable)

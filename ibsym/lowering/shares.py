@@ -129,12 +129,13 @@ def _log_shares(section: Section, density: Density, variable: str) -> Node | Non
     factor = joint.by_variable[variable]
     if factor.empirical:
         return None
-    if factor.family is not None and factor.family.name == "uniform":
+    logits = None if factor.family is None or factor.family.headed else factor.family.class_logits
+    if logits is not None and logits.is_number:
         return UNIFORM
-    if factor.family is None or factor.family.name != "categorical":
+    if logits is None:
         write = Edit(("families", factor.text), "categorical")
         raise EmissionError(f"{factor} has no probabilities of classes to average\n  write: {write}", (write,))
-    log_p = LogSoftmax(sampling.parameter(factor, "logits", joint))
+    log_p = LogSoftmax(sampling.parameter(factor, str(logits), joint))
     name = f"log_{density.head}_{variable}"
     if not factor.given:
         return section.let(name, log_p, f"log {factor}")

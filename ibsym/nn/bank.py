@@ -27,8 +27,6 @@ from ibsym.spec.model import Spec
 from ibsym.terms.measures import Density, MutualInformation, Term
 from ibsym.terms.reading import Reader
 
-SAMPLED_ONLY = ("implicit", "deterministic")
-
 
 def quantity(text: str) -> QuantitySyntax:
     """A term's text, read."""
@@ -193,7 +191,7 @@ class Bank(nn.Module):
     def adopt(self, factor: Factor, network: Callable[..., Any]) -> None:
         """A user's network for a factor."""
         assert factor.family is not None
-        kind = OwnSampler if factor.family.name in SAMPLED_ONLY else OwnFactor
+        kind = OwnSampler if factor.family.sampler else OwnFactor
         self.factors[factor.text] = kind(factor, network, self.sizes)
         self.keep(factor.text, network)
 
@@ -225,13 +223,13 @@ class Bank(nn.Module):
             return
         assert factor.family is not None
         sizes = self.sizes.known
-        if factor.family.name == "external":
+        if factor.family.outside:
             raise NetworkError(
                 f"{factor} is external: its density is yours, and it has no network\n"
                 f'  write: {{"{factor}": a network that returns a torch.distributions.Distribution}}'
             )
-        if factor.family.name in SAMPLED_ONLY:
-            noise = factor.family.name == "implicit" and not self.random_above(factor)
+        if factor.family.sampler:
+            noise = not factor.family.roles and not self.random_above(factor)
             made: FactorNetwork | Generator = Generator(self.spec, factor, sizes, self.hidden, noise=noise)
         else:
             made = FactorNetwork(self.spec, factor, sizes, self.hidden)
@@ -311,7 +309,7 @@ class Bank(nn.Module):
         """The factor's distribution at its conditioners' values."""
         assert factor.family is not None
         (variable,) = factor.of
-        if factor.family.name == "external":
+        if factor.family.outside:
             network = self.network(factor)
             assert isinstance(network, OwnFactor)
             return network.density(given)
@@ -345,12 +343,12 @@ class Bank(nn.Module):
     ) -> dict[str, Value]:
         """A draw of the factor's variables, one for each row of its conditioners."""
         assert factor.family is not None
-        if factor.family.name in SAMPLED_ONLY:
+        if factor.family.sampler:
             return self.network(factor)(list(given), rows, self.like.dtype)
         (variable,) = factor.of
         space = self.spec.variables[variable]
         found = found if found is not None else self.law(factor, given, rows)
-        if factor.family.name == "external":
+        if factor.family.outside:
             return {variable: self.drawn_outside(factor, found, given, rows, copies)}
         if isinstance(found, Quantised):
             return {variable: found.value(copies)}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ibsym.errors import EmissionError
-from ibsym.nn.bank import SAMPLED_ONLY, Bank
+from ibsym.nn.bank import Bank
 from ibsym.nn.classes import every_class, summed_over, without_classes
 from ibsym.nn.distributions import Law, Mode
 from ibsym.nn.quantised import Quantised, as_classes
@@ -90,7 +90,7 @@ class Draws:
     def law(self, factor: Factor, joint: str) -> Law | None:
         """The factor's distribution at the values of its conditioners under a joint; None where it has none."""
         assert factor.family is not None
-        if factor.family.name in SAMPLED_ONLY or factor.family.name == "external":
+        if factor.family.sampler or factor.family.outside:
             return None
         given = [self.value(joint, v) for v in factor.given]
         parameters = self.parameters(factor, joint) if factor.learned else {}

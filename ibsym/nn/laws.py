@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
@@ -17,6 +18,11 @@ Shape = Size | list[int] | tuple[int, ...]
 def noise(shape: Size, like: Tensor) -> Tensor:
     """Uniform numbers within (0, 1)."""
     return torch.rand(shape, dtype=like.dtype, device=like.device).clamp(1e-7, 1 - 1e-7)
+
+
+def gaussian_noise(shape: Size, like: Tensor) -> Tensor:
+    """Normal numbers of a tensor's type."""
+    return torch.randn(shape, dtype=like.dtype, device=like.device)
 
 
 class Logistic(td.Distribution):
@@ -131,3 +137,98 @@ class PowerSpherical(td.Distribution):
         a, both = self.half + self.concentration, 2 * self.half + self.concentration
         constant = torch.lgamma(both) - torch.lgamma(a) - both * math.log(2) - self.half * math.log(math.pi)
         return self.concentration * torch.log1p((self.direction * value).sum(-1)) + constant
+
+
+class UniformSphere(td.Distribution):
+    """Uniform on the unit sphere of R^n, as many of them as ``like`` has vectors: no direction is its centre."""
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    has_rsample = True
+
+    def __init__(self, like: Tensor, validate_args: bool | None = None):
+        self.like = like
+        super().__init__(like.shape[:-1], like.shape[-1:], validate_args=validate_args)
+
+    def rsample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
+        """Draws."""
+        return F.normalize(gaussian_noise(self._extended_shape(Size(sample_shape)), self.like), dim=-1)
+
+
+class VonMisesFisher(td.Distribution):
+    """von Mises-Fisher on the unit sphere of R^n (Wood 1994; Figurnov et al. 2018)."""
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    has_rsample = True
+
+    def __init__(self, mean: Tensor, concentration: Tensor, validate_args: bool | None = None):
+        self.direction, self.concentration = mean, concentration
+        super().__init__(mean.shape[:-1], mean.shape[-1:], validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        """The direction, where it is densest."""
+        return self.direction
+
+    def rsample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
+        """Draws through which gradients flow to the parameters."""
+        shape = self._extended_shape(Size(sample_shape))
+        noise, mean = gaussian_noise(shape, self.direction), self.direction.expand(shape)
+        tangent = F.normalize(noise - (noise * mean).sum(-1, keepdim=True) * mean, dim=-1)
+        along = self._cosine(shape[:-1]).unsqueeze(-1)
+        return along * mean + (1 - along**2).clamp_min(1e-12).sqrt() * tangent
+
+    def _cosine(self, shape: tuple[int, ...]) -> Tensor:
+        """<z, mean>, by Wood's rejection, with the gradient of its distribution function: dw/dk = -(dF/dk) / f."""
+        kappa, n = self.concentration.expand(shape), self.direction.shape[-1]
+        with torch.no_grad():
+            w = self._accepted(kappa, n)
+            slope = cosine_slope(w, kappa, n).to(w.dtype) if self.concentration.requires_grad else torch.zeros_like(w)
+        return w + slope * (kappa - kappa.detach())
+
+    @staticmethod
+    def _accepted(kappa: Tensor, n: int) -> Tensor:
+        b = (n - 1) / (2 * kappa + (4 * kappa**2 + (n - 1) ** 2).sqrt())
+        x0 = (1 - b) / (1 + b)
+        c = kappa * x0 + (n - 1) * torch.log1p(-(x0**2))
+        half = kappa.new_tensor((n - 1) / 2)
+        beta, found, open_places = (
+            td.Beta(half, half, validate_args=False),
+            x0.clone(),
+            torch.ones_like(kappa, dtype=torch.bool),
+        )
+        for _ in range(100):
+            if not open_places.any():
+                break
+            tried = beta.sample(kappa.shape)
+            w = (1 - (1 + b) * tried) / (1 - (1 - b) * tried)
+            level = kappa * w + (n - 1) * torch.log1p(-x0 * w) - c
+            accepted = open_places & (level >= torch.rand_like(kappa).log())
+            found, open_places = torch.where(accepted, w, found), open_places & ~accepted
+        return found.clamp(-1 + 1e-7, 1 - 1e-7)
+
+
+def cosine_slope(w: Tensor, kappa: Tensor, n: int) -> Tensor:
+    """-(dF/dk) / f at w, for the density f(w) ~ exp(k w) (1 - w^2)^((n-3)/2) on [-1, 1], by quadrature over the angle."""
+    nodes, weights = (torch.from_numpy(x).to(w.device) for x in np.polynomial.legendre.leggauss(96))
+    w, kappa = w.double().unsqueeze(-1), kappa.double().unsqueeze(-1)
+
+    def integral(start: Tensor, shift: Tensor | float) -> Tensor:
+        angle = start + (math.pi - start) * (nodes + 1) / 2
+        density = (kappa * (angle.cos() - 1)).exp() * angle.sin() ** (n - 2)
+        return ((angle.cos() - shift) * density * weights).sum(-1, keepdim=True) * (math.pi - start) / 2
+
+    zero = torch.zeros_like(w)
+    mass = integral(zero, -1.0) - integral(zero, 0.0)
+    mean = integral(zero, 0.0) / mass
+    here = (kappa * (w - 1)).exp() * (1 - w**2) ** ((n - 3) / 2)
+    # From w's angle to pi the cosine runs from w down to -1: the integral is that of the distribution function.
+    return (-integral(w.acos(), mean) / here).squeeze(-1)
+
+
+class RelaxedOneHotCategorical(td.RelaxedOneHotCategorical):
+    """The same, with a centre."""
+
+    @property
+    def mean(self) -> Tensor:
+        """softmax(a), where there is no noise."""
+        return self.logits.softmax(-1)

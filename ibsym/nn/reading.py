@@ -13,7 +13,7 @@ from torch import Tensor
 from torch import distributions as td
 
 from ibsym.errors import NetworkError
-from ibsym.families.facts import Axes, Constraint, FamilyUse, Role
+from ibsym.families.facts import Axes, Constraint, Draws, FamilyUse, Role
 from ibsym.nn.distributions import function_of, number
 from ibsym.nn.sizes import Sizes
 from ibsym.spec.graphs import Factor
@@ -216,45 +216,32 @@ def base_of(distribution: td.Distribution) -> td.Distribution:
 
 def of_distribution(family: FamilyUse, distribution: td.Distribution, error: Wrong) -> dict[str, Tensor]:
     """The family's parameters of a distribution that a network returns."""
-    base = base_of(distribution)
-
-    def of_class(*classes: str) -> Any:
-        if type(base).__name__ not in classes:
-            raise error(
-                f"the network returns a {type(base).__name__}, and the family is {family.name}",
-                f"torch.distributions.{classes[0]}, or the parameters as tensors",
-            )
-        return base
-
-    match family.name:
-        case "categorical":
-            return {"logits": of_class("Categorical", "OneHotCategorical", "OneHotCategoricalStraightThrough").logits}
-        case "relaxed-categorical":
-            found = of_class("RelaxedOneHotCategorical")
-            hold(family, "temperature", found.temperature, error)
-            return {"logits": found.logits}
-        case "full-normal":
-            return {"mean": of_class("MultivariateNormal").loc, "cholesky": base.scale_tril}  # type: ignore[attr-defined]
-        case "normal-mixture":
-            mixture, parts = of_class("MixtureSameFamily").mixture_distribution, base_of(base.component_distribution)  # type: ignore[attr-defined]
-            if not isinstance(parts, td.Normal):
-                raise error(f"the components are {type(parts).__name__}", "components torch.distributions.Normal")
-            return {"logits": mixture.logits, "mean": parts.loc, "logvar": 2 * parts.scale.log()}
     draws = family.facts.draws
-    if draws is None:
+    if draws is None or not hasattr(td, draws.distribution):
+        name = type(base_of(distribution)).__name__
+        raise error(f"the network returns a {name}, and {family.name} is none of torch", "the parameters as tensors")
+    return _parameters(family, draws, distribution, error, f"the family is {family.name}")
+
+
+def _parameters(family: FamilyUse, draws: Draws, of: td.Distribution, error: Wrong, why: str) -> dict[str, Tensor]:
+    """Those that a distribution, or a part of one, is made of."""
+    base, names = base_of(of), {*family.parameters, *family.facts.parameters}
+    if type(base).__name__ not in (draws.distribution, *draws.also):
         raise error(
-            f"the network returns a {type(base).__name__}, and {family.name} is none of torch", "the parameters as tensors"
+            f"the network returns a {type(base).__name__}, and {why}",
+            f"torch.distributions.{draws.distribution}, or the parameters as tensors",
         )
-    of_class(draws.distribution)
-    values = {name: getattr(base, name) for name in draws.arguments}
-    names = {r.name for r in family.roles}
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, expression in draws.arguments.items():
+        value = getattr(base, name)
+        if isinstance(expression, Draws):
+            found |= _parameters(family, expression, value, error, f"the {name.replace('_', ' ')} of a {family.name} is none")
+            continue
         inside = [s.name for s in expression.free_symbols if s.name in names]
         if inside:
-            found[inside[0]] = inverted(expression, inside[0], name, values[name])
+            found[inside[0]] = inverted(expression, inside[0], name, value)
         elif expression.free_symbols:
-            hold(family, str(next(iter(expression.free_symbols))), values[name], error)
+            hold(family, str(next(iter(expression.free_symbols))), value, error)
     return found
 
 

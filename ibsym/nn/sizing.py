@@ -103,9 +103,9 @@ class _Learner:
         assert factor.family is not None
         network = self.bank.factors[factor.text]
         assert isinstance(network, Own)
-        if factor.family.name == "external":
+        if factor.family.outside:
             self.bank.law(factor, given, number)
-        elif factor.family.name in ("implicit", "deterministic"):
+        elif factor.family.sampler:
             self.bank.sample(factor, given, number, "relaxed")
         else:
             self.bank.parameters_of(factor, given)

@@ -43,7 +43,7 @@ def read_family(factor: str, entry: object, space: Space) -> FamilyUse:
         raise unknown("family", entry if isinstance(entry, str) else repr(entry), FAMILIES, key=key, path=path)
     facts = FAMILIES[entry]
     if kind not in facts.spaces:
-        fitting = [f.name for f in FAMILIES.values() if kind in f.spaces and f.name != "empirical"]
+        fitting = [f.name for f in FAMILIES.values() if kind in f.spaces and not f.source]
         ways = ((Edit(("families", factor), f),) for f in fitting)
         remedy = Remedy("one of " + ", ".join(fitting), *ways)
         raise SpecError(f"{entry} does not live on a {kind} space", key=key, remedy=remedy)

@@ -73,7 +73,7 @@ class Factor:
     @property
     def empirical(self) -> bool:
         """Whether it is known by samples only."""
-        return self.family is not None and self.family.name == "empirical"
+        return self.family is not None and self.family.facts.source
 
     @property
     def enumerated(self) -> bool:

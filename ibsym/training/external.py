@@ -17,7 +17,7 @@ STAND_INS: Mapping[str, str] = MappingProxyType(
 
 def standing(spec: Spec, own: Collection[str] = ()) -> tuple[Spec, tuple[str, ...]]:
     """The spec with a family that has networks for every external one, and what is to be said of it."""
-    outside = [f for f in spec.factors.values() if f.family is not None and f.family.name == "external" and f.text not in own]
+    outside = [f for f in spec.factors.values() if f.family is not None and f.family.outside and f.text not in own]
     if not outside:
         return spec, ()
     found = {f.text: _stand_in(spec, f) for f in outside}

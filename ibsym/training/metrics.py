@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ibsym.nn.distributions import UNEVALUATED
+from ibsym.nn.distributions import scored
 from ibsym.nn.draws import Draws
 from ibsym.nn.samples import Rows
 from ibsym.spec.graphs import Factor, Joint
@@ -65,8 +65,7 @@ def _evidence(joint: Joint, observed: set[str], model: Joint, built: set[str]) -
     if not (decoders and encoders and closed) or {v for f in encoders for v in f.of} != named:
         return None
     usable = all(
-        f.family is not None and f.evaluated and f.family.name not in UNEVALUATED and f.family.facts.cell is None
-        for f in (*encoders, *kept)
+        f.family is not None and f.evaluated and scored(f.family) and f.family.facts.cell is None for f in (*encoders, *kept)
     )
     known = all(not f.learned or f.text in built for f in (*encoders, *kept))
     return Evidence(joint.name, encoders, priors, decoders) if usable and known else None
@@ -76,7 +75,9 @@ def find_readouts(spec: Spec, built: set[str]) -> tuple[Readout, ...]:
     """Classifiers that do not see their variable on the way."""
     found = []
     for factor in spec.factors.values():
-        if factor.family is None or factor.family.name != "categorical" or not factor.given or factor.text not in built:
+        if factor.family is None or not factor.given or factor.text not in built:
+            continue
+        if factor.family.class_logits is None or not factor.learned:
             continue
         for joint in spec.joints.values():
             (variable,), scope = factor.of, {*factor.of, *factor.given}

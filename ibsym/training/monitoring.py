@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from ibsym.estimators import ESTIMATORS
 from ibsym.nn.accumulating import axis
 from ibsym.nn.scoring import scores_of_rows
 from ibsym.nn.wiring import Wiring
@@ -19,7 +20,8 @@ def ranges(spec: Spec, rows: int, unit: Unit) -> Iterator[str]:
     """Of each term that is estimated, what its estimate can be whatever the quantity is."""
     for use in spec.estimators:
         most: list[str] = []
-        if use.estimator == "infonce":
+        value = ESTIMATORS[use.estimator].value
+        if value is not None and value.within_rows:
             most.append(f"at most log B = {unit.told(math.log(max(1, rows)))} with {rows} rows, however large the quantity is")
         if use.key.startswith("JS("):
             most.append(f"at most log 2 = {unit.told(math.log(2))}")

@@ -59,6 +59,19 @@ def test_a_conditional_that_cannot_be_evaluated_is_refused(keys, objective, term
 
 REFUSED = [
     (BASE, {"KL(q(z)||p(z))": "batch-marginal"}, "takes the marginals of one categorical variable"),
+    (
+        {
+            **BASE,
+            "variables": {"x": "real[D]", "z": "categorical[K]"},
+            "families": {
+                "q(z|x)": {"family": "categorical", "head": "linear"},
+                "p(z)": "uniform",
+                "p(x|z)": "isotropic-normal",
+            },
+        },
+        {"KL(q(z)||p(z))": "batch-marginal"},
+        "has no probabilities of classes to average",
+    ),
     (with_family("q(z|x)", "implicit"), {"KL(q(z)||p(z))": "minibatch-weighted"}, "has samples and no density"),
     (BASE, {"KL(q(z)||p(z))": "minibatch-stratified"}, "needs the number of rows"),
     (

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ibsym.nn.distributions import Spherical
+from ibsym.nn.laws import UniformSphere, VonMisesFisher
 from ibsym.training.metrics import find_evidence, find_readouts
 from tests.training.helpers import SPECS, compiled, trainer
 
@@ -81,7 +81,7 @@ def test_directions_lie_about_their_mean(kappa):
         torch.manual_seed(0)
         mean = torch.nn.functional.normalize(torch.ones(20_000, 3, dtype=torch.float64), dim=-1)
         concentration = torch.full((20_000,), kappa, dtype=torch.float64, requires_grad=True)
-        z = Spherical(mean, concentration).rsample()
+        z = VonMisesFisher(mean, concentration).rsample()
     assert torch.allclose(z.norm(dim=-1), torch.ones(()).double())
     along = (z * mean).sum(-1)
     assert abs(float(along.detach().mean()) - (1 / math.tanh(kappa) - 1 / kappa)) < 0.02
@@ -93,6 +93,6 @@ def test_directions_lie_about_their_mean(kappa):
 def test_the_uniform_sphere_has_no_direction():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        z = Spherical(torch.zeros(20_000, 4)).rsample()
+        z = UniformSphere(torch.zeros(20_000, 4)).rsample()
     assert torch.allclose(z.norm(dim=-1), torch.ones(()))
     assert float(z.mean(0).norm()) < 0.02
