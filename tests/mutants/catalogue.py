@@ -1371,9 +1371,13 @@ RUNTIME = [
         ("now.detach().clone().copy_(saved) if isinstance(now, Tensor) else float(saved)", "now"),
     ),
     *mutants(
-        "ibsym/codegen/c/source.py",
+        "ibsym/lowering/fusion/plan.py",
         (NATIVE_PASSES,),
         ("total += factor * self.coefficient(k)", "total += factor"),
+    ),
+    *mutants(
+        "ibsym/codegen/c/source.py",
+        (NATIVE_PASSES,),
         ('f"-{grouped}" if coefficient == -1', 'f"{grouped}" if coefficient == -1'),
     ),
 ]
