@@ -143,6 +143,7 @@ GOALS: list[tuple[str, str, list[str], float]] = [
     ("10 dense, 150 terms", hidden(10, 150, 1), [], 1000),
     ("10 dense, 150 terms", hidden(10, 150, 2), [], 1000),
     ("12 dense, 90 terms", hidden(12, 90, 1), [], 20_000),
+    ("12 dense, 90 terms", hidden(12, 90, 3), [], 20_000),
     ("16 symmetric, Han's", han(16), [], 100),
     ("16 symmetric, pairs", subsets(16, 2), [], 100),
     ("16, a chain", "I(X0;X15) <= I(X7;X8)", path(16), 10),

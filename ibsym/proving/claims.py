@@ -12,10 +12,10 @@ from sympy import factorint
 
 from ibsym.errors import SpecError, shown
 from ibsym.proving.notation import Chain, Function, Piecewise, Relation, read
+from ibsym.proving.plain import Sum, ordinary
 from ibsym.spec.grammar import Arithmetic, QuantitySyntax
 
 MAX_VARIABLES = 32
-LARGEST = Fraction(10**6)
 MAX_FORMS = 64
 REMEDY = "H(X), I(X;Y|Z), TC(X;Y;Z), KL(q(z)||p(z)), numbers, log 2"
 
@@ -131,7 +131,7 @@ def _statement(forms: Lattice, text: str, zero: bool = False) -> Statement:
     for clause in forms:
         for form in clause:
             for x, _ in form:
-                if x and not 1 / LARGEST <= abs(x) <= LARGEST:
+                if x and not ordinary(x):
                     raise SpecError("a coefficient is not between 1e-6 and 1e6", key="claim", remedy="numbers of ordinary size")
     return Statement(tuple(tuple(tuple(f) for f in clause) for clause in forms), text.strip(), zero)
 
@@ -169,6 +169,8 @@ class _Forms:
             return [[[(Fraction(1), syntax)]]]
         if isinstance(syntax, Piecewise):
             return self._piecewise(syntax)
+        if isinstance(syntax, Sum):
+            return [[list(syntax.terms)]]
         match syntax.operator:
             case "number":
                 value = self._number(syntax.value, syntax.column)
@@ -228,7 +230,7 @@ class _Forms:
         """A number of ordinary size: the program that decides a claim is solved in floating point first."""
         above, _, below = text.partition("/")
         value = Fraction(above) / (Fraction(below or 1) or 1)
-        if (below and not Fraction(below)) or (value and not 1 / LARGEST <= value <= LARGEST):
+        if (below and not Fraction(below)) or (value and not ordinary(value)):
             message = f"the number {shown(text, 40)} is not between 1e-6 and 1e6"
             raise SpecError(message, key=self.key, remedy="numbers of ordinary size", column=column)
         return value

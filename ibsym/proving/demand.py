@@ -41,6 +41,12 @@ class Space:
         for atom in atoms:
             self.masks += [m | atom for m in self.masks]
         self.coordinates: dict[Coordinate, int] = {}
+        if reduction.trivial:  # every set but the empty one is a coordinate
+            count = len(self.masks) - 1
+            self.coordinates = {("H", mask): k for k, mask in enumerate(self.masks[1:])}
+            starts_at = np.concatenate([[0], np.arange(count + 1)])
+            self.matrix = csr_array((np.ones(count), np.arange(count), starts_at), shape=(count + 1, max(1, count)))
+            return
         data: list[float] = []
         places: list[int] = []
         starts = [0]
@@ -98,7 +104,7 @@ class Elementals:
         near = candidates[new <= 1]
         chosen = near if len(near) else candidates
         ranked = chosen[np.argsort(slack[chosen], kind="stable")[:most]]
-        return [(e, e.vector) for e in map(self.elemental, ranked)]
+        return [(e, e.vector) for e in self.elementals(ranked)]
 
     def near(self, marked: Iterable[Mask]) -> list[Elemental]:
         """The inequalities of which most sets, or half, are marked: where a program begins."""
@@ -109,12 +115,16 @@ class Elementals:
         score = mark[self.places].sum(axis=1)
         n = len(self.space.atoms)
         most, half = np.nonzero(score >= 3)[0][: MOST * n * n], np.nonzero(score == 2)[0][: HALF * n * n]
-        return [self.elemental(row) for row in (*most, *half)]
+        return self.elementals(np.concatenate([most, half]))
 
-    def elemental(self, row: int) -> Elemental:
-        """The inequality of a row."""
-        a, b, both, c = (self.space.masks[int(k)] for k in self.places[row])
-        return Elemental(both & ~b, both & ~a, c) if b else Elemental(a & ~both, 0, both)
+    def elementals(self, rows: Any) -> list[Elemental]:
+        """The inequalities of some rows."""
+        import numpy as np
+
+        a, b, both, c = np.array(self.space.masks, dtype=np.int64)[self.places[rows]].T
+        single = b == 0  # H(all) - H(all but one)
+        parts = np.where(single, a & ~both, both & ~b), np.where(single, 0, both & ~a), np.where(single, both, c)
+        return list(map(Elemental, *(part.tolist() for part in parts)))
 
 
 @dataclass
@@ -136,10 +146,11 @@ class Master:
 
     def add(self, column: Column) -> None:
         """A column more, twice if its multiplier is free."""
+        keys, values = self.keys, [float(value) for value in column.vector.values()]
+        places = [keys.setdefault(key, len(keys)) for key in column.vector]
         for sign in (1, -1) if column.free else (1,):
-            for key, value in column.vector.items():
-                self.places.append(self.keys.setdefault(key, len(self.keys)))
-                self.data.append(sign * float(value))
+            self.places += places
+            self.data += values if sign == 1 else [-value for value in values]
             self.starts.append(len(self.data))
             self.origin.append((len(self.columns), sign))
             self.costs.append(column.cost)

@@ -11,6 +11,7 @@ from lark import Lark
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from ibsym.errors import SpecError, shown
+from ibsym.proving import plain as sums
 from ibsym.spec.grammar import GRAMMAR, Arithmetic, ExpressionSyntax, _Reader, refuse_deep
 from ibsym.spec.schema import check_name
 
@@ -109,7 +110,11 @@ class _Claims(_Reader):
         return Arithmetic("*", (number, items[1]), column=items[0].column)
 
     def statement(self, items: Any) -> Any:
-        return Relation(items[0], {"==": "="}.get(str(items[1]), str(items[1])), items[2])
+        return Relation(items[0], _sign(str(items[1])), items[2])
+
+
+def _sign(comparison: str) -> str:
+    return "=" if comparison == "==" else comparison
 
 
 @cache
@@ -206,8 +211,9 @@ def _once(names: tuple[str, ...], text: str, key: str) -> None:
 
 def _relation(plain: str, text: str, key: str) -> Relation:
     refuse_deep(plain, f"a {_what(key)}", key, MAX_OPERATORS)
+    simple = sums.relation(plain)
     try:
-        relation: Relation = _parser().parse(plain)  # type: ignore[assignment]
+        relation: Relation = Relation(simple[0], _sign(simple[1]), simple[2]) if simple else _parser().parse(plain)  # type: ignore[assignment]
     except UnexpectedInput as error:
         ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         place = len(plain) if ended or error.pos_in_stream is None else error.pos_in_stream

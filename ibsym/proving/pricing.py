@@ -1,7 +1,8 @@
 """The cheapest multipliers over all elemental inequalities of large joints, of which a program holds few.
 
 First any solution is sought, with a surplus in every coordinate at a price of 1, as :mod:`ibsym.proving.demand` does; then the cheapest:
-the rows whose price is less than what the dual would pay for them come in until there is none.
+the rows whose price is less than what the dual would pay for them come in until there is none. All are one model that goes on from
+its last basis.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ibsym.proving.contexts import Block, Contexts
 from ibsym.proving.demand import PRICE, VIOLATED, Master
 from ibsym.proving.elemental import Row, RowKind
 from ibsym.proving.program import TINY, Column, InexactError, LimitError, decided, exact
+from ibsym.proving.warm import Warm
 from ibsym.terms.vectors import Vector, combine
 
 UNDERPAID = 1e-4
@@ -124,9 +126,9 @@ class Pricing:
                 self._written[k] = set(map(int, np.nonzero(block.natural)[0]))
                 for row in sorted(self._written[k]):
                     self._put(k, row)
-        scale = PRICE * 1e-6
+        program, scale = Warm(self.master), PRICE * 1e-6
         while True:
-            surplus, rough, h = self.master.solve(scale, self._left())
+            surplus, rough, h = program.solve(scale, self._left())
             if surplus <= TINY * max(1, len(self.master.keys)):
                 break
             if not cone or not self.grow(h, scale, -VIOLATED):
@@ -135,7 +137,7 @@ class Pricing:
                 scale = 0.0
         cost, patience = float("inf"), PATIENCE
         while True:
-            _, rough, h = self.master.solve(1.0, self._left(), surplus=False)
+            _, rough, h = program.solve(1.0, self._left(), surplus=False)
             spent = sum(c.cost * abs(x) for c, x in zip(self.master.columns, rough, strict=True))
             patience = PATIENCE if spent < cost - UNDERPAID else patience - 1
             cost = min(cost, spent)

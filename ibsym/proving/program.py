@@ -122,19 +122,22 @@ def proposed(target: Vector, columns: Sequence[Column], time_limit: float | None
 def exact(target: Vector, columns: Sequence[Column], rough: Sequence[float]) -> list[Fraction]:
     """Rational multipliers near the rough ones that satisfy the identity exactly."""
     support = [k for k, x in enumerate(rough) if abs(x) > TINY]
-    near = [ZERO] * len(columns)
-    for k in support:
-        near[k] = Fraction(rough[k]).limit_denominator(MAX_DENOMINATOR)
-    if _allowed(columns, near) and not residual(target, columns, near):
-        return near
-    solved = rational.solution(target, [columns[k].vector for k in support])
-    if solved is not None:
+    few = [columns[k] for k in support]
+    near = [_simple(rough[k]) for k in support]
+    if not _allowed(few, near) or residual(target, few, near):
+        near = rational.solution(target, [c.vector for c in few]) or []
+    if len(near) == len(few) and _allowed(few, near) and not residual(target, few, near):
         found = [ZERO] * len(columns)
-        for k, x in zip(support, solved, strict=True):
+        for k, x in zip(support, near, strict=True):
             found[k] = x
-        if _allowed(columns, found) and not residual(target, columns, found):
-            return found
+        return found
     raise InexactError(rough)
+
+
+def _simple(x: float) -> Fraction:
+    """The rational of a small denominator that is nearest; most are whole."""
+    whole = round(x)
+    return Fraction(whole) if abs(x - whole) < TINY else Fraction(x).limit_denominator(MAX_DENOMINATOR)
 
 
 def _allowed(columns: Sequence[Column], multipliers: Sequence[Fraction]) -> bool:

@@ -5,6 +5,7 @@ Nothing is evaluated: a coefficient stays a small tree until :mod:`ibsym.terms.r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -271,8 +272,8 @@ WHAT = {
 def refuse_deep(text: str, what: str, key: str, operators: int) -> None:
     """Raises :class:`SpecError` where a parser would recurse too far: nested deeper than MAX_DEPTH, or more than so many operators."""
     depth = deepest = 0
-    for character in text:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
+    for bracket in re.finditer(r"[()\[\]]", text):
+        depth += 1 if bracket[0] in "([" else -1
         deepest = max(deepest, depth)
     if deepest > MAX_DEPTH or any(s * MAX_DEPTH in text.replace(" ", "") for s in ("-", "+", "^")):
         raise SpecError(f"{what} is nested deeper than {MAX_DEPTH}", key=key, remedy="a flatter one")

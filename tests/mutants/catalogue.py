@@ -30,6 +30,7 @@ AXIOMS = "tests/proving/test_axioms.py"
 WARM = "tests/proving/test_warm.py"
 SUFFICIENT = "tests/proving/test_sufficiency.py"
 NOTATION = "tests/proving/test_notation.py"
+PLAIN = "tests/proving/test_plain.py"
 DENSITIES = "tests/proving/test_densities.py"
 DECIMALS = "tests/spec/test_decimals.py"
 AUDIT = "tests/checking/test_audit.py"
@@ -291,6 +292,7 @@ PROOFS = [
         ("rough[k] -= sign * float(x)", "rough[k] += sign * float(x)"),
         ("np.abs(np.array(solution.col_dual)).sum()", "np.array(solution.col_dual).sum()"),
         ("price * program.costs[row]", "program.costs[row]"),
+        ("changeColBounds(place, -bound, bound)", "changeColBounds(place, -1.0, 1.0)"),
     ),
     *mutants(
         "ibsym/proving/rational.py",
@@ -325,6 +327,15 @@ PROOFS = [
             'Verdict(Fact.UNKNOWN, note="undecided: limit")',
             'Verdict(Fact.FALSE, note="not provable by Shannon-type inequalities")',
         ),
+    ),
+    *mutants(
+        "ibsym/proving/plain.py",
+        (PLAIN,),
+        ('(-number if found["sign"] == "-" else number, quantity)', "(number, quantity)"),
+        ('Fraction(int(found["above"]), int(found["below"]))', 'Fraction(int(found["above"]))'),
+        ('found["sign"] or place == start', "True"),
+        ('found["kind"] == "H" and len(groups) > 1', "False"),
+        ('_names(found["given"]) if found["given"] else ()', "()"),
     ),
     *mutants(
         "ibsym/proving/claims.py",
@@ -363,8 +374,8 @@ PROOFS = [
         ("right[keys[key]] = -float(value)", "right[keys[key]] = float(value)"),
         ("if answer.status == 2", "if answer.status in (2, 4)"),
         ("if answer.status != 0", "if answer.status > 3"),
-        ("if _allowed(columns, near) and not residual(target, columns, near)", "if not residual(target, columns, near)"),
-        ("if _allowed(columns, near) and not residual(target, columns, near)", "if _allowed(columns, near)"),
+        ("_allowed(few, near) and not residual(target, few, near)", "not residual(target, few, near)"),
+        ("if not _allowed(few, near) or residual(target, few, near)", "if not _allowed(few, near)"),
         ("bounds=(0, None)", "bounds=(None, None)"),
         ("all(c.free or x is ZERO or x >= 0", "all(True or x >= 0"),
         ('raise LimitError("the time limit of the linear program was reached")', "return None"),

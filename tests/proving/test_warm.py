@@ -51,6 +51,15 @@ def test_a_growing_model_solves_as_new_ones_do(seed: int) -> None:
         slack = [price * c.cost - sum(h[k] * float(y) for k, y in c.vector.items()) for c in master.columns]
         assert min(slack) > -1e-6
         assert all(abs(x) < 1 + 1e-6 for x in h.values())
+    master.add(Column({k: -x for k, x in target.items()}, 20.0))  # a solution
+    for _ in range(3):
+        surplus, rough, h = program.solve(1.0, 10.0, surplus=False)
+        _, other, _ = master.solve(1.0, 10.0, surplus=False)
+        spent, least = (sum(c.cost * abs(x) for c, x in zip(master.columns, r, strict=True)) for r in (rough, other))
+        assert (surplus, spent) == pytest.approx((0, least), abs=1e-6)
+        assert min(c.cost - sum(h[k] * float(y) for k, y in c.vector.items()) for c in master.columns) > -1e-6
+        for column in columns(rng, 8):
+            master.add(column)
     assert program.core is warm._highs()  # it was never given up
     assert (program.model is None) is (program.core is None)
 
