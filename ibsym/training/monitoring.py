@@ -16,15 +16,27 @@ from ibsym.spec.model import Spec
 from ibsym.training.units import NEVER_NEGATIVE, Unit
 
 
+def largest(spec: Spec, rows: int) -> dict[str, float]:
+    """Of each term whose estimate has a largest value whatever the quantity is, that value, in nats."""
+    return {use.key: math.log(max(1, rows)) for use in spec.estimators if _within_rows(use.estimator)} | {
+        use.key: math.log(2) for use in spec.estimators if use.key.startswith("JS(")
+    }
+
+
+def _within_rows(estimator: str) -> bool:
+    value = ESTIMATORS[estimator].value
+    return value is not None and value.within_rows
+
+
 def ranges(spec: Spec, rows: int, unit: Unit) -> Iterator[str]:
     """Of each term that is estimated, what its estimate can be whatever the quantity is."""
+    limits = largest(spec, rows)
     for use in spec.estimators:
         most: list[str] = []
-        value = ESTIMATORS[use.estimator].value
-        if value is not None and value.within_rows:
-            most.append(f"at most log B = {unit.told(math.log(max(1, rows)))} with {rows} rows, however large the quantity is")
+        if _within_rows(use.estimator):
+            most.append(f"at most log B = {unit.told(limits[use.key])} with {rows} rows, however large the quantity is")
         if use.key.startswith("JS("):
-            most.append(f"at most log 2 = {unit.told(math.log(2))}")
+            most.append(f"at most log 2 = {unit.told(limits[use.key])}")
         if use.key.startswith(NEVER_NEGATIVE):
             most.append("below zero it is an estimate, and no quantity")
         if most:

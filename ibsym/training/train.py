@@ -32,7 +32,7 @@ from ibsym.training.data import load  # noqa: E402
 from ibsym.training.datasets import binding_of  # noqa: E402
 from ibsym.training.engine import Engine, Machine, first_process  # noqa: E402
 from ibsym.training.external import standing  # noqa: E402
-from ibsym.training.monitoring import ranges  # noqa: E402
+from ibsym.training.monitoring import largest, ranges  # noqa: E402
 from ibsym.training.plots import save_samples, save_terms  # noqa: E402
 from ibsym.training.progress import Bar, Lines, Reporter, Silent  # noqa: E402
 from ibsym.training.settings import default_epochs, plain, sort_out  # noqa: E402
@@ -138,7 +138,7 @@ def run(
                 trainer.restore(load_checkpoint(folder, fingerprint))
             reporter = report if report is not None and engine.rank == 0 else Silent()
             unit = reporter.unit if isinstance(reporter, Lines | Bar) else Unit()
-            unit.dimensions = trainer.dimensions
+            unit.dimensions, unit.largest = trainer.dimensions, largest(spec, trainer.rows)
             told = ranges(spec, trainer.rows, unit)
             reporter.start(title, (*binding.notes, *stand_ins, trainer.describe(), *told), total, len(trainer.history))
             try:

@@ -11,7 +11,7 @@ from ibsym.nn.system import System
 from ibsym.spec.loading import load, loads
 from ibsym.training import TrainingError
 from ibsym.training.checkpoint import load_checkpoint
-from ibsym.training.monitoring import fault, ranges
+from ibsym.training.monitoring import fault, largest, ranges
 from ibsym.training.progress import Lines, summary
 from ibsym.training.train import run
 from ibsym.training.units import Unit
@@ -52,6 +52,23 @@ def test_a_run_tells_its_numbers_in_bits_a_dimension() -> None:
     assert f"{name} {value / math.log(2) / 64:.4g}" in last
     assert next(summary(result, unit)).endswith("bits a dimension, of 64")
     assert next(summary(result)).endswith("held-out images")
+
+
+@pytest.mark.parametrize("name", ["infonce", "generative-compression"])
+def test_every_epoch_tells_what_an_estimate_is_at_most(name: str) -> None:
+    """And no estimate exceeds it, in training or held out, in any unit."""
+    spec, _, loss = compiled(name)
+    said: list[str] = []
+    unit = Unit("bits", each=True)
+    result = run(spec, loss, epochs=2, settings=SMALL, report=Lines(said.append, unit))
+    ((term, most),) = largest(spec, 400).items()
+    assert unit.largest == {term: most}
+    for epoch, entry in enumerate(result.history, 1):
+        line = next(text for text in said if text.startswith(f"epoch {epoch}/2"))
+        assert f"{term} {entry['held_out']['terms'][term] / math.log(2) / unit.dimensions:.4g} (" in line
+        assert f"at most {most / math.log(2) / unit.dimensions:.4g})" in line
+        assert max(entry[part]["terms"][term] for part in ("train", "held_out")) <= most
+    assert any("at most" in line and line.strip().startswith(term) for line in summary(result, unit))
 
 
 def test_a_number_that_is_none_is_told_with_its_term_row_and_input() -> None:
