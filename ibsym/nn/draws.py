@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -99,7 +100,8 @@ class Draws:
     def mixture(self, factor: Factor, rows: int) -> Rows:
         """The components' draws below one another, in the proportion of their weights."""
         found: Rows = {}
-        counts = [max(1, round(c.weight * rows)) for c in factor.components]
+        ends = [round(rows * share) for share in accumulate([float(c.weight) for c in factor.components], initial=0.0)]
+        counts = [max(1, end - start) for start, end in pairwise(ends)]  # as many rows together as there are
         for variable in factor.of:
             parts = [
                 self.value(c.joint, variable).pooled().take(slice(n)) for c, n in zip(factor.components, counts, strict=True)

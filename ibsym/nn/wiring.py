@@ -207,7 +207,9 @@ class Wiring:
         return found
 
     def across_rows(self, entry: Any) -> bool:
-        """Whether a row of an input is made of several rows of the batch: pairs, and what is shuffled."""
+        """Whether which rows an input has depends on the whole batch: pairs, what is shuffled, a mixture's shares of its components."""
+        if any(len(f.components) > 1 for f in self.needs(entry)):
+            return True
         match entry.role:
             case "scores":
                 return True
@@ -220,17 +222,35 @@ class Wiring:
 
     def behind(self, entry: Any) -> list[tuple[str, str]]:
         """The draws that such an input is put together from: a joint, a variable of it."""
+        factor, variables = self.spec.factors.get(entry.of), []
         match entry.role:
-            case "scores":
-                return [(entry.joint, v) for g in self.bank.groups(entry.of) for v in g]
-            case "critic_reference":
+            case "critic" | "critic_reference":
                 return self.behind_side(entry.of, entry.role)
-        return [(entry.joint, self.variable(entry))]
+            case "scores":
+                variables = [v for g in self.bank.groups(entry.of) for v in g]
+            case "value" | "sample" | "sample_reference" | "embedding":
+                variables = [self.variable(entry)]
+            case _ if factor is not None:
+                variables = [*factor.given, *(factor.of if entry.role == "log_prob" else ())]
+        return self.unmixed((entry.joint, v) for v in variables)
 
     def behind_side(self, name: str, role: str) -> list[tuple[str, str]]:
         """The draws that a critic's samples are put together from."""
         joint, about = self.first_joints[name], self.bank.comparison(name)
-        return [(joint, v) for v in about.scope] if role == "critic" else about.behind_second(self.spec, joint)
+        return self.unmixed([(joint, v) for v in about.scope] if role == "critic" else about.behind_second(self.spec, joint))
+
+    def unmixed(self, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Draws of single joints that these are made of: those of a mixture's components, and what stands beside them."""
+        found: list[tuple[str, str]] = []
+        for joint, variable in places:
+            factor = self.spec.joints[joint].by_variable[variable]
+            if not any(len(f.components) > 1 for f in self.above(joint, [variable])):
+                found.append((joint, variable))
+            elif factor.components:
+                found += self.unmixed((c.joint, variable) for c in factor.components)
+            else:
+                found += self.unmixed((joint, v) for v in factor.given)
+        return found
 
     def pairs(self, entry: Any, draws: Draws) -> tuple[dict[str, Value], dict[str, Value]]:
         """The values of which all pairs are scored, one a row."""

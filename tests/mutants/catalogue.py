@@ -1286,6 +1286,8 @@ ACCUMULATED = [
         (ACCUMULATING,),
         ("return len(second) > 1 or isinstance(term, MutualInformation | TotalCorrelation)", "return False"),
         ("return (self.variable(entry), entry.joint) in self.products", "return False"),
+        ("if any(len(f.components) > 1 for f in self.needs(entry)):", "if False:"),
+        ("found += self.unmixed((c.joint, variable) for c in factor.components)", "found.append((joint, variable))"),
     ),
     *mutants(
         "ibsym/nn/accumulating.py",

@@ -87,7 +87,34 @@ q = "data(x,c,y) q(z|x) q(w|x)"
 "I_q(Y;Z|C)" = "dv"
 """
 """A product whose parts and a conditional product whose rows are shuffled."""
-SHUFFLED = ("mine", "factor-vae", "infomax-vae", "density-ratio", "mmd", "dann", "vdb")
+MIXED = """
+name = "mixed"
+objective = "minimize JS(data(x)||m(x)) + KL(n(t,u)||r(t,u)) + KL(q(z|x)||p(z))"
+[variables]
+x = "real[D]"
+z = "real[L]"
+t = "real[L]"
+u = "real[L]"
+[joints]
+q = "data(x) q(z|x)"
+p = "p(z) p(x|z)"
+m = "(0.3*data(x) + 0.7*p(x))"
+n = "(0.3*data(x) + 0.3*q(x) + 0.4*m(x)) n(u) e(t|x)"
+r = "r(t) r(u)"
+[families]
+"q(z|x)" = "diagonal-normal"
+"p(z)" = "standard-normal"
+"p(x|z)" = "deterministic"
+"e(t|x)" = "diagonal-normal"
+"r(t)" = "standard-normal"
+"r(u)" = "standard-normal"
+"n(u)" = "diagonal-normal"
+[estimators]
+"JS(data(x)||m(x))" = "logistic"
+"KL(n(t,u)||r(t,u))" = "density-ratio"
+"""
+"""Mixtures, one of them of the other, and networks at their draws."""
+SHUFFLED = ("mine", "factor-vae", "infomax-vae", "density-ratio", "mmd", "dann", "vdb", "mixed")
 """Systems with critics, among them an adversary that is a density and a critic that looks through a factor."""
 
 
@@ -96,6 +123,8 @@ def shuffling(name):
     torch.manual_seed(0)
     if name in ("density-ratio", "mmd"):
         return System(loads(TWO_PARTS.replace("ESTIMATOR", name)), sizes={"L": 3}, hidden=4)
+    if name == "mixed":
+        return System(loads(MIXED), sizes={"L": 3}, hidden=4)
     if name in ("factor-vae", "infomax-vae"):
         return around(name, still({"q(z|x)": nn.Linear(6, 4).double()}), sizes={"L": 4}, hidden=4)
     return around(name, sizes={"L": 3}, hidden=4)
