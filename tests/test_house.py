@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ibsym.codegen.runtime import vehicle
+from ibsym.codegen.runtime import native_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(ROOT.glob("ibsym/**/*.py"))
@@ -196,7 +196,7 @@ def test_the_first_emitted_module_is_a_page_or_two() -> None:
 
 
 def test_the_runtime_beside_emitted_modules_is_the_packages() -> None:
-    assert (ROOT / "generated/_ibsym_runtime.py").read_text(encoding="utf-8") == vehicle()
+    assert (ROOT / "generated/_ibsym_runtime.py").read_text(encoding="utf-8") == native_runtime()
 
 
 def test_the_runtime_stands_alone() -> None:

@@ -25,9 +25,9 @@ from ibsym.proving.entropic import bits, mask_of
 from ibsym.proving.notation import Chain
 from ibsym.proving.problem import Problem
 from ibsym.proving.prover import reading
-from ibsym.proving.several import Several
+from ibsym.proving.several import Several, heads
 from ibsym.proving.single import Single
-from ibsym.terms.vectors import Coordinate, Vector
+from ibsym.terms.vectors import Coordinate, LogDensity, Vector
 
 RESTART = 300
 """After how many fruitless changes another code is begun with."""
@@ -101,12 +101,12 @@ class World:
 
     def read(self, key: Coordinate) -> tuple[int, str, str, tuple[int, ...]]:
         """A coordinate as sign * E_sampler[log model] over the variables at some places."""
-        if key[0] == "H":
+        if not isinstance(key, LogDensity):
             (joint,) = self.tables
             return -1, joint, joint, tuple(bits(mask_of(key)))
-        sampler, model = (str(k[0]).split("(", 1)[0] for k in key[:2])  # type: ignore[index]
+        sampler, model = heads(key)
         place = {v.casefold(): i for i, v in enumerate(self.variables)}
-        return 1, sampler, model, tuple(sorted(place[v] for v in key[2]))  # type: ignore[attr-defined]
+        return 1, sampler, model, tuple(sorted(place[v] for v in key.scope))
 
     def value(self, vector: Vector) -> Logs | None:
         """The exact value of a combination of coordinates."""

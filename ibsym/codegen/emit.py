@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ibsym.codegen.c.source import one_pass
-from ibsym.codegen.runtime import VEHICLE, vehicle
+from ibsym.codegen.runtime import NATIVE, native_runtime
 from ibsym.codegen.target import check_names
 from ibsym.codegen.torch.module import Form, module
 from ibsym.lowering.program import LossProgram
@@ -24,7 +24,7 @@ class PyTorch:
         check_names(program, self)
         stem = program.module_name
         found = one_pass(program)
-        neighbours = ({} if found is None else {f"{stem}.c": found.source}) | {VEHICLE: vehicle()}
+        neighbours = ({} if found is None else {f"{stem}.c": found.source}) | {NATIVE: native_runtime()}
         own = {f"{stem}.py": module(program, found, neighbours, self.form)}
         return own | neighbours if self.form == "beside" else own
 

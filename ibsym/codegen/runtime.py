@@ -12,7 +12,7 @@ from pathlib import Path
 from ibsym import runtime
 
 FOLDER = Path(runtime.__file__).parent
-VEHICLE = "_ibsym_runtime.py"
+NATIVE = "_ibsym_runtime.py"
 """What lies beside emitted losses, the same for all of them."""
 
 
@@ -66,9 +66,9 @@ def text(name: str) -> str:
 
 
 @cache
-def vehicle() -> str:
+def native_runtime() -> str:
     """The file beside emitted losses: compiled passes, then products by blocks, then the ranks of a group."""
-    passes = text(VEHICLE).replace("import torch\n", "import torch\nimport torch.distributed as dist\n", 1)
+    passes = text(NATIVE).replace("import torch\n", "import torch\nimport torch.distributed as dist\n", 1)
     return "\n".join((passes, *_section("streams"), *_section("ranks"), ""))
 
 

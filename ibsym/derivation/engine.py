@@ -305,8 +305,8 @@ class _Engine:
             density = part.term.density
             left_out = constant(wanted, density) if density is not None and ESTIMATORS[use.estimator].player else None
             return BoundTerm(part.coefficient, part.term, use.estimator, self.models.get(wanted), use.options, left_out)
-        asked = next((u.estimator for u, t in self.planner.requested if t == part.term), None)
-        return BoundTerm(part.coefficient, part.term, asked or estimator_of(self.spec, part.term))
+        requested = next((u.estimator for u, t in self.planner.requested if t == part.term), None)
+        return BoundTerm(part.coefficient, part.term, requested or estimator_of(self.spec, part.term))
 
     def constraint(self, critic: CriticUse) -> Constraint:
         """The critic's information term bounded from above, its budget, and the divergence it belongs to."""

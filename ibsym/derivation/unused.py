@@ -27,11 +27,11 @@ from ibsym.terms.measures import (
 
 def unused(spec: Spec, bound: Iterable[BoundTerm], constraints: Iterable[Constraint]) -> tuple[str, ...]:
     """Factors and parameters, as the spec writes them; a source is one whose samples no term is an expectation over."""
-    items, held = list(bound), list(constraints)
+    items, limits = list(bound), list(constraints)
     weights = [b.coefficient for b in items]
-    seen = {f.text for c in held for f in (c.critic.through,)}
-    names = {c.critic.multiplier for c in held}
-    for constraint in held:
+    seen = {f.text for c in limits for f in (c.critic.through,)}
+    names = {c.critic.multiplier for c in limits}
+    for constraint in limits:
         weights.append(constraint.budget)
         if constraint.derivation is not None:
             items += constraint.derivation.bound
@@ -52,7 +52,9 @@ def touched(spec: Spec, item: BoundTerm) -> Iterator[Factor]:
         yield from _importance(spec, term)
     for d in densities(spec, term):
         owner = spec.joints[d.head]
-        yield from (f for f in owner.factors if {*f.of} == {*d.of} and {*f.given} == {*d.given})
+        own = owner.factor_of(d.of, d.given)
+        if own is not None:
+            yield own
         if isinstance(item.term, Estimate) and owner.rooted:
             yield from factors(spec, d)
     match term:

@@ -29,7 +29,7 @@ TWO_BATCHES = "has samples of two batches"
 
 
 @dataclass(frozen=True)
-class Side:
+class OfLogit:
     """A function of the critic's logit, and its mean in a line of mathematics; s is the softplus."""
 
     expression: sympy.Expr
@@ -47,8 +47,8 @@ class Dual:
     constant: sympy.Expr
     first: sympy.Expr
     second: sympy.Expr
-    other: Side
-    own: Side
+    other: OfLogit
+    own: OfLogit
     text: str
 
 
@@ -62,44 +62,48 @@ GENERATORS: dict[str, sympy.Expr] = {
     "jeffreys": (U - 1) * sympy.log(U),
 }
 
-EXP = Side(-sympy.exp(F), "-E[e^f]")
-PLAIN = Side(F, "E[f]")
-RELATIVE = Dual(ONE, F, sympy.exp(F), Side(softplus(-F), "E[s(-f)]"), PLAIN, "1 + E_P[f] - E_Q[e^f]")
+EXP = OfLogit(-sympy.exp(F), "-E[e^f]")
+PLAIN = OfLogit(F, "E[f]")
+RELATIVE = Dual(ONE, F, sympy.exp(F), OfLogit(softplus(-F), "E[s(-f)]"), PLAIN, "1 + E_P[f] - E_Q[e^f]")
 LOGISTIC = Dual(
     sympy.log(2),
     HALF * logsigmoid(F),
     -HALF * logsigmoid(-F),
-    Side(HALF * softplus(-F), "1/2 E[s(-f)]"),
-    Side(HALF * softplus(F), "1/2 E[s(f)]"),
+    OfLogit(HALF * softplus(-F), "1/2 E[s(-f)]"),
+    OfLogit(HALF * softplus(F), "1/2 E[s(f)]"),
     "log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)]",
 )
 
 
-def _dual(first: sympy.Expr, second: sympy.Expr, other: Side, own: str, text: str, constant: sympy.Expr = ZERO) -> Dual:
-    return Dual(constant, first, second, other, Side(-other.expression, own), text)
+def _dual(first: sympy.Expr, second: sympy.Expr, other: OfLogit, own: str, text: str, constant: sympy.Expr = ZERO) -> Dual:
+    return Dual(constant, first, second, other, OfLogit(-other.expression, own), text)
 
 
 DUALS: dict[str, Dual] = {
     "kl": RELATIVE,
     "jensen-shannon": LOGISTIC,
-    "reverse-kl": _dual(-sympy.exp(-F), F, Side(sympy.exp(-F), "E[e^-f]"), "-E[e^-f]", "1 - E_P[e^-f] - E_Q[f]", ONE),
+    "reverse-kl": _dual(-sympy.exp(-F), F, OfLogit(sympy.exp(-F), "E[e^-f]"), "-E[e^-f]", "1 - E_P[e^-f] - E_Q[f]", ONE),
     "pearson": _dual(
-        2 * expm1(F), expm1(2 * F), Side(-2 * sympy.exp(F), "-2 E[e^f]"), "2 E[e^f]", "E_P[2 (e^f - 1)] - E_Q[e^2f - 1]"
+        2 * expm1(F), expm1(2 * F), OfLogit(-2 * sympy.exp(F), "-2 E[e^f]"), "2 E[e^f]", "E_P[2 (e^f - 1)] - E_Q[e^2f - 1]"
     ),
     "neyman": _dual(
-        -expm1(-2 * F), -2 * expm1(-F), Side(sympy.exp(-2 * F), "E[e^-2f]"), "-E[e^-2f]", "E_P[1 - e^-2f] - E_Q[2 (1 - e^-f)]"
+        -expm1(-2 * F),
+        -2 * expm1(-F),
+        OfLogit(sympy.exp(-2 * F), "E[e^-2f]"),
+        "-E[e^-2f]",
+        "E_P[1 - e^-2f] - E_Q[2 (1 - e^-f)]",
     ),
     "squared-hellinger": _dual(
         -expm1(-F / 2),
         expm1(F / 2),
-        Side(sympy.exp(-F / 2), "E[e^(-f/2)]"),
+        OfLogit(sympy.exp(-F / 2), "E[e^(-f/2)]"),
         "-E[e^(-f/2)]",
         "E_P[1 - e^(-f/2)] - E_Q[e^(f/2) - 1]",
     ),
     "jeffreys": _dual(
         F - expm1(-F),
         F + expm1(F),
-        Side(sympy.exp(-F) - F, "E[e^-f - f]"),
+        OfLogit(sympy.exp(-F) - F, "E[e^-f - f]"),
         "E[f - e^-f]",
         "E_P[f + 1 - e^-f] - E_Q[f + e^f - 1]",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -116,8 +115,7 @@ def _program(derivation: Derivation) -> LossProgram:
             Parameter(
                 n,
                 float(p.default),
-                -math.inf if p.min is None else float(p.min),
-                math.inf if p.max is None else float(p.max),
+                *map(float, p.interval),
             )
             for n, p in spec.parameters.items()
         ),

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import combinations
-from typing import cast
 
 from ibsym.errors import SolverError
 from ibsym.proving import constants
@@ -16,10 +15,10 @@ from ibsym.proving.elemental import Row, elemental_rows
 from ibsym.proving.notation import Chain
 from ibsym.proving.problem import Item, Problem, Proof, signed_sum, written
 from ibsym.proving.program import Column, decided, proposed
-from ibsym.spec.grammar import DensitySyntax, QuantitySyntax
+from ibsym.spec.grammar import DensitySyntax, QuantitySyntax, parse
 from ibsym.spec.model import Spec
 from ibsym.terms.reading import Reader
-from ibsym.terms.vectors import Coordinate, Coordinates, Vector, combine
+from ibsym.terms.vectors import Coordinate, Coordinates, LogDensity, Vector, combine
 
 
 class Several:
@@ -143,9 +142,17 @@ class Several:
 
 def _log(coordinate: Coordinate) -> str:
     """A coordinate <J|R(S)> as E_J[log r(s)]; every joint here is one factor."""
-    (sampler,), (model,), scope = cast("tuple[tuple[object], tuple[object], tuple[str, ...]]", coordinate)
-    head, name = (str(factor).split("(", 1)[0] for factor in (sampler, model))
-    return f"E_{head}[log {name}({','.join(scope)})]"
+    assert isinstance(coordinate, LogDensity)
+    sampler, model = heads(coordinate)
+    return f"E_{sampler}[log {model}({','.join(coordinate.scope)})]"
+
+
+def heads(coordinate: LogDensity) -> tuple[str, str]:
+    """Which joint samples, and which is evaluated: each is the one factor of all variables."""
+    (sampler,), (model, *_) = coordinate.sampler, coordinate.model
+    found = [parse(str(factor), "density") for factor in (sampler, model)]
+    first, second = (f.head for f in found if isinstance(f, DensitySyntax))
+    return first, second
 
 
 def _nonempty(names: Sequence[str]) -> Iterable[tuple[str, ...]]:

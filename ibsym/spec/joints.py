@@ -85,7 +85,9 @@ class JointReader:
                         remedy=f"a factor for {outside} in joints.{name}, or another component",
                     )
         for text in self.families:
-            if text not in self.factors and str(parse(text, "density")).split("(")[0] not in self.sources:
+            written = parse(text, "density")
+            assert isinstance(written, DensitySyntax)
+            if text not in self.factors and written.head not in self.sources:
                 close = nearest(text, self.factors)
                 raise SpecError(
                     f"{text} is a factor of no joint" + (f", did you mean {close}?" if close else ""),

@@ -616,9 +616,9 @@ UNUSED_MUTANTS = mutants(
     (UNUSED,),
     ("f.text not in seen", "False"),
     ("if p not in names", "if False"),
-    ("seen = {f.text for c in held for f in (c.critic.through,)}", "seen = set()"),
+    ("seen = {f.text for c in limits for f in (c.critic.through,)}", "seen = set()"),
     ("yield from factors(spec, Density(sampler, spec.ordered(scope)))", "yield from ()"),
-    ("names = {c.critic.multiplier for c in held}", "names = set()"),
+    ("names = {c.critic.multiplier for c in limits}", "names = set()"),
 )
 
 CRITICS = mutants(
@@ -1096,8 +1096,8 @@ LOSSES = [
         (ESTIMATORS, REFERENCES),
         ("Dual(ONE, F, sympy.exp(F)", "Dual(ZERO, F, sympy.exp(F)"),
         ("HALF * logsigmoid(F), -HALF * logsigmoid(-F)", "HALF * logsigmoid(F), HALF * logsigmoid(-F)"),
-        ('Side(HALF * softplus(-F), "1/2 E[s(-f)]")', 'Side(HALF * softplus(F), "1/2 E[s(-f)]")'),
-        ("EXP = Side(-sympy.exp(F)", "EXP = Side(sympy.exp(F)"),
+        ('OfLogit(HALF * softplus(-F), "1/2 E[s(-f)]")', 'OfLogit(HALF * softplus(F), "1/2 E[s(-f)]")'),
+        ("EXP = OfLogit(-sympy.exp(F)", "EXP = OfLogit(sympy.exp(F)"),
         ("2 * expm1(F), expm1(2 * F)", "2 * expm1(F), expm1(F)"),
         ("-expm1(-2 * F), -2 * expm1(-F)", "-expm1(-2 * F), -expm1(-F)"),
         ("-expm1(-F / 2), expm1(F / 2)", "-expm1(-F / 2), expm1(F)"),
