@@ -118,8 +118,8 @@ class AaeLoss(_Parametrised):
                                                                   reduction="none").sum(-1))
 
         per_row = kl_z - self.beta * log_p_x
-        terms = {"KL(q(z)||p(z))": _mean(kl_z, self.group).detach(),
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
+        terms = {"KL(q(z)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
     @staticmethod

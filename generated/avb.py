@@ -85,8 +85,8 @@ class AvbLoss(torch.nn.Module):
                                                                   reduction="none").sum(-1))
 
         per_row = kl_x_z - log_p_x
-        terms = {"KL(q(x,z)||data(x)p(z))": _mean(kl_x_z, self.group).detach(),
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
+        terms = {"KL(q(x,z)||data(x)p(z))": _mean(kl_x_z.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
     @staticmethod

@@ -117,8 +117,8 @@ class BetaVaeLoss(_Parametrised):
                                                                   reduction="none").sum(-1))
 
         per_row = self.beta * kl_z - log_p_x
-        terms = {"KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
+        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

@@ -396,8 +396,8 @@ static double rows(const Arguments *g)
     return g->sum ? g->size_B : 1;
 }
 
-/* E_q[log p(z)], KL(q(z|x)||p(z)): expected(logsigmoid(-q_z_logits), logsigmoid(-q_z_logits)) +
-   expected(logsigmoid(q_z_logits), logsigmoid(q_z_logits)), expected(logsigmoid(-q_z_logits), -logsigmoid(-p_z_logits)
+/* E_q[log p(z)], KL(q(z|x)||p(z)): expected(logsigmoid(-q_z_logits), logsigmoid(-p_z_logits)) +
+   expected(logsigmoid(q_z_logits), logsigmoid(p_z_logits)), expected(logsigmoid(-q_z_logits), -logsigmoid(-p_z_logits)
    + logsigmoid(-q_z_logits)) + expected(logsigmoid(q_z_logits), -logsigmoid(p_z_logits) + logsigmoid(q_z_logits)) */
 INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
@@ -417,22 +417,23 @@ INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
         const REAL toward0 = a0 >= 0 ? r0 : er0;
         const REAL away2 = a0 >= 0 ? er0 : r0;
-        const REAL logq1 = log_one_plus(e0);
+        const REAL logq3 = log_one_plus(e0);
         const REAL a1 = v_p_z_logits, e1 = exponential_of_difference(-absolute(a1));
         const REAL r1 = 1 / (1 + e1), er1 = e1 * r1;
-        const REAL toward4 = a1 >= 0 ? r1 : er1;
-        const REAL away5 = a1 >= 0 ? er1 : r1;
-        const REAL logq3 = log_one_plus(e1);
-        const REAL t0 = logq1 + positive(v_q_z_logits);
+        const REAL toward5 = a1 >= 0 ? r1 : er1;
+        const REAL away4 = a1 >= 0 ? er1 : r1;
+        const REAL logq1 = log_one_plus(e1);
+        const REAL t0 = logq1 + positive(v_p_z_logits);
         const REAL t1 = weighted(away2, -t0);
-        const REAL t2 = logq1 + positive(-v_q_z_logits);
+        const REAL t2 = logq1 + positive(-v_p_z_logits);
         const REAL t3 = weighted(toward0, -t2);
         const REAL t4 = -logq3;
-        const REAL t5 = weighted(away2, positive(v_p_z_logits) - t0 - t4);
-        const REAL t6 = weighted(toward0, positive(-v_p_z_logits) - t2 - t4);
+        const REAL t5 = weighted(away2, t0 + t4 - positive(v_q_z_logits));
+        const REAL t6 = weighted(toward0, t2 + t4 - positive(-v_q_z_logits));
+        const REAL t7 = away2 * toward5 - away4 * toward0;
         row0[j] += t1 + t3;
         row1[j] += t5 + t6;
-        if (want >= 1) d_p_z_logits[j] = s1 * (away2 * toward4 - away5 * toward0);
+        if (want >= 1) d_p_z_logits[j] = s1 * t7 - s0 * t7;
         if (want >= 1) d_q_z_logits[j] = s0 * (away2 * t3 - t1 * toward0) + s1 * (away2 * t6 - t5 * toward0);
     }
 }
@@ -461,7 +462,7 @@ static int loop0(const Arguments *g, double *means)
         .shared = {0, 0},
         .sum = {0, 1},
         .factor = {0, 0},
-        .weight = {rows(g) * (-1.0), rows(g) * (g->parameter_gamma + 1.0)},
+        .weight = {rows(g) * (-1.0), rows(g) * (g->parameter_gamma)},
     };
     return elements(&loop, g->size_L, (int)g->threads, means);
 }
@@ -529,10 +530,10 @@ int fused(const Arguments *g)
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
-    g->terms[0] = (REAL)(loop_0[0] - 1.0 * loop_0[1]);
+    g->terms[0] = (REAL)(loop_0[0]);
     g->terms[1] = (REAL)(loop_0[1]);
     g->terms[2] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456);
-    const double loss = -(loop_0[0] - 1.0 * loop_0[1]) + g->parameter_gamma * loop_0[1]
+    const double loss = -loop_0[0] + g->parameter_gamma * loop_0[1]
         + (-g->parameter_beta - g->parameter_gamma) * (-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

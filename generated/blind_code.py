@@ -116,28 +116,27 @@ class BlindCodeLoss(_Parametrised):
 
     def expression(self, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # E_q[log p(z)] in closed form: -(-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid + sum [s(a) log s(a)/s(a') + s(-a)
-        # log s(-a)/s(-a')], s the sigmoid)
-        log_p_z = -((_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
-                     + _weighted(torch.sigmoid(q_z_logits),
-                                 F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
-                    - (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits))
-                       + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits))).sum(-1))
+        # E_q[log p(z)] in closed form: sum [s(a) log s(a') + s(-a) log s(-a')], s the sigmoid
+        minus_q_z_sigmoid = torch.sigmoid(-q_z_logits)
+        minus_p_z_logsigmoid = F.logsigmoid(-p_z_logits)
+        q_z_sigmoid = torch.sigmoid(q_z_logits)
+        p_z_logsigmoid = F.logsigmoid(p_z_logits)
+        log_p_z = (_expected(minus_q_z_sigmoid, minus_p_z_logsigmoid) + _expected(q_z_sigmoid, p_z_logsigmoid)).sum(-1)
         # KL(q(z|x)||p(z)) in closed form: sum [s(a) log s(a)/s(a') + s(-a) log s(-a)/s(-a')], s the sigmoid
-        kl_z = (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
-                + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
+        kl_z = (_expected(minus_q_z_sigmoid, F.logsigmoid(-q_z_logits) - minus_p_z_logsigmoid)
+                + _expected(q_z_sigmoid, F.logsigmoid(q_z_logits) - p_z_logsigmoid)).sum(-1)
         # E_q[log d(x|z,s)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_d_x = _over_draws(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
         per_row = -log_p_z + self.gamma * kl_z - (self.beta + self.gamma) * log_d_x
-        terms = {"E_q[log p(z)]": _mean(log_p_z, self.group).detach(),
-                 "KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
-                 "E_q[log d(x|z,s)]": _mean(log_d_x, self.group).detach()}
+        terms = {"E_q[log p(z)]": _mean(log_p_z.detach(), self.group),
+                 "KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log d(x|z,s)]": _mean(log_d_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a98677784861b7cc", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache
@@ -168,9 +167,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
-def _weighted(weight: Tensor, values: Tensor) -> Tensor:
-    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
+    return share * torch.where(share > 0, values, 0)
 
 
 def _over_draws(values: Tensor) -> Tensor:

@@ -121,8 +121,8 @@ class CebLoss(_Parametrised):
         log_p_c = _over_draws(_pick(c_logits.log_softmax(-1), c))
 
         per_row = kl_z - self.gamma * log_p_c
-        terms = {"KL(q(z|x)||b(z|c))": _mean(kl_z, self.group).detach(),
-                 "E_q[log p(c|z)]": _mean(log_p_c, self.group).detach()}
+        terms = {"KL(q(z|x)||b(z|c))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(c|z)]": _mean(log_p_c.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -165,8 +165,10 @@ def _over_draws(values: Tensor) -> Tensor:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
-    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+    if index.shape != table.shape[:-1]:
+        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+        table, index = table.expand(*shape, -1), index.expand(shape)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -102,10 +102,10 @@ class CorexLoss(torch.nn.Module):
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)
 
         per_row = -log_p_x1 - log_p_x2 - log_p_x3 + kl_z
-        terms = {"E_q[log p(x1|z)]": _mean(log_p_x1, self.group).detach(),
-                 "E_q[log p(x2|z)]": _mean(log_p_x2, self.group).detach(),
-                 "E_q[log p(x3|z)]": _mean(log_p_x3, self.group).detach(),
-                 "KL(q(z|x1,x2,x3)||p(z))": _mean(kl_z, self.group).detach()}
+        terms = {"E_q[log p(x1|z)]": _mean(log_p_x1.detach(), self.group),
+                 "E_q[log p(x2|z)]": _mean(log_p_x2.detach(), self.group),
+                 "E_q[log p(x3|z)]": _mean(log_p_x3.detach(), self.group),
+                 "KL(q(z|x1,x2,x3)||p(z))": _mean(kl_z.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

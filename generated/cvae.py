@@ -90,8 +90,8 @@ class CvaeLoss(torch.nn.Module):
                                                                   reduction="none").sum(-1))
 
         per_row = kl_z - log_p_x
-        terms = {"KL(q(z|x,c)||p(z|c))": _mean(kl_z, self.group).detach(),
-                 "E_q[log p(x|z,c)]": _mean(log_p_x, self.group).detach()}
+        terms = {"KL(q(z|x,c)||p(z|c))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x|z,c)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

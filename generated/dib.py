@@ -116,18 +116,16 @@ class DibLoss(_Parametrised):
         log_p_c = _over_draws(_pick(c_logits.log_softmax(-1), c))
 
         per_row = -self.beta * log_p_c
-        terms = {"E_q[log p(z)]": rest.terms["E_q[log p(z)]"], "E_q[log p(c|z)]": _mean(log_p_c, self.group).detach()}
+        terms = {"E_q[log p(z)]": rest.terms["E_q[log p(z)]"], "E_q[log p(c|z)]": _mean(log_p_c.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
     def _rest(self, q_z_logits: Tensor, p_z_logits: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
-        # E_q[log p(z)] in closed form: -(-sum r log r, r = softmax(a) + sum r log r/r', r = softmax(a))
-        log_p_z = -(_weighted(torch.exp(q_z_logits.log_softmax(-1)),
-                              q_z_logits.log_softmax(-1) - p_z_logits.log_softmax(-1)).sum(-1)
-                    - _weighted(torch.exp(q_z_logits.log_softmax(-1)), q_z_logits.log_softmax(-1)).sum(-1))
+        # E_q[log p(z)] in closed form: sum r log r', r = softmax(a)
+        log_p_z = _expected(q_z_logits.softmax(-1), p_z_logits.log_softmax(-1)).sum(-1)
 
         per_row = -log_p_z
-        terms = {"E_q[log p(z)]": _mean(log_p_z, self.group).detach()}
+        terms = {"E_q[log p(z)]": _mean(log_p_z.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -170,8 +168,10 @@ def _over_draws(values: Tensor) -> Tensor:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
-    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+    if index.shape != table.shape[:-1]:
+        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+        table, index = table.expand(*shape, -1), index.expand(shape)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -186,9 +186,9 @@ def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
     return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
 
 
-def _weighted(weight: Tensor, values: Tensor) -> Tensor:
-    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
+    return share * torch.where(share > 0, values, 0)
 
 
 @functools.cache

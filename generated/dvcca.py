@@ -130,9 +130,9 @@ class DvccaLoss(_Parametrised):
                                   + math.log(2 * math.pi)).sum(-1))
 
         per_row = kl_z - self.beta * log_p_x1 - self.beta * log_p_x2
-        terms = {"KL(q(z|x1)||p(z))": _mean(kl_z, self.group).detach(),
-                 "E_q[log p(x1|z)]": _mean(log_p_x1, self.group).detach(),
-                 "E_q[log p(x2|z)]": _mean(log_p_x2, self.group).detach()}
+        terms = {"KL(q(z|x1)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x1|z)]": _mean(log_p_x1.detach(), self.group),
+                 "E_q[log p(x2|z)]": _mean(log_p_x2.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

@@ -137,11 +137,11 @@ class DvccaPrivateLoss(_Parametrised):
         log_p_x2 = _over_draws(-0.5 * ((x2 - x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
         per_row = kl_z + kl_w1 + kl_w2 - self.beta * log_p_x1 - self.beta * log_p_x2
-        terms = {"KL(q(z|x1)||p(z))": _mean(kl_z, self.group).detach(),
-                 "KL(q(w1|x1)||p(w1))": _mean(kl_w1, self.group).detach(),
-                 "KL(q(w2|x2)||p(w2))": _mean(kl_w2, self.group).detach(),
-                 "E_q[log p(x1|z,w1)]": _mean(log_p_x1, self.group).detach(),
-                 "E_q[log p(x2|z,w2)]": _mean(log_p_x2, self.group).detach()}
+        terms = {"KL(q(z|x1)||p(z))": _mean(kl_z.detach(), self.group),
+                 "KL(q(w1|x1)||p(w1))": _mean(kl_w1.detach(), self.group),
+                 "KL(q(w2|x2)||p(w2))": _mean(kl_w2.detach(), self.group),
+                 "E_q[log p(x1|z,w1)]": _mean(log_p_x1.detach(), self.group),
+                 "E_q[log p(x2|z,w2)]": _mean(log_p_x2.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

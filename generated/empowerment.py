@@ -4,6 +4,7 @@
 import functools
 import hashlib
 import logging
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,11 +77,12 @@ class EmpowermentLoss(torch.nn.Module):
     def expression(self, w_a_logits: Tensor, a: Tensor, r_a_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         rest = self._rest(a, r_a_logits)  # E_w[log r(a|s,t)]: what the compiled pass leaves
-        # E_w[log w(a|s)] in closed form: -(-sum r log r, r = softmax(a))
-        log_w_a = --_weighted(torch.exp(w_a_logits.log_softmax(-1)), w_a_logits.log_softmax(-1)).sum(-1)
+        # E_w[log w(a|s)] in closed form: sum r log r, r = softmax(a)
+        w_a_log_softmax = w_a_logits.log_softmax(-1)
+        log_w_a = _expected(torch.exp(w_a_log_softmax), w_a_log_softmax).sum(-1)
 
         per_row = log_w_a
-        terms = {"E_w[log w(a|s)]": _mean(log_w_a, self.group).detach(),
+        terms = {"E_w[log w(a|s)]": _mean(log_w_a.detach(), self.group),
                  "E_w[log r(a|s,t)]": rest.terms["E_w[log r(a|s,t)]"]}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
@@ -90,7 +92,7 @@ class EmpowermentLoss(torch.nn.Module):
         log_r_a = _over_draws(_weighted(a, r_a_logits.log_softmax(-1)).sum(-1))
 
         per_row = -log_r_a
-        terms = {"E_w[log r(a|s,t)]": _mean(log_r_a, self.group).detach()}
+        terms = {"E_w[log r(a|s,t)]": _mean(log_r_a.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -126,9 +128,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
-def _weighted(weight: Tensor, values: Tensor) -> Tensor:
-    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
+    return share * torch.where(share > 0, values, 0)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
@@ -146,6 +148,11 @@ def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _weighted(weight: Tensor, values: Tensor) -> Tensor:
+    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
+    return weight * torch.where((weight != 0) | (values.abs() < math.inf), values, 0)
 
 
 @functools.cache

@@ -397,9 +397,8 @@ static double rows(const Arguments *g)
     return g->sum ? g->size_B : 1;
 }
 
-/* E_q[log p(z)]: expected(logsigmoid(-q_z_logits), logsigmoid(-q_z_logits)) + expected(logsigmoid(q_z_logits),
-   logsigmoid(q_z_logits)), expected(logsigmoid(-q_z_logits), -logsigmoid(-p_z_logits) + logsigmoid(-q_z_logits)) +
-   expected(logsigmoid(q_z_logits), -logsigmoid(p_z_logits) + logsigmoid(q_z_logits)) */
+/* E_q[log p(z)]: expected(logsigmoid(-q_z_logits), logsigmoid(-p_z_logits)) + expected(logsigmoid(q_z_logits),
+   logsigmoid(p_z_logits)) */
 INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_p_z_logits = in[0];
@@ -407,9 +406,7 @@ INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const R
     REAL *restrict d_p_z_logits = d[0];
     REAL *restrict d_q_z_logits = d[1];
     REAL *restrict row0 = row[0];
-    REAL *restrict row1 = row[1];
     const REAL s0 = scale[0];
-    const REAL s1 = scale[1];
     LOOP
     for (int j = 0; j < LANES; j++) {
         const REAL v_p_z_logits = in_p_z_logits[j];
@@ -418,23 +415,16 @@ INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const R
         const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
         const REAL toward0 = a0 >= 0 ? r0 : er0;
         const REAL away2 = a0 >= 0 ? er0 : r0;
-        const REAL logq1 = log_one_plus(e0);
         const REAL a1 = v_p_z_logits, e1 = exponential_of_difference(-absolute(a1));
         const REAL r1 = 1 / (1 + e1), er1 = e1 * r1;
         const REAL toward4 = a1 >= 0 ? r1 : er1;
-        const REAL away5 = a1 >= 0 ? er1 : r1;
-        const REAL logq3 = log_one_plus(e1);
-        const REAL t0 = logq1 + positive(v_q_z_logits);
-        const REAL t1 = weighted(away2, -t0);
-        const REAL t2 = logq1 + positive(-v_q_z_logits);
-        const REAL t3 = weighted(toward0, -t2);
-        const REAL t4 = -logq3;
-        const REAL t5 = weighted(away2, positive(v_p_z_logits) - t0 - t4);
-        const REAL t6 = weighted(toward0, positive(-v_p_z_logits) - t2 - t4);
-        row0[j] += t1 + t3;
-        row1[j] += t5 + t6;
-        if (want >= 1) d_p_z_logits[j] = s1 * (away2 * toward4 - away5 * toward0);
-        if (want >= 1) d_q_z_logits[j] = s0 * (away2 * t3 - t1 * toward0) + s1 * (away2 * t6 - t5 * toward0);
+        const REAL away3 = a1 >= 0 ? er1 : r1;
+        const REAL logq1 = log_one_plus(e1);
+        const REAL t0 = weighted(away2, -logq1 - positive(v_p_z_logits));
+        const REAL t1 = weighted(toward0, -logq1 - positive(-v_p_z_logits));
+        row0[j] += t0 + t1;
+        if (want >= 1) d_p_z_logits[j] = s0 * (away3 * toward0 - away2 * toward4);
+        if (want >= 1) d_q_z_logits[j] = s0 * (away2 * t1 - t0 * toward0);
     }
 }
 
@@ -452,17 +442,17 @@ static int loop0(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
-        .rows = 2,
-        .sums = 2,
+        .rows = 1,
+        .sums = 1,
         .span = {span0_0, span0_1, span0_1},
         .in = {g->in_p_z_logits, g->in_q_z_logits},
         .n = {g->n_p_z_logits, g->n_q_z_logits},
         .d = {g->d_p_z_logits, g->d_q_z_logits},
         .level = {1, 1},
         .shared = {0, 0},
-        .sum = {0, 1},
-        .factor = {0, 0},
-        .weight = {rows(g) * (-1.0), rows(g)},
+        .sum = {0},
+        .factor = {0},
+        .weight = {rows(g) * (-1.0)},
     };
     return elements(&loop, g->size_L, (int)g->threads, means);
 }
@@ -618,7 +608,7 @@ static int loop3(const Arguments *g, double *means)
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
-    double loop_0[2];
+    double loop_0[1];
     double loop_1[1];
     double loop_2[1];
     double loop_3[2];
@@ -627,12 +617,11 @@ int fused(const Arguments *g)
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
     if ((status = loop3(g, loop_3))) return status;
-    g->terms[0] = (REAL)(loop_0[0] - 1.0 * loop_0[1]);
+    g->terms[0] = (REAL)(loop_0[0]);
     g->terms[1] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456);
     g->terms[2] = (REAL)(0.5 * loop_2[0] + 0.5 * loop_3[0] + 0.6931471805599453);
-    const double loss = -(loop_0[0] - 1.0 * loop_0[1])
-        - g->parameter_beta * (-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456)
-            + g->parameter_gamma * (-0.5 * loop_3[1]);
+    const double loss = -loop_0[0] - g->parameter_beta * (-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456)
+        + g->parameter_gamma * (-0.5 * loop_3[1]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

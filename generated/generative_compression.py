@@ -123,13 +123,9 @@ class GenerativeCompressionLoss(_Parametrised):
     def expression(self, q_z_logits: Tensor, p_z_logits: Tensor, x: Tensor, x_mean: Tensor, x_critic: Tensor,
                    x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # E_q[log p(z)] in closed form: -(-sum [s(a) log s(a) + s(-a) log s(-a)], s the sigmoid + sum [s(a) log s(a)/s(a') + s(-a)
-        # log s(-a)/s(-a')], s the sigmoid)
-        log_p_z = _mean(-((_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits) - F.logsigmoid(-p_z_logits))
-                           + _weighted(torch.sigmoid(q_z_logits),
-                                       F.logsigmoid(q_z_logits) - F.logsigmoid(p_z_logits))).sum(-1)
-                          - (_weighted(torch.sigmoid(-q_z_logits), F.logsigmoid(-q_z_logits))
-                             + _weighted(torch.sigmoid(q_z_logits), F.logsigmoid(q_z_logits))).sum(-1)), self.group)
+        # E_q[log p(z)] in closed form: sum [s(a) log s(a') + s(-a) log s(-a')], s the sigmoid
+        log_p_z = _mean((_expected(torch.sigmoid(-q_z_logits), F.logsigmoid(-p_z_logits))
+                         + _expected(torch.sigmoid(q_z_logits), F.logsigmoid(p_z_logits))).sum(-1), self.group)
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = _mean(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
         # JS(data(x)||g(x)) by logistic: log 2 - 1/2 E_P[s(-f)] - 1/2 E_Q[s(f)], s = softplus
@@ -155,7 +151,7 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "c794891586c5ada9", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
 
 
 @functools.cache
@@ -191,9 +187,9 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
-def _weighted(weight: Tensor, values: Tensor) -> Tensor:
-    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
+    return share * torch.where(share > 0, values, 0)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

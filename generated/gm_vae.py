@@ -95,7 +95,8 @@ class GmVaeLoss(torch.nn.Module):
         # KL(q(w|x)||p(w)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_w = 0.5 * (w_mean**2 + torch.expm1(w_logvar) - w_logvar).sum(-1)
         # KL(q(y|z,w)||p(y)) in closed form: log K + sum r log r, r = softmax(a)
-        kl_y = _over_draws(_weighted(torch.exp(y_logits.log_softmax(-1)), y_logits.log_softmax(-1)).sum(-1)
+        y_log_softmax = y_logits.log_softmax(-1)
+        kl_y = _over_draws(_expected(torch.exp(y_log_softmax), y_log_softmax).sum(-1)
                            + math.log(y_logits.shape[-1] or math.nan))
         # E_q[log q(z|x)] in closed form: -(1/2 sum [log var + log 2 pi + 1])
         log_q_z = -0.5 * (q_z_logvar + 1 + math.log(2 * math.pi)).sum(-1)
@@ -104,11 +105,11 @@ class GmVaeLoss(torch.nn.Module):
                                                                   reduction="none").sum(-1))
 
         per_row = kl_w + kl_y + log_q_z - log_p_x
-        terms = {"KL(q(w|x)||p(w))": _mean(kl_w, self.group).detach(),
-                 "KL(q(y|z,w)||p(y))": _mean(kl_y, self.group).detach(),
-                 "E_q[log q(z|x)]": _mean(log_q_z, self.group).detach(),
+        terms = {"KL(q(w|x)||p(w))": _mean(kl_w.detach(), self.group),
+                 "KL(q(y|z,w)||p(y))": _mean(kl_y.detach(), self.group),
+                 "E_q[log q(z|x)]": _mean(log_q_z.detach(), self.group),
                  "E_q[log p(z|w,y)]": rest.terms["E_q[log p(z|w,y)]"],
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
     def _rest(self, y_logits: Tensor, z: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor) -> Output:
@@ -119,10 +120,10 @@ class GmVaeLoss(torch.nn.Module):
         # log q(y|z,w) of every class of y
         log_q_y = y_logits.log_softmax(-1).movedim(-1, -2)
         # E_q[log p(z|w,y)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]; the exact sum over y by q(y|z,w)
-        log_p_z = _over_draws(_weighted(torch.exp(log_q_y), log_p_z_given_y).sum(-2))
+        log_p_z = _over_draws(_expected(torch.exp(log_q_y), log_p_z_given_y).sum(-2))
 
         per_row = -log_p_z
-        terms = {"E_q[log p(z|w,y)]": _mean(log_p_z, self.group).detach()}
+        terms = {"E_q[log p(z|w,y)]": _mean(log_p_z.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -163,9 +164,9 @@ def _over_draws(values: Tensor) -> Tensor:
     return values.mean(0) if values.dim() == 2 else values
 
 
-def _weighted(weight: Tensor, values: Tensor) -> Tensor:
-    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
+    return share * torch.where(share > 0, values, 0)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -99,52 +99,54 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
                    x2_logits: Tensor, x3: Tensor, x3_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z1|x1,x2,x3)||p(z1)) in closed form: sum r log r/r', r = softmax(a)
-        kl_z1 = _weighted(torch.exp(q_z1_logits.log_softmax(-1)),
-                          q_z1_logits.log_softmax(-1) - p_z1_logits.log_softmax(-1)).sum(-1)
+        q_z1_log_softmax = q_z1_logits.log_softmax(-1)
+        kl_z1 = _expected(torch.exp(q_z1_log_softmax), q_z1_log_softmax - p_z1_logits.log_softmax(-1)).sum(-1)
         # sum r log r/r', r = softmax(a), for every class
-        kl_z2_given_z1 = _weighted(torch.exp(q_z2_logits.log_softmax(-1)),
-                                   q_z2_logits.log_softmax(-1) - p_z2_logits.log_softmax(-1)).sum(-1)
+        q_z2_log_softmax = q_z2_logits.log_softmax(-1)
+        kl_z2_given_z1 = _expected(torch.exp(q_z2_log_softmax), q_z2_log_softmax - p_z2_logits.log_softmax(-1)).sum(-1)
         # log q(z1|x1,x2,x3) of every class of z1
-        log_q_z1 = q_z1_logits.log_softmax(-1).movedim(-1, -2)
+        log_q_z1 = q_z1_log_softmax.movedim(-1, -2)
         # KL(q(z2|z1,x2,x3)||p(z2|z1)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z1 by q(z1|x1,x2,x3)
-        kl_z2 = _weighted(torch.exp(log_q_z1), kl_z2_given_z1).sum(-2)
-        kl_z3_given_z2 = _weighted(torch.exp(q_z3_logits.log_softmax(-1)),
-                                   q_z3_logits.log_softmax(-1) - p_z3_logits.log_softmax(-1)).sum(-1)
+        log_q_z1_exp = torch.exp(log_q_z1)
+        kl_z2 = _expected(log_q_z1_exp, kl_z2_given_z1).sum(-2)
+        q_z3_log_softmax = q_z3_logits.log_softmax(-1)
+        kl_z3_given_z2 = _expected(torch.exp(q_z3_log_softmax), q_z3_log_softmax - p_z3_logits.log_softmax(-1)).sum(-1)
         # log q(z2|z1,x2,x3) of every class of z2
-        log_q_z2 = q_z2_logits.log_softmax(-1).movedim(-1, -2)
+        log_q_z2 = q_z2_log_softmax.movedim(-1, -2)
         # summed over z2 by q(z2|z1,x2,x3)
-        kl_z3_given_z1 = _weighted(torch.exp(log_q_z2), kl_z3_given_z2).sum(-2)
+        log_q_z2_exp = torch.exp(log_q_z2)
+        kl_z3_given_z1 = _expected(log_q_z2_exp, kl_z3_given_z2).sum(-2)
         # KL(q(z3|z2,x3)||p(z3|z2)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z2 by q(z2|z1,x2,x3)
-        kl_z3 = _weighted(torch.exp(log_q_z1), kl_z3_given_z1).sum(-2)
+        kl_z3 = _expected(log_q_z1_exp, kl_z3_given_z1).sum(-2)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
         log_p_x1_given_z1 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
                                                                 reduction="none").sum(-1)
         # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z1 by
         # q(z1|x1,x2,x3)
-        log_p_x1 = _weighted(torch.exp(log_q_z1), log_p_x1_given_z1).sum(-2)
+        log_p_x1 = _expected(log_q_z1_exp, log_p_x1_given_z1).sum(-2)
         log_p_x2_given_z2 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x2_logits, x2),
                                                                 reduction="none").sum(-1)
-        log_p_x2_given_z1 = _weighted(torch.exp(log_q_z2), log_p_x2_given_z2).sum(-2)
+        log_p_x2_given_z1 = _expected(log_q_z2_exp, log_p_x2_given_z2).sum(-2)
         # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z2 by
         # q(z2|z1,x2,x3)
-        log_p_x2 = _weighted(torch.exp(log_q_z1), log_p_x2_given_z1).sum(-2)
+        log_p_x2 = _expected(log_q_z1_exp, log_p_x2_given_z1).sum(-2)
         log_p_x3_given_z3 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x3_logits, x3),
                                                                 reduction="none").sum(-1)
         # log q(z3|z2,x3) of every class of z3
-        log_q_z3 = q_z3_logits.log_softmax(-1).movedim(-1, -2)
+        log_q_z3 = q_z3_log_softmax.movedim(-1, -2)
         # summed over z3 by q(z3|z2,x3)
-        log_p_x3_given_z2 = _weighted(torch.exp(log_q_z3), log_p_x3_given_z3).sum(-2)
-        log_p_x3_given_z1 = _weighted(torch.exp(log_q_z2), log_p_x3_given_z2).sum(-2)
+        log_p_x3_given_z2 = _expected(torch.exp(log_q_z3), log_p_x3_given_z3).sum(-2)
+        log_p_x3_given_z1 = _expected(log_q_z2_exp, log_p_x3_given_z2).sum(-2)
         # E_q[log p(x3|z3)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z3 by q(z3|z2,x3)
-        log_p_x3 = _weighted(torch.exp(log_q_z1), log_p_x3_given_z1).sum(-2)
+        log_p_x3 = _expected(log_q_z1_exp, log_p_x3_given_z1).sum(-2)
 
         per_row = kl_z1 + kl_z2 + kl_z3 - log_p_x1 - log_p_x2 - log_p_x3
-        terms = {"KL(q(z1|x1,x2,x3)||p(z1))": _mean(kl_z1, self.group).detach(),
-                 "KL(q(z2|z1,x2,x3)||p(z2|z1))": _mean(kl_z2, self.group).detach(),
-                 "KL(q(z3|z2,x3)||p(z3|z2))": _mean(kl_z3, self.group).detach(),
-                 "E_q[log p(x1|z1)]": _mean(log_p_x1, self.group).detach(),
-                 "E_q[log p(x2|z2)]": _mean(log_p_x2, self.group).detach(),
-                 "E_q[log p(x3|z3)]": _mean(log_p_x3, self.group).detach()}
+        terms = {"KL(q(z1|x1,x2,x3)||p(z1))": _mean(kl_z1.detach(), self.group),
+                 "KL(q(z2|z1,x2,x3)||p(z2|z1))": _mean(kl_z2.detach(), self.group),
+                 "KL(q(z3|z2,x3)||p(z3|z2))": _mean(kl_z3.detach(), self.group),
+                 "E_q[log p(x1|z1)]": _mean(log_p_x1.detach(), self.group),
+                 "E_q[log p(x2|z2)]": _mean(log_p_x2.detach(), self.group),
+                 "E_q[log p(x3|z3)]": _mean(log_p_x3.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -170,9 +172,9 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
-def _weighted(weight: Tensor, values: Tensor) -> Tensor:
-    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
+    return share * torch.where(share > 0, values, 0)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

@@ -120,20 +120,22 @@ class HyperpriorCompressionLoss(_Parametrised):
                    x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # log p(y|z) at samples: sum log [F(v + 1/2) - F(v - 1/2)], F of N(mean, var)
-        log_p_y = _log_normal_cell((y - y_mean) * torch.exp(-0.5 * y_logvar), 0.5 * torch.exp(-0.5 * y_logvar)).sum(-1)
+        y_deviation_inverse = torch.exp(-0.5 * y_logvar)
+        log_p_y = _log_normal_cell((y - y_mean) * y_deviation_inverse, 0.5 * y_deviation_inverse).sum(-1)
         # KL(q(y|x)||p(y|z)) at samples: log q(y|x) - log p(y|z)
         kl_y = _over_draws(-log_p_y)
         # log p(z) at samples: sum log [F(v + 1/2) - F(v - 1/2)], F of N(mean, var)
-        log_p_z = _log_normal_cell((z - z_mean) * torch.exp(-0.5 * z_logvar), 0.5 * torch.exp(-0.5 * z_logvar)).sum(-1)
+        z_deviation_inverse = torch.exp(-0.5 * z_logvar)
+        log_p_z = _log_normal_cell((z - z_mean) * z_deviation_inverse, 0.5 * z_deviation_inverse).sum(-1)
         # KL(q(z|x)||p(z)) at samples: log q(z|x) - log p(z)
         kl_z = _over_draws(-log_p_z)
         # E_q[log p(x|y)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = _over_draws(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
         per_row = kl_y + kl_z - self.lam * log_p_x
-        terms = {"KL(q(y|x)||p(y|z))": _mean(kl_y, self.group).detach(),
-                 "KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
-                 "E_q[log p(x|y)]": _mean(log_p_x, self.group).detach()}
+        terms = {"KL(q(y|x)||p(y|z))": _mean(kl_y.detach(), self.group),
+                 "KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x|y)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

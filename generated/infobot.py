@@ -117,8 +117,8 @@ class InfobotLoss(_Parametrised):
         log_p_a = _over_draws(_pick(a_logits.log_softmax(-1), a))
 
         per_row = self.beta * kl_z - log_p_a
-        terms = {"KL(q(z|s,g)||p(z))": _mean(kl_z, self.group).detach(),
-                 "E_q[log p(a|s,z)]": _mean(log_p_a, self.group).detach()}
+        terms = {"KL(q(z|s,g)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(a|s,z)]": _mean(log_p_a.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -161,8 +161,10 @@ def _over_draws(values: Tensor) -> Tensor:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
-    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+    if index.shape != table.shape[:-1]:
+        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+        table, index = table.expand(*shape, -1), index.expand(shape)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:

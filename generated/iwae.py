@@ -90,7 +90,7 @@ class IwaeLoss(torch.nn.Module):
         log_p_x_2 = _log_mean_exp_over_draws(log_w_x)
 
         per_row = -log_p_x_2
-        terms = {"E_q[log p(x)]": _mean(log_p_x_2, self.group).detach()}
+        terms = {"E_q[log p(x)]": _mean(log_p_x_2.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

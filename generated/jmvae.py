@@ -143,11 +143,11 @@ class JmvaeLoss(_Parametrised):
 
         per_row = (kl_z_given_x1_x2_under_q - log_p_x1 - log_p_x2 + self.alpha * kl_z_given_x1_x2_under_q_2
                    + self.alpha * kl_z_given_x1_x2_under_q_3)
-        terms = {"KL(q(z|x1,x2)||p(z))": _mean(kl_z_given_x1_x2_under_q, self.group).detach(),
-                 "E_q[log p(x1|z)]": _mean(log_p_x1, self.group).detach(),
-                 "E_q[log p(x2|z)]": _mean(log_p_x2, self.group).detach(),
-                 "KL(q(z|x1,x2)||a(z|x1))": _mean(kl_z_given_x1_x2_under_q_2, self.group).detach(),
-                 "KL(q(z|x1,x2)||b(z|x2))": _mean(kl_z_given_x1_x2_under_q_3, self.group).detach()}
+        terms = {"KL(q(z|x1,x2)||p(z))": _mean(kl_z_given_x1_x2_under_q.detach(), self.group),
+                 "E_q[log p(x1|z)]": _mean(log_p_x1.detach(), self.group),
+                 "E_q[log p(x2|z)]": _mean(log_p_x2.detach(), self.group),
+                 "KL(q(z|x1,x2)||a(z|x1))": _mean(kl_z_given_x1_x2_under_q_2.detach(), self.group),
+                 "KL(q(z|x1,x2)||b(z|x2))": _mean(kl_z_given_x1_x2_under_q_3.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

@@ -131,9 +131,9 @@ class LadderVaeLoss(_Parametrised):
                                                                   reduction="none").sum(-1))
 
         per_row = self.beta * kl_z2 + self.beta * kl_z1 - log_p_x
-        terms = {"KL(q(z2|x)||p(z2))": _mean(kl_z2, self.group).detach(),
-                 "KL(q(z1|x,z2)||p(z1|z2))": _mean(kl_z1, self.group).detach(),
-                 "E_q[log p(x|z1)]": _mean(log_p_x, self.group).detach()}
+        terms = {"KL(q(z2|x)||p(z2))": _mean(kl_z2.detach(), self.group),
+                 "KL(q(z1|x,z2)||p(z1|z2))": _mean(kl_z1.detach(), self.group),
+                 "E_q[log p(x|z1)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

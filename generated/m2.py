@@ -138,7 +138,8 @@ class M2Loss(_Parametrised):
         log_p_x_given_z_c_under_q = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(q_x_logits, q_x),
                                                                               reduction="none").sum(-1), self.group)
         # KL(u(c|x)||p(c)) in closed form: log K + sum r log r, r = softmax(a)
-        kl_c = _mean(_weighted(torch.exp(u_c_logits.log_softmax(-1)), u_c_logits.log_softmax(-1)).sum(-1)
+        u_c_log_softmax = u_c_logits.log_softmax(-1)
+        kl_c = _mean(_expected(torch.exp(u_c_log_softmax), u_c_log_softmax).sum(-1)
                      + math.log(u_c_logits.shape[-1] or math.nan), self.group)
         # E_q[log u(c|x)] at samples: log softmax(a)_v
         log_u_c_2 = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
@@ -160,12 +161,13 @@ class M2Loss(_Parametrised):
         # log u(c|x) of every class of c
         log_u_c = u_c_logits.log_softmax(-1).movedim(-1, -2)
         # KL(u(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]; the exact sum over c by u(c|x)
-        kl_z_given_x_c_under_u = _mean(_weighted(torch.exp(log_u_c), kl_z_given_c).sum(-2), self.group)
+        log_u_c_exp = torch.exp(log_u_c)
+        kl_z_given_x_c_under_u = _mean(_expected(log_u_c_exp, kl_z_given_c).sum(-2), self.group)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
         log_p_x_given_c = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(u_x_logits, u_x),
                                                               reduction="none").sum(-1)
         # E_u[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over c by u(c|x)
-        log_p_x_given_z_c_under_u = _mean(_weighted(torch.exp(log_u_c), log_p_x_given_c).sum(-2), self.group)
+        log_p_x_given_z_c_under_u = _mean(_expected(log_u_c_exp, log_p_x_given_c).sum(-2), self.group)
 
         loss = kl_z_given_x_c_under_u - log_p_x_given_z_c_under_u
         terms = {"KL(u(z|x,c)||p(z))": kl_z_given_x_c_under_u.detach(),
@@ -211,15 +213,17 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
-def _weighted(weight: Tensor, values: Tensor) -> Tensor:
-    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
+    return share * torch.where(share > 0, values, 0)
 
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
-    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+    if index.shape != table.shape[:-1]:
+        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+        table, index = table.expand(*shape, -1), index.expand(shape)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

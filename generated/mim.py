@@ -86,9 +86,9 @@ class MimLoss(torch.nn.Module):
                                                                   reduction="none").sum(-1))
 
         per_row = -log_q_z + 0.5 * kl_z - 0.5 * log_p_x
-        terms = {"E_q[log q(z|x)]": _mean(log_q_z, self.group).detach(),
-                 "KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
+        terms = {"E_q[log q(z|x)]": _mean(log_q_z.detach(), self.group),
+                 "KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

@@ -187,8 +187,10 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
-    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+    if index.shape != table.shape[:-1]:
+        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+        table, index = table.expand(*shape, -1), index.expand(shape)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

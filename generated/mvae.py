@@ -164,13 +164,13 @@ class MvaeLoss(_Parametrised):
                    - self.lam2 * log_p_x2_given_z_under_q + self.beta * kl_z_given_x1
                    - self.lam1 * log_p_x1_given_z_under_a + self.beta * kl_z_given_x2
                    - self.lam2 * log_p_x2_given_z_under_b)
-        terms = {"KL(q(z|x1,x2)||p(z))": _mean(kl_z_given_x1_x2, self.group).detach(),
-                 "E_q[log p(x1|z)]": _mean(log_p_x1_given_z_under_q, self.group).detach(),
-                 "E_q[log p(x2|z)]": _mean(log_p_x2_given_z_under_q, self.group).detach(),
-                 "KL(a(z|x1)||p(z))": _mean(kl_z_given_x1, self.group).detach(),
-                 "E_a[log p(x1|z)]": _mean(log_p_x1_given_z_under_a, self.group).detach(),
-                 "KL(b(z|x2)||p(z))": _mean(kl_z_given_x2, self.group).detach(),
-                 "E_b[log p(x2|z)]": _mean(log_p_x2_given_z_under_b, self.group).detach()}
+        terms = {"KL(q(z|x1,x2)||p(z))": _mean(kl_z_given_x1_x2.detach(), self.group),
+                 "E_q[log p(x1|z)]": _mean(log_p_x1_given_z_under_q.detach(), self.group),
+                 "E_q[log p(x2|z)]": _mean(log_p_x2_given_z_under_q.detach(), self.group),
+                 "KL(a(z|x1)||p(z))": _mean(kl_z_given_x1.detach(), self.group),
+                 "E_a[log p(x1|z)]": _mean(log_p_x1_given_z_under_a.detach(), self.group),
+                 "KL(b(z|x2)||p(z))": _mean(kl_z_given_x2.detach(), self.group),
+                 "E_b[log p(x2|z)]": _mean(log_p_x2_given_z_under_b.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

@@ -121,9 +121,9 @@ class PrivacyFunnelLoss(_Parametrised):
         log_p_x = _over_draws(-0.5 * ((x - p_x_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
         per_row = kl_z - log_d_x - self.beta * log_p_x
-        terms = {"KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
-                 "E_q[log d(x|z,s)]": _mean(log_d_x, self.group).detach(),
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
+        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log d(x|z,s)]": _mean(log_d_x.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

@@ -85,7 +85,7 @@ class SVaeLoss(torch.nn.Module):
 
         per_row = -log_p_x
         terms = {"KL(q(z|x)||p(z))": rest.terms["KL(q(z|x)||p(z))"],
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
     def _rest(self, z_mean: Tensor, z_concentration: Tensor) -> Output:
@@ -97,7 +97,7 @@ class SVaeLoss(torch.nn.Module):
                 - math.lgamma(0.5 * z_mean.shape[-1]))
 
         per_row = kl_z
-        terms = {"KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach()}
+        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

@@ -215,8 +215,10 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
-    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+    if index.shape != table.shape[:-1]:
+        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+        table, index = table.expand(*shape, -1), index.expand(shape)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
@@ -233,7 +235,7 @@ def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
 
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+    return weight * torch.where((weight != 0) | (values.abs() < math.inf), values, 0)
 
 
 @functools.cache

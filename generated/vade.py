@@ -95,7 +95,7 @@ class VadeLoss(torch.nn.Module):
         per_row = -log_p_x
         terms = {"KL(q(z|x)||p(z|c))": rest.terms["KL(q(z|x)||p(z|c))"],
                  "KL(q(c|x)||p(c))": rest.terms["KL(q(c|x)||p(c))"],
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
     def _rest(self, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, q_c_logits: Tensor,
@@ -105,17 +105,17 @@ class VadeLoss(torch.nn.Module):
         kl_z_given_c = 0.5 * (p_z_logvar + torch.expm1(q_z_logvar - p_z_logvar)
                               + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 - q_z_logvar).sum(-1)
         # log q(c|x) of every class of c
-        log_q_c = q_c_logits.log_softmax(-1).movedim(-1, -2)
+        q_c_log_softmax = q_c_logits.log_softmax(-1)
+        log_q_c = q_c_log_softmax.movedim(-1, -2)
         # KL(q(z|x)||p(z|c)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'; the exact sum over
         # c by q(c|x)
-        kl_z = _weighted(torch.exp(log_q_c), kl_z_given_c).sum(-2)
+        kl_z = _expected(torch.exp(log_q_c), kl_z_given_c).sum(-2)
         # KL(q(c|x)||p(c)) in closed form: sum r log r/r', r = softmax(a)
-        kl_c = _weighted(torch.exp(q_c_logits.log_softmax(-1)),
-                         q_c_logits.log_softmax(-1) - p_c_logits.log_softmax(-1)).sum(-1)
+        kl_c = _expected(torch.exp(q_c_log_softmax), q_c_log_softmax - p_c_logits.log_softmax(-1)).sum(-1)
 
         per_row = kl_z + kl_c
-        terms = {"KL(q(z|x)||p(z|c))": _mean(kl_z, self.group).detach(),
-                 "KL(q(c|x)||p(c))": _mean(kl_c, self.group).detach()}
+        terms = {"KL(q(z|x)||p(z|c))": _mean(kl_z.detach(), self.group),
+                 "KL(q(c|x)||p(c))": _mean(kl_c.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
@@ -168,9 +168,9 @@ def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
     return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
 
 
-def _weighted(weight: Tensor, values: Tensor) -> Tensor:
-    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
+    return share * torch.where(share > 0, values, 0)
 
 
 @functools.cache

@@ -128,7 +128,7 @@ class VamppriorVaeLoss(_Parametrised):
 
         per_row = -log_p_x
         terms = {"KL(q(z|x)||p(z))": rest.terms["KL(q(z|x)||p(z))"],
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach()}
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
     def _rest(self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
@@ -146,7 +146,7 @@ class VamppriorVaeLoss(_Parametrised):
         kl_z = _over_draws(log_q_z - log_p_z)
 
         per_row = self.beta * kl_z
-        terms = {"KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach()}
+        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

@@ -212,16 +212,17 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
-    shape = index.shape if index.shape == table.shape[:-1] else torch.broadcast_shapes(table.shape[:-1], index.shape)
-    return table.expand(*shape, -1).gather(-1, index.expand(shape).unsqueeze(-1).long()).squeeze(-1)
+    if index.shape != table.shape[:-1]:
+        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
+        table, index = table.expand(*shape, -1), index.expand(shape)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 
 def _points(group: Any, *values: tuple[Tensor, int]) -> Tensor:
     """One row per draw and row, of all ranks, all coordinates side by side; each value with the number of its event's axes."""
     whole = [(v if group is None else _runtime()["rows"](group, -1 - axes, v)[0], axes) for v, axes in values]
     parts = [v.reshape(v.shape[: v.dim() - axes].numel(), v.shape[v.dim() - axes :].numel()) for v, axes in whole]
-    rows = max(p.shape[0] for p in parts)
-    return torch.cat([p.repeat(rows // max(1, p.shape[0]), 1) for p in parts], dim=1)
+    return torch.cat([p.repeat(max(map(len, parts)) // max(1, len(p)), 1) for p in parts], dim=1)
 
 
 def _off_diagonal_mean(pairs: Tensor) -> Tensor:

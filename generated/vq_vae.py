@@ -91,8 +91,8 @@ class VqVaeLoss(torch.nn.Module):
         log_p_x = _over_draws(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
 
         per_row = kl_z - log_p_x
-        terms = {"KL(q(z|x)||p(z))": _mean(kl_z, self.group).detach(),
-                 "E_q[log p(x|z)]": _mean(log_p_x, self.group).detach(),
+        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group),
                  "codebook[q(z|x)]": rest.terms["codebook[q(z|x)]"],
                  "commitment[q(z|x)]": rest.terms["commitment[q(z|x)]"]}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
@@ -109,8 +109,8 @@ class VqVaeLoss(torch.nn.Module):
         commitment_z = ((z_code - z_vectors.detach()) ** 2).sum((-2, -1))
 
         per_row = codebook_z + 0.25 * commitment_z
-        terms = {"codebook[q(z|x)]": _mean(codebook_z, self.group).detach(),
-                 "commitment[q(z|x)]": _mean(commitment_z, self.group).detach()}
+        terms = {"codebook[q(z|x)]": _mean(codebook_z.detach(), self.group),
+                 "commitment[q(z|x)]": _mean(commitment_z.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 

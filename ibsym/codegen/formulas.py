@@ -104,6 +104,8 @@ class Formulas(CodePrinter, ABC):
     def _print_Mul(self, e: sympy.Mul) -> Code:
         if e.could_extract_minus_sign():
             inner = self.code(-e)
+            if inner.text.startswith("-") and inner.binds in (PRODUCT, SIGN):  # an operand's own minus
+                return inner._replace(text=inner.text[1:])
             return Code(f"-{inner.at(PRODUCT)}", SIGN if inner.binds > PRODUCT else PRODUCT, inner.number, inner.uses)
         coefficient, rest = e.as_coeff_Mul()
         above, below = [], []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sympy
 
-from ibsym.families.base import VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.base import VALUE, Formula, Law, cross_entropy_of, entropy_of, log_density_of, relative_entropy_of
 from ibsym.families.facts import FamilyFacts, Role, drawn, family, positive, relaxation
 from ibsym.families.functions import EventSum, binary_cross_entropy, expected, logsigmoid
 
@@ -55,3 +55,11 @@ def relative_entropy(first: Law, second: Law) -> Formula:
 def _divergence(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
     """s(a) log s(a)/s(b), one outcome's part."""
     return expected(logsigmoid(a), logsigmoid(a) - logsigmoid(b))
+
+
+@cross_entropy_of(("bernoulli", "bernoulli"))
+def cross_entropy(first: Law, second: Law) -> Formula:
+    """-E_r[log r']: with no difference of logarithms in it."""
+    a, b = first.parameter("logits"), second.parameter("logits")
+    body = expected(logsigmoid(a), logsigmoid(b)) + expected(logsigmoid(-a), logsigmoid(-b))
+    return Formula(-EventSum(body), "-sum [s(a) log s(a') + s(-a) log s(-a')], s the sigmoid")

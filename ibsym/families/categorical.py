@@ -11,7 +11,7 @@ from dataclasses import replace
 import sympy
 
 from ibsym.errors import EmissionError
-from ibsym.families.base import CLASSES, VALUE, Formula, Law, entropy_of, log_density_of, relative_entropy_of
+from ibsym.families.base import CLASSES, VALUE, Formula, Law, cross_entropy_of, entropy_of, log_density_of, relative_entropy_of
 from ibsym.families.facts import Axes, FamilyFacts, Role, drawn, family, marginal, number_of, one_of, positive, relaxation
 from ibsym.families.functions import ClassSum, EventSum, EveryClass, LogShare, LogSoftmax, Pick, expected, weighted
 
@@ -80,3 +80,10 @@ def relative_entropy(first: Law, second: Law) -> Formula:
         return Formula(EventSum(ClassSum(expected(log_a, log_a)) + sympy.log(CLASSES)), text)
     log_b = LogSoftmax(second.parameter("logits"))
     return Formula(EventSum(ClassSum(expected(log_a, log_a - log_b))), "sum r log r/r', r = softmax(a)")
+
+
+@cross_entropy_of(("categorical", "categorical"))
+def cross_entropy(first: Law, second: Law) -> Formula:
+    """-E_r[log r']: with no difference of logarithms in it."""
+    log_a, log_b = LogSoftmax(first.parameter("logits")), LogSoftmax(second.parameter("logits"))
+    return Formula(-EventSum(ClassSum(expected(log_a, log_b))), "-sum r log r', r = softmax(a)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -173,11 +174,21 @@ def _expected_log(section: Section, second: tuple[Density, ...], closed: bool, s
             factor_sign, (node, formula) = _closed(section, part, density) if closed else (1, at_sample(section, part, density))
             total += sign * factor_sign * sympy.Symbol(f"log{k}", real=True)
             values[f"log{k}"] = node
-            texts.append(formula.text if sign * factor_sign > 0 else f"-({formula.text})")
+            texts.append(formula.text if sign * factor_sign > 0 else _negative(formula.text))
         formula = Formula(total, " + ".join(texts))
         return (values["log0"] if total == sympy.Symbol("log0", real=True) else elementwise(total, **values)), formula
 
     return value
+
+
+def _negative(text: str) -> str:
+    """The text with a minus; one summand's own minus goes.
+
+    >>> _negative("-sum r log r, r = softmax(a)"), _negative("h + k")
+    ('sum r log r, r = softmax(a)', '-(h + k)')
+    """
+    outside = re.sub(r"\[[^][]*\]", "", text)
+    return text[1:] if text.startswith("-") and " + " not in outside and " - " not in outside else f"-({text})"
 
 
 def _closed(section: Section, part: Joint, density: Density) -> tuple[int, tuple[Node, Formula]]:

@@ -13,7 +13,12 @@ from torch import Tensor
 
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * values.masked_fill((weight == 0) & ~values.isfinite(), 0)
+    return weight * torch.where((weight != 0) | (values.abs() < math.inf), values, 0)
+
+
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
+    return share * torch.where(share > 0, values, 0)
 
 
 def _log_gamma(t: Tensor) -> Tensor:

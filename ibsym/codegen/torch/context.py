@@ -14,8 +14,10 @@ from ibsym.codegen.templating import Text, render
 from ibsym.codegen.torch.evaluation import Torch, loads, reached
 from ibsym.codegen.torch.expressions import render as formula
 from ibsym.codegen.torch.expressions import total
+from ibsym.codegen.torch.sharing import shared
 from ibsym.codegen.torch.text import WIDTH, assigned, plain, quoted, tupled
 from ibsym.lowering.coupling import coupled, is_batch
+from ibsym.lowering.naming import TAKEN
 from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, InputKey, Limit, LossProgram, Step, TermValue
 
 Lines = tuple[str, ...]
@@ -44,9 +46,11 @@ def statements(torch: Torch, steps: Iterable[Step], like: str) -> Written:
     lines: list[str] = []
     uses = NOTHING_USED
     said: set[Lines] = set()
-    written = [(step, torch.code(step.node), tuple(torch.gathers())) for step in steps]
-    everything = " ".join(code.text for _, code, _ in written)
-    for step, code, gathers in written:
+    computed = [(step, torch.code(step.node), tuple(torch.gathers())) for step in steps]
+    texts, before = shared([code.text for _, code, _ in computed], {*TAKEN, *torch.names, *(s.name for s, _, _ in computed)})
+    everything = " ".join(texts)
+    for k, (step, found, gathers) in enumerate(computed):
+        code = found._replace(text=texts[k])
         uses |= code.uses.union(*(g.uses for g in gathers))
         for gather in gathers:
             target, call = gather.text.split(" = ", 1)
@@ -60,6 +64,7 @@ def statements(torch: Torch, steps: Iterable[Step], like: str) -> Written:
             together = "; ".join(map(plain, step.comment))
             comments = [together] if len(together) + 10 <= WIDTH else map(plain, step.comment)
             lines += [f"# {piece}" for line in comments for piece in textwrap.wrap(line, WIDTH)]
+        lines += before.get(k, [])
         lines += assigned(step.name, f"{like}.new_tensor({code.text})" if code.number and like else code.text)
     return Written(tuple(lines), uses)
 
@@ -193,7 +198,7 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
     loss = total(zip((t.coefficient for t in own.terms), values, strict=True), parameter)
     reduced = _reduced(program, torch)
     reported = [
-        f"{quoted(t.text)}: {f'rest.terms[{quoted(t.text)}]' if k in rest else f'{_reported(program, torch, t)}.detach()'}"
+        f"{quoted(t.text)}: {f'rest.terms[{quoted(t.text)}]' if k in rest else _reported(program, torch, t)}"
         for k, t in enumerate(program.terms)
     ]
     result = assigned("loss" if program.rows is None else "per_row", loss.text)
@@ -237,7 +242,7 @@ def table(items: Sequence[str], width: int) -> list[str]:
 
 def _reported(program: LossProgram, torch: Torch, term: TermValue) -> str:
     value = torch.text(term.value)
-    return f"_mean({value}, self.group)" if program.rows is not None else value
+    return f"_mean({value}.detach(), self.group)" if program.rows is not None else f"{value}.detach()"
 
 
 def _reduced(program: LossProgram, torch: Torch) -> Code:

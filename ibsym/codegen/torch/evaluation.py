@@ -63,6 +63,11 @@ class Torch:
         self._paired: dict[tuple[Load, str], str] = {}
         self._statements: list[Code] = []
 
+    @property
+    def names(self) -> set[str]:
+        """The names of inputs and of steps, here and of all ranks."""
+        return {*self.inputs.values(), *(s.name for s in self.steps), *self.gathered.values()}
+
     def text(self, node: Node) -> str:
         """The text of the expression that computes the node."""
         return self.code(node).text

@@ -123,7 +123,7 @@ class Tensors(Formulas):
     def _print_expected(self, e: f.expected) -> Code:
         log_w, t = e.args
         w = f.sigmoid(log_w.args[0]) if isinstance(log_w, f.logsigmoid) else sympy.exp(log_w)
-        return self.code(f.weighted(w, t))
+        return called("_expected", [self.code(w), self.code(t)])
 
     def _print_xlogx(self, e: f.xlogx) -> Code:
         t = self.code(e.args[0])
