@@ -40,8 +40,11 @@ FLAGS = (
 )
 """What is tried, in this order: threads and vector instructions, vector instructions, plain C."""
 
-PROCESS = os.getpid()  # a forked child has no threads but its own
+THREADED = [True]  # a forked child has no threads but its own
+os.register_at_fork(after_in_child=THREADED.clear)
 PLAIN = (Tensor, torch.nn.Parameter)
+KIND = operator.attrgetter("__class__", "shape", "dtype", "layout", "is_cpu")
+DISTRIBUTED = torch.distributed.is_initialized if torch.distributed.is_available() else lambda: False
 Made = Callable[[Tensor, dict[str, Tensor]], Any]
 TOLD: list[Any] = []  # whose rows are not the whole batch, and that was said
 
@@ -77,27 +80,34 @@ class OnePass:
 
     def __call__(self, loss: Any, given: list[Tensor], checked: Callable[..., list[Tensor]]) -> Any:
         """The output, differentiable."""
-        if loss.BATCH_COUPLED:
+        if loss.BATCH_COUPLED and DISTRIBUTED():
             warn_alone(loss)
-        if torch._C._get_tracing_state() is not None or _transformed():
+        if torch._C._get_tracing_state() is not None:
             return loss.expression(*checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ())))
-        kinds = tuple([(t.shape, t.dtype, t.layout, t.is_cpu) for t in given if type(t) in PLAIN])
-        if kinds in self.right:
-            dtype = self.right[kinds]
-        else:
-            together(self.inputs, given)
-            found = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
-            dtype = _precision(found) if self.source else None
-            if len(kinds) == len(given) and len(self.right) < 1000 and all(map(operator.is_, found, given)):
-                self.right[kinds] = dtype
-            given = found
-        output = self.passed(loss, given, dtype) if dtype and loss.reduction in ("mean", "sum") else None
+        try:
+            dtype = self.right[tuple(map(KIND, given))]
+        except (AttributeError, KeyError):  # of kinds and sizes that were not here before, or no tensors
+            given, dtype = self.known_now(loss, given, checked)
+        output = None if dtype is None else self.passed(loss, given, dtype)
         return loss.expression(*given) if output is None else output
+
+    def known_now(
+        self, loss: Any, given: list[Tensor], checked: Callable[..., list[Tensor]]
+    ) -> tuple[list[Tensor], torch.dtype | None]:
+        """The arguments, checked, and the precision in which compiled code takes them; plain ones are known from then on."""
+        found = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
+        dtype = _precision(found) if self.source else None
+        kept = all(map(operator.is_, found, given)) and all(type(t) in PLAIN for t in given)
+        if kept and len(self.right) < 1000 and not _transformed():
+            self.right[tuple(map(KIND, given))] = dtype
+        return found, dtype
 
     def passed(self, loss: Any, given: Sequence[Tensor], dtype: torch.dtype) -> Any:
         """The output of the pass; None where compiled code may not run or declines."""
+        if self.known.get(dtype, self) is None or loss.reduction == "none" or _transformed():
+            return None
         learning = torch.is_grad_enabled()
-        if any(t.is_neg() or (learning and t.is_inference()) for t in given):
+        if any(map(Tensor.is_neg, given)) or (learning and any(map(Tensor.is_inference, given))):
             return None  # autograd keeps no tensor of inference; the expression may not need to
         library = self.known[dtype] if dtype in self.known else self.library(dtype)
         if library is None:
@@ -109,17 +119,20 @@ class OnePass:
                 return None  # a parameter that learns
             values.append(float(value))
         dense = [t if t.is_contiguous() else t.contiguous() for t in given]
+        total = loss.reduction == "sum"
         if learning and any(dense[k].requires_grad for k in library.differentiated):
-            reached = [t if k in library.differentiated or not t.requires_grad else t.detach() for k, t in enumerate(dense)]
-            found = _Differentiable.apply(library, loss, values, loss.reduction == "sum", *reached)
+            for k in library.passive:
+                dense[k] = dense[k].detach() if dense[k].requires_grad else dense[k]
+            told: list[Tensor] = []
+            value = _Differentiable.apply(library, loss, values, total, told, *dense)
+            terms = told[0]
         else:
-            found = library.run(dense, values, loss.reduction == "sum", ())
-        value, terms = found[:2]
+            value, terms, _ = library.run(dense, values, total, ())
         if value is None:
             return None
         named = dict(zip(library.terms, terms.unbind(), strict=True))
-        if hasattr(loss, "_rest"):  # terms that no pass computes
-            code = type(loss)._rest.__code__
+        if (others := getattr(type(loss), "_rest", None)) is not None:  # terms that no pass computes
+            code = others.__code__
             by_name = dict(zip([name for name, _ in self.inputs], given, strict=True))
             rest = loss._rest(*(by_name[name] for name in code.co_varnames[1 : code.co_argcount]))
             value, named = value + rest.loss, {**named, **rest.terms}
@@ -214,6 +227,7 @@ class Library:
         words = fields.decode().split()
         self.pointers = [place[w[3:]] for w in words if w.startswith("in_")]
         self.differentiated = [place[w[2:]] for w in words if w.startswith("d_")]
+        self.passive = [k for k in range(len(inputs)) if k not in self.differentiated]
         self.counted = [place[w[2:]] for w in words if w.startswith("n_")]
         self.axes = [_axis(w[5:], inputs) for w in words if w.startswith("size_")]
         self.parameters = [w[10:] for w in words if w.startswith("parameter_")]
@@ -240,10 +254,10 @@ class Library:
             *[given[k].data_ptr() for k in self.pointers],
             *[0 if (g := gradients[k]) is None else g.data_ptr() for k in self.differentiated],
             *[given[k].numel() for k in self.counted],
-            *[given[k].shape[axis] for k, axis in self.axes],
+            *[given[k].size(axis) for k, axis in self.axes],
             *parameters,
             total,
-            torch.get_num_threads() if os.getpid() == PROCESS else 1,
+            torch.get_num_threads() if THREADED else 1,
             loss.data_ptr(),
             terms.data_ptr(),
         )
@@ -262,36 +276,32 @@ class _Differentiable(torch.autograd.Function):
     """The gradients are known once the loss is; a second derivative goes through the expression, so it is never a constant."""
 
     @staticmethod
-    def forward(ctx, library, loss, parameters, total, *given):  # type: ignore[no-untyped-def]
-        value, terms, gradients = library.run(given, parameters, total, ctx.needs_input_grad[4:])
-        if value is None:
-            return None, None
-        ctx.library, ctx.loss, ctx.parameters, ctx.total = library, loss, parameters, total
-        ctx.gradients = gradients
-        ctx.save_for_backward(*given)
-        ctx.mark_non_differentiable(terms)
-        ctx.set_materialize_grads(False)
-        return value, terms
+    def forward(ctx, library, loss, parameters, total, told, *given):  # type: ignore[no-untyped-def]
+        value, terms, ctx.gradients = library.run(given, parameters, total, ctx.needs_input_grad[5:])
+        told.append(terms)  # no output: nothing differentiates them
+        if value is not None:
+            ctx.then = library, loss, parameters, total
+            ctx.save_for_backward(*given)
+        return value
 
     @staticmethod
-    def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
+    def backward(ctx, upstream):  # type: ignore[no-untyped-def]
         given = ctx.saved_tensors
-        none = (None, None, None, None)
-        if upstream is None:
-            return (*none, *(None for _ in given))
-        needed = ctx.needs_input_grad[4:]
+        none = (None, None, None, None, None)
+        library, loss, parameters, total = ctx.then
+        needed = ctx.needs_input_grad[5:]
         if torch.is_grad_enabled():
             own = [
                 t.view_as(t) for t in given
             ]  # of this node alone: where arguments depend on one another, no path counts twice
-            loss = _at(ctx.loss, ctx.library, ctx.parameters, ctx.total).expression(*own).loss
+            value = _at(loss, library, parameters, total).expression(*own).loss
             wanted = [k for k, is_needed in enumerate(needed) if is_needed]
-            found = torch.autograd.grad(loss, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
+            found = torch.autograd.grad(value, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
             slopes = dict(zip(wanted, found, strict=True))
             return (*none, *map(slopes.get, range(len(given))))
         gradients = ctx.gradients
         if gradients is None:
-            gradients = ctx.library.run(given, ctx.parameters, ctx.total, needed)[2]
+            gradients = library.run(given, parameters, total, needed)[2]
         if _is_one(upstream):
             ctx.gradients = None  # given away: whoever has them now may edit them
             return (*none, *gradients)

@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

@@ -123,7 +123,7 @@ class BetaVaeLoss(_Parametrised):
 
 
 Loss = BetaVaeLoss
-_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

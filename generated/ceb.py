@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "3e5e75a931c9d2ca", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"ceb.c": "3e5e75a931c9d2ca", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

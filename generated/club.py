@@ -131,7 +131,7 @@ class ClubLoss(_Parametrised):
 
 Loss = ClubLoss
 _WHY = "I_q(X;Z) compares the rows of a batch"
-_BESIDE = {"club.c": "23d9a4ade413183d", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"club.c": "23d9a4ade413183d", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

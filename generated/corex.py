@@ -110,7 +110,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

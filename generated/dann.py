@@ -154,7 +154,7 @@ class DannLoss(_Parametrised):
 
 Loss = DannLoss
 _WHY = "I_u(Z;S) is averaged over the batch B_domains, E_q[log p(c|z)] over B"
-_BESIDE = {"dann.c": "82454161716c3513", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"dann.c": "82454161716c3513", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

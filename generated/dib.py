@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "854237809c6b1517", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"dib.c": "854237809c6b1517", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

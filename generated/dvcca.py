@@ -137,7 +137,7 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

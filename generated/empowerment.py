@@ -97,7 +97,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "44dd7a28f03cfa2e", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"empowerment.c": "44dd7a28f03cfa2e", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

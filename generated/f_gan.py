@@ -91,7 +91,7 @@ class FGanLoss(torch.nn.Module):
 
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
-_BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"f_gan.c": "10af3d77d84d9964", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

@@ -154,7 +154,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "64bcd11d27da2ba1", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"few_labels_two_views.c": "64bcd11d27da2ba1", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

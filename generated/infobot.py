@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "a3676aa3deccbb6b", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"infobot.c": "a3676aa3deccbb6b", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "292d7fd8c8920c9b", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"infogan.c": "292d7fd8c8920c9b", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

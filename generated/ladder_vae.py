@@ -138,7 +138,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "88599c8c3573c74f", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"mine.c": "88599c8c3573c74f", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

@@ -163,7 +163,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "706efe6897d42378", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"mvib.c": "706efe6897d42378", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "ab7610f4078feda0", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"private_retrieval.c": "ab7610f4078feda0", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

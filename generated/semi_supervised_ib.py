@@ -177,7 +177,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "5ea2ecbf94de3344", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"semi_supervised_ib.c": "5ea2ecbf94de3344", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

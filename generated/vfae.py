@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "92ff638831cc104e", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"vfae.c": "92ff638831cc104e", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "e7a68b2044e4f00c", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"vib.c": "e7a68b2044e4f00c", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

@@ -115,7 +115,7 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "4300b022613e7d14", "_ibsym_runtime.py": "e0284f9cd8cb2df2"}
+_BESIDE = {"vq_vae.c": "4300b022613e7d14", "_ibsym_runtime.py": "1dd460f673f95a60"}
 
 
 @functools.cache

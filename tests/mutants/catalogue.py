@@ -1067,7 +1067,8 @@ LAWS = [
     *mutants(
         "ibsym/runtime/functions.py",
         (EDGES,),
-        ("(weight == 0) & ~values.isfinite()", "(weight == 0) & values.isnan()"),
+        ("(weight != 0) | (values.abs() < math.inf)", "(weight != 0) | (values == values)"),
+        ("torch.where(share > 0, values, 0)", "values"),
         ("1 / size - torch.exp(-size) / -torch.expm1(-size)", "1 / size"),
         ("torch.where(t >= 0, t, math.nan)", "t", 1),
     ),
@@ -1374,7 +1375,7 @@ RUNTIME = [
         "ibsym/runtime/_ibsym_runtime.py",
         (NATIVE_VEHICLE,),
         ("ctx.gradients = None", "pass"),
-        ("t if k in library.differentiated or not t.requires_grad else t.detach()", "t"),
+        ("dense[k].detach() if dense[k].requires_grad else dense[k]", "dense[k]"),
         ("then.__dict__.update(zip(library.parameters, parameters, strict=True))", "pass"),
     ),
     *mutants(
