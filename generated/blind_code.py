@@ -136,7 +136,7 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "3e5e75a931c9d2ca", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"ceb.c": "3e5e75a931c9d2ca", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache
@@ -166,8 +166,7 @@ def _over_draws(values: Tensor) -> Tensor:
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
     if index.shape != table.shape[:-1]:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1], index.shape))), table.expand(*i.shape, -1)
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 

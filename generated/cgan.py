@@ -95,7 +95,7 @@ class CganLoss(torch.nn.Module):
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "4ea29506a8e27b76", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"cgan.c": "4ea29506a8e27b76", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -110,7 +110,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

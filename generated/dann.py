@@ -154,7 +154,7 @@ class DannLoss(_Parametrised):
 
 Loss = DannLoss
 _WHY = "I_u(Z;S) is averaged over the batch B_domains, E_q[log p(c|z)] over B"
-_BESIDE = {"dann.c": "82454161716c3513", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"dann.c": "82454161716c3513", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache
@@ -193,8 +193,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
     if index.shape != table.shape[:-1]:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1], index.shape))), table.expand(*i.shape, -1)
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 

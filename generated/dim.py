@@ -159,7 +159,7 @@ class DimLoss(_Parametrised):
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "e7c30be22e66748c", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"dim.c": "e7c30be22e66748c", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -156,7 +156,7 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "34cb4fcc5ebb7197", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"dvsib.c": "34cb4fcc5ebb7197", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

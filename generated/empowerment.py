@@ -97,7 +97,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "44dd7a28f03cfa2e", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"empowerment.c": "44dd7a28f03cfa2e", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -148,7 +148,7 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -154,7 +154,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "64bcd11d27da2ba1", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"few_labels_two_views.c": "64bcd11d27da2ba1", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache
@@ -193,8 +193,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
     if index.shape != table.shape[:-1]:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1], index.shape))), table.expand(*i.shape, -1)
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 

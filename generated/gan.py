@@ -96,7 +96,7 @@ class GanLoss(torch.nn.Module):
 
 Loss = GanLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

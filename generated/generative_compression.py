@@ -151,7 +151,7 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -184,7 +184,7 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "a3676aa3deccbb6b", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"infobot.c": "a3676aa3deccbb6b", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache
@@ -162,8 +162,7 @@ def _over_draws(values: Tensor) -> Tensor:
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
     if index.shape != table.shape[:-1]:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1], index.shape))), table.expand(*i.shape, -1)
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 

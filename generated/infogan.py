@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "292d7fd8c8920c9b", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"infogan.c": "292d7fd8c8920c9b", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache
@@ -176,8 +176,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
     if index.shape != table.shape[:-1]:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1], index.shape))), table.expand(*i.shape, -1)
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 

@@ -145,7 +145,7 @@ class InfovaeLoss(_Parametrised):
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

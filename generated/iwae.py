@@ -95,7 +95,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:

@@ -138,7 +138,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

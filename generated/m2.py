@@ -177,7 +177,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "5df9790d7c7c1b26", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"m2.c": "5df9790d7c7c1b26", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache
@@ -221,8 +221,7 @@ def _expected(share: Tensor, values: Tensor) -> Tensor:
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
     if index.shape != table.shape[:-1]:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1], index.shape))), table.expand(*i.shape, -1)
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 

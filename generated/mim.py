@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "79e9d3de6d92395f", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"mim.c": "79e9d3de6d92395f", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

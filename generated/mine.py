@@ -149,7 +149,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "88599c8c3573c74f", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"mine.c": "88599c8c3573c74f", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache
@@ -188,8 +188,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
     if index.shape != table.shape[:-1]:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1], index.shape))), table.expand(*i.shape, -1)
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 

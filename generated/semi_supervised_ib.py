@@ -177,7 +177,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "5ea2ecbf94de3344", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"semi_supervised_ib.c": "5ea2ecbf94de3344", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache
@@ -216,8 +216,7 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _pick(table: Tensor, index: Tensor) -> Tensor:
     """The entry of the last axis that each class index names; either may lack leading axes."""
     if index.shape != table.shape[:-1]:
-        shape = torch.broadcast_shapes(table.shape[:-1], index.shape)
-        table, index = table.expand(*shape, -1), index.expand(shape)
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1], index.shape))), table.expand(*i.shape, -1)
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 

@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -113,7 +113,7 @@ class VaeGanLoss(torch.nn.Module):
 
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"vae_gan.c": "55478900539f7304", "_ibsym_runtime.py": "1dd460f673f95a60"}
+_BESIDE = {"vae_gan.c": "55478900539f7304", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

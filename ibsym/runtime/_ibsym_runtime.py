@@ -43,7 +43,10 @@ THREADED = [True]  # a forked child has no threads but its own
 os.register_at_fork(after_in_child=THREADED.clear)
 PLAIN = (Tensor, torch.nn.Parameter)
 KIND = operator.attrgetter("__class__", "shape", "dtype", "layout", "is_cpu")
+ACTIVE = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+MODES = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
 DISTRIBUTED = torch.distributed.is_initialized if torch.distributed.is_available() else lambda: False
+Check = Callable[..., list[Tensor]]
 Made = Callable[[Tensor, dict[str, Tensor]], Any]
 TOLD: list[Any] = []  # whose rows are not the whole batch, and that was said
 
@@ -77,7 +80,7 @@ class OnePass:
         self.known: dict[torch.dtype, Library | None] = {}
         self.right: dict[Any, torch.dtype | None] = {}
 
-    def __call__(self, loss: Any, given: list[Tensor], checked: Callable[..., list[Tensor]]) -> Any:
+    def __call__(self, loss: Any, given: list[Tensor], checked: Check) -> Any:
         """The output, differentiable."""
         if loss.BATCH_COUPLED and DISTRIBUTED():
             warn_alone(loss)
@@ -90,9 +93,7 @@ class OnePass:
         output = None if dtype is None else self.passed(loss, given, dtype)
         return loss.expression(*given) if output is None else output
 
-    def known_now(
-        self, loss: Any, given: list[Tensor], checked: Callable[..., list[Tensor]]
-    ) -> tuple[list[Tensor], torch.dtype | None]:
+    def known_now(self, loss: Any, given: list[Tensor], checked: Check) -> tuple[list[Tensor], torch.dtype | None]:
         """The arguments, checked, and the precision in which compiled code takes them; plain ones are known from then on."""
         found = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
         dtype = _precision(found) if self.source else None
@@ -109,14 +110,10 @@ class OnePass:
         if any(map(Tensor.is_neg, given)) or (learning and any(map(Tensor.is_inference, given))):
             return None  # autograd keeps no tensor of inference; the expression may not need to
         library = self.known[dtype] if dtype in self.known else self.library(dtype)
-        if library is None:
-            return None
-        values = []
-        for name in library.parameters:
-            value = getattr(loss, name)
-            if isinstance(value, Tensor) and value.requires_grad:
-                return None  # a parameter that learns
-            values.append(float(value))
+        parameters = [] if library is None else [getattr(loss, name) for name in library.parameters]
+        if library is None or any(isinstance(p, Tensor) and p.requires_grad for p in parameters):
+            return None  # a parameter that learns
+        values = [float(p) for p in parameters]
         dense = [t if t.is_contiguous() else t.contiguous() for t in given]
         total = loss.reduction == "sum"
         if learning and any(dense[k].requires_grad for k in library.differentiated):
@@ -187,26 +184,15 @@ def tell(why: str) -> None:
 
 def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
     """float32 or float64, where compiled code may take these: plain tensors in memory, of one precision."""
-    found = None
-    for tensor in given:
-        if type(tensor) not in PLAIN or not tensor.is_cpu or tensor.layout is not torch.strided or not tensor.numel():
-            return None
-        dtype = tensor.dtype
-        if dtype is not torch.int64:
-            if found is None:
-                found = dtype
-            elif dtype is not found:
-                return None
-    return found if found is torch.float32 or found is torch.float64 else None
+    if any(type(t) not in PLAIN or not t.is_cpu or t.layout is not torch.strided or not t.numel() for t in given):
+        return None
+    kinds = {t.dtype for t in given} - {torch.int64}
+    return kinds.pop() if kinds in ({torch.float32}, {torch.float64}) else None
 
 
 def _transformed() -> bool:
     """Whether torch.func, forward-mode differentiation or a dispatch mode is at work; True where torch does not tell."""
-    if forward_ad._current_level >= 0:
-        return True
-    active = getattr(torch._C, "_are_functorch_transforms_active", None)
-    modes = getattr(torch._C, "_len_torch_dispatch_stack", None)
-    return active is None or modes is None or active() or modes() > 0
+    return bool(forward_ad._current_level >= 0 or ACTIVE() or MODES() > 0)
 
 
 class Library:
@@ -217,10 +203,8 @@ class Library:
     """
 
     def __init__(self, compiled: ctypes.CDLL, inputs: Sequence[tuple[str, tuple[str, ...]]]):
-        fields = ctypes.c_char_p.in_dll(compiled, "fields").value
-        terms = ctypes.c_char_p.in_dll(compiled, "terms").value
-        assert fields is not None
-        assert terms is not None
+        fields, terms = (ctypes.c_char_p.in_dll(compiled, name).value for name in ("fields", "terms"))
+        assert fields is not None and terms is not None  # noqa: PT018  of one library
         self.terms = tuple(terms.decode().split("\n"))
         place = {name: k for k, (name, _) in enumerate(inputs)}
         words = fields.decode().split()
@@ -245,10 +229,8 @@ class Library:
             first = next(t for t in given if t.dtype is not torch.int64)
         loss, terms = first.new_empty(()), first.new_empty(len(self.terms))
         gradients: list[Tensor | None] = [None] * len(given)
-        if wanted:
-            for k in self.differentiated:
-                if wanted[k]:
-                    gradients[k] = torch.empty_like(given[k])
+        for k in self.differentiated if wanted else ():
+            gradients[k] = torch.empty_like(given[k]) if wanted[k] else None
         arguments = self.pack(
             *[given[k].data_ptr() for k in self.pointers],
             *[0 if (g := gradients[k]) is None else g.data_ptr() for k in self.differentiated],
@@ -290,17 +272,13 @@ class _Differentiable(torch.autograd.Function):
         library, loss, parameters, total = ctx.then
         needed = ctx.needs_input_grad[5:]
         if torch.is_grad_enabled():
-            own = [
-                t.view_as(t) for t in given
-            ]  # of this node alone: where arguments depend on one another, no path counts twice
+            own = [t.view_as(t) for t in given]  # of this node alone: arguments that depend on one another count once
             value = _at(loss, library, parameters, total).expression(*own).loss
             wanted = [k for k, is_needed in enumerate(needed) if is_needed]
             found = torch.autograd.grad(value, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
             slopes = dict(zip(wanted, found, strict=True))
             return (*none, *map(slopes.get, range(len(given))))
-        gradients = ctx.gradients
-        if gradients is None:
-            gradients = library.run(given, parameters, total, needed)[2]
+        gradients = ctx.gradients or library.run(given, parameters, total, needed)[2]
         if _is_one(upstream):
             ctx.gradients = None  # given away: whoever has them now may edit them
             return (*none, *gradients)
