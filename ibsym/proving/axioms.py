@@ -1,8 +1,8 @@
 """Inequalities of entropies that are true and not of Shannon type, over any four sets of variables and any condition.
 
-Each is a multiple of Ingleton's expression plus informations. All were found with the copy lemma; with one or two copies the tests
-prove Zhang and Yeung's, the first two of Matus' and the first of Dougherty, Freiling and Zeger's anew, and they hold the others to
-random distributions. Let [AB] = I(A;B|C) + I(A;B|D) + I(C;D) - I(A;B).
+Each is a multiple of Ingleton's expression plus informations. All were found with the copy lemma; with one to three copies the tests
+prove Zhang and Yeung's, all of Dougherty, Freiling and Zeger's and the first three of Matus' anew.
+Let [AB] = I(A;B|C) + I(A;B|D) + I(C;D) - I(A;B).
 """
 
 from __future__ import annotations
