@@ -16,6 +16,7 @@ SAYS = {
     "bib_ae": r"held out, nats a row: .*KL\(q\(z\)\|\|p\(z\)\)",
     "infonce": r"step 10: I_q\(Z1;Z2\) >= .* of 128 pairs",
     "m2": r"step 20: .* from 100 labels",
+    "novelty": r"OneClassSVM.*held-out digits",
     "vib_lightning": r"your module: .* %[^%]*ibsym.lightning.Module: .* %",
 }
 
@@ -30,6 +31,29 @@ def test_an_example_runs(folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(SAYS[folder.name], done.stdout, re.DOTALL), done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+PAGES = sorted(ROOT.glob("examples/*/RESULTS*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_a_page_of_results_is_whole(page: Path) -> None:
+    """Its command, whose data they are, seeds and machine; every figure and link is there, every table has rows of one length."""
+    text = page.read_text(encoding="utf-8")
+    for what in (
+        rf"make -C examples {page.parent.name}\b",
+        r"(?i)\bdata: .*CC",
+        r"[Ss]eeds? \d",
+        r"Machine: \d+ cores",
+        r"\d+\.\d minutes",
+    ):
+        assert re.search(what, text), what
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", text)
+    assert any(link.endswith(".png") for link in links)
+    assert [link for link in links if not (page.parent / link).is_file()] == []
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in block.splitlines()}) == 1, block
+    assert f"({page.name})" in (page.parent / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda p: p.name)
