@@ -79,10 +79,10 @@ class ClipLoss(torch.nn.Module):
     def expression(self, z1_z2_scores: Tensor, z2_z1_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(_matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1)
+        i_z1_z2 = _mean(_matched(z1_z2_scores.log_softmax(-1), self.group)
                         + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
         # I_q(Z2;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z2_z1 = _mean(_matched(z2_z1_scores, self.group) - z2_z1_scores.logsumexp(-1)
+        i_z2_z1 = _mean(_matched(z2_z1_scores.log_softmax(-1), self.group)
                         + math.log(z2_z1_scores.shape[-1] or math.nan), self.group)
 
         loss = -0.5 * i_z1_z2 - 0.5 * i_z2_z1

@@ -78,11 +78,11 @@ class CpcLoss(torch.nn.Module):
     def expression(self, c_z1_scores: Tensor, c_z2_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(C;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_c_z1 = _mean(_matched(c_z1_scores, self.group) - c_z1_scores.logsumexp(-1)
-                       + math.log(c_z1_scores.shape[-1] or math.nan), self.group)
+        i_c_z1 = _mean(_matched(c_z1_scores.log_softmax(-1), self.group) + math.log(c_z1_scores.shape[-1] or math.nan),
+                       self.group)
         # I_q(C;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_c_z2 = _mean(_matched(c_z2_scores, self.group) - c_z2_scores.logsumexp(-1)
-                       + math.log(c_z2_scores.shape[-1] or math.nan), self.group)
+        i_c_z2 = _mean(_matched(c_z2_scores.log_softmax(-1), self.group) + math.log(c_z2_scores.shape[-1] or math.nan),
+                       self.group)
 
         loss = -i_c_z1 - i_c_z2
         terms = {"I_q(C;Z1)": i_c_z1.detach(), "I_q(C;Z2)": i_c_z2.detach()}

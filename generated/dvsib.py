@@ -132,7 +132,7 @@ class DvsibLoss(_Parametrised):
         # KL(q(z2|x2)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z2 = _mean(0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1), self.group)
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(_matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1)
+        i_z1_z2 = _mean(_matched(z1_z2_scores.log_softmax(-1), self.group)
                         + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
         # E_q[log p(x1|z1)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x1 = _mean(-0.5 * ((x1 - x1_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)

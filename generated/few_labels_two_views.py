@@ -135,7 +135,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         # E_q[log r(c|z2)] at samples: log softmax(a)_v
         log_r_c = _mean(_pick(r_c_logits.log_softmax(-1), c), self.group)
         # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(_matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1)
+        i_z1_z2 = _mean(_matched(z1_z2_scores.log_softmax(-1), self.group)
                         + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
 
         loss = kl_z1 + kl_z2 - self.beta * log_p_c - self.beta * log_r_c - self.gamma * i_z1_z2

@@ -74,8 +74,8 @@ class InfonceLoss(torch.nn.Module):
     def expression(self, z_y_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(Z;Y) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_y = _mean(_matched(z_y_scores, self.group) - z_y_scores.logsumexp(-1)
-                      + math.log(z_y_scores.shape[-1] or math.nan), self.group)
+        i_z_y = _mean(_matched(z_y_scores.log_softmax(-1), self.group) + math.log(z_y_scores.shape[-1] or math.nan),
+                      self.group)
         loss = -i_z_y
         return Output(_reduced(loss, self.reduction, z_y_scores.shape[-2], self.group), {"I_q(Z;Y)": i_z_y.detach()})
 

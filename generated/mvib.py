@@ -142,11 +142,11 @@ class MvibLoss(_Parametrised):
                                  + ((b_b_z_mean - b_a_z_mean) * torch.exp(-0.5 * b_a_z_logvar)) ** 2
                                  - b_b_z_logvar).sum(-1), self.group)
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_x2 = _mean(_matched(z_x2_scores, self.group) - z_x2_scores.logsumexp(-1)
-                       + math.log(z_x2_scores.shape[-1] or math.nan), self.group)
+        i_z_x2 = _mean(_matched(z_x2_scores.log_softmax(-1), self.group) + math.log(z_x2_scores.shape[-1] or math.nan),
+                       self.group)
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_x1 = _mean(_matched(z_x1_scores, self.group) - z_x1_scores.logsumexp(-1)
-                       + math.log(z_x1_scores.shape[-1] or math.nan), self.group)
+        i_z_x1 = _mean(_matched(z_x1_scores.log_softmax(-1), self.group) + math.log(z_x1_scores.shape[-1] or math.nan),
+                       self.group)
 
         loss = 0.5 * self.beta * kl_z_given_x1 + 0.5 * self.beta * kl_z_given_x2 - 0.5 * i_z_x2 - 0.5 * i_z_x1
         terms = {"KL(a(z|x1)||b(z|x2))": kl_z_given_x1.detach(),

@@ -124,7 +124,7 @@ class PrivateRetrievalLoss(_Parametrised):
         # E_q[log d(x1|z1,s)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_d_x1 = _mean(-0.5 * ((x1 - x1_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(_matched(z1_z2_scores, self.group) - z1_z2_scores.logsumexp(-1)
+        i_z1_z2 = _mean(_matched(z1_z2_scores.log_softmax(-1), self.group)
                         + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
 
         loss = self.gamma * kl_z1 - self.gamma * log_d_x1 - i_z1_z2

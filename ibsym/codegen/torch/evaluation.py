@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
+import sympy
+
 from ibsym.codegen.formulas import ATOM, PRODUCT, SIGN, Code, called, union
 from ibsym.codegen.torch.expressions import render
 from ibsym.codegen.torch.text import quoted
@@ -100,8 +102,10 @@ class Torch:
                 return self._named(step.name, node, own)._replace(number=number)
             case Elementwise():
                 paired = self._pairs(node) if below else {}
-                operands = {name: paired.get(name) or self.code(n, below) for name, n in node.operands}
-                return render(node.expression, operands.__getitem__)
+                formula, shares = (node.expression, {}) if below else self._shares(node)
+                left = {s.name for s in formula.free_symbols}
+                operands = {name: paired.get(name) or self.code(n, below) for name, n in node.operands if name in left}
+                return render(formula, (operands | shares).__getitem__)
             case Reduce():
                 return self._method(node.operand, below, node.kind, dims(node.dims))
             case Mean():
@@ -203,6 +207,19 @@ class Torch:
             call = called("_pairs", [self.group, str(places.pop()), *(self.inputs[load.key] for _, (load, _) in marked)])
             self._statements.append(call._replace(text=f"{', '.join(found.values())} = {call.text}"))
         return {n: Code(name) for n, name in found.items()}
+
+    def _shares(self, node: Elementwise) -> tuple[sympy.Expr, dict[str, Code]]:
+        """f_ii - log sum_j e^f_ij of scores as one log-softmax, taken at the pair: the formula, and what its new symbol stands for."""
+        nodes, formula = dict(node.operands), node.expression
+        own = {n.operand: s for s, n in nodes.items() if isinstance(n, Diagonal) and are_scores(n.operand)}
+        for name, n in nodes.items():
+            if isinstance(n, Reduce) and (n.kind, n.dims) == ("logsumexp", (-1,)) and n.operand in own:
+                first, second = (sympy.Symbol(s, real=True) for s in (own[n.operand], name))
+                if formula.coeff(first) == 1 and formula.coeff(second) == -1:
+                    share = self._method(n.operand, False, "log_softmax", "-1")
+                    rest = formula - first + second
+                    return rest + sympy.Symbol("share", real=True), {"share": called("_matched", [share, self.group])}
+        return formula, {}
 
     def _mean(self, node: Mean, whole: bool) -> Code:
         """A mean over the rows of all ranks, which are here or not."""
