@@ -62,6 +62,8 @@ def admits(estimate: Estimate) -> bool:
             return True
         case name, RelativeEntropy() | JensenShannon() | FDivergence() | MutualInformation(groups=(_, _)) | TotalCorrelation():
             return name not in KNOWN and name in ESTIMATORS
+        case name, ExpectedLog(second=(_,)) | CrossEntropy(second=(_,)):
+            return name not in KNOWN and name in ESTIMATORS and "E" in ESTIMATORS[name].estimates
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,6 +170,13 @@ def test_contrast_with_itself_is_no_upper_bound() -> None:
     # K = 2 with the pair itself among the two: half of the difference vanishes.
     values = [0.5 * w.value(Estimate(INFORMATION, "club")) - w.value(INFORMATION) for w in WORLDS[:15]]
     assert min(values) < 0
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_an_estimator_of_ones_own_is_admitted_of_its_kinds_of_terms(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ESTIMATORS, "another", replace(ESTIMATORS[name], name="another", side=None))
+    assert all(estimates.admits(Estimate(term, "another")) for term in EXAMPLES[name])
+    assert estimates.admits(Estimate(EXAMPLES["iwae"][0], "another")) == ("E" in ESTIMATORS[name].estimates)
 
 
 def test_iwae_bounds_a_cross_entropy_from_above() -> None:
