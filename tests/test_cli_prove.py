@@ -83,7 +83,12 @@ def test_options_reach_the_prover() -> None:
     zhang_yeung = "2*I(C;D) <= I(A;B) + I(A;C,D) + 3*I(C;D|A) + I(C;D|B)"
     done = run(zhang_yeung, "--axiom", "zhang-yeung", "--format", "latex")
     assert done.returncode == 0
-    assert "Zhang" in done.stdout
+    assert r"\text{Zhang-Yeung}(C; " in done.stdout or r"\text{Zhang-Yeung}(A; " in done.stdout
+    assert r" \ge  0$, non-Shannon axiom (Zhang" in done.stdout
+    (proof,) = ibsym.prove(zhang_yeung, copies=["R = A | C,D"]).proofs
+    equations = [item.quantity for item in proof.items if item.reason == "premise"]
+    assert len(set(equations)) == len(equations) == 4
+    assert "H(R,C,D) = H(A,C,D) (copy lemma)" in equations
     done = run("I(X;Y|Z) <= I(X;Y)", "--sufficient")
     assert done.returncode == 1
     assert "X _|_ Y | Z" in done.stdout

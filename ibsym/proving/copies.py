@@ -61,6 +61,7 @@ def premises(copy: Copy, others: Iterable[str]) -> tuple[list[Statement], Chain]
             given = tuple(g for g, k in zip(copy.given, keep, strict=True) if k)
             sides = [QuantitySyntax("H", None, ((*(names[i] for i in places), *given),)) for names in (copy.new, copy.old)]
             form = ((Fraction(1), sides[0]), (Fraction(-1), sides[1]))
-            equations.append(Statement((((form),),), text, True))
+            equal = " = ".join(f"H({','.join(side.groups[0])})" for side in sides)
+            equations.append(Statement((((form),),), f"{equal} (copy lemma)", True))
     rest = tuple(n for n in others if n not in copy.given)
     return equations, Chain((copy.new, copy.given, rest), None, text)

@@ -16,11 +16,16 @@ from ibsym.rendering.tex import words
 
 @dataclass(frozen=True)
 class Line:
-    """A step of a proof: its relation to the line before, what it says, why."""
+    """A step of a proof: its relation to the line before, what it says, why; of the reason every other part is a formula."""
 
     relation: str
     expression: str
-    reason: str
+    why: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why, in one line."""
+        return "".join(self.why)
 
 
 def answer_text(answer: Answer) -> str:
@@ -62,17 +67,17 @@ def steps(proof: Proof) -> list[Line]:
 
     items = tuple(sorted(proof.items, key=lambda i: not i.zero))
     if not items:
-        return [Line("=", "0", "definitions")]
-    found = [Line("=", proof.expanded, "definitions"), Line("=", show(items), "chain rule")]
+        return [Line("=", "0", ("definitions",))]
+    found = [Line("=", proof.expanded, ("definitions",)), Line("=", show(items), ("chain rule",))]
     while items:
         first, items = items[0], items[1:]
-        if first.zero:
-            what = f"{first.quantity} {first.reason}" if first.reason.startswith("is") else f"{first.reason} {first.quantity}"
-        elif first.reason in ("premise", "the other case"):
-            what = f"{first.reason} {first.quantity}"
+        if first.reason.startswith("is 0 by "):
+            why: tuple[str, ...] = ("", first.quantity, " is 0 by ", first.reason.removeprefix("is 0 by "))
+        elif first.zero or first.reason in ("premise", "the other case"):
+            why = (f"{first.reason} ", first.quantity)
         else:
-            what = f"{first.quantity} >= 0, {first.reason}"
-        found.append(Line("=" if first.zero else ">=", show(items), what))
+            why = ("", f"{first.quantity} >= 0", f", {first.reason}")
+        found.append(Line("=" if first.zero else ">=", show(items), why))
     return found
 
 
@@ -111,7 +116,8 @@ def answer_json(answer: Answer) -> str:
 
 
 _TOKEN = re.compile(
-    r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<fraction>\d+/\d+)|(?P<sign><=|>=|->|_\|_|\|\||\||;|\*|\{|\})|(?P<other>.)"
+    r"(?P<words>\([a-z]+ lemma\)| in (?=[A-Za-z]\w*$)|(?:[A-Z][a-z]+(?:-[A-Z][a-z]+)+(?: \d+)?|Matus \d+)(?=\())"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<fraction>\d+/\d+)|(?P<sign><=|>=|->|_\|_|\|\||\||;|\*|\{|\})|(?P<other>.)"
 )
 _SIGNS = {
     "<=": r"\le ",
@@ -135,6 +141,8 @@ def formula(text: str) -> str:
 
     def token(found: re.Match[str]) -> str:
         match found.lastgroup:
+            case "words":
+                return rf"\text{{{_spaced(found[0])}}}"
             case "name":
                 return _name(found[0])
             case "fraction":
@@ -159,6 +167,16 @@ def _name(text: str) -> str:
     return f"{stem}_{{{below}}}" if below else stem
 
 
+def _spaced(text: str) -> str:
+    """Words with the spaces around them."""
+    return re.sub(r"\S(.*\S)?", lambda inside: words(inside[0]), text)
+
+
+def _why(line: Line) -> str:
+    """A reason with its formulas as mathematics."""
+    return "".join(f"${formula(part)}$" if k % 2 else _spaced(part) for k, part in enumerate(line.why))
+
+
 def answer_latex(answer: Answer) -> str:
     r"""A fragment for ``\input`` that needs amsmath: the claim, then every proof as an ``align*``."""
     lines = [rf"\[ {formula(answer.claim)} \]"]
@@ -169,7 +187,7 @@ def answer_latex(answer: Answer) -> str:
         lines.append(r"\begin{align*}")
         lines.append(rf"& {formula(proof.difference)} \\")
         body = [
-            rf"&\quad {'=' if s.relation == '=' else chr(92) + 'ge '} {formula(s.expression)} && \text{{{words(s.reason)}}}"
+            rf"&\quad {'=' if s.relation == '=' else chr(92) + 'ge '} {formula(s.expression)} && \text{{{_why(s)}}}"
             for s in steps(proof)
         ]
         lines.append(" \\\\\n".join(body))
