@@ -156,7 +156,7 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "34cb4fcc5ebb7197", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"dvsib.c": "6bc75abfcce947e6", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "44dd7a28f03cfa2e", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"empowerment.c": "212f92ea027a4e65", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

@@ -128,7 +128,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "e70f96ca59ef690b", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"gm_vae.c": "4903b27496196ac3", "_ibsym_runtime.py": "c15f5262d067c42e"}
 
 
 @functools.cache

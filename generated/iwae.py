@@ -3,6 +3,7 @@
 
 import functools
 import hashlib
+import logging
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,7 +75,8 @@ class IwaeLoss(torch.nn.Module):
     def forward(self, *, z: Tensor, x: Tensor, x_logits: Tensor, z_mean: Tensor, z_logvar: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = [z, x, x_logits, z_mean, z_logvar]
-        return self.expression(*_checked(self.INPUTS, given, self.group))
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
+        return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z: Tensor, x: Tensor, x_logits: Tensor, z_mean: Tensor, z_logvar: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
@@ -95,7 +97,17 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "c15f5262d067c42e"}
+
+
+@functools.cache
+def _one_pass() -> Any:
+    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
+    try:
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
+    except Exception as error:
+        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
+        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:

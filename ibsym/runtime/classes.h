@@ -50,13 +50,9 @@ INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e,
     return at_class(c, class, logit, e, soft, d, sum);
 }
 
-/* the row's own entry less the log-sum-exp of all, which is the largest where that is infinite */
+/* log softmax(logits) at the row's own number */
 INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
 {
-    if (!(absolute(soft.top) < INFINITY)) {
-        soft.log_norm = 0;
-        for (int64_t k = 0; k < c->classes; k++) soft.log_norm += logit[k] != logit[k] ? logit[k] : 0;
-    }
     return at_class(c, i % c->classes, logit, e, soft, d, sum);
 }
 

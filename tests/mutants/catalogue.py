@@ -1385,6 +1385,12 @@ RUNTIME = [
         ("now.detach().clone().copy_(saved) if isinstance(now, Tensor) else float(saved)", "now"),
     ),
     *mutants(
+        "ibsym/lowering/fusion/regions.py",
+        (NATIVE_PASSES,),
+        ("if len(leads) != 1 or", "if"),
+        ("parts.append(self.mean(others[name]).scaled(factor))", "parts.append(self.mean(others[name]))"),
+    ),
+    *mutants(
         "ibsym/lowering/fusion/plan.py",
         (NATIVE_PASSES,),
         ("total += factor * self.coefficient(k)", "total += factor"),

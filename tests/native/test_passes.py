@@ -15,7 +15,10 @@ _spec = importlib.util.spec_from_file_location("native_worlds", Path(__file__).p
 worlds = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(worlds)
 
+import ibsym  # noqa: E402
 from ibsym.codegen.c.source import one_pass  # noqa: E402
+from ibsym.conformance import agree  # noqa: E402
+from ibsym.lowering import lower  # noqa: E402
 from ibsym.lowering.interpreter import evaluate  # noqa: E402
 
 # Looser than loss 1e-6, gradients 2e-7: be sure that your formula is right before you add an entry.
@@ -97,7 +100,7 @@ FUSED = [n for n in worlds.SPECS if one_pass(worlds.program(n)) is not None]
 
 
 def test_most_modules_have_a_pass():
-    """All but a mean inside of a logarithm over draws."""
+    """All but those whose every term has what no pass computes."""
     without = set(worlds.ZOO) - set(FUSED)
     assert len(without) <= len(worlds.ZOO) / 10, without
 
@@ -241,10 +244,44 @@ def test_a_masked_class_has_probability_zero():
     assert (found[..., 0] == 0).all()
 
 
+def test_a_logarithm_over_draws_of_what_has_none_is_left_to_the_expression():
+    """log p(y) is the same at every draw; beside it the other sums have their axis of draws."""
+    spec = ibsym.Spec(
+        name="apart",
+        objective="maximize E_q[log p(x,y)]",
+        variables={"x": "real[D]", "y": "real[M]", "z": "real[L]"},
+        joints={"q": "data(x,y) q(z|x)", "p": "p(z) p(x|z) p(y)"},
+        families={"q(z|x)": "diagonal-normal", "p(z)": "standard-normal", "p(x|z)": "isotropic-normal", "p(y)": "laplace"},
+        estimators={"E_q[log p(x,y)]": "iwae"},
+    )
+    certificate = ibsym.audit(ibsym.derive(spec), worlds=1)
+    program = lower(certificate)
+    assert one_pass(program) is None
+    assert agree(spec, program, ibsym.compile(certificate), worlds=1).largest_error < 1e-10
+
+
+def test_shares_of_draws_that_cannot_be():
+    """A draw of no weight has no share; where no draw has any, the logarithm is -infinity; NaN stays."""
+    given = worlds.arguments("iwae", sizes={"S": 3, "B": 4})
+    with torch.no_grad():
+        given["x"][:] = 0
+        given["x_logits"][0, 0, 0], given["x_logits"][:, 1, :2], given["x_logits"][1, 2, 0] = 1e4, 3e38, torch.nan
+    for row, kind in enumerate((torch.isfinite, torch.isneginf, torch.isnan, torch.isfinite)):
+        one = {n: (t[:, row : row + 1] if t.dim() == 3 else t[row : row + 1]).clone() for n, t in given.items()}
+        leaves = worlds.learning(one)
+        output = worlds.module("iwae").Loss()(**leaves)
+        assert kind(-output.loss.detach())
+        assert kind(-worlds.module("iwae").Loss().expression(*one.values()).loss)
+        found = worlds.gradients(output.loss, leaves)
+        if kind is torch.isfinite:
+            assert all(g.isfinite().all() for g in found.values() if g is not None)
+            assert row or (found["z"][0] == 0).all()
+
+
 @pytest.mark.parametrize("own", [-torch.inf, -90.0, 0.0, 30.0, 1e4, torch.inf])
 @pytest.mark.parametrize("other", [-torch.inf, -1e4, 0.5, 1e4, torch.inf, torch.nan])
 def test_scores_of_pairs_at_their_edges(own, other):
-    """A row's own score less the log-sum-exp of all: what torch gives, and finite gradients are right."""
+    """Log-softmaxes at the pair: what torch gives, and finite gradients are right."""
     scores = torch.linspace(-2, 2, 25).reshape(5, 5)
     scores[2, 2], scores[2, 3] = own, other
     leaves = scores.clone().requires_grad_()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -16,7 +16,7 @@ from ibsym.codegen.templating import render
 from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
-from ibsym.lowering.fusion.regions import Affine, Classes, Matched, Picked, Quantity, Sum
+from ibsym.lowering.fusion.regions import Affine, Classes, Elements, Matched, Picked, Quantity, Sum
 from ibsym.lowering.program import Input, LossProgram
 
 HEAD = (
@@ -38,7 +38,7 @@ def one_pass(program: LossProgram) -> OnePass | None:
     """The one-pass form of a program, or None where no term fuses."""
     if not all(part.isascii() for i in program.inputs for part in (i.name, *i.shape)):
         return None
-    found = fused(program)
+    found = fused(program, draws=True)
     if not found:
         return None
     writer = _Writer(program, found)
@@ -75,6 +75,7 @@ class _Writer(Plan):
             place |= {item: f"loop_{k}[{n}]" for n, item in enumerate(loop.sums)}
         for k, kernel in enumerate(self.kernels):
             place |= {item: f"pairs_{k}[{item.kind.upper()}]" for item in kernel.sums}
+        place |= {item: f"draws_{k}" for k, (item, _) in enumerate(self.draws)}
         return place | {item: f"classes_{k}" for k, item in enumerate(self.classes)}
 
     def inside(self, e: sympy.Expr) -> str:
@@ -87,6 +88,7 @@ class _Writer(Plan):
     def written(self) -> OnePass:
         """The whole text."""
         parts = [self._elements(k, loop) for k, loop in enumerate(self.loops)]
+        parts += self._draws()
         parts += [self._classes(k, item) for k, item in enumerate(self.classes)]
         parts += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
         body = self._body()
@@ -113,17 +115,17 @@ class _Writer(Plan):
 
     def _has(self, heads: frozenset[str]) -> bool:
         """Whether any formula has one of the functions."""
-        formulas = [i.formula for loop in self.loops for i in loop.sums] + [k.table.formula for k in self.kernels]
+        formulas = [i.formula for loop in self.every_loop for i in loop.sums] + [k.table.formula for k in self.kernels]
         return any(type(e).__name__ in heads for f in formulas for e in sympy.preorder_traversal(f))
 
     def _limits(self) -> list[str]:
         """The largest numbers of operands and the like: sizes of arrays in the code that all loops share."""
         found: dict[str, int] = {}
-        if self.loops:
-            bodies = [elements.body(loop) for loop in self.loops]
-            found["OPERANDS"] = max(len(loop.operands) for loop in self.loops)
+        if self.every_loop:
+            bodies = [elements.body(loop) for loop in self.every_loop]
+            found["OPERANDS"] = max(len(loop.operands) for loop in self.every_loop)
             found["ROWS"] = max(len(b.sums) + len(b.products) for b in bodies)
-            found["SUMS"] = max(len(loop.sums) for loop in self.loops)
+            found["SUMS"] = max(len(loop.sums) for loop in self.every_loop)
         if self.kernels:
             found["COLUMNS"] = max(len(k.table.columns) for k in self.kernels)
             found["HOISTED"] = max(len(pairs.inner(k.table).hoisted) for k in self.kernels)
@@ -132,7 +134,8 @@ class _Writer(Plan):
         return ["", f"enum {{ {', '.join(f'{n} = {v}' for n, v in found.items())} }};"] if found else []
 
     def _engines(self) -> list[str]:
-        kinds = (("elements", self.loops), ("classes", self.classes), ("pairs", self.kernels))
+        loops = (("elements", self.every_loop), ("element_means", self.loops), ("draws", self.draws))
+        kinds = (*loops, ("classes", self.classes), ("pairs", self.kernels))
         beside = ["points.h"] if any(k.beside for k in self.kernels) else []
         return [header(name) for name in (*(f"{n}.h" for n, used in kinds if used), *beside)]
 
@@ -161,9 +164,11 @@ class _Writer(Plan):
         gradients = [n for n, _ in self._shared() if self.gradients[n] > 1]
         lines = [f"if (g->d_{n}) memset(g->d_{n}, 0, sizeof(REAL) * (size_t)g->n_{n});" for n in gradients]
         lines += [f"double loop_{k}[{len(loop.sums)}];" for k, loop in enumerate(self.loops)]
+        lines += [f"double draws_{k};" for k in range(len(self.draws))]
         lines += [f"double classes_{k};" for k in range(len(self.classes))]
         lines += [f"double pairs_{k}[KINDS];" for k in range(len(self.kernels))]
         calls = [f"loop{k}(g, loop_{k})" for k in range(len(self.loops))]
+        calls += [f"draws{k}(g, &draws_{k})" for k in range(len(self.draws))]
         calls += [f"classes{k}(g, &classes_{k})" for k in range(len(self.classes))]
         calls += [f"pairs{k}(g, pairs_{k})" for k in range(len(self.kernels))]
         if calls:
@@ -219,7 +224,28 @@ class _Writer(Plan):
         roles = {name(s): load.key.role for s, load in loop.operands.items()}
         return {n: 2 if role in ("value", "sample_reference") else 1 for n, role in roles.items()}
 
-    def _elements(self, k: int, loop: Loop) -> str:
+    def _draws(self) -> list[str]:
+        """Logarithms over draws: the loops inside, and how they are put together."""
+        parts, k = [], len(self.loops)
+        for number, (item, inner) in enumerate(self.draws):
+            factors = {s: f for f, s in item.weights.parts if isinstance(s, Elements)}
+            parts += [self._elements(k + n, loop, factors) for n, loop in enumerate(inner)]
+            names = {
+                "k": str(number),
+                "comment": comment(f"{self.texts([item])}: the logarithm over draws"),
+                "loops": braced([f"inner{k + n}(g)" for n in range(len(inner))]),
+                "events": braced([self._whole(size_of(event_axes(loop))) for loop in inner]),
+                "count": str(len(inner)),
+                "constant": self.inside(item.weights.constant),
+                "rows": self._whole(size_of((item.rows,))),
+                "weight": self._times(self.inside(self.weight(item))) if item in self.weighted else "0",
+            }
+            parts.append(render("c/draws.c.j2", names))
+            k += len(inner)
+        return parts
+
+    def _elements(self, k: int, loop: Loop, factors: Mapping[Elements, sympy.Expr] | None = None) -> str:
+        """A loop; inside of a logarithm over draws, ``factors`` are those of its sums in the weights."""
         written = elements.body(loop)
         levels = self._levels(loop)
         operands = [name(s) for s in loop.operands]
@@ -247,7 +273,9 @@ class _Writer(Plan):
             "shared": [str(int(self.gradients.get(x, 0) > 1)) for x in operands],
             "sum": [str(n) for n, _, _ in rows],
             "factor": [factor for _, _, factor in rows],
-            "weight": [self._times(self.inside(self.weight(i))) if i in self.weighted else "0" for i in loop.sums],
+            "weight": [self.inside(factors[i]) for i in loop.sums]
+            if factors
+            else [self._times(self.inside(self.weight(i))) if i in self.weighted else "0" for i in loop.sums],
         }
         numbers = {"operands": len(operands), "rows": len(rows), "sums": len(loop.sums)}
         return render(
@@ -255,7 +283,9 @@ class _Writer(Plan):
             {
                 "k": str(k),
                 "comment": comment(
-                    f"{self.texts(loop.sums)}: {', '.join(str(i.formula) for i in loop.sums)}".replace("v_", "")
+                    f"{'inside' if factors else self.texts(loop.sums)}: {', '.join(str(i.formula) for i in loop.sums)}".replace(
+                        "v_", ""
+                    )
                 ),
                 "heads": tuple(heads),
                 "statements": tuple(statements),
@@ -265,7 +295,7 @@ class _Writer(Plan):
                     ("span", braced([f"span{k}_{level}" for level in spans])),
                     *((n, braced(values)) for n, values in lists.items()),
                 ),
-                "event": self._whole(size_of(event_axes(loop))),
+                "event": "" if factors else self._whole(size_of(event_axes(loop))),
             },
         )
 

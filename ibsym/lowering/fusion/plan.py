@@ -12,7 +12,7 @@ import sympy
 
 from ibsym.lowering.fusion.calculus import derivative, expected, times, weighted
 from ibsym.lowering.fusion.pairing import Beside, Pairs, Table
-from ibsym.lowering.fusion.regions import LOG_P, Classes, Elements, Matched, Picked, Quantity, Reader, Sum, quantities
+from ibsym.lowering.fusion.regions import LOG_P, Classes, Draws, Elements, Matched, Picked, Quantity, Reader, Sum, quantities
 from ibsym.lowering.program import Axes, Input, Load, LossProgram, broadcast
 
 WEIGHT = sympy.Symbol("weight", real=True)
@@ -170,12 +170,18 @@ class Plan:
         self.loops = loops(found_elements, [s for s in found_elements if s in self.weighted])
         self.classes = [s for s in self.sums if isinstance(s, Picked | Classes | Matched)]
         self.kernels = kernels([s for s in self.sums if isinstance(s, Pairs)])
+        self.draws = [(s, loops(s.sums, s.sums if s in self.weighted else ())) for s in self.sums if isinstance(s, Draws)]
         self.gradients = self._gradients()
+
+    @property
+    def every_loop(self) -> list[Loop]:
+        """The loops of means, then those inside of logarithms over draws."""
+        return [*self.loops, *(loop for _, inner in self.draws for loop in inner)]
 
     def _gradients(self) -> dict[str, int]:
         """Inputs with a gradient, and how many loops write it; tables of pairs always add."""
         found: dict[str, int] = {}
-        for loop in self.loops:
+        for loop in self.every_loop:
             for symbol in loop.differentiated():
                 found[name(symbol)] = found.get(name(symbol), 0) + 1
         for item in self.classes:
@@ -209,7 +215,7 @@ class Plan:
 
     def inputs(self) -> list[Input]:
         """What the pass reads."""
-        loads = {load for loop in self.loops for load in loop.operands.values()}
+        loads = {load for loop in self.every_loop for load in loop.operands.values()}
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
         for kernel in self.kernels:
@@ -218,8 +224,11 @@ class Plan:
         return [i for i in self.program.inputs if i.key in keys]
 
 
-def fused(program: LossProgram) -> list[Quantity | None]:
-    """For each term of a program what a pass computes of it, its inputs by symbols ``v_NAME``; none where no term fuses."""
+def fused(program: LossProgram, draws: bool = False) -> list[Quantity | None]:
+    """For each term of a program what a pass computes of it, its inputs by symbols ``v_NAME``; none where no term fuses.
+
+    ``draws``: logarithms over draws too, where a target has them.
+    """
     names = {i.key: i.name for i in program.inputs}
-    found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}"))
+    found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}", draws))
     return list(found) if any(found) else []

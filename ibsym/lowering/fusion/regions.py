@@ -30,6 +30,7 @@ from ibsym.lowering.program import (
     Size,
     Step,
     broadcast,
+    children,
 )
 
 
@@ -72,7 +73,25 @@ class Matched:
 
 LOG_P = sympy.Symbol("log_p", real=True)
 
-Sum = Elements | Picked | Classes | Matched | Pairs
+
+@dataclass(frozen=True)
+class Draws:
+    """The sum over rows of log 1/S sum_s e^w_s: w at a draw and row is a constant and multiples of the sums of its elements."""
+
+    weights: Affine
+
+    @property
+    def sums(self) -> tuple[Elements, ...]:
+        """What the weights are made of."""
+        return tuple(item for _, item in self.weights.parts if isinstance(item, Elements))
+
+    @property
+    def rows(self) -> str:
+        """The axis of rows."""
+        return self.sums[0].axes[1]
+
+
+Sum = Elements | Picked | Classes | Matched | Draws | Pairs
 
 
 @dataclass(frozen=True)
@@ -104,10 +123,13 @@ def added(parts: Iterable[Affine]) -> Affine:
 
 
 class Reader:
-    """Reads nodes as affine combinations of sums. ``name`` gives an input the name of its symbol."""
+    """Reads nodes as affine combinations of sums; with ``draws``, logarithms over draws too.
 
-    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str]):
-        self.steps, self.name = steps, name
+    ``name`` gives an input the name of its symbol.
+    """
+
+    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], draws: bool = False):
+        self.steps, self.name, self.draws = steps, name, draws
         self.pairs = PairReader(steps, lambda load: name(load).removeprefix("v_"))
 
     def mean(self, node: Node) -> Affine:
@@ -117,6 +139,8 @@ class Reader:
                 return self.mean(self.steps[node.index].node)
             case Mean() | OverDraws(kind="mean"):
                 return self.mean(node.operand)
+            case OverDraws(kind="logmeanexp") if self.draws:
+                return one(Draws(self._weights(node.operand)))
             case Reduce(kind="logsumexp", dims=(-1,)):
                 return one(self.pairs.matrix(node.operand))
             case Diagonal(dim=-2):
@@ -139,6 +163,20 @@ class Reader:
                 except Unfused:
                     return one(self.pairs.mapped(node))
         raise Unfused(type(node).__name__)
+
+    def _weights(self, node: Node) -> Affine:
+        """What a logarithm over draws is taken of: no mean, and sums that every draw and row has."""
+        pending: list[Node] = [node]
+        while pending:
+            inner = self.pairs.resolved(pending.pop())
+            if not isinstance(inner, Load | Size | Elementwise) and not (isinstance(inner, Reduce) and inner.kind == "sum"):
+                raise Unfused("a logarithm over draws of more than sums")
+            pending += children(inner)
+        found = self.mean(node)
+        leads = {s.axes[: len(s.axes) - s.event] if isinstance(s, Elements) else () for _, s in found.parts}
+        if len(leads) != 1 or len(lead := leads.pop()) != 2 or lead[0] != "S":
+            raise Unfused("a logarithm over draws of what has none")
+        return found
 
     def _off_diagonal(self, node: Node) -> Pairs:
         try:

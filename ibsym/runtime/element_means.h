@@ -1,0 +1,38 @@
+/* The means over rows of `event` elements each. */
+static int elements(Loop *loop, int64_t event, int threads, double *means)
+{
+    int serial = 0, status = 0;
+    for (int k = 0; k < loop->operands; k++)
+        if (loop->n[k] > loop->size) loop->size = loop->n[k];
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->d[k]) continue;
+        if (loop->want < loop->level[k]) loop->want = loop->level[k];
+        if (loop->n[k] < loop->size) {
+            serial = 1;
+            if (!(loop->repeated[k] = calloc((size_t)loop->n[k], sizeof(double)))) status = 2;
+        }
+    }
+    const int64_t size = loop->size;
+    const double rows = (double)size / (double)event;
+    for (int m = 0; m < loop->sums; m++) loop->scale[m] = (REAL)(loop->weight[m] / rows);
+    const int64_t chunks = (size + CHUNK - 1) / CHUNK, strips = chunks < STRIPS ? chunks : STRIPS;
+    double parts[STRIPS][SUMS] = {{0}};
+    PARALLEL(threads > 1 && size >= WORTHWHILE && !serial)
+    for (int64_t s = 0; s < strips; s++) {
+        const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK;
+        strip(loop, from, end < size ? end : size, parts[s]);
+    }
+    for (int m = 0; m < loop->sums; m++) {
+        double sum = 0;
+        for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
+        means[m] = sum / rows;
+    }
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->repeated[k]) continue;
+        for (int64_t i = 0; i < loop->n[k]; i++)
+            loop->d[k][i] = (REAL)(loop->repeated[k][i] + (loop->shared[k] ? (double)loop->d[k][i] : 0));
+        free(loop->repeated[k]);
+    }
+    (void)threads, (void)serial;
+    return status;
+}
