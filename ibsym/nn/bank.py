@@ -132,6 +132,11 @@ def _conditionals_last(densities: Sequence[Density]) -> Iterator[tuple[int, Dens
         yield one
 
 
+def laws_of(spec: Spec) -> dict[str, LawOf]:
+    """The law of every factor that has a family."""
+    return {text: LawOf(f.family, spec.variables[f.of[0]].kind) for text, f in spec.factors.items() if f.family}
+
+
 class Bank(nn.Module):
     """Networks by the factor's, the divergence's or the information term's text."""
 
@@ -154,7 +159,7 @@ class Bank(nn.Module):
         self.codebooks: dict[str, Tensor] = {}
         self.quantised = {v: quantised(spec, v) for v in spec.variables}
         self.through = {c.key: c.through for c in spec.critics}
-        self.laws = {text: LawOf(f.family, spec.variables[f.of[0]].kind) for text, f in spec.factors.items() if f.family}
+        self.laws = laws_of(spec)
         self.observed_above = {
             (j.name, v): any(f.empirical for f in j.ancestral_factors((v,)))
             for j in spec.joints.values()
@@ -163,6 +168,14 @@ class Bank(nn.Module):
         """Whether a draw of a variable under a joint starts from data."""
         self.comparisons: dict[str, Comparison] = {}
         self.pairings: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or another process needs: not the laws, which are made of the spec, nor what networks returned last."""
+        return {**self.__dict__, "laws": {}, "codebooks": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.laws = laws_of(self.spec)
 
     @property
     def made(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -179,7 +179,7 @@ class System(nn.Module):
     def _place(self, batch: Batch) -> None:
         """Type and device of what is drawn: those of the observed numbers."""
         observed = [t for part in by_source(self.spec, batch).values() for t in part.values() if isinstance(t, Tensor)]
-        numbers = [t for t in observed if t.is_floating_point()] or [p for p in self.parameters() if p.is_floating_point()]
+        numbers = [t for t in observed if t.is_floating_point()] or [p for p in self.bank.parameters() if p.is_floating_point()]
         for tensor in numbers[:1]:
             full = torch.float64 if tensor.dtype is torch.float64 else torch.float32
             self.bank.like = torch.zeros((), dtype=full, device=tensor.device)
@@ -198,16 +198,33 @@ class System(nn.Module):
     @property
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Who minimises what: the model's parameters, and each critic's; every parameter is one player's, frozen ones are nobody's."""
-        if not self.ready:
-            missing = [text for _, text in self.wiring.texts() if text not in self.bank.keys]
-            if missing and all(d in self.sizes.known for d in dimensions(self.spec)):
-                self._finish()
-            elif missing:
-                raise NetworkError(
-                    f"{', '.join(missing)}: default networks are made when sizes are known\n"
-                    "  write: system.prepare(batch) before system.players, or networks for all"
-                )
+        self._complete("system.players")
         return self.wiring.players()
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        """Every parameter; an error where default networks, which sizes decide, are still to be made: an optimiser would miss theirs."""
+        self._complete("system.parameters()")
+        yield from super().named_parameters(*args, **kwargs)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """No gradients, before the first batch too."""
+        for part in self.children():
+            part.zero_grad(set_to_none)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._complete("system.load_state_dict(state)")
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _complete(self, asked: str) -> None:
+        """Makes default networks where sizes are known; raises where they are not."""
+        missing = [] if self.ready else [text for _, text in self.wiring.texts() if text not in self.bank.keys]
+        if missing and all(d in self.sizes.known for d in dimensions(self.spec)):
+            self._finish()
+        elif missing:
+            raise NetworkError(
+                f"{', '.join(missing)}: default networks are made when sizes are known\n"
+                f"  write: system.prepare(batch) before {asked}, or networks for all"
+            )
 
     def adam(self, player: str, lr: float) -> torch.optim.Adam:
         """The usual optimiser of a player; where there are critics, everybody's opponent moves, and old gradients count for less."""

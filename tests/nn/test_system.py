@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import logging
+import pickle
 
 import pytest
 import torch
@@ -127,6 +128,13 @@ def test_every_entry_with_default_networks(name):
         assert any(p.grad is not None for p in players[critic])
         assert all(p.grad is None for p in system.parameters() if id(p) not in own)
         system.zero_grad()
+    values = []
+    for one in (system, copy.deepcopy(system), pickle.loads(pickle.dumps(system))):
+        torch.manual_seed(3)
+        values.append(one(rows).loss.detach())
+        assert list(one.players) == list(players)
+    assert torch.equal(values[0], values[1])
+    assert torch.equal(values[0], values[2])
     found = system.draw(rows)
     for joint, values in found.items():
         assert all(v in values for v in system.spec.joints[joint].variables if v in values)
@@ -348,6 +356,26 @@ def test_types_and_saved_states():
     one = system({"x": x}).loss
     torch.manual_seed(1)
     assert torch.equal(one, other({"x": x}).loss)
+
+
+def test_default_networks_are_there_before_anything_is_asked_of_them():
+    """With sizes they are made; without, an optimiser or a saved state that would miss them is refused."""
+    whole = around("vae", sizes={"D": D, "L": L})
+    count = len(list(whole.parameters()))
+    assert count == len(whole.players["model"]) > 0
+    other = around("vae", sizes={"D": D, "L": L})
+    other.load_state_dict(whole.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True))
+    half = around("vae", {"q(z|x)": nn.Linear(D, 2 * L)})
+    half.zero_grad()
+    for ask in (lambda: torch.optim.Adam(half.parameters()), lambda: half.load_state_dict(whole.state_dict())):
+        with pytest.raises(
+            NetworkError, match=r"p\(x\|z\): default networks .*\n  write: system.prepare\(batch\) before system"
+        ):
+            ask()
+    assert len(list(half.prepare({"x": bits()}).parameters())) > 2
+    own = around("vae", {"q(z|x)": nn.Linear(D, 2 * L), "p(x|z)": nn.Linear(L, D)})
+    assert len(list(own.parameters())) == 4
 
 
 def test_a_density_of_the_callers():
