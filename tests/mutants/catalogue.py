@@ -1069,6 +1069,7 @@ LAWS = [
         (EDGES,),
         ("(weight != 0) | (values.abs() < math.inf)", "(weight != 0) | (values == values)"),
         ("torch.where(share > 0, values, 0)", "values"),
+        ("torch.where(x >= h, torch.log(edges / 2) - near**2 / 2, middle)", "middle"),
         ("1 / size - torch.exp(-size) / -torch.expm1(-size)", "1 / size"),
         ("torch.where(t >= 0, t, math.nan)", "t", 1),
     ),
