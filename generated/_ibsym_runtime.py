@@ -10,7 +10,10 @@ import copy
 import ctypes
 import functools
 import hashlib
+import importlib
+import linecache
 import logging
+import math
 import operator
 import os
 import platform
@@ -456,9 +459,18 @@ def processor() -> str:
 #
 # A block's products, and after them their exponentials, are all that there is of the table of rows by classes. Where every row counts
 # alike, as in a mean, the gradients are known with the values; where rows are weighted, those that all rows share are computed again.
+# On a GPU a kernel visits each row of a block once; halves are multiplied as they are, into sums in float32.
 
 LEAST = 64
 """Rows of a block: fewer would leave the products waiting for memory."""
+
+ROOM = 1 << 26
+"""Bytes of a block's products on a GPU: little beside the gradients, and rows enough to fill it."""
+
+KERNELS = ""
+"""The text of `stream_kernels.py`, where that is not beside this."""
+
+HALVES = (torch.float16, torch.bfloat16)
 
 
 @functools.cache
@@ -471,10 +483,36 @@ def cache() -> int:
         return 1 << 20
 
 
-def block(hidden: Tensor, weight: Tensor) -> int:
-    """How many rows are taken together: what the cache holds, on other devices what is little beside their memory."""
-    room = cache() if hidden.is_cpu else 1 << 28
-    return min(len(hidden), max(LEAST, room // (weight.element_size() * max(1, len(weight)))))
+def block(hidden: Tensor, weight: Tensor, tables: int = 1) -> int:
+    """How many rows are taken together: what the cache holds; on a GPU, whole tiles of a product."""
+    if hidden.is_cpu:
+        fit = max(LEAST, cache() // (tables * weight.element_size() * max(1, len(weight))))
+    else:
+        fit = max(128, ROOM // (4 * max(1, len(weight))) // 128 * 128)
+    return max(1, min(len(hidden), fit))
+
+
+def kernels_of(tensor: Tensor) -> dict[str, Any] | None:
+    """Triton's kernels, for a tensor on a GPU."""
+    return compiled_kernels() if tensor.is_cuda else None
+
+
+@functools.cache
+def compiled_kernels() -> dict[str, Any] | None:
+    """The kernels by name, compiled at first use; None, and one notice, without Triton."""
+    try:
+        triton = importlib.import_module("triton")
+    except ImportError:
+        logging.getLogger("ibsym").warning(
+            "rows of products are visited several times: there is no triton\n  write: pip install triton"
+        )
+        return None
+    text = KERNELS or Path(__file__).with_name("stream_kernels.py").read_text("utf-8")
+    name = "<ibsym stream kernels>"  # where Triton looks for the source
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    exec(compile(text, name, "exec"), space := {"__name__": "ibsym_stream_kernels"})
+    space["tl"] = triton.language
+    return {n: triton.jit(space[f"_{n}"]) for n in ("row_shares", "column_sums", "pair_slopes")}
 
 
 def log_share(
@@ -487,15 +525,42 @@ def log_share(
     given = [t for t in (hidden, weight, bias) if t is not None]
     if torch._C._get_tracing_state() is not None or _transformed() or not (weight.numel() and index.numel()):
         return None
-    for name, tensor in zip(("hidden", "weight", "bias"), given, strict=False):
-        if tensor.dtype in (torch.float16, torch.bfloat16):
-            raise TypeError(f"{name}: {tensor.dtype} has too few digits for a sum over classes\n  write: {name}.float()")
-        if tensor.dtype is not hidden.dtype:
-            raise TypeError(f"{name}: {tensor.dtype}, and hidden is {hidden.dtype}\n  write: one precision")
+    if hidden.is_cuda and any(t.dtype in HALVES for t in given):
+        hidden, weight = (t.to(torch.promote_types(hidden.dtype, weight.dtype)) for t in (hidden, weight))
+    else:
+        _alone(hidden=hidden, weight=weight, bias=bias)
+    if index.is_cuda:  # as an index out of bounds does elsewhere; nobody waits for it
+        torch._assert_async(((index >= 0) & (index < len(weight))).all(), "a class out of bounds")
     lead = torch.broadcast_shapes(hidden.shape[:-1], index.shape)
     rows = hidden.expand(*lead, -1).reshape(-1, hidden.shape[-1])
     picked: Tensor = _LogShare.apply(plain, rows, weight, bias, index.expand(lead).reshape(-1).long())
     return picked.reshape(lead)
+
+
+def _alone(**given: Tensor | None) -> None:
+    """Refuses halves, and precisions that differ, by name."""
+    first, *_ = given
+    for name, tensor in given.items():
+        if tensor is not None and tensor.dtype in HALVES:
+            raise TypeError(f"{name}: {tensor.dtype} has too few digits for a sum over classes\n  write: {name}.float()")
+        if tensor is not None and tensor.dtype is not (leader := given[first]).dtype:  # type: ignore[union-attr]
+            raise TypeError(f"{name}: {tensor.dtype}, and {first} is {leader.dtype}\n  write: one precision")  # type: ignore[union-attr]
+
+
+def _by_formula(
+    plain: Callable[..., Any], given: Sequence[Tensor | None], rest: Sequence[Any], upstream: Any, needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """The gradients through the plain formula: what second derivatives and batches of upstream gradients need."""
+    graph = torch.is_grad_enabled()
+    result: list[Tensor | None] = [None] * len(given)
+    with torch.enable_grad():
+        own = [t if t is None else t.view_as(t) if graph else t.detach().requires_grad_() for t in given]  # of this node alone
+        value = plain(*own, *rest)
+    wanted = [k for k, is_needed in enumerate(needed) if is_needed]
+    slopes = torch.autograd.grad(value, [own[k] for k in wanted], upstream, create_graph=graph)  # type: ignore[arg-type]
+    for k, gradient in zip(wanted, slopes, strict=True):
+        result[k] = gradient
+    return result
 
 
 class _LogShare(torch.autograd.Function):
@@ -512,38 +577,37 @@ class _LogShare(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, upstream):  # type: ignore[no-untyped-def]
-        *given, index = ctx.saved_tensors
-        needed = ctx.needs_input_grad[1 : 1 + len(given)]
-        result: list[Tensor | None] = [None, None, None]
+        hidden, weight, *rest, index = ctx.saved_tensors
+        bias, needed = rest[0] if rest else None, ctx.needs_input_grad[1:4]
         alike = None if torch.is_grad_enabled() or _transformed() else _alike(upstream)
         if alike is None:
-            graph = torch.is_grad_enabled()
-            with torch.enable_grad():
-                own = [t.view_as(t) if graph else t.detach().requires_grad_() for t in given]  # of this node alone
-                value = ctx.plain(*own, *([] if ctx.has_bias else [None]), index)
-            wanted = [k for k, is_needed in enumerate(needed) if is_needed]
-            slopes = torch.autograd.grad(value, [own[k] for k in wanted], upstream, create_graph=graph)
-            for k, gradient in zip(wanted, slopes, strict=True):
-                result[k] = gradient
-            return (None, *result, None)
+            return (None, *_by_formula(ctx.plain, (hidden, weight, bias), (index,), upstream, needed), None)
         found, ctx.gradients = ctx.gradients, None  # given away; whoever comes again computes again
+        weighted = found is None and not alike  # the rows' own too
         if found is None or not alike:
-            again = (ctx.needs_input_grad[1] and found is None, *ctx.needs_input_grad[2:4])
+            again = (needed[0] and found is None, *needed[1:])
             with torch.autocast(upstream.device.type, enabled=False):
-                bias = given[2] if ctx.has_bias else None
-                fresh = _blocks(given[0], given[1], bias, index, None if alike else upstream, again)[1]
+                fresh = _blocks(hidden, weight, bias, index, None if alike else upstream, again)[1]
             found = fresh if found is None else [found[0], *fresh[1:]]
         rows, shared = found[0], found[1:]
-        if rows is not None:
+        if rows is not None and not weighted:
             rows.mul_(upstream.unsqueeze(-1))
         if alike:
             shared = [None if g is None else g.mul_(upstream[0]) for g in shared]
+        shared = [None if g is None else g.to(t.dtype) for g, t in zip(shared, (weight, bias), strict=True)]
         return (None, rows, *shared, None)
 
 
 def _alike(upstream: Tensor) -> bool | None:
-    """Whether all rows are weighted alike; None of a batch of upstream gradients, where there is no telling."""
+    """Whether all rows are weighted alike; None of a batch of upstream gradients, where there is no telling.
+
+    Of an expanded number its strides tell; else a GPU is waited for, but while its work is being recorded: nothing is known then.
+    """
     try:
+        if not any(upstream.stride()):
+            return True
+        if upstream.is_cuda and torch.cuda.is_current_stream_capturing():
+            return False
         return bool((upstream == upstream[0]).all())
     except RuntimeError:
         return None
@@ -552,7 +616,11 @@ def _alike(upstream: Tensor) -> bool | None:
 def _blocks(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, index: Tensor, weights: Tensor | None, wanted: Any
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """The values, and their sum's gradients: in what all rows share, each row's value times its weight."""
+    """The values, and the gradients of their sum, or of the sum of each times its weight."""
+    kernels = kernels_of(hidden)
+    if kernels is not None or hidden.dtype in HALVES:
+        with torch.cuda.device_of(hidden):
+            return _rows_first(kernels, hidden, weight, bias, index, weights, wanted)
     rows, classes = len(hidden), len(weight)
     size = block(hidden, weight)
     value, room = hidden.new_empty(rows), hidden.new_empty(size * classes)
@@ -575,15 +643,481 @@ def _blocks(
             continue
         table.scatter_(0, own, -others.unsqueeze(0))
         scale = -1 / (others + less.exp())
-        if to_hidden is not None:
-            torch.mm(table.T, weight, out=to_hidden[part]).mul_(scale.unsqueeze(-1))
         if weights is not None:
             scale = scale * weights[part]
+        if to_hidden is not None:
+            torch.mm(table.T, weight, out=to_hidden[part]).mul_(scale.unsqueeze(-1))
         if to_weight is not None:
             to_weight.addmm_(table, x * scale.unsqueeze(-1))
         if to_bias is not None:
             to_bias.addmv_(table, scale)
     return value, [to_hidden, to_weight, to_bias]
+
+
+def _rows_first(
+    kernels: dict[str, Any] | None,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    index: Tensor,
+    weights: Tensor | None,
+    wanted: Any,
+) -> tuple[Tensor, list[Tensor | None]]:
+    """The same on a GPU: a block has the classes of a row side by side, and is visited once; sums of halves are in float32."""
+    rows, classes, dtype = len(hidden), len(weight), torch.promote_types(hidden.dtype, torch.float32)
+    size, learning = block(hidden, weight), any(wanted)
+    value, room = hidden.new_empty(rows, dtype=dtype), hidden.new_empty(size, classes, dtype=dtype)
+    slopes = room if dtype is hidden.dtype or not learning else torch.empty_like(room, dtype=hidden.dtype)
+    to_hidden = torch.empty_like(hidden) if wanted[0] else None
+    to_weight = torch.zeros(weight.shape, dtype=dtype, device=weight.device) if wanted[1] else None
+    to_bias = hidden.new_zeros(classes, dtype=dtype) if bias is not None and wanted[2] else None
+    for start in range(0, rows, size):
+        part = slice(start, start + size)
+        x = hidden[part]
+        table, slope = room[: len(x)], slopes[: len(x)]
+        product(x, weight.T, table)
+        _visited(kernels, table, bias, index[part], weights if weights is None else weights[part], value[part], slope, learning)
+        if to_hidden is not None:
+            torch.mm(slope, weight, out=to_hidden[part])
+        if to_weight is not None:
+            product(slope.T, x, to_weight, 1)
+        if to_bias is not None:
+            to_bias += slope.sum(0, dtype=dtype)
+    return value, [to_hidden, to_weight, to_bias]
+
+
+def product(first: Tensor, second: Tensor, out: Tensor, beta: int = 0) -> None:
+    """A B, or beta C + A B, into what may have more digits."""
+    if first.dtype is out.dtype:
+        torch.addmm(out, first, second, beta=beta, out=out)
+    elif first.is_cuda and torch.cuda.get_device_capability(first.device) >= (8, 0):
+        if beta:
+            torch.addmm(out, first, second, out_dtype=out.dtype, out=out)
+        else:
+            torch.mm(first, second, out_dtype=out.dtype, out=out)
+    else:
+        torch.addmm(out, first.to(out.dtype), second.to(out.dtype), beta=beta, out=out)
+
+
+def _visited(
+    kernels: dict[str, Any] | None,
+    table: Tensor,
+    bias: Tensor | None,
+    own: Tensor,
+    weights: Tensor | None,
+    value: Tensor,
+    slopes: Tensor,
+    learning: bool,
+) -> None:
+    """The values of rows of products and, over the products, the gradients of each times its weight."""
+    rows, classes = table.shape
+    if kernels is not None:
+        options = {"HAS_BIAS": bias is not None, "SCALED": False, "WEIGHTED": weights is not None, "PICKS": False}
+        size = min(8192, 1 << (classes - 1).bit_length())
+        given = (
+            table,
+            table if bias is None else bias,
+            own,
+            table,
+            value if weights is None else weights,
+            value,
+            value,
+            slopes,
+        )
+        kernels["row_shares"][(rows,)](
+            *given, classes, **options, WANTED=learning, BLOCK=size, num_warps=max(1, min(16, size // 256))
+        )
+        return
+    if bias is not None:
+        table.add_(bias)
+    own = own.unsqueeze(1)
+    top, picked = table.amax(1, keepdim=True), table.gather(1, own)
+    others, less = table.sub_(top).exp_().scatter_(1, own, 0.0).sum(1, keepdim=True), picked - top
+    torch.sub(less, torch.log1p(others + torch.expm1(less)), out=value.unsqueeze(1))
+    if learning:
+        scale = (-1 if weights is None else -weights.unsqueeze(1)) / (others + less.exp())
+        torch.mul(table.scatter_(1, own, -others), scale, out=slopes)
+
+# -------------------------------------------------------------------------------------------- both_ways
+#
+# log softmax(<a_i, .> / t)_i over all b, log softmax(<b_j, .> / u)_j over all a, and their gradients: of one table, by blocks.
+#
+# The products of a block serve both directions. They are computed once for the values, and once more for the gradients, when it is known
+# what each value weighs: four products, where each direction by itself takes three.
+
+
+def log_pair_shares(
+    plain: Callable[..., tuple[Tensor, Tensor]], first: Tensor, second: Tensor, heat: Tensor, back: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """Values of rows (B) and of columns (B), of embeddings (B, L) and temperatures (); None where each direction is to go alone."""
+    if torch._C._get_tracing_state() is not None or _transformed() or not first.numel():
+        return None
+    kernels = kernels_of(first)
+    if kernels is None:
+        if first.is_cuda and first.dtype in HALVES:
+            return None
+        _alone(hidden=first, weight=second)
+    elif first.dtype is not second.dtype:
+        wide = torch.promote_types(first.dtype, second.dtype)
+        first, second = first.to(wide), second.to(wide)
+    values: tuple[Tensor, Tensor] = _LogPairShares.apply(plain, first, second, heat, back)
+    return values
+
+
+class _LogPairShares(torch.autograd.Function):
+    """A second derivative goes through the plain formula, so that it is never a constant."""
+
+    @staticmethod
+    def forward(ctx, plain, first, second, heat, back):  # type: ignore[no-untyped-def]
+        with torch.autocast(first.device.type, enabled=False), torch.cuda.device_of(first):
+            rows, columns, by_row, by_column = _sums(first, second, heat, back)
+        ctx.plain = plain
+        ctx.save_for_backward(first, second, heat, back, rows, columns, by_row, by_column)
+        return rows, columns
+
+    @staticmethod
+    def backward(ctx, to_rows, to_columns):  # type: ignore[no-untyped-def]
+        *given, rows, columns, by_row, by_column = ctx.saved_tensors
+        needed = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled() or _transformed() or _batched(to_rows) or _batched(to_columns):
+            return (None, *_by_formula(ctx.plain, given, (), (to_rows, to_columns), needed))
+        first, _, heat, back = given
+        with torch.autocast(first.device.type, enabled=False), torch.cuda.device_of(first):
+            slopes = _slopes(given, (rows, columns), (by_row, by_column), (to_rows, to_columns), any(needed[2:]))
+        to_first, to_second, ahead, behind = slopes
+        if ahead is not None and behind is not None:
+            ahead, behind = (-ahead / heat**2).to(heat.dtype), (-behind / back**2).to(back.dtype)
+        return None, to_first, to_second, ahead, behind
+
+
+def _batched(upstream: Tensor) -> bool:
+    """Whether it is a batch of upstream gradients, which has no place in memory that anybody may ask for."""
+    try:
+        upstream.data_ptr()
+    except RuntimeError:
+        return True
+    return False
+
+
+def _own(values: Tensor, weights: Tensor) -> Tensor:
+    """The weight of each row's own product: 1 - p, with all the digits of log p."""
+    return weights * -torch.expm1(values)
+
+
+def _log_shares(picked: Tensor, top: Tensor, others: Tensor) -> Tensor:
+    """Picked less the log-sum-exp of all, where the others' sum is ``others`` e^``top``."""
+    most = torch.maximum(picked, top)
+    others, less = others * torch.exp(top - most), picked - most
+    return less - torch.log1p(others + torch.expm1(less))
+
+
+def _sums(first: Tensor, second: Tensor, heat: Tensor, back: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Values of rows and columns, and their log-sum-exps."""
+    kernels = kernels_of(first)
+    if kernels is not None:
+        return _sums_by_kernels(kernels, first, second, heat, back)
+    s, t = 1 / heat.item(), 1 / back.item()
+    if s == t:
+        found = _sums_alike(first, second, s)
+        if found is not None:
+            return found
+    count, size = len(first), block(first, second, 2)
+    rows, diagonal = first.new_empty(count), first.new_empty(count)
+    top, others = first.new_full((count,), torch.finfo(first.dtype).min), first.new_zeros(count)
+    rooms = first.new_empty(2, size * count)
+    for start in range(0, count, size):
+        part = slice(start, start + size)
+        x = first[part]
+        table, other = (r[: count * len(x)].view(count, len(x)) for r in rooms)
+        torch.mm(second, x.T, out=table)
+        own = table[part].diagonal()
+        diagonal[part] = own
+        own.fill_(-math.inf)
+        torch.mul(table, t, out=other)
+        new = torch.maximum(top, other.amax(1))
+        others.mul_(torch.exp(top - new)).add_(other.sub_(new.unsqueeze(1)).exp_().sum(1))
+        top = new
+        most = table.mul_(s).amax(0).clamp_min(torch.finfo(first.dtype).min)
+        rows[part] = _log_shares(diagonal[part] * s, most, table.sub_(most).exp_().sum(0))
+    columns = _log_shares(diagonal * t, top, others)
+    return rows, columns, diagonal * s - rows, diagonal * t - columns
+
+
+def _sums_alike(first: Tensor, second: Tensor, s: float) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """The same at one temperature: exponentials of rows, each times e^(its row's top - the largest), are those of columns.
+
+    None where a column is so far below the largest that they have no digits left.
+    """
+    count, size = len(first), block(first, second)
+    rows, diagonal = first.new_empty(count), first.new_empty(count)
+    most, others = torch.finfo(first.dtype).min, first.new_zeros(count)
+    room = first.new_empty(size * count)
+    for start in range(0, count, size):
+        part = slice(start, start + size)
+        x = first[part] * s
+        table = room[: count * len(x)].view(count, len(x))
+        torch.mm(second, x.T, out=table)
+        own = table[part].diagonal()
+        diagonal[part] = own
+        own.fill_(-math.inf)
+        top = table.amax(0).clamp_min(torch.finfo(first.dtype).min)
+        table.sub_(top).exp_()
+        rows[part] = _log_shares(diagonal[part], top, table.sum(0))
+        new = max(most, float(top.max()))
+        others.mul_(math.exp(most - new)).addmv_(table, torch.exp(top - new))
+        most = new
+    if not bool((others > torch.finfo(first.dtype).tiny * 1e12).all()):
+        return None
+    columns = _log_shares(diagonal, most + others.log(), torch.ones_like(others))  # a sum far from 1 would lose digits there
+    return rows, columns, diagonal - rows, diagonal - columns
+
+
+def _slopes(
+    given: Any, values: Any, sums: Any, upstream: Any, heats: bool
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Gradients in the embeddings and, where asked for, in the inverse temperatures."""
+    first, second, heat, back = (t.detach() for t in given)
+    kernels = kernels_of(first)
+    if kernels is not None:
+        return _slopes_by_kernels(kernels, given, values, sums, upstream, heats)
+    s, t = 1 / heat.item(), 1 / back.item()
+    by_row, by_column = sums
+    w, u = upstream[0] * s, upstream[1] * t
+    diagonal = _own(values[0], w) + _own(values[1], u)
+    largest = by_row.max()
+    alike = s == t and bool((largest - by_column.min()).abs() <= 40)
+    if alike:  # e^(T - c_j) is e^(T - r_i) e^(r_i - r) e^(r - c_j)
+        row, column = torch.exp(by_row - largest), u * torch.exp(largest - by_column)
+    count, size = len(first), block(first, second, 2)
+    to_first, to_second = torch.empty_like(first), torch.zeros_like(second, memory_format=torch.contiguous_format)
+    ahead = first.new_zeros(())
+    rooms = first.new_empty(2, size * count)
+    for start in range(0, count, size):
+        part = slice(start, start + size)
+        x, own = first[part], slice(start, start + size)
+        table, other = (r[: count * len(x)].view(count, len(x)) for r in rooms)
+        if alike:
+            torch.addmm(-by_row[part], second, (x * s).T, out=table)
+            if heats:  # T = (log p + r) / s
+                mean = torch.mul(torch.exp(table, out=other), table, out=other).sum(0)
+                mean -= torch.exp(table[own].diagonal()) * table[own].diagonal()
+                mean += by_row[part] * -torch.expm1(values[0][part])
+                ahead -= (upstream[0][part] * mean).sum() / s
+            table.exp_()
+            torch.addcmul(-w[part], column.unsqueeze(1), row[part], value=-1, out=other)
+            table.mul_(other)
+        else:
+            torch.mm(second, x.T, out=table)
+            torch.mul(table, s, out=other).sub_(by_row[part]).exp_().mul_(-w[part])
+            if heats:
+                other[own].diagonal().zero_()
+                ahead += (other * table).sum(0).sum() / s
+            table.mul_(t).sub_(by_column.unsqueeze(1)).exp_().mul_(-u.unsqueeze(1)).add_(other)
+        table[own].diagonal().copy_(diagonal[part])
+        torch.mm(table.T, second, out=to_first[part])
+        to_second.addmm_(table, x)
+    if not heats:
+        return to_first, to_second, None, None
+    ahead += (_own(values[0], upstream[0]) * (by_row + values[0])).sum() / s
+    return to_first, to_second, ahead, ((first * to_first).sum() - s * ahead) / t  # both together are <products, slopes>
+
+
+def _sums_by_kernels(
+    kernels: Any, first: Tensor, second: Tensor, heat: Tensor, back: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same on a GPU: rows of a block are visited once, and columns once."""
+    count, size, dtype = len(first), block(first, second), torch.promote_types(first.dtype, torch.float32)
+    scales = torch.stack([1 / heat.to(dtype), 1 / back.to(dtype)])
+    rows, diagonal = (first.new_empty(count, dtype=dtype) for _ in range(2))
+    top, others = first.new_full((count,), -math.inf, dtype=dtype), first.new_zeros(count, dtype=dtype)
+    room, own = first.new_empty(size, count, dtype=dtype), torch.arange(count, device=first.device)
+    width = min(8192, 1 << (count - 1).bit_length())
+    options = {"HAS_BIAS": False, "SCALED": True, "WEIGHTED": False, "PICKS": True, "WANTED": False}
+    for start in range(0, count, size):
+        part = slice(start, start + size)
+        x = first[part]
+        table = room[: len(x)]
+        product(x, second.T, table)
+        visited = (table, table, own[part], scales, table, rows[part], diagonal[part], table, count)
+        kernels["row_shares"][(len(x),)](*visited, **options, BLOCK=width, num_warps=max(1, min(16, width // 256)))
+        grid = (-(-count // 64),)
+        kernels["column_sums"][grid](table, scales[1:], top, others, start, len(x), count, ROWS=32, BLOCK=64)
+    columns = _log_shares(diagonal * scales[1], top.clamp_min(torch.finfo(dtype).min), others)
+    return rows, columns, diagonal * scales[0] - rows, diagonal * scales[1] - columns
+
+
+def _slopes_by_kernels(
+    kernels: Any, given: Any, values: Any, sums: Any, upstream: Any, heats: bool
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """The same on a GPU: products, a visit to each row, and two products more."""
+    first, second, heat, back = given
+    count, size, dtype = len(first), block(first, second), torch.promote_types(first.dtype, torch.float32)
+    scales = torch.stack([1 / heat.to(dtype), 1 / back.to(dtype)])
+    w, u = (g.contiguous() for g in upstream)
+    diagonal = _own(values[0], w * scales[0]) + _own(values[1], u * scales[1])
+    to_first, to_second = torch.empty_like(first), second.new_zeros(second.shape, dtype=dtype)
+    room, means = first.new_empty(size, count, dtype=dtype), first.new_empty(count, 2, dtype=dtype)
+    slopes = room if dtype is first.dtype else torch.empty_like(room, dtype=first.dtype)
+    width = min(4096, 1 << (count - 1).bit_length())
+    for start in range(0, count, size):
+        part = slice(start, start + size)
+        x = first[part]
+        table, slope = room[: len(x)], slopes[: len(x)]
+        product(x, second.T, table)
+        visited = (table, scales, sums[0][part], sums[1], w[part], u, diagonal[part], start, means[part], slope, count)
+        kernels["pair_slopes"][(len(x),)](*visited, BLOCK=width, num_warps=max(1, min(16, width // 256)))
+        torch.mm(slope, second, out=to_first[part])
+        product(slope.T, x, to_second, 1)
+    to_second = to_second.to(second.dtype)
+    if not heats:
+        return to_first, to_second, None, None
+    own = [
+        _own(v, g) * (c + v) for v, g, c in zip(values, (w, u), sums, strict=True)
+    ]  # products of what belongs together, times a scale
+    ahead, behind = ((o.sum() / scales[k] - means[:, k].sum()) for k, o in enumerate(own))
+    return to_first, to_second, ahead, behind
+KERNELS = r"""
+# --------------------------------------------------------------------------------------- stream_kernels
+#
+# Rows of a block of products in one visit each, on a GPU: their log-sum-exp, and the gradient over the products themselves.
+#
+# Plain functions, so that nothing is imported before a tensor is on a GPU; :mod:`streams` compiles them with Triton at first use. One
+# program is a row, or some columns; none adds to what another has, so that results do not depend on the order in which they run.
+
+tl: Any = None  # Triton's language, set by who compiles these
+
+
+def _row_shares(  # type: ignore[no-untyped-def]
+    table,
+    bias,
+    own,
+    scale,
+    weights,
+    value,
+    picks,
+    slopes,
+    columns,
+    HAS_BIAS: tl.constexpr,
+    SCALED: tl.constexpr,
+    WEIGHTED: tl.constexpr,
+    PICKS: tl.constexpr,
+    WANTED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    # log softmax(s T + b) at one column of each row; its gradient in s T + b, times the row's weight, where ``WANTED``.
+    #
+    # What is summed leaves out the row's own column, which would swallow the others where it is sure.
+    row = tl.program_id(0).to(tl.int64)
+    table += row * columns
+    mine = tl.load(own + row)
+    picked = tl.load(table + mine)
+    if PICKS:
+        tl.store(picks + row, picked)
+    factor = picked * 0 + 1
+    if SCALED:
+        factor = tl.load(scale)
+    picked = picked * factor
+    if HAS_BIAS:
+        picked += tl.load(bias + mine).to(picked.dtype)
+    top = picked
+    others = picked * 0
+    for start in range(0, columns, BLOCK):
+        column = start + tl.arange(0, BLOCK)
+        v = tl.load(table + column, column < columns, float("-inf"))
+        if SCALED:
+            v = tl.where(column < columns, v * factor, float("-inf"))
+        if HAS_BIAS:
+            v += tl.load(bias + column, column < columns, 0.0).to(v.dtype)
+        v = tl.where(column == mine, float("-inf"), v)
+        new = tl.maximum(top, tl.max(v, 0))
+        shift = tl.where(new == float("-inf"), 0.0, new)
+        others = others * tl.exp(top - shift) + tl.sum(tl.exp(v - shift), 0)
+        top = new
+    shift = tl.where(top == float("-inf"), 0.0, top)
+    less = picked - shift
+    one = 1 + others
+    beside = tl.where(one == 1, others, tl.log(one) * (others / tl.where(one == 1, 1.0, one - 1)))  # log(1 + others)
+    tl.store(value + row, tl.where(less == 0, -beside, less - tl.log(others + tl.exp(less))))
+    if WANTED:
+        slopes += row * columns
+        each = 1 / (others + tl.exp(less))
+        if WEIGHTED:
+            each *= tl.load(weights + row)
+        for start in range(0, columns, BLOCK):
+            column = start + tl.arange(0, BLOCK)
+            v = tl.load(table + column, column < columns, float("-inf"))
+            if SCALED:
+                v = tl.where(column < columns, v * factor, float("-inf"))
+            if HAS_BIAS:
+                v += tl.load(bias + column, column < columns, 0.0).to(v.dtype)
+            g = tl.where(column == mine, others, -tl.exp(v - shift)) * each
+            tl.store(slopes + column, g.to(slopes.dtype.element_ty), column < columns)
+
+
+def _column_sums(  # type: ignore[no-untyped-def]
+    table, scale, top, others, first, rows, columns, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    # The largest of s T and the sum of e^{s T - largest} of each column, over rows ``first`` and on: those before are in what is given.
+    #
+    # A column's own row has no part in the sum.
+    column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = column < columns
+    factor = tl.load(scale)
+    most = tl.load(top + column, inside, 0.0)
+    total = tl.load(others + column, inside, 0.0)
+    for start in range(0, rows, ROWS):
+        row = start + tl.arange(0, ROWS)
+        kept = (row[:, None] < rows) & inside[None, :] & (row[:, None] + first != column[None, :])
+        v = tl.load(table + row[:, None].to(tl.int64) * columns + column[None, :], kept, 0.0)
+        v = tl.where(kept, v * factor, float("-inf"))
+        new = tl.maximum(most, tl.max(v, 0))
+        shift = tl.where(new == float("-inf"), 0.0, new)
+        total = total * tl.exp(most - shift) + tl.sum(tl.exp(v - shift[None, :]), 0)
+        most = new
+    tl.store(top + column, most, inside)
+    tl.store(others + column, total, inside)
+
+
+def _pair_slopes(  # type: ignore[no-untyped-def]
+    table,
+    scales,
+    by_row,
+    by_column,
+    row_weights,
+    column_weights,
+    diagonal,
+    first,
+    means,
+    slopes,
+    columns,
+    BLOCK: tl.constexpr,
+):
+    # -(w_i s e^{s T_ij - r_i} + u_j t e^{t T_ij - c_j}), on the diagonal what is given; its two parts' sums over j, each times T_ij.
+    #
+    # s and t are the two ``scales``; r_i and c_j log-sum-exps of rows and columns. The sums leave out the diagonal.
+    row = tl.program_id(0).to(tl.int64)
+    table += row * columns
+    slopes += row * columns
+    s = tl.load(scales)
+    t = tl.load(scales + 1)
+    lse = tl.load(by_row + row)
+    weight = tl.load(row_weights + row)
+    own = tl.load(diagonal + row)
+    ahead = s * 0
+    back = s * 0
+    for start in range(0, columns, BLOCK):
+        column = start + tl.arange(0, BLOCK)
+        inside = column < columns
+        v = tl.load(table + column, inside, 0.0)
+        p = weight * tl.exp(s * v - lse)
+        q = tl.load(column_weights + column, inside, 0.0) * tl.exp(t * v - tl.load(by_column + column, inside, 0.0))
+        other = inside & (column != row + first)
+        ahead += tl.sum(tl.where(other, p * v, 0.0), 0)
+        back += tl.sum(tl.where(other, q * v, 0.0), 0)
+        g = tl.where(other, -(s * p + t * q), own)
+        tl.store(slopes + column, g.to(slopes.dtype.element_ty), inside)
+    tl.store(means + 2 * row, ahead)
+    tl.store(means + 2 * row + 1, back)"""
 
 # ------------------------------------------------------------------------------------------------ ranks
 #

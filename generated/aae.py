@@ -132,7 +132,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "bfaa614be7ef9637", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"aae.c": "bfaa614be7ef9637", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

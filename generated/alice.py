@@ -136,7 +136,7 @@ class AliceLoss(_Parametrised):
 
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"alice.c": "e2329bbff3d753c4", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"alice.c": "e2329bbff3d753c4", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"avb.c": "b6ae03cdd76d9901", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

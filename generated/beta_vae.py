@@ -123,7 +123,7 @@ class BetaVaeLoss(_Parametrised):
 
 
 Loss = BetaVaeLoss
-_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

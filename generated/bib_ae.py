@@ -151,7 +151,7 @@ class BibAeLoss(_Parametrised):
 
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -136,7 +136,7 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

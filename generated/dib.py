@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "38b83541affba740", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"dib.c": "38b83541affba740", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

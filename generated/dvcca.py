@@ -137,7 +137,7 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

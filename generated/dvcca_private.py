@@ -146,7 +146,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "212f92ea027a4e65", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"empowerment.c": "212f92ea027a4e65", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -148,7 +148,7 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

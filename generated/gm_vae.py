@@ -128,7 +128,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "4903b27496196ac3", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"gm_vae.c": "4903b27496196ac3", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -151,7 +151,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:

@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "5b56882caada2b2f", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"infobot.c": "5b56882caada2b2f", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class NoveltyDetectionLoss(_Parametrised):
 
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

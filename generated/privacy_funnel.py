@@ -128,7 +128,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

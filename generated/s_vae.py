@@ -102,7 +102,7 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

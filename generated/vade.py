@@ -120,7 +120,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "31878715798ab2b6", "_ibsym_runtime.py": "c15f5262d067c42e"}
+_BESIDE = {"vib.c": "31878715798ab2b6", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
 
 
 @functools.cache

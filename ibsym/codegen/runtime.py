@@ -69,7 +69,11 @@ def text(name: str) -> str:
 def native_runtime() -> str:
     """The file beside emitted losses: compiled passes, then products by blocks, then the ranks of a group."""
     passes = text(NATIVE).replace("import torch\n", "import torch\nimport torch.distributed as dist\n", 1)
-    return "\n".join((passes, *_section("streams"), *_section("ranks"), ""))
+    passes = passes.replace("import logging\n", "import importlib\nimport linecache\nimport logging\nimport math\n", 1)
+    kernels = "\n".join(_section("stream_kernels"))
+    return "\n".join(
+        (passes, *_section("streams"), *_section("both_ways"), f'KERNELS = r"""{kernels}"""', *_section("ranks"), "")
+    )
 
 
 def _section(name: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def _one_pass() -> Any:
 def _streams() -> Any:
     """What computes products by blocks, of the same files; None, and one notice, without them."""
     try:
-        return _runtime()["log_share"]
+        return _runtime()
     except Exception as error:
         logging.getLogger("ibsym").warning("%s stores whole tables of products: %s", Loss.__name__, error)
         return None

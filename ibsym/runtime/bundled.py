@@ -24,7 +24,7 @@ def _one_pass() -> Any:
 
 def _streams() -> Any:
     """What computes products by blocks, at the end of this file."""
-    return _runtime()["log_share"]
+    return _runtime()
 
 
 @functools.cache

@@ -49,6 +49,18 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
+def _checked_as_given(declared: tuple[Input, ...], tensors: list[Tensor], *rest: Any) -> list[Tensor]:
+    """The same, but that halves on a GPU that are multiplied as they are stay so: one number stands for each while it is checked."""
+    products = [
+        isinstance(t, Tensor) and t.is_cuda and e.role in ("hidden", "weight", "bias", "embedding")
+        for e, t in zip(declared, tensors, strict=True)
+    ]
+    kept = [k and t.dtype in (torch.float16, torch.bfloat16) for k, t in zip(products, tensors, strict=True)]
+    shown = [t.new_empty((), dtype=torch.float32).expand(t.shape) if k else t for k, t in zip(kept, tensors, strict=True)]
+    found = _checked(declared, shown, *rest)
+    return [t if k else f for k, t, f in zip(kept, tensors, found, strict=True)]
+
+
 def _above_zero(name: str, number: Tensor) -> None:
     """An error where a temperature is not above 0; nobody looks where there is no number yet."""
     if not isinstance(number, Tensor) or number.dim() or torch.compiler.is_compiling():

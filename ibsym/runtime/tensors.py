@@ -78,15 +78,16 @@ def _nearest(code: Tensor, codebook: Tensor) -> Tensor:
 
 def _log_share(hidden: Tensor, weight: Tensor, bias: Tensor | None, index: Tensor) -> Tensor:
     """log softmax(h W' + b)_v, by blocks of rows: the table of rows by classes is never stored, but for transforms."""
-    stream = None if torch.compiler.is_compiling() else _streams()
-    found = None if stream is None else stream(_log_share_at_once, hidden, weight, bias, index)
+    streams = None if torch.compiler.is_compiling() else _streams()
+    found = streams and streams["log_share"](_log_share_at_once, hidden, weight, bias, index)
     return _log_share_at_once(hidden, weight, bias, index) if found is None else found
 
 
 def _log_share_at_once(hidden: Tensor, weight: Tensor, bias: Tensor | None, index: Tensor) -> Tensor:
     """The same through the whole table: what second derivatives, transforms and torch.compile run."""
     with torch.autocast(hidden.device.type, enabled=False):
-        return _pick(F.linear(hidden, weight, bias).log_softmax(-1), index)
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        return _pick(F.linear(hidden, weight, bias).log_softmax(-1, dtype=wide), index)
 
 
 def _log_pair_share(first: Tensor, second: Tensor, group: Any) -> Tensor:
@@ -94,6 +95,21 @@ def _log_pair_share(first: Tensor, second: Tensor, group: Any) -> Tensor:
     whole, start = (second, 0) if group is None else _runtime()["columns"](second, group)
     own = torch.arange(start, start + len(first), device=first.device)
     return _log_share(first, whole, None, own) + _log(len(whole))
+
+
+def _log_pair_shares(first: Tensor, second: Tensor, heat: Tensor, back: Tensor, group: Any) -> tuple[Tensor, Tensor]:
+    """The same of a / heat against b, and of b / back against a: one table of products is both."""
+    streams = None if group is not None or torch.compiler.is_compiling() else _streams()
+    found = streams and streams["log_pair_shares"](_log_pair_shares_at_once, first, second, heat, back)
+    if found is None:
+        return _log_pair_share(first / heat, second, group), _log_pair_share(second / back, first, group)
+    return found[0] + _log(len(second)), found[1] + _log(len(first))
+
+
+def _log_pair_shares_at_once(first: Tensor, second: Tensor, heat: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
+    """The same through the whole table, without the size: what second derivatives run."""
+    own = torch.arange(len(first), device=first.device)
+    return _log_share_at_once(first / heat, second, None, own), _log_share_at_once(second / back, first, None, own)
 
 
 def _points(group: Any, *values: tuple[Tensor, int]) -> Tensor:

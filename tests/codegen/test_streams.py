@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import cache
 from typing import Any
 
@@ -35,7 +36,9 @@ ROWS, CLASSES, WIDTH, DRAWS = 70, 37, 5, 2  # more than a block of rows, and no 
 
 @cache
 def loss_class(kind: str) -> Any:
-    return ibsym.compile(ibsym.Spec(name=kind, **{"head": HEAD, "pairs": PAIRS}[kind]))
+    made = ibsym.compile(ibsym.Spec(name=kind, **{"head": HEAD, "pairs": PAIRS}[kind]))
+    sys.modules[made.__module__]._runtime().update(LEAST=32, cache=lambda: 0)  # blocks of 32 rows
+    return made
 
 
 def head_inputs(dtype=torch.float64, rows=ROWS, seed=0):
@@ -100,6 +103,45 @@ def test_value_and_gradients_are_those_of_the_table(kind, dtype):
     upstream = torch.tensor(-1.7, dtype=dtype)
     for got, right in zip(gradients(value, own, grad_outputs=upstream), gradients(-1.7 * wanted, exact), strict=True):
         torch.testing.assert_close(got.double(), right, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("length", "back"),
+    [(1.0, 0.7), (1.0, 1.3), (60.0, 0.7), (60.0, 1.3)],  # temperatures alike or not; scores that exponentials hold, and others
+    ids=["alike", "two temperatures", "alike, wide", "two temperatures, wide"],
+)
+@pytest.mark.parametrize("apart", [False, True])
+def test_both_directions_of_one_table(length, back, apart):
+    """At scores that are far apart, a column's exponentials by the rows' largest have no digits left."""
+    exact = pair_inputs() | {"z2_z1_temperature": torch.tensor(back, dtype=torch.float64, requires_grad=True)}
+    with torch.no_grad():
+        exact["z1_embedding"][::3] *= length
+        exact["z2_embedding"][1::4] *= length / 8
+        exact["z1_embedding"][-2] *= 3  # the largest of the last block is larger than what came before
+    for dtype, tolerance in ((torch.float64, 1e-11), (torch.float32, 1e-4)):
+        own = {n: t.detach().to(dtype).requires_grad_() for n, t in exact.items()}
+        found, wanted = loss_class("pairs")()(**own), pairs_by_hand(exact)
+        assert found.loss.item() == pytest.approx(wanted.item(), rel=tolerance, abs=tolerance)
+        learned = own if not apart else {n: t for n, t in own.items() if "embedding" in n}
+        right = torch.autograd.grad(wanted, [exact[n] for n in learned], retain_graph=True)
+        for name, a, b in zip(learned, torch.autograd.grad(found.loss, list(learned.values())), right, strict=True):
+            assert (a.double() - b).norm() <= tolerance * b.norm().clamp_min(1e-2), name
+
+
+def test_directions_that_weigh_differently_and_one_that_is_left_out():
+    inputs = pair_inputs()
+    run = sys.modules[loss_class("pairs").__module__]
+    given, weights = list(inputs.values()), torch.randn(2, ROWS, dtype=torch.float64)
+    table = inputs["z1_embedding"] @ inputs["z2_embedding"].T
+    right = [(t / h).log_softmax(-1).diagonal() for t, h in ((table, given[2]), (table.T, given[3]))]
+    for chosen in ((0, 1), (0,), (1,)):
+        found = run._runtime()["log_pair_shares"](run._log_pair_shares_at_once, *given)
+        wanted = torch.autograd.grad(
+            sum((right[k] * weights[k]).sum() for k in chosen), given, retain_graph=True, allow_unused=True
+        )
+        got = torch.autograd.grad(sum((found[k] * weights[k]).sum() for k in chosen), given)
+        for a, b in zip(got, wanted, strict=True):
+            torch.testing.assert_close(a, torch.zeros_like(a) if b is None else b, rtol=1e-9, atol=1e-11)
 
 
 def test_rows_that_are_weighted_apart():
@@ -202,9 +244,9 @@ def test_transforms_run_the_expression(kind):
         torch.testing.assert_close(a, torch.stack([b, -2 * b]), rtol=1e-10, atol=1e-12)
 
 
-def test_no_digit_changes_with_the_number_of_threads():
-    torch.manual_seed(0)
-    inputs = pair_inputs(torch.float32, rows=300)
+@pytest.mark.parametrize("back", [0.7, 1.3])
+def test_no_digit_changes_with_the_number_of_threads(back):
+    inputs = pair_inputs(torch.float32, rows=300) | {"z2_z1_temperature": torch.tensor(back, requires_grad=True)}
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):

@@ -1351,6 +1351,22 @@ RUNTIME = [
         ("alike = None if torch.is_grad_enabled() or _transformed()", "alike = None if _transformed()"),
     ),
     *mutants(
+        "ibsym/runtime/both_ways.py",
+        (STREAMS,),
+        ("return weights * -torch.expm1(values)", "return weights * -values.exp()"),
+        ("others.mul_(math.exp(most - new))", "others.mul_(1.0)"),
+        ("most + others.log(), torch.ones_like(others)", "torch.full_like(others, most), others"),
+        ("table.mul_(t).sub_(by_column.unsqueeze(1))", "table.mul_(s).sub_(by_column.unsqueeze(1))"),
+        ("- s * ahead) / t", "- s * ahead) / s"),
+        ("(-behind / back**2)", "(-behind / back)"),
+        ("if not bool((others > torch.finfo(first.dtype).tiny * 1e12).all()):", "if False:"),
+    ),
+    *mutants(
+        "ibsym/codegen/torch/evaluation.py",
+        (STREAMS,),
+        ("(parts[0], node.second, parts[1], other[1])", "(parts[0], node.second, other[1], parts[1])"),
+    ),
+    *mutants(
         "ibsym/runtime/tensors.py",
         (STREAMS,),
         ("_log_share(first, whole, None, own) + _log(len(whole))", "_log_share(first, whole, None, own)"),

@@ -63,6 +63,7 @@ class Torch:
         self.gathered: dict[str, str] = {}
         self._wanted: list[tuple[str, Load | Ref]] = []
         self._paired: dict[tuple[Load, str], str] = {}
+        self._shared: dict[LogPairShare, str] = {}
         self._statements: list[Code] = []
 
     @property
@@ -130,7 +131,7 @@ class Torch:
             case LogShare():
                 return self._helper("_log_share", below, node.hidden, node.weight, node.bias, node.index)
             case LogPairShare():
-                return called("_log_pair_share", [self.code(node.first), self.code(node.second), self.group])
+                return self._pair_share(node)
             case Insert():
                 return self._method(node.operand, below, "unsqueeze", str(node.dim))
             case Diagonal() if are_scores(node.operand) and not below:
@@ -221,6 +222,22 @@ class Torch:
                     return rest + sympy.Symbol("share", real=True), {"share": called("_matched", [share, self.group])}
         return formula, {}
 
+    def _pair_share(self, node: LogPairShare) -> Code:
+        """Shares of one table of products: of both directions together, where another step takes the other one."""
+        mirrored = [other for step in self.steps for other in shares(step.node) if mirrors(node, other)]
+        if node in self._shared:
+            return Code(self._shared[node])
+        if not mirrored or (parts := divided(node)) is None or (other := divided(mirrored[0])) is None:
+            return called("_log_pair_share", [self.code(node.first), self.code(node.second), self.group])
+        taken = {*TAKEN, *self.inputs.values(), *(s.name for s in self.steps)}
+        for direction, (embedding, _) in ((node, parts), (mirrored[0], other)):
+            self._shared[direction] = unused(f"{embedding.key.of}_share", {*taken, *self._shared.values()})
+        codes = [self.code(n) for n in (parts[0], node.second, parts[1], other[1])]
+        call = called("_log_pair_shares", [*codes, self.group])
+        names = f"{self._shared[node]}, {self._shared[mirrored[0]]}"
+        self._statements.append(call._replace(text=f"{names} = {call.text}"))
+        return Code(self._shared[node])
+
     def _mean(self, node: Mean, whole: bool) -> Code:
         """A mean over the rows of all ranks, which are here or not."""
         if whole or self.coupling.whole(node.operand) or not has_rows(node.operand):
@@ -275,6 +292,26 @@ def reached(program: LossProgram) -> set[int]:
 def _references(node: Node) -> list[int]:
     own = [node.index] if isinstance(node, Ref) else []
     return [*own, *(index for child in children(node) for index in _references(child))]
+
+
+def shares(node: Node) -> list[LogPairShare]:
+    """The shares of inner products within a node, steps left aside."""
+    own = [node] if isinstance(node, LogPairShare) else []
+    return [*own, *(found for child in children(node) for found in shares(child))]
+
+
+def divided(node: LogPairShare) -> tuple[Load, Load] | None:
+    """The embedding and the temperature that its first is the quotient of."""
+    match node.first:
+        case Elementwise(operands=((_, Load() as embedding), (_, Load() as temperature))):
+            return embedding, temperature
+    return None
+
+
+def mirrors(node: LogPairShare, other: LogPairShare) -> bool:
+    """Whether one compares the second's rows with the first's."""
+    parts, turned = divided(node), divided(other)
+    return parts is not None and turned is not None and (parts[0], node.second) == (other.second, turned[0])
 
 
 def loads(node: Node) -> list[Load]:

@@ -111,18 +111,20 @@ def _forward(program: LossProgram, shared: bool) -> Definition:
     names = [i.name for i in program.inputs]
     run = "run = None if self.group or torch.compiler.is_compiling() else _one_pass()"
     symbols = ", self.SYMBOLS" if context.symbols(program.inputs) else ""
-    plain_way = f"self.expression(*_checked(self.INPUTS, given, self.group{symbols}))"
+    products = {"hidden", "embedding"} & {i.key.role for i in program.inputs}
+    checked = "_checked_as_given" if products else "_checked"
+    plain_way = f"self.expression(*{checked}(self.INPUTS, given, self.group{symbols}))"
     above = [f"_above_zero({quoted(i.name)}, {i.name})" for i in program.inputs if i.key.role == "temperature"]
     text = render(
         "forward.py.j2",
         {
             "signature": context.signature("forward", ["self", "*"], [f"{n}: Tensor" for n in names], "Output"),
             "given": context.filled("given = [", names, "]", WIDTH - 8),
-            "run": (run, f"return run(self, given, _checked) if run else {plain_way}") if shared else (f"return {plain_way}",),
+            "run": (run, f"return run(self, given, {checked}) if run else {plain_way}") if shared else (f"return {plain_way}",),
             "positive": tuple(above),
         },
     )
-    uses = {"_checked", *(["_one_pass"] if shared else []), *(["_above_zero"] if above else [])}
+    uses = {checked, *(["_one_pass"] if shared else []), *(["_above_zero"] if above else [])}
     return Definition(text, frozenset(uses))
 
 
