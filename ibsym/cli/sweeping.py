@@ -45,7 +45,8 @@ def sweep_command(
     r"""Train along parameters, dimensions or settings, in parallel processes.
 
     The folder gets results.parquet, a row a run with the spec, the seed and all versions; epochs.parquet, a row an epoch; and plots:
-    rate against distortion, the information plane by epoch, and bounds with their estimated gaps where the model's densities can say.
+    rate against distortion, the information plane by epoch, and bounds with their estimated gaps: by the model's densities, and of what a
+    critic stands for by two other estimators.
     The same command goes on with what is not done yet, after a kill as well; where all is done, it writes tables and plots anew.
 
     \b

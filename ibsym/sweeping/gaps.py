@@ -1,4 +1,4 @@
-"""bound - quantity: how loose the bounds of a trained model are on held-out rows, where its densities can say."""
+"""bound - quantity: how loose the bounds of a trained model are on held-out rows: by its densities, else by two estimators."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ibsym.nn.bank import Bank
 from ibsym.nn.draws import Draws
 from ibsym.nn.samples import Rows
 from ibsym.spec.graphs import Factor
+from ibsym.sweeping.critics import BY, estimates
 from ibsym.training.metrics import Evidence, Meter, Readout
 
 DRAWS, ROWS = 64, 500
@@ -23,7 +24,7 @@ def gaps(meter: Meter, seed: int) -> list[dict[str, Any]]:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         rows = next(meter.chunks(ROWS))
-        return list(_gaps(meter, rows))
+        return [*_gaps(meter, rows), *_judged(meter, rows)]
 
 
 def _gaps(meter: Meter, rows: Mapping[str, Rows]) -> Iterator[dict[str, Any]]:
@@ -39,6 +40,13 @@ def _gaps(meter: Meter, rows: Mapping[str, Rows]) -> Iterator[dict[str, Any]]:
     for readout in meter.readouts:
         if readout.observed and readout.joint == evidence.joint:
             yield _label(draws, readout, table)
+
+
+def _judged(meter: Meter, rows: Mapping[str, Rows]) -> Iterator[dict[str, Any]]:
+    """What critics of the run stand for, by two estimators that know nothing of them."""
+    for name, own, critic, distances in estimates(meter, rows):
+        low, high = (critic, None) if distances is None else sorted((critic, distances))
+        yield entry(name, "estimate", own, low, high, BY)
 
 
 def _evidence(bank: Bank, evidence: Evidence, rows: Mapping[str, Rows]) -> dict[str, Any]:
@@ -99,7 +107,10 @@ def _label(draws: Draws, readout: Readout, table: Tensor) -> dict[str, Any]:
 
 
 def entry(what: str, side: str, bound: float, low: float, high: float | None, by: str) -> dict[str, Any]:
-    """A quantity, its bound and what was found of itself; the gap of a bound is not negative where estimates are exact."""
+    """A quantity, its bound and what was found of itself; the gap of a bound is not negative where estimates are exact.
+
+    ``side`` is that of the bound; of what is only estimated by a critic the gap is how far it lies below the other estimates.
+    """
     estimate = low if high is None else (low + high) / 2
     gap = bound - estimate if side == "upper" else estimate - bound
     return {"quantity": what, "side": side, "bound": bound, "low": low, "high": high, "gap": gap, "by": by}

@@ -105,10 +105,14 @@ def _gap(axes: Axes, runs: Found, quantity: str) -> None:
     """A quantity's bound and its estimates, run by run in the order of the sweep."""
     entries: Sequence[dict[str, Any]] = [next(g for g in r["gaps"] if g["quantity"] == quantity) for r in runs.values()]
     places = range(len(entries))
-    axes.plot(places, [g["bound"] for g in entries], "o-", markersize=3, linewidth=0.8, label=f"{entries[0]['side']} bound")
+    axes.plot(places, [g["bound"] for g in entries], "o-", markersize=3, linewidth=0.8, label=_kind(entries[0]["side"]))
     low, high = [g["low"] for g in entries], [g["high"] if g["high"] is not None else g["low"] for g in entries]
     axes.fill_between(places, low, high, alpha=0.3, color="tab:orange")
     axes.plot(places, low, "-", color="tab:orange", linewidth=0.8, label=entries[0]["by"])
     axes.set_xticks(list(places), [p.name.replace(",", "\n") for p in runs], fontsize=6 if len(entries) < 12 else 4)
     axes.set_ylabel(f"{quantity}, nats", fontsize=8)
     axes.legend(fontsize=7)
+
+
+def _kind(side: str) -> str:
+    return "the run's critic" if side == "estimate" else f"{side} bound"

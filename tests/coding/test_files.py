@@ -26,6 +26,7 @@ from ibsym.nn.sizes import Sizes
 from ibsym.spec.loading import load, loads
 from ibsym.training.checkpoint import save_checkpoint
 from ibsym.training.failures import DataError
+from tests.killing import killed_at
 from tests.training.helpers import trainer
 
 SIZES = {"D": 24, "L": 6, "M": 5}
@@ -182,6 +183,31 @@ def test_a_killed_call_leaves_nothing_that_stays(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path / "next", broken(), 2)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_command_killed_at_every_file_that_it_touches(ibsym_, tmp_path: Path) -> None:
+    """The file that was there before, or the new one; a folder of all images, or none; the same command then does its work."""
+    ibsym_("compress", "model", "images/00.png", "-o", "a.ibz")
+    before, kills = Path("a.ibz").read_bytes(), 0
+    ibsym_("compress", "model", "images", "-o", "b.ibz")
+    after = Path("b.ibz").read_bytes()
+    while killed_at(kills, ("a.ibz", ".a-"), lambda: main(["compress", "model", "images", "-o", "a.ibz", "-q"])):
+        assert Path("a.ibz").read_bytes() in (before, after)
+        kills += 1
+    assert kills >= 3  # at its temporary file's beginning, its mode and its new name
+    assert Path("a.ibz").read_bytes() == after
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    whole, kills = [f"{k:02}.png" for k in range(12)], 0
+    # at every third of what is done to the folder
+    while killed_at(kills, ("out", ".png"), lambda: main(["decompress", "a.ibz", "-o", "out", "-q"])):
+        assert not Path("out").exists() or sorted(os.listdir("out")) in ([], whole)
+        if Path("out").exists() and os.listdir("out"):
+            break
+        kills += 3
+    assert kills >= 9
+    assert sorted(os.listdir("out")) == whole
+    ibsym_("decompress", "b.ibz", "-o", "out2", "-q")
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".out2")] == []
 
 
 def test_a_trained_run_is_a_codec(tmp_path: Path) -> None:

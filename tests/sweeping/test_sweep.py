@@ -19,11 +19,15 @@ from torch import Tensor, nn
 
 from ibsym.cli import main
 from ibsym.errors import SpecError
+from ibsym.files import write
+from ibsym.lowering import lower
+from ibsym.sources import certificate_of, class_of
 from ibsym.spec.loading import loads
 from ibsym.sweeping.points import grid, values
 from ibsym.sweeping.sweep import sweep
 from ibsym.training.checkpoint import locked
 from ibsym.training.failures import DataError
+from tests.killing import killed_at
 
 ROOT = Path(__file__).resolve().parents[2]
 SCALE = 0.1
@@ -219,6 +223,45 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, monkeypatch, capsys) -> None:
     status, out, _ = told(capsys, *COMMAND, "30")
     assert (status, "2 of them done before" in out) == (0, True)
     assert Path("out/results.parquet").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_kills_and_a_sweep_that_was_never_killed_are_one(tmp_path: Path, monkeypatch) -> None:
+    """Between things that are done to the files of runs, tables and pictures: the same call goes on, and ends with the same numbers."""
+    known = certificate_of(loads(VAE))
+    loss = class_of(lower(known))  # no child derives it anew
+    monkeypatch.setattr("ibsym.sources.certificate_of", lambda source: known)
+    monkeypatch.setattr("ibsym.sources.class_of", lambda program: loss)
+
+    def undrawn(folder: Path, *about) -> Path:  # drawing takes longer than all the rest
+        write(folder / "gaps.png", b"a picture")
+        return folder / "gaps.png"
+
+    monkeypatch.setattr("ibsym.training.train.save_terms", undrawn)
+    monkeypatch.setattr("ibsym.training.train.save_samples", undrawn)
+    monkeypatch.setattr("ibsym.sweeping.plots.save", lambda *about: {"gaps": undrawn(*about)})
+    file = data(tmp_path / "x.npz", np.random.default_rng(0).normal(0, 0.1, (60, 2)))
+
+    def networks():
+        torch.manual_seed(0)
+        return {"q(z|x)": Affine(1.0, -1.0), "p(x|z)": Affine(1.0)}
+
+    def go(folder: str):
+        options = {"data": str(file), "epochs": 2, "settings": {"batch": 20}}
+        return sweep(loads(VAE), ["beta=1,2"], out=tmp_path / folder, options=options, networks=networks)
+
+    straight, kills, number = go("straight"), 0, 0
+    stems = ("results", "epochs", "gaps", "checkpoint", "metrics")
+    while killed_at(number, stems, lambda: go("out")):
+        kills += 1
+        number = 4 * number + 5
+    assert kills >= 3
+    assert {p: r["history"] for p, r in go("out").found.items()} == {p: r["history"] for p, r in straight.found.items()}
+    tables = [pyarrow.parquet.read_table(tmp_path / f / "results.parquet").to_pylist() for f in ("straight", "out")]
+    assert [[{k: v for k, v in row.items() if k != "seconds"} for row in t] for t in tables][1:] == [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in tables[0]]
+    ]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in (tmp_path / "straight").iterdir())
 
 
 def test_a_run_that_cannot_go_on_is_told_and_the_others_go_on(tmp_path: Path) -> None:
