@@ -25,6 +25,8 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.autograd.gradcheck import GradcheckError  # noqa: E402
 
+from ibsym.nn.randomness import untouched  # noqa: E402
+
 TOLERANCE = 1e-10
 BATCHES = (5, 4, 6, 7)
 DIMENSIONS = (3, 2, 4)
@@ -76,7 +78,7 @@ def agree(spec: Spec, program: LossProgram, loss_class: Any, *, worlds: int = 3,
     Raises :class:`~ibsym.errors.AuditError` with the first number that differs.
     """
     largest, comparisons, gradients = 0.0, 0, 0
-    with torch.random.fork_rng(devices=[]):
+    with untouched():
         torch.manual_seed(seed)
         for world in range(worlds):
             sizes = Sizes()

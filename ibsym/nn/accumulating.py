@@ -20,6 +20,7 @@ from ibsym.nn.bank import Bank
 from ibsym.nn.callables import frozen
 from ibsym.nn.classes import as_declared
 from ibsym.nn.draws import Draws
+from ibsym.nn.randomness import untouched
 from ibsym.nn.samples import Rows, Value, stacked
 from ibsym.nn.wiring import CRITIC_SIDES, MODEL, Wiring, by_draw
 
@@ -200,7 +201,7 @@ def random_state(like: Tensor) -> list[Tensor]:
 @contextmanager
 def replayed(state: Sequence[Tensor], like: Tensor) -> Iterator[None]:
     """Draws as they were at a state; afterwards the state of before."""
-    with torch.random.fork_rng(devices=[like.device] if like.is_cuda else []):
+    with untouched():
         torch.set_rng_state(state[0])
         if like.is_cuda:
             torch.cuda.set_rng_state(state[1], like.device)

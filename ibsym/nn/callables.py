@@ -12,6 +12,8 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer
 
+from ibsym.nn.randomness import untouched
+
 DEPTH = 4  # a function that calls a function that calls a network
 
 
@@ -98,8 +100,7 @@ def as_before(modules: Iterable[nn.Module]) -> Iterator[None]:
     import torch
 
     kept = [(m, name, b.detach().clone()) for m in modules for name, b in m.named_buffers() if not _lazy(b)]
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=devices):
+    with untouched():
         yield
     with torch.no_grad():
         for module, name, value in kept:

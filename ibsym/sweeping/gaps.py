@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ibsym.nn.bank import Bank
 from ibsym.nn.draws import Draws
+from ibsym.nn.randomness import untouched
 from ibsym.nn.samples import Rows
 from ibsym.spec.graphs import Factor
 from ibsym.sweeping.critics import BY, estimates
@@ -21,7 +22,7 @@ DRAWS, ROWS = 64, 500
 
 def gaps(meter: Meter, seed: int) -> list[dict[str, Any]]:
     """Each quantity that is bounded, its bound, an estimate of itself from below and from above, and by which method."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with untouched(), torch.no_grad():
         torch.manual_seed(seed)
         rows = next(meter.chunks(ROWS))
         return [*_gaps(meter, rows), *_judged(meter, rows)]

@@ -9,6 +9,7 @@ import torch
 
 from ibsym.nn.distributions import scored
 from ibsym.nn.draws import Draws
+from ibsym.nn.randomness import untouched
 from ibsym.nn.samples import Rows
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
@@ -104,7 +105,7 @@ class Meter:
 
     def measure(self, seed: int) -> dict[str, dict[str, float]]:
         """Terms, critics' losses and metrics; the noise is the same at every call, and the caller's random state untouched."""
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with untouched(), torch.no_grad(), torch.compiler.set_stance("force_eager"):
             torch.manual_seed(seed)
             terms = self.terms()
             metrics = self.accuracies()

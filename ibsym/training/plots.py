@@ -12,6 +12,7 @@ import torch
 from ibsym.errors import EmissionError
 from ibsym.files import write
 from ibsym.nn.draws import Draws
+from ibsym.nn.randomness import untouched
 from ibsym.training.checkpoint import SAMPLES, TERMS
 from ibsym.training.failures import need
 from ibsym.training.metrics import Meter
@@ -66,7 +67,7 @@ def save_samples(folder: Path, meter: Meter, views: Mapping[str, tuple[int, int]
 
     spec = meter.players.spec
     found: list[tuple[str, float, torch.Tensor]] = []
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with untouched(), torch.no_grad():
         torch.manual_seed(seed)
         draws = Draws(meter.bank, next(meter.chunks(40)), mode="relaxed")
         for joint in spec.joints.values():

@@ -17,6 +17,7 @@ need("torch")  # before any module that imports it, so that the error says what 
 
 import torch  # noqa: E402
 
+from ibsym.nn.randomness import untouched  # noqa: E402
 from ibsym.nn.wiring import Substitute  # noqa: E402
 from ibsym.training.binding import bind  # noqa: E402
 from ibsym.training.checkpoint import (  # noqa: E402
@@ -100,7 +101,7 @@ def run(
     except SpecError as error:
         raise spec.located(error) if error.place.file == Place().file else error from None
     engine = Engine.launched(where, folder)
-    with torch.random.fork_rng(devices=[]), one_thread(), warnings.catch_warnings():
+    with untouched(), one_thread(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The .grad attribute")  # torch.compile looks at that of every draw
         usual, stand_ins = standing(spec, set(networks or {}))
         trainer = Trainer(

@@ -77,7 +77,7 @@ def test_measuring_disturbs_nothing():
 @pytest.mark.parametrize("kappa", [0.5, 3.0, 40.0])
 def test_directions_lie_about_their_mean(kappa):
     """E<z, mean> = coth k - 1/k on the sphere in three dimensions, and a gradient reaches the concentration."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng():  # noqa: TID251
         torch.manual_seed(0)
         mean = torch.nn.functional.normalize(torch.ones(20_000, 3, dtype=torch.float64), dim=-1)
         concentration = torch.full((20_000,), kappa, dtype=torch.float64, requires_grad=True)
@@ -91,7 +91,7 @@ def test_directions_lie_about_their_mean(kappa):
 
 
 def test_the_uniform_sphere_has_no_direction():
-    with torch.random.fork_rng():
+    with torch.random.fork_rng():  # noqa: TID251
         torch.manual_seed(0)
         z = UniformSphere(torch.zeros(20_000, 4)).rsample()
     assert torch.allclose(z.norm(dim=-1), torch.ones(()))
