@@ -1404,7 +1404,7 @@ RUNTIME = [
     *mutants(
         "ibsym/lowering/fusion/regions.py",
         (NATIVE_PASSES,),
-        ("if len(leads) != 1 or", "if"),
+        ('any(len(lead) != 2 or lead[0] != "S" for lead in leads)', "False"),
         ("parts.append(self.mean(others[name]).scaled(factor))", "parts.append(self.mean(others[name]))"),
     ),
     *mutants(

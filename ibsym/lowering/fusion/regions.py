@@ -173,8 +173,8 @@ class Reader:
                 raise Unfused("a logarithm over draws of more than sums")
             pending += children(inner)
         found = self.mean(node)
-        leads = {s.axes[: len(s.axes) - s.event] if isinstance(s, Elements) else () for _, s in found.parts}
-        if len(leads) != 1 or len(lead := leads.pop()) != 2 or lead[0] != "S":
+        leads = [s.axes[: len(s.axes) - s.event] if isinstance(s, Elements) else () for _, s in found.parts]
+        if not leads or any(len(lead) != 2 or lead[0] != "S" for lead in leads):
             raise Unfused("a logarithm over draws of what has none")
         return found
 
