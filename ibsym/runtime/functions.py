@@ -106,23 +106,30 @@ def _unit_mean(t: Tensor) -> Tensor:
 
 
 def _log_bessel(dimensions: int, t: Tensor) -> Tensor:
-    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, NaN below, computed in float64.
-
-    Debye's expansion at an order of 50 and more, then down by I_{w-1}/I_w = 2 w/t + I_{w+1}/I_w, whose terms are positive.
-    """
-    order, exact = dimensions / 2 - 1, torch.where(t >= 0, t, math.nan).double()
-    above = max(0, math.ceil(50 - order))
-    result = _log_bessel_debye(order + above, exact)
-    for ratio in _bessel_ratios(order, above, exact):
-        result = result - torch.log(ratio)
-    return result.to(t.dtype)
+    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, NaN below, computed in float64."""
+    return _bessel(dimensions / 2 - 1, torch.where(t >= 0, t, math.nan).double())[0].to(t.dtype)
 
 
 def _bessel_ratio(dimensions: int, t: Tensor) -> Tensor:
     """I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1: between 0 and 1, NaN below 0, computed in float64."""
-    order, exact = dimensions / 2 - 1, torch.where(t >= 0, t, math.nan).double()
+    exact = torch.where(t >= 0, t, math.nan).double()
+    return (exact * _bessel(dimensions / 2 - 1, exact)[1]).to(t.dtype)
+
+
+def _bessel(order: float, t: Tensor) -> tuple[Tensor, Tensor]:
+    """log I_v(t) - v log t and I_{v+1}(t) / (t I_v(t)).
+
+    Debye's expansion at an order of 50 and more, then down by I_{w-1} = 2w/t I_w + I_{w+1}, whose terms are positive: each over I_top and
+    over as many factors of the scale, so that none is too large.
+    """
     above = max(0, math.ceil(50 - order))
-    return (exact * _bessel_ratios(order, above + 1, exact)[-1]).to(t.dtype)
+    top = order + above
+    scale, start = top + torch.sqrt(top**2 + t**2), _log_bessel_debye(top, t)
+    here, before = torch.ones_like(t), torch.exp(_log_bessel_debye(top + 1, t) - start) * scale
+    first, second = 1 / scale, (t / scale) ** 2
+    for w in range(above):
+        here, before = torch.add(second * before, first * here, alpha=2 * (top - w)), here
+    return start + torch.log(here) + above * torch.log(scale), before / (here * scale)
 
 
 def _log_bessel_debye(order: float, t: Tensor) -> Tensor:
@@ -140,14 +147,3 @@ def _log_bessel_debye(order: float, t: Tensor) -> Tensor:
         - 0.5 * torch.log(2 * math.pi * root)
         + torch.log1p(first + second + third + fourth)
     )
-
-
-def _bessel_ratios(order: float, above: int, t: Tensor) -> list[Tensor]:
-    """I_w(t) / (t I_{w-1}(t)) for w = order + above, ..., order + 1, each from the one before."""
-    top = order + above
-    ratio = torch.exp(_log_bessel_debye(top + 1, t) - _log_bessel_debye(top, t))
-    ratios = []
-    for w in range(above):
-        ratio = 1 / (2 * (top - w) + t**2 * ratio)
-        ratios.append(ratio)
-    return ratios
