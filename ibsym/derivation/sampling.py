@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ibsym.derivation.critics import factors, sides
 from ibsym.derivation.model import BoundTerm
@@ -12,9 +12,10 @@ from ibsym.estimators import ESTIMATORS
 from ibsym.estimators.base import Drawn
 from ibsym.spec.families import closed_entropy, closed_relative_entropy
 from ibsym.spec.grammar import parse
-from ibsym.spec.graphs import Factor
+from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import (
+    CrossEntropy,
     Density,
     Estimate,
     ExpectedLog,
@@ -61,6 +62,36 @@ def estimator_of(spec: Spec, term: Term) -> str:
             )
             return "closed-form" if free and closed else "sampled"
     return "sampled"
+
+
+class Importance(NamedTuple):
+    """What weights a model's draws: its factors above some variables, the latent variables among these, the joint that draws them."""
+
+    factors: tuple[Factor, ...]
+    latents: tuple[str, ...]
+    encoder: Joint | None
+
+
+def importance(spec: Spec, coordinates: Coordinates, joint: str, model: Density) -> Importance:
+    """The encoder is the first joint that draws all latent variables, with densities, from the source of the joint averaged over."""
+    above = spec.joints[model.head].ancestral_factors(model.of)
+    factors = tuple(f for f in spec.joints[model.head].factors if f in above and not {*f.of} & {*model.given})
+    latents = tuple(v for f in factors for v in f.of if v not in model.of)
+    names = [joint, *(j.name for j in spec.joints.values() if j.rooted and j.name != model.head)]
+    (_, first), *others = coordinates.samplers(joint)
+    wanted = None if others else source(spec, first)
+    for name in names if wanted is not None else ():
+        (_, part), *others = coordinates.samplers(name)
+        if not others and source(spec, part) == wanted and {*latents, *model.scope} <= {*part.variables}:
+            owners = [part.by_variable[v] for v in latents]
+            if all(f.evaluated and f.family is not None and f.family.sampled for f in owners):
+                return Importance(factors, latents, part)
+    return Importance(factors, latents, None)
+
+
+def source(spec: Spec, joint: Joint) -> str | None:
+    """The source that a joint draws from, or from its marginal; None where it observes nothing."""
+    return next((s for s in spec.sources if any(f.empirical and f.head == s for f in joint.factors)), None)
 
 
 def _with_option(spec: Spec, factor: Factor, option: str, value: Any) -> Remedy:
@@ -118,6 +149,8 @@ def refuse_undrawn(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTe
 def _averaged(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Factor]:
     """The factors whose draws a term is an average over, with a gradient or without."""
     term = item.term.term if isinstance(item.term, Estimate) else item.term
+    if isinstance(item.term, Estimate) and ESTIMATORS[item.estimator].drawn is Drawn.LATENTS:
+        return  # an encoder is a joint with draws; where there is none, the lowering says what is missing
     if (
         not isinstance(item.term, Estimate)
         or isinstance(term, ExpectedLog)
@@ -135,7 +168,7 @@ def _drawn(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Fa
     """The factors whose draws a term's gradient passes through."""
     term = item.term
     if isinstance(term, Estimate):
-        yield from _drawn_for_estimate(spec, item, term.term)
+        yield from _drawn_for_estimate(spec, coordinates, item, term.term)
         return
     match term:
         case RelativeEntropy(first, (second,)):
@@ -152,7 +185,7 @@ def _drawn(spec: Spec, coordinates: Coordinates, item: BoundTerm) -> Iterator[Fa
         yield from part.ancestral_factors(scope)
 
 
-def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Factor]:
+def _drawn_for_estimate(spec: Spec, coordinates: Coordinates, item: BoundTerm, term: Term) -> Iterator[Factor]:
     how = ESTIMATORS[item.estimator].drawn
     if how is Drawn.CONDITIONERS and isinstance(term, RelativeEntropy):
         for d in (term.first, *term.second):
@@ -160,6 +193,11 @@ def _drawn_for_estimate(spec: Spec, item: BoundTerm, term: Term) -> Iterator[Fac
             yield from joint.ancestral_factors(joint.by_variable[d.of[0]].given)
     elif how is Drawn.NOTHING:
         return
+    elif how is Drawn.LATENTS and isinstance(term, ExpectedLog | CrossEntropy):
+        sampler = term.joint if isinstance(term, ExpectedLog) else term.first.head
+        found = importance(spec, coordinates, sampler, term.second[0])
+        if found.encoder is not None:
+            yield from found.encoder.ancestral_factors(found.latents)
     elif isinstance(term, TotalCorrelation):
         yield from spec.joints[term.joint].ancestral_factors(term.groups[0])
     elif isinstance(term, RelativeEntropy | JensenShannon | FDivergence | MutualInformation):

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import sympy
 
+from ibsym.derivation.sampling import source
 from ibsym.errors import EmissionError
 from ibsym.families.base import Law, parameter_axes
 from ibsym.lowering.naming import unused
@@ -49,7 +50,7 @@ class Sampling:
 
     def source(self, joint: Joint) -> str | None:
         """The source that a joint draws from, or from its marginal; None where it observes nothing."""
-        return next((s for s in self.spec.sources if any(f.empirical and f.head == s for f in joint.factors)), None)
+        return source(self.spec, joint)
 
     def rows(self, joint: Joint) -> str:
         """The batch axis: B for the first source, B_<source> for another, B_<joint> where nothing is observed."""

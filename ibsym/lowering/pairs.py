@@ -183,7 +183,7 @@ def _given(joint: Joint, mine: tuple[str, ...], other: tuple[str, ...]) -> bool:
     own = own_factors(joint, mine)
     used = {v for f in own for v in f.given} - {*mine}
     extra = [v for v in other if v not in used]
-    roots = not joint.ancestral_factors(used) & {*own}
+    roots = {*own}.isdisjoint(joint.ancestral_factors(used))
     return bool(used) and used <= {*other} and roots and joint.independent(mine, extra, used)
 
 

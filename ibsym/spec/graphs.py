@@ -148,8 +148,8 @@ class Joint:
         a, b = frozenset(of), None if given is None else frozenset(given)
         return next((f for f in self.factors if frozenset(f.of) == a and (b is None or frozenset(f.given) == b)), None)
 
-    def ancestral_factors(self, variables: Iterable[str]) -> frozenset[Factor]:
-        """The factors that the marginal of ``variables`` is made of."""
+    def ancestral_factors(self, variables: Iterable[str]) -> tuple[Factor, ...]:
+        """The factors that the marginal of ``variables`` is made of, in the order of the joint."""
         key = ("ancestral", frozenset(variables))
         if key not in self._memory:
             found: set[Factor] = set()
@@ -159,7 +159,7 @@ class Joint:
                 if factor is not None and factor not in found:
                     found.add(factor)
                     pending += factor.given
-            self._memory[key] = frozenset(found)
+            self._memory[key] = tuple(f for f in self.factors if f in found)
         return self._memory[key]  # type: ignore[return-value]
 
     def summed(self, names: Iterable[str]) -> frozenset[str]:

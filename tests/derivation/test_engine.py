@@ -10,7 +10,7 @@ import ibsym
 from ibsym.derivation.model import Derivation
 from ibsym.derivation.planning import Planner
 from ibsym.errors import DerivationError, IbsymError, SpecError
-from ibsym.facts import Side
+from ibsym.facts import Relation, Side
 from ibsym.spec.loading import zoo_names
 from ibsym.terms.reading import read_objective
 from tests.derivation.papers import PAPERS
@@ -257,6 +257,21 @@ def test_a_term_has_one_entry() -> None:
 def test_mistakes(objective: str, keys: dict[str, object], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         derive(objective, **keys)
+
+
+def test_draws_inside_a_logarithm_are_refused_until_they_are_relaxed() -> None:
+    """The importance weights' draws carry the encoder's gradient, as those of any other term do; exact sums are refused later."""
+    estimators = {"E_q[log p(x)]": "iwae"}
+    keys = {
+        "variables": {"x": "real[D]", "z": "binary[L]"},
+        "families": {"q(z|x)": "bernoulli", "p(z)": "uniform", "p(x|z)": "laplace"},
+    }
+    with pytest.raises(SpecError, match=r'draws of q\(z\|x\) \(bernoulli\) carry no gradient(?s:.*)relax = "concrete"'):
+        derive("maximize E_q[log p(x)]", **keys, estimators=estimators)
+    keys["families"]["q(z|x)"] = {"family": "bernoulli", "relax": "concrete"}
+    d = derive("maximize E_q[log p(x)]", **keys, estimators=estimators)
+    assert any(s.rule == "relaxation" and "q(z|x) (concrete)" in str(s.note) for s in d.steps)
+    assert d.relation is Relation.APPROX
 
 
 def test_draws_without_gradient_are_refused_until_they_are_relaxed() -> None:

@@ -1167,6 +1167,11 @@ LOSSES = [
         ("m.log_mean_of_draws(m.importance_weights())", "m.mean(m.importance_weights())"),
     ),
     *mutants(
+        "ibsym/derivation/sampling.py",
+        (ENGINE,),
+        ("yield from found.encoder.ancestral_factors(found.latents)", "pass"),
+    ),
+    *mutants(
         "ibsym/lowering/terms.py",
         (SAMPLED, REFERENCES, ESTIMATORS),
         ('total -= sympy.Symbol(f"second{k}", real=True)', 'total += sympy.Symbol(f"second{k}", real=True)'),

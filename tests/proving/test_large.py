@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import ibsym
-from ibsym.checking.answers import answer
 from ibsym.facts import Fact
 from ibsym.proving import demand, entropic, orbits, textbook
 from ibsym.proving.attempts import Attempt
@@ -20,6 +19,7 @@ from ibsym.proving.problem import Problem
 from ibsym.proving.program import LimitError
 from ibsym.proving.prover import decide
 from ibsym.proving.single import Single
+from ibsym.proving.warm import Warm
 from tests.attack.large import certified, dense
 
 
@@ -160,19 +160,23 @@ def test_a_limit_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_proved_in_floating_point_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A master that calls any surplus zero: the identity fails, in rationals."""
-    solve = demand.Master.solve
+    """A program that calls any surplus zero: the identity fails, in rationals."""
+    solve = Warm.solve
+    called: list[list[float]] = []
 
-    def wrong(self: demand.Master, price: float, limit: float) -> tuple[float, list[float], dict]:
-        _, rough, h = solve(self, price, limit)
+    def wrong(self: Warm, price: float, limit: float, surplus: bool = True) -> tuple[float, list[float], dict]:
+        _, rough, h = solve(self, price, limit, surplus)
+        called.append(rough)
         return 0.0, rough, h
 
-    monkeypatch.setattr(demand.Master, "solve", wrong)
-    claim = dense(random.Random(5), 7, 12).replace(">= 0", "") + " - 3 I(X0;X1|X2,X3) >= 0"
+    monkeypatch.setattr(Warm, "solve", wrong)
+    problem = Problem.read(dense(random.Random(0), 9, 40).replace(">= 0", "") + " - 9 I(X0;X1|X2,X3) >= 0")
+    space = Single(problem, False, ())
     try:
-        assert not answer(claim, seconds=0.1).proved
+        assert Attempt(space, space.vector(problem.differences()[0]), time.monotonic() + 5).multipliers() is None
     except ibsym.IbsymError as error:
         assert "exact" in str(error)
+    assert called
 
 
 def test_a_proof_of_few_terms_is_preferred() -> None:

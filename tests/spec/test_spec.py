@@ -196,3 +196,13 @@ def test_factors_by_what_they_give() -> None:
     assert joint.factor_of(("z",), ()) is None
     assert str(joint.factor_of(("c", "x"))) == "data(x,c)"
     assert joint.factor_of(("x",)) is None
+
+
+@pytest.mark.parametrize("name", ["hfvae", "semi-supervised-ib", "dvsib"])
+def test_what_a_marginal_is_made_of_is_in_the_order_of_the_joint(name) -> None:
+    """The same in every process: no set of texts, whose order is its seed's."""
+    for joint in ibsym.load(name).joints.values():
+        for k in range(len(joint.variables)):
+            above = joint.ancestral_factors(joint.variables[k:])
+            assert list(above) == [f for f in joint.factors if f in above]
+            assert set(joint.variables[k:]) <= {v for f in above for v in (*f.of, *joint.external)}
