@@ -200,9 +200,7 @@ class Reading:
                     least = float(value.min())
                     remedy = f"torch.nn.functional.softplus({role.name})"
                     raise self.error(f"{role.name} is {least:.3g} somewhere, and it must be positive", remedy)
-                case Constraint.DIRECTION if not torch.allclose(
-                    value.norm(dim=-1), torch.ones((), dtype=value.dtype), atol=1e-3
-                ):
+                case Constraint.DIRECTION if not torch.allclose(value.norm(dim=-1), value.new_ones(()), atol=1e-3):
                     remedy = f"torch.nn.functional.normalize({role.name}, dim=-1)"
                     raise self.error(f"{role.name} is no unit vector", remedy)
                 case Constraint.TRIANGULAR if not torch.equal(value, value.tril()):

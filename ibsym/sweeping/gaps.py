@@ -85,7 +85,7 @@ def _rate(draws: Draws, evidence: Evidence, table: Tensor) -> dict[str, Any]:
     prior = sum((draws.log_prob(f, evidence.joint).double() for f in evidence.priors), torch.zeros(()))
     own, n = table.diagonal(), len(table)
     below = own - (table.logsumexp(1) - math.log(n))
-    others = table.masked_fill(torch.eye(n, dtype=torch.bool), -torch.inf)
+    others = table.masked_fill(torch.eye(n, dtype=torch.bool, device=table.device), -torch.inf)
     above = own - (others.logsumexp(1) - math.log(n - 1))
     codes = ",".join(v.upper() for f in evidence.encoders for v in f.of)
     how = f"the encoder's mean over {n} held-out rows, with and without the row itself"
@@ -99,7 +99,7 @@ def _label(draws: Draws, readout: Readout, table: Tensor) -> dict[str, Any]:
     truth = draws.value(readout.joint, variable).index
     assert truth is not None
     bound = float(draws.log_prob(readout.factor, readout.joint).double().mean())
-    others = table.masked_fill(torch.eye(len(table), dtype=torch.bool), -torch.inf)
+    others = table.masked_fill(torch.eye(len(table), dtype=torch.bool, device=table.device), -torch.inf)
     same = others.masked_fill(truth[:, None] != truth[None], -torch.inf).logsumexp(1) - others.logsumexp(1)
     estimate = float(same[same > -torch.inf].mean())
     how = f"Bayes' rule with the encoder's means over {len(table)} held-out rows"

@@ -98,7 +98,7 @@ def load_checkpoint(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, A
     """The state that was saved there, of the same run; tensors and plain values only, nothing is executed."""
     path = folder / CHECKPOINT
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
         raise DataError(
             f"{path}: not a checkpoint of ours: {str(error).splitlines()[0][:200]}\n  write: --overwrite to begin anew"

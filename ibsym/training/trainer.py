@@ -97,6 +97,7 @@ class Trainer:
         if dataset is not None:
             batches: Any = Loaded(spec, dataset, choices.settings.batch, workers, self.loader)
             held_out = batches.known_to(self.system)
+            self.engine.placed(self.system)  # what was made of the first rows is where those are
             binding.sizes.update(self.system.sizes.known)
         else:
             batches = Batches(binding.train, choices.settings.batch, self.loader)

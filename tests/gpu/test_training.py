@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel as DDP  # noqa: E402
 
 import ibsym  # noqa: E402
 from ibsym.nn import System  # noqa: E402
+from ibsym.sweeping.gaps import gaps  # noqa: E402
 from ibsym.training.engine import Engine, Machine  # noqa: E402
 from ibsym.training.trainer import batched  # noqa: E402
 from tests.gpu.noise import FromTheCpu  # noqa: E402
@@ -121,6 +122,18 @@ def test_a_compiled_step_is_the_step(name, device):
     one, other = (run.history[-1]["held_out"]["loss"]["loss"] for run in (quick, plain))
     assert abs(one - other) < 0.05 * (1 + abs(other))
     assert all(bool(torch.isfinite(p).all()) for p in quick.players.system.parameters())
+
+
+def test_a_dataset_and_a_folder(device, tmp_path):
+    """Default networks of a dataset's rows, gaps and pictures there; a checkpoint from there is read here."""
+    items = [{"x": torch.rand(6, generator=torch.Generator().manual_seed(k)).round()} for k in range(60)]
+    machine = {"device": device}
+    found = ibsym.train("vae", data=items, epochs=1, settings={"hidden": 8, "batch": 10}, machine=machine)
+    assert all(p.device.type == device for p in found.players.system.parameters())
+    for name in ("vae", "vib"):
+        first = ibsym.train(name, epochs=1, settings=SMALL, machine=machine, out=tmp_path / name)
+        assert gaps(first.meter, 0) or name == "vib"
+        assert ibsym.train(name, epochs=2, settings=SMALL, machine={"device": "cpu"}, out=tmp_path / name, resume=True)
 
 
 def test_what_is_measured_leaves_the_noise_alone(device):

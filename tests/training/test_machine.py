@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 import ibsym
 from ibsym.training import DataError
 from ibsym.training.data import load
+from ibsym.training.engine import Engine
 from tests.training.compiled import difference
 from tests.training.helpers import ROOT, trainer
 
@@ -52,6 +53,13 @@ def test_a_dataset_and_networks_of_ones_own():
     assert len(result.history) == 2
     again = go(data=Rows(), settings={"batch": 10, "hidden": 8})
     assert again.history == go(data=Rows(), settings={"batch": 10, "hidden": 8}).history
+
+
+def test_networks_that_a_dataset_gave_sizes_are_where_the_run_computes(monkeypatch):
+    seen = []
+    monkeypatch.setattr(Engine, "placed", lambda self, module: seen.append(len(list(module.bank.parameters()))))
+    result = go(data=Rows(), settings={"batch": 10, "hidden": 8})
+    assert seen[-1] == len(list(result.players.system.parameters()))
 
 
 def test_batches_of_a_step_and_clipped_gradients():
