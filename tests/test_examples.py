@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(path.parent for path in ROOT.glob("examples/*/run.py"))
 SAYS = {
     "bib_ae": r"held out, nats a row: .*KL\(q\(z\)\|\|p\(z\)\)",
+    "bottleneck": r"\| none \| - \|",
     "compression": r"WebP.*rate-distortion-perception.*\\*\\*best",
     "infonce": r"step 10: I_q\(Z1;Z2\) >= .* of 128 pairs",
     "m2": r"step 20: .* from 100 labels",
