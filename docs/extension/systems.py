@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,10 +34,29 @@ def write_pages(app: Sphinx) -> None:
     for stale in {path.name for path in folder.glob("*.md")} - pages.keys():
         (folder / stale).unlink()
     (folder / "figures").mkdir(exist_ok=True)
-    for name, derivation in found.items():
-        kept(folder / "figures" / f"{name}.svg", figure(derivation))
+    for file, drawing in drawn(found):
+        kept(folder / "figures" / file, drawing)
     for name, text in pages.items():
         kept(folder / name, text.encode())
+
+
+def drawn(found: dict[str, Derivation]) -> Iterator[tuple[str, bytes]]:
+    """Both figures of every system, by all processors where processes can be forked: typesetting takes a second a system."""
+    tasks = [(name, kind) for name in found for kind in ("system", "information")]
+    files = [f"{name}.svg" if kind == "system" else f"{name}-information.svg" for name, kind in tasks]
+    if "fork" not in multiprocessing.get_all_start_methods():
+        yield from zip(files, (figure(found[name], kind=kind) for name, kind in tasks), strict=True)
+        return
+    with multiprocessing.get_context("fork").Pool(initializer=_DERIVATIONS.update, initargs=(found,)) as pool:
+        yield from zip(files, pool.imap(_drawn, tasks, chunksize=4), strict=True)
+
+
+_DERIVATIONS: dict[str, Derivation] = {}
+
+
+def _drawn(task: tuple[str, str]) -> bytes:
+    name, kind = task
+    return figure(_DERIVATIONS[name], kind=kind)
 
 
 def kept(path: Path, data: bytes) -> None:
@@ -70,7 +90,11 @@ def system(name: str, derivation: Derivation) -> str:
             spec.notes,
             f"```text\n{spec.objective_text}\n```",
             f"```{{image}} figures/{name}.svg\n:alt: the system {name}\n:class: figure\n```",
-            *(f"## {title}\n\n{raw(body)}" for title, body in sections(page(derivation)) if title in SHOWN),
+            *(
+                f"## {title}\n\n{raw(body)}{information(name, title)}"
+                for title, body in sections(page(derivation))
+                if title in SHOWN
+            ),
             "## Neighbours",
             "\n".join(neighbours(derivation)),
             "## Spec",
@@ -80,6 +104,16 @@ def system(name: str, derivation: Derivation) -> str:
             f"```{{literalinclude}} ../../generated/{spec.module_name}.py\n:language: python\n```",
             "",
         ]
+    )
+
+
+def information(name: str, title: str) -> str:
+    """Below the derivation, the figure of what its steps make of the terms."""
+    if title != "Derivation":
+        return ""
+    return (
+        "\n\nEach step is a circle between the terms that it takes and those that it makes; what it drops hangs below.\n\n"
+        f"```{{image}} figures/{name}-information.svg\n:alt: the derivation of {name}, step by step\n:class: figure\n```"
     )
 
 

@@ -154,8 +154,9 @@ def _heads(ours: Shape, theirs: Shape, variables: Mapping[str, str]) -> tuple[di
     for head, *_ in theirs.factors:
         if head not in heads and head in mine and head in heads.values():
             heads[head] = f"{head}_"
+    own = set(ours.factors)
     matched = sum(
-        (heads.get(head), frozenset(variables[v] for v in of), frozenset(variables[v] for v in given)) in set(ours.factors)
+        (heads.get(head), frozenset(variables[v] for v in of), frozenset(variables[v] for v in given)) in own
         for head, of, given in theirs.factors
     )
     return heads, matched

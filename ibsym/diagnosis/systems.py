@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import sympy
 
 from ibsym.diagnosis.coefficients import ascii_text
 from ibsym.diagnosis.naming import Naming
-from ibsym.terms.measures import Estimate
-from ibsym.terms.vectors import Span
+from ibsym.terms.measures import Estimate, Term
+from ibsym.terms.vectors import Coordinates, Span, Vector
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
@@ -72,18 +74,50 @@ def bare(expression: sympy.Expr, prefix: str = "") -> sympy.Expr:
     )
 
 
+class _Reduced:
+    """The vectors of terms modulo every known equation; once for each system of coordinates, whatever it is compared with."""
+
+    _known: ClassVar[WeakKeyDictionary[Coordinates, _Reduced]] = WeakKeyDictionary()
+
+    def __init__(self, coordinates: Coordinates):
+        self.span = Span(e.vector for e in coordinates.equations(coordinates.spec.joints))
+        self.vectors: dict[Term, Vector] = {}
+
+    @classmethod
+    def of(cls, coordinates: Coordinates) -> _Reduced:
+        """What is remembered of the coordinates."""
+        if coordinates not in cls._known:
+            cls._known[coordinates] = cls(coordinates)
+        return cls._known[coordinates]
+
+    def vector(self, coordinates: Coordinates, term: Term) -> Vector:
+        """A term's vector in these coordinates, which are not kept, so that they can be forgotten."""
+        if term not in self.vectors:
+            self.vectors[term] = self.span.reduce(coordinates.vector(term))
+        return self.vectors[term]
+
+
+@lru_cache(4096)
+def _simple(expression: sympy.Expr) -> sympy.Expr:
+    return sympy.simplify(expression)
+
+
+def _zero(expression: sympy.Expr) -> bool:
+    """Whether an expression is 0; most that are show it as they stand."""
+    return bool(expression == 0) or bool(_simple(expression) == 0)
+
+
 def items(derivation: Derivation, naming: Naming, prefix: str = "") -> list[Item]:
     """What a derivation minimises, term by term, in another system's names."""
     sign = -1 if derivation.spec.sense == "maximize" else 1
-    coordinates = derivation.coordinates
-    span = Span(e.vector for e in coordinates.equations(coordinates.spec.joints))
+    reduced = _Reduced.of(derivation.coordinates)
     found: dict[tuple[str, str], Item] = {}
     for bound in derivation.bound:
         term = bound.term.term if isinstance(bound.term, Estimate) else bound.term
         treatment = COMPUTED if bound.estimator in ("closed-form", "sampled") else bound.estimator
         text = str(naming.node(term))
         vector: dict[Any, Fraction] = {}
-        for key, value in span.reduce(coordinates.vector(term)).items():
+        for key, value in reduced.vector(derivation.coordinates, term).items():
             name = naming.coordinate(key)
             vector[name] = vector.get(name, Fraction(0)) + Fraction(value)
         weight = bare(sign * bound.coefficient, prefix)
@@ -185,11 +219,11 @@ def _solution(
     except NotImplementedError:
         return None
     for solution in solutions:
-        values = {n: sympy.simplify(solution.get(s, s)) for n, s in zip(names, symbols, strict=True)}
+        values = {n: _simple(solution.get(s, s)) for n, s in zip(names, symbols, strict=True)}
         values = {n: _default(theirs, n) if v.has(*symbols) else v for n, v in values.items()}
         size = solution.get(scale, sympy.Integer(1)) if scale.is_Symbol else scale
         checked = {s: values[n] for n, s in zip(names, symbols, strict=True)} | ({scale: size} if scale.is_Symbol else {})
-        if any(sympy.simplify(e.subs(checked)) != 0 for e in equations):
+        if not all(_zero(e.subs(checked)) for e in equations):
             continue
         if _inside(theirs, values) and size != 0 and not size.could_extract_minus_sign():
             return size, values
@@ -226,7 +260,7 @@ def _differences(mine: Sequence[Item], other: Sequence[Item]) -> list[Difference
             left.remove(chosen)
             theirs = f"{shown(chosen.weight)} ({chosen.shown})"
             names = {sympy.Symbol(s.name.removeprefix(PREFIX)) for s in chosen.weight.free_symbols}
-            alike = sympy.simplify(item.weight - chosen.weight) == 0 or (bool(names) and bool(item.weight.free_symbols))
+            alike = (bool(names) and bool(item.weight.free_symbols)) or _zero(item.weight - chosen.weight)
             what = "estimator" if partner is None else "kept" if alike else "weight"
             found.append(Difference(what, item.text, ours, theirs))
         else:
