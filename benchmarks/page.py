@@ -37,8 +37,8 @@ takes a comparison and a selection beside each product, which no operation of Py
 
 SMALL = """\
 Small tensors. The module's call, the look-up of kinds and sizes and the state of PyTorch that is asked for take as long as four or five
-operations, and a loss by hand has none of them: in one run `loss.expression` itself took 1.02 (ceb), 1.03 (f-gan, dann), 1.01 (aae, mim) and
-1.05 (ladder-vae) of the loss by hand where the whole call took 1.07, 1.10, 1.10, 1.07, 1.06 and 1.06."""
+operations, and a loss by hand has none of them: in one run `loss.expression` itself took 1.02 (ceb), 1.03 (f-gan, dann), 1.01 (aae, mim)
+and 1.05 (ladder-vae) of the loss by hand where the whole call took 1.07, 1.10, 1.10, 1.07, 1.06 and 1.06."""
 
 WHY: dict[str, str] = {
     "evidence bound 32 x 784": """\
