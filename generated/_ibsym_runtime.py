@@ -666,6 +666,8 @@ def _rows_first(
     """The same on a GPU: a block has the classes of a row side by side, and is visited once; sums of halves are in float32."""
     rows, classes, dtype = len(hidden), len(weight), torch.promote_types(hidden.dtype, torch.float32)
     size, learning = block(hidden, weight), any(wanted)
+    bias, weights = (t if t is None else t.contiguous() for t in (bias, weights))
+    index = index.contiguous()  # kernels take all of these to be dense
     value, room = hidden.new_empty(rows, dtype=dtype), hidden.new_empty(size, classes, dtype=dtype)
     slopes = room if dtype is hidden.dtype or not learning else torch.empty_like(room, dtype=hidden.dtype)
     to_hidden = torch.empty_like(hidden) if wanted[0] else None

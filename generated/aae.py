@@ -132,7 +132,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "bfaa614be7ef9637", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"aae.c": "bfaa614be7ef9637", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

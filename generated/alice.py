@@ -136,7 +136,7 @@ class AliceLoss(_Parametrised):
 
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"alice.c": "e2329bbff3d753c4", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"alice.c": "e2329bbff3d753c4", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

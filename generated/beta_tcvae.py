@@ -137,7 +137,7 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "50ebd314e5763b90", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"beta_tcvae.c": "50ebd314e5763b90", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

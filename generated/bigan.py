@@ -96,7 +96,7 @@ class BiganLoss(torch.nn.Module):
 
 Loss = BiganLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"bigan.c": "9a17c6f220131d8e", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"bigan.c": "9a17c6f220131d8e", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

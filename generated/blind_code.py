@@ -136,7 +136,7 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -95,7 +95,7 @@ class CganLoss(torch.nn.Module):
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "4ea29506a8e27b76", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"cgan.c": "4ea29506a8e27b76", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -110,7 +110,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

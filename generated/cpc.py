@@ -96,7 +96,7 @@ class CpcLoss(torch.nn.Module):
 
 Loss = CpcLoss
 _WHY = "I_q(C;Z1) compares the rows of a batch"
-_BESIDE = {"cpc.c": "90b300ce53db56e2", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"cpc.c": "90b300ce53db56e2", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"cvae.c": "3e41591160aac12e", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "38b83541affba740", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"dib.c": "38b83541affba740", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

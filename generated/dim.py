@@ -159,7 +159,7 @@ class DimLoss(_Parametrised):
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "e7c30be22e66748c", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"dim.c": "e7c30be22e66748c", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "212f92ea027a4e65", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"empowerment.c": "212f92ea027a4e65", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -148,7 +148,7 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

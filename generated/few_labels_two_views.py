@@ -154,7 +154,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "d73712ce0510e763", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"few_labels_two_views.c": "d73712ce0510e763", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class GanLoss(torch.nn.Module):
 
 Loss = GanLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"gan.c": "5f7d4c553d661f0f", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -128,7 +128,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "4903b27496196ac3", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"gm_vae.c": "4903b27496196ac3", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

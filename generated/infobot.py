@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "5b56882caada2b2f", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"infobot.c": "5b56882caada2b2f", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

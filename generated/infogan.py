@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "da2a7713bd037661", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"infogan.c": "da2a7713bd037661", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class InfomaxVaeLoss(_Parametrised):
 
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"infomax_vae.c": "9da14af676fea402", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"infomax_vae.c": "9da14af676fea402", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -145,7 +145,7 @@ class InfovaeLoss(_Parametrised):
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"infovae.c": "b52253b53a1b9515", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

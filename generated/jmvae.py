@@ -152,7 +152,7 @@ class JmvaeLoss(_Parametrised):
 
 
 Loss = JmvaeLoss
-_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

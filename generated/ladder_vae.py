@@ -138,7 +138,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

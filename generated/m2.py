@@ -177,7 +177,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "0de6e24238a28a9c", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"m2.c": "0de6e24238a28a9c", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

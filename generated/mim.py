@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "79e9d3de6d92395f", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"mim.c": "79e9d3de6d92395f", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

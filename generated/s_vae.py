@@ -102,7 +102,7 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -177,7 +177,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "d854bcdf5c517df9", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"semi_supervised_ib.c": "d854bcdf5c517df9", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

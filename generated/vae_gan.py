@@ -113,7 +113,7 @@ class VaeGanLoss(torch.nn.Module):
 
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"vae_gan.c": "55478900539f7304", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"vae_gan.c": "55478900539f7304", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

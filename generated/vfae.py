@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "1044dc7210a13f74", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"vfae.c": "1044dc7210a13f74", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

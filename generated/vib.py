@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "31878715798ab2b6", "_ibsym_runtime.py": "cc0e06e9eda171ee"}
+_BESIDE = {"vib.c": "31878715798ab2b6", "_ibsym_runtime.py": "37908f97de26caad"}
 
 
 @functools.cache

@@ -49,7 +49,7 @@ def test_a_head(by_kernels: Any, dtype: Any, has_bias: bool) -> None:
     for rows, classes, width in ((7, 37, 5), (3, 8300, 2), (1, 1, 1)):
         pairs = [rounded((rows, width), dtype), rounded((classes, width), dtype), rounded((classes,), dtype)]
         leaves, exact = ([p[k] for p in (pairs if has_bias else pairs[:2])] for k in (0, 1))
-        index, weights = torch.randint(0, classes, (rows,)), torch.randn(rows)
+        index, weights = torch.randint(0, classes, (2 * rows,))[::2], torch.randn(2 * rows)[::2]
         plain: Any = tensors._log_share_at_once
         right = plain(*exact, *([] if has_bias else [None]), index)
         for given in (weights, torch.full((rows,), -1.7), torch.tensor(0.3).expand(rows)):
