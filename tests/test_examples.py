@@ -19,6 +19,7 @@ SAYS = {
     "infonce": r"step 10: I_q\(Z1;Z2\) >= .* of 128 pairs",
     "m2": r"step 20: .* from 100 labels",
     "novelty": r"OneClassSVM.*held-out digits",
+    "semi-supervised": r"data term \| .*M2, exact sums \| ",
     "vib_lightning": r"your module: .* %[^%]*ibsym.lightning.Module: .* %",
 }
 
