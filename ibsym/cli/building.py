@@ -29,7 +29,7 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
     from ibsym.lowering import lower
 
     try:
-        from ibsym.runtime import _ibsym_runtime as runtime
+        from ibsym.runtime import libraries
     except ImportError:
         raise MissingDependencyError("a compiled loss needs PyTorch\n  write: pip install 'ibsym[torch]'") from None
     for spec in chosen(specs, everything):
@@ -39,8 +39,8 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
             continue
         for real in ("float", "double"):
             try:
-                path = runtime.library_path(found.source, spec.module_name, real)
-                if runtime.for_one_process(path):
+                path = libraries.library_path(found.source, spec.module_name, real)
+                if libraries.for_one_process(path):
                     raise OSError("there is no folder to keep it in")
                 click.echo(f"{spec.name}: {path}")
             except Exception as error:

@@ -1,4 +1,4 @@
-"""[LossProgram] -> [files]: by PyTorch, with one pass of C where terms fuse."""
+"""[LossProgram] -> [files]: by PyTorch, with one pass of C where terms fuse, and Triton kernels for a GPU."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from ibsym.codegen.c.source import one_pass
 from ibsym.codegen.runtime import NATIVE, native_runtime
 from ibsym.codegen.target import check_names
 from ibsym.codegen.torch.module import Form, module
+from ibsym.codegen.triton.source import kernels
 from ibsym.lowering.program import LossProgram
 from ibsym.spec.reserved import by_target
 
@@ -24,7 +25,9 @@ class PyTorch:
         check_names(program, self)
         stem = program.module_name
         found = one_pass(program)
-        neighbours = ({} if found is None else {f"{stem}.c": found.source}) | {NATIVE: native_runtime()}
+        launched = kernels(program, found.rest) if found is not None else None
+        neighbours = {} if found is None else {f"{stem}.c": found.source}
+        neighbours |= ({} if launched is None else {f"{stem}.triton.py": launched}) | {NATIVE: native_runtime()}
         own = {f"{stem}.py": module(program, found, neighbours, self.form)}
         return own | neighbours if self.form == "beside" else own
 

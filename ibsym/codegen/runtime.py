@@ -65,15 +65,27 @@ def text(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
+MORE = {
+    "import copy\n": "import contextlib\nimport copy\n",
+    "import linecache\n": "import importlib\nimport itertools\nimport linecache\n",
+    "import logging\n": "import logging\nimport math\n",
+    "import os\n": "import os\nimport platform\nimport shlex\nimport shutil\nimport stat\n",
+    "import struct\n": "import struct\nimport subprocess\nimport tempfile\n",
+    "import torch\n": "import torch\nimport torch.distributed as dist\n",
+    "from typing import Any\n": "from typing import Any, NamedTuple\n",
+}
+"""What the sections after the first import."""
+
+
 @cache
 def native_runtime() -> str:
     """The file beside emitted losses: compiled passes, then products by blocks, then the ranks of a group."""
-    passes = text(NATIVE).replace("import torch\n", "import torch\nimport torch.distributed as dist\n", 1)
-    passes = passes.replace("import logging\n", "import importlib\nimport linecache\nimport logging\nimport math\n", 1)
+    passes = text(NATIVE).replace("\nfrom .libraries import for_one_process, library_path\n", "")
+    for line, with_more in MORE.items():
+        passes = passes.replace(line, with_more, 1)
+    sections = (part for name in ("libraries", "kernels", "streams", "both_ways") for part in _section(name))
     kernels = "\n".join(_section("stream_kernels"))
-    return "\n".join(
-        (passes, *_section("streams"), *_section("both_ways"), f'KERNELS = r"""{kernels}"""', *_section("ranks"), "")
-    )
+    return "\n".join((passes, *sections, f'KERNELS = r"""{kernels}"""', *_section("ranks"), ""))
 
 
 def _section(name: str) -> tuple[str, ...]:

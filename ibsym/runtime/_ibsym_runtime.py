@@ -1,4 +1,4 @@
-"""(loss, dloss/dinputs) in one pass of compiled C: the cache of libraries, their building and loading, and autograd's view of them.
+"""(loss, dloss/dinputs) in one pass of compiled C: who computes a loss, the loading of libraries, and autograd's view of them.
 
 Written by ibsym beside the losses that use it, the same for all of them. A loss that finds this file and its own C source calls
 :func:`one_pass`; whatever stands in the way of compiled code, the loss runs as its tensor expression, with one notice that says why.
@@ -13,13 +13,7 @@ import hashlib
 import logging
 import operator
 import os
-import platform
-import shlex
-import shutil
-import stat
 import struct
-import subprocess
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,20 +23,16 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-SECONDS = float(os.environ.get("IBSYM_BUILD_SECONDS") or 120)
-"""How long a compiler may take."""
+from .libraries import for_one_process, library_path
 
-FLAGS = (
-    ("-O3", "-march=native", "-fopenmp", "-DSIMD"),
-    ("-O3", "-march=native", "-fopenmp-simd", "-DSIMD"),
-    ("-O3",),
-)
-"""What is tried, in this order: threads and vector instructions, vector instructions, plain C."""
+GPU = "cuda"
+HALF = (torch.float16, torch.bfloat16)
+Way = torch.dtype | str  # who computes a loss: C in one precision, or kernels on a GPU
 
 THREADED = [True]  # a forked child has no threads but its own
 os.register_at_fork(after_in_child=THREADED.clear)
 PLAIN = (Tensor, torch.nn.Parameter)
-KIND = operator.attrgetter("__class__", "shape", "dtype", "layout", "is_cpu")
+KIND = operator.attrgetter("__class__", "shape", "dtype", "layout", "device")
 ACTIVE = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 MODES = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
 DISTRIBUTED = torch.distributed.is_initialized if torch.distributed.is_available() else lambda: False
@@ -56,29 +46,39 @@ def one_pass(where: Path, digests: Mapping[str, str], inputs: Sequence[Any], out
 
     Where the module names no source, a pass that always leaves the loss to its expression.
     """
-    path = where.with_name(next(iter(digests)))
-    if path.suffix != ".c":
-        return OnePass("", where.stem, inputs, output)
-    source = path.read_text("utf-8") if path.is_file() else ""
-    if hashlib.sha256(source.encode()).hexdigest()[:16] != digests[path.name]:
-        raise ImportError(f"{path} is missing, damaged or from another version")
-    return OnePass(source, path.stem, inputs, output)
+    kernels = functools.partial(_beside, where, digests, ".triton.py")
+    return OnePass(_beside(where, digests, ".c"), where.stem, inputs, output, kernels)
 
 
 def bundled_pass(files: Mapping[str, str], inputs: Sequence[Any], output: Made) -> OnePass:
-    """The pass of the C source among the texts that a module holds, the first of them if there is one."""
-    name, source = next(iter(files.items()))
-    return OnePass(source if name.endswith(".c") else "", name.rpartition(".")[0], inputs, output)
+    """The pass of the C source among the texts that a module holds, if there is one."""
+    stem = next(iter(files)).partition(".")[0]
+    held = {name.removeprefix(stem): text for name, text in files.items()}
+    return OnePass(held.get(".c", ""), stem, inputs, output, lambda: held.get(".triton.py", ""))
+
+
+def _beside(where: Path, digests: Mapping[str, str], ending: str) -> str:
+    """The text beside a module whose name ends so, which must be as it was written; nothing where the module names none."""
+    name = next((name for name in digests if name.endswith(ending)), "")
+    if not name:
+        return ""
+    path = where.with_name(name)
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != digests[name]:
+        raise ImportError(f"{path} is missing, damaged or from another version")
+    return text
 
 
 class OnePass:
-    """A loss's output, by compiled code or its expression; ``right`` holds kinds and sizes of what was checked, and its precision."""
+    """A loss's output, by compiled code or its expression; ``right`` holds kinds and sizes of what was checked, and who computes it."""
 
-    def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Made):
-        self.source, self.stem, self.output = source, stem, output
+    launches: Any = None  # what runs kernels on a GPU
+
+    def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Made, kernels: Callable[[], str] = lambda: ""):
+        self.source, self.stem, self.output, self.kernels = source, stem, output, kernels
         self.inputs = tuple((i.name, tuple(i.shape)) for i in inputs)
-        self.known: dict[torch.dtype, Library | None] = {}
-        self.right: dict[Any, torch.dtype | None] = {}
+        self.known: dict[Way, Any] = {}
+        self.right: dict[Any, Way | None] = {}
 
     def __call__(self, loss: Any, given: list[Tensor], checked: Check) -> Any:
         """The output, differentiable."""
@@ -87,29 +87,32 @@ class OnePass:
         if torch._C._get_tracing_state() is not None:
             return loss.expression(*checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ())))
         try:
-            dtype = self.right[tuple(map(KIND, given))]
+            way = self.right[tuple(map(KIND, given))]
         except (AttributeError, KeyError):  # of kinds and sizes that were not here before, or no tensors
-            given, dtype = self.known_now(loss, given, checked)
-        output = None if dtype is None else self.passed(loss, given, dtype)
+            given, way = self.known_now(loss, given, checked)
+        output = None if way is None else self.passed(loss, given, way)
+        if output is None and way == GPU:
+            given = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
         return loss.expression(*given) if output is None else output
 
-    def known_now(self, loss: Any, given: list[Tensor], checked: Check) -> tuple[list[Tensor], torch.dtype | None]:
-        """The arguments, checked, and the precision in which compiled code takes them; plain ones are known from then on."""
+    def known_now(self, loss: Any, given: list[Tensor], checked: Check) -> tuple[list[Tensor], Way | None]:
+        """The arguments, checked, and who computes the loss of such; plain ones are known from then on. Kernels raise half precision."""
         found = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
-        dtype = _precision(found) if self.source else None
+        way = GPU if _on_gpu(given) else _precision(found) if self.source else None
+        found = given if way == GPU else found
         kept = all(map(operator.is_, found, given)) and all(type(t) in PLAIN for t in given)
         if kept and len(self.right) < 1000 and not _transformed():
-            self.right[tuple(map(KIND, given))] = dtype
-        return found, dtype
+            self.right[tuple(map(KIND, given))] = way
+        return found, way
 
-    def passed(self, loss: Any, given: Sequence[Tensor], dtype: torch.dtype) -> Any:
+    def passed(self, loss: Any, given: Sequence[Tensor], way: Way) -> Any:
         """The output of the pass; None where compiled code may not run or declines."""
-        if self.known.get(dtype, self) is None or loss.reduction == "none" or _transformed():
+        if self.known.get(way, self) is None or loss.reduction == "none" or _transformed():
             return None
         learning = torch.is_grad_enabled()
         if any(map(Tensor.is_neg, given)) or (learning and any(map(Tensor.is_inference, given))):
             return None  # autograd keeps no tensor of inference; the expression may not need to
-        library = self.known[dtype] if dtype in self.known else self.library(dtype)
+        library = self.known[way] if way in self.known else self.library(way)
         parameters = [] if library is None else [getattr(loss, name) for name in library.parameters]
         if library is None or any(isinstance(p, Tensor) and p.requires_grad for p in parameters):
             return None  # a parameter that learns
@@ -129,32 +132,36 @@ class OnePass:
         named = dict(zip(library.terms, terms.unbind(), strict=True))
         if (others := getattr(type(loss), "_rest", None)) is not None:  # terms that no pass computes
             code = others.__code__
-            by_name = dict(zip([name for name, _ in self.inputs], given, strict=True))
+            raised = [t.float() if t.dtype in HALF else t for t in given] if way == GPU else given
+            by_name = dict(zip([name for name, _ in self.inputs], raised, strict=True))
             rest = loss._rest(*(by_name[name] for name in code.co_varnames[1 : code.co_argcount]))
             value, named = value + rest.loss, {**named, **rest.terms}
         return self.output(value, named)
 
-    def library(self, dtype: torch.dtype) -> Library | None:
-        """The compiled pass in one precision, built at first use; None, and a notice, where that cannot be."""
-        real = "float" if dtype is torch.float32 else "double"
+    def library(self, way: Way) -> Any:
+        """The compiled pass in one precision, built at first use, or the kernels; None, and a notice, where that cannot be."""
         try:
-            found = None if os.environ.get("IBSYM_NATIVE") == "0" else loaded(self.source, self.stem, real, self.inputs)
+            if os.environ.get("IBSYM_NATIVE") == "0":
+                found = None
+            elif isinstance(way, str):
+                text = self.kernels()
+                found = self.launches(defined(text, f"{self.stem}.triton.py"), [n for n, _ in self.inputs]) if text else None
+            else:
+                real = "float" if way is torch.float32 else "double"
+                found = loaded(self.source, self.stem, real, self.inputs)
         except Exception as error:
             tell(f"there is no compiled code of {self.stem}: {error}".rstrip())
             found = None
-        self.known[dtype] = found
+        self.known[way] = found
         return found
 
 
-def together(inputs: Sequence[tuple[str, tuple[str, ...]]], given: Sequence[Any]) -> None:
-    """An error that names the first tensor that is elsewhere than those before it; a number on the CPU goes with all."""
-    seen: dict[torch.device, str] = {}
-    for (name, _), tensor in zip(inputs, given, strict=True):
-        if isinstance(tensor, Tensor) and (tensor.dim() or not tensor.is_cpu):
-            seen.setdefault(tensor.device, name)
-    if len(seen) > 1:
-        (there, other), (here, own) = list(seen.items())[:2]
-        raise ValueError(f"{own} is on {here}, and {other} is on {there}\n  write: {own}.to({other}.device)")
+def defined(text: str, name: str) -> dict[str, Any]:
+    """What a text of Python defines; kept where kernels are read from."""
+    place = f"<{name} {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+    linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
+    exec(compile(text, place, "exec"), space := {"__name__": name.partition(".")[0]})
+    return space
 
 
 def warn_alone(loss: Any) -> None:
@@ -188,6 +195,19 @@ def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
         return None
     kinds = {t.dtype for t in given} - {torch.int64}
     return kinds.pop() if kinds in ({torch.float32}, {torch.float64}) else None
+
+
+def _on_gpu(given: Sequence[Tensor]) -> bool:
+    """Whether kernels may take these: plain tensors on one GPU, or on this machine where Triton interprets."""
+    place = given[0].device
+    if not (place.type == GPU or (place.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1")):
+        return False
+    for tensor in given:
+        if type(tensor) not in PLAIN or tensor.device != place or tensor.layout is not torch.strided or not tensor.numel():
+            return False
+        if tensor.is_floating_point() and tensor.dtype is not torch.float32 and tensor.dtype not in HALF:
+            return False
+    return True
 
 
 def _transformed() -> bool:
@@ -245,6 +265,17 @@ class Library:
         return (None if self.function(arguments) else loss), terms, gradients
 
 
+    def slopes(
+        self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool], upstream: Tensor
+    ) -> list[Tensor | None]:
+        """The gradients once more, times what comes from above."""
+        return self.scaled(self.run(given, parameters, total, wanted)[2], upstream)
+
+    def scaled(self, gradients: list[Tensor | None], upstream: Tensor) -> list[Tensor | None]:
+        """Gradients times what comes from above."""
+        return gradients if _is_one(upstream) else [None if g is None else g * upstream for g in gradients]
+
+
 def _axis(name: str, inputs: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[int, int]:
     """An input that has the axis, and its place there, from the right."""
     for k, (_, shape) in enumerate(inputs):
@@ -273,17 +304,16 @@ class _Differentiable(torch.autograd.Function):
         needed = ctx.needs_input_grad[5:]
         if torch.is_grad_enabled():
             own = [t.view_as(t) for t in given]  # of this node alone: arguments that depend on one another count once
-            value = _at(loss, library, parameters, total).expression(*own).loss
+            raised = [t.float() if t.dtype in HALF else t for t in own]
+            value = _at(loss, library, parameters, total).expression(*raised).loss
             wanted = [k for k, is_needed in enumerate(needed) if is_needed]
             found = torch.autograd.grad(value, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
             slopes = dict(zip(wanted, found, strict=True))
             return (*none, *map(slopes.get, range(len(given))))
-        gradients = ctx.gradients or library.run(given, parameters, total, needed)[2]
-        if _is_one(upstream):
-            ctx.gradients = None  # given away: whoever has them now may edit them
-            return (*none, *gradients)
-        ctx.gradients = gradients
-        return (*none, *(None if g is None else g * upstream for g in gradients))
+        gradients, ctx.gradients = ctx.gradients, None  # given away: whoever has them now may edit them
+        if not gradients:
+            return (*none, *library.slopes(given, parameters, total, needed, upstream))
+        return (*none, *library.scaled(gradients, upstream))
 
 
 def _at(loss: Any, library: Library, parameters: Sequence[float], total: bool) -> Any:
@@ -316,134 +346,3 @@ def loaded(source: str, stem: str, real: str, inputs: Sequence[tuple[str, tuple[
     finally:
         if for_one_process(path):  # once loaded, it needs no name
             path.unlink(missing_ok=True)
-
-
-PRIVATE = "ibsym-private-"
-
-
-@functools.cache
-def folder() -> Path:
-    """The cache: $IBSYM_CACHE_DIR, $XDG_CACHE_HOME/ibsym or ~/.cache/ibsym; where it cannot be trusted, a private folder and a notice."""
-    try:
-        chosen = os.environ.get("IBSYM_CACHE_DIR")
-        home = os.environ.get("XDG_CACHE_HOME")
-        path = Path(chosen) if chosen else (Path(home) if home else Path.home() / ".cache") / "ibsym"
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if why := distrusted(path, stat.S_ISDIR):
-            raise PermissionError(why)
-        return path
-    except (OSError, RuntimeError) as error:
-        return private(str(error))
-
-
-@functools.cache
-def private(why: str) -> Path:
-    """A folder of this process alone, and a notice that says why."""
-    path = Path(tempfile.mkdtemp(prefix=PRIVATE))
-    logging.getLogger("ibsym").warning(
-        "compiled losses are not kept: %s\n  write: IBSYM_CACHE_DIR=<a folder of your own that nobody else may write to>", why
-    )
-    import atexit
-
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    return path
-
-
-def for_one_process(path: Path) -> bool:
-    """Whether a library is not kept."""
-    return path.parent.name.startswith(PRIVATE)
-
-
-def distrusted(path: Path, kind: Callable[[int], bool]) -> str:
-    """Why code from here may not be run: a link, another's, or writable by others; "" where it may."""
-    found = os.lstat(path)
-    if not kind(found.st_mode):
-        return f"{path} is a link, or not of the kind expected"
-    if hasattr(os, "geteuid"):
-        if found.st_uid not in (os.geteuid(), 0):
-            return f"{path} belongs to another user"
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return f"others may write to {path} (chmod go-w)"
-    return ""
-
-
-def library_path(source: str, stem: str, real: str) -> Path:
-    """The library's file. Its name tells source, compiler, flags and processor, and what it holds: a damaged one is built again, once."""
-    compiler = shlex.split(os.environ.get("CC", "")) or [
-        shutil.which("cc") or shutil.which("gcc") or shutil.which("clang") or "cc"
-    ]
-    version = _printed([*compiler, "--version"])
-    trouble: Exception = OSError("no compiler")
-    for flags in FLAGS:
-        options = [*flags, "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", f"-DREAL={real}"]
-        options += ["-DDOUBLE"] if real == "double" else []
-        identity = "\0".join((source, *compiler, *options, processor())).encode() + version
-        name = f"{stem}_{real}_{hashlib.sha256(identity).hexdigest()[:32]}"
-        found = kept(folder(), name)
-        if found is not None:
-            return found
-        try:
-            return built(folder(), name, source, [*compiler, *options])
-        except PermissionError as error:  # a folder that may be read only
-            return built(private(str(error)), name, source, [*compiler, *options])
-        except OSError as error:
-            if error.errno is not None:  # of the disk, and no word of the compiler
-                return built(private(str(error)), name, source, [*compiler, *options])
-            trouble = error
-    raise trouble
-
-
-def kept(where: Path, name: str) -> Path | None:
-    """The library of this name in the cache, if it is ours and holds what its name says; damaged ones are removed."""
-    for path in sorted(where.glob(f"{name}_*.so")):
-        try:
-            if why := distrusted(path, stat.S_ISREG):
-                logging.getLogger("ibsym").warning("a compiled loss is not trusted and built again: %s", why)
-            elif digest(path.read_bytes()) == path.stem.rpartition("_")[2]:
-                return path
-            path.unlink()
-        except OSError:
-            continue
-    return None
-
-
-def built(where: Path, name: str, source: str, command: Sequence[str]) -> Path:
-    """A library compiled into the cache under its name and its content's digest: whole or not at all, several processes at once too."""
-    with tempfile.TemporaryDirectory(dir=where) as scratch:
-        text, result = Path(scratch) / "loss.c", Path(scratch) / "loss.so"
-        text.write_text(source, encoding="utf-8")
-        _printed([*command, str(text), "-o", str(result), "-lm"])
-        path = where / f"{name}_{digest(result.read_bytes())}.so"
-        result.chmod(0o700)
-        os.replace(result, path)
-    return path
-
-
-def digest(data: bytes) -> str:
-    """A content's name."""
-    return hashlib.sha256(data).hexdigest()[:32]
-
-
-def _printed(command: Sequence[str]) -> bytes:
-    """What a command writes; an error with its own words where it fails."""
-    with tempfile.TemporaryFile() as words:  # a file: nobody waits for what a command's own children keep open
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=words, stderr=subprocess.STDOUT, timeout=SECONDS, check=False
-        )
-        words.seek(0)
-        said = words.read()
-    if done.returncode:
-        told = said.decode(errors="replace").strip()[:500]
-        raise OSError(f"{shlex.join(command)} fails with status {done.returncode}{f': {told}' if told else ''}")
-    return said
-
-
-@functools.cache
-def processor() -> str:
-    """What tells this machine's instructions from another's."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    told = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
-    return "\n".join(sorted(set(told))) or platform.platform() + platform.processor()

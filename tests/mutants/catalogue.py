@@ -1088,7 +1088,7 @@ LAWS = [
     *mutants(
         "ibsym/codegen/c/pairs.py",
         (EDGES,),
-        ("[ordered(e, columns | {row}) for e in slopes]", "[WEIGHT * e for e in slopes]"),
+        ("[ordered(e, columns | {row}) for e in slopes]", '[sympy.Symbol("weight", real=True) * e for e in slopes]'),
     ),
 ]
 
@@ -1396,7 +1396,7 @@ RUNTIME = [
     *mutants(
         "ibsym/runtime/_ibsym_runtime.py",
         (NATIVE_VEHICLE,),
-        ("ctx.gradients = None", "pass"),
+        ("gradients, ctx.gradients = ctx.gradients, None", "gradients = ctx.gradients"),
         ("dense[k].detach() if dense[k].requires_grad else dense[k]", "dense[k]"),
         ("then.__dict__.update(zip(library.parameters, parameters, strict=True))", "pass"),
     ),

@@ -16,7 +16,7 @@ from ibsym.codegen.c.text import comment
 from ibsym.codegen.templating import Text, render
 from ibsym.lowering.fusion.calculus import Stable, derivative
 from ibsym.lowering.fusion.pairing import ENTRY, Beside, Pairs, Table, parts_of
-from ibsym.lowering.fusion.plan import Kernel, ordered
+from ibsym.lowering.fusion.plan import Kernel, hoisted, ordered
 from ibsym.lowering.program import Axes, Load
 
 
@@ -72,28 +72,6 @@ def _body(formulas: Sequence[sympy.Expr]) -> Body:
         tuple(map(c_text, results)),
         symbols([*(e for _, e in temporary), *results]),
     )
-
-
-def hoisted(e: sympy.Expr, row: sympy.Symbol, columns: set[sympy.Symbol], known: dict[sympy.Expr, sympy.Symbol]) -> sympy.Expr:
-    """The formula with its parts that only know the column as symbols h0, h1, ...
-
-    >>> z, m, l = sympy.symbols("z m l")
-    >>> known = {}
-    >>> hoisted((z - m)**2 * sympy.exp(-l) / 2, z, {m, l}, known), known
-    (h0*(-m + z)**2/2, {exp(-l): h0})
-    """
-    if row not in e.free_symbols:
-        if e.is_Atom or e.as_coeff_Mul()[1].is_Atom or not e.free_symbols & columns:
-            return e
-        return known.setdefault(e, sympy.Symbol(f"h{len(known)}", real=True))
-    number, inside = e.as_coeff_Mul()
-    if number != 1:
-        return number * hoisted(inside, row, columns, known)
-    if isinstance(e, sympy.Add | sympy.Mul):
-        apart = [a for a in e.args if row not in a.free_symbols]
-        rest = [hoisted(a, row, columns, known) for a in e.args if row in a.free_symbols]
-        return e.func(hoisted(e.func(*apart), row, columns, known), *rest)
-    return e.func(*(hoisted(a, row, columns, known) for a in e.args)) if e.args else e
 
 
 def outer(item: Pairs) -> tuple[str, str]:

@@ -135,6 +135,28 @@ def ordered(e: sympy.Expr, inputs: set[sympy.Symbol]) -> sympy.Expr:
     return sympy.Add(*terms)
 
 
+def hoisted(e: sympy.Expr, row: sympy.Symbol, columns: set[sympy.Symbol], known: dict[sympy.Expr, sympy.Symbol]) -> sympy.Expr:
+    """The formula with its parts that only know the column as symbols h0, h1, ...
+
+    >>> z, m, l = sympy.symbols("z m l")
+    >>> known = {}
+    >>> hoisted((z - m)**2 * sympy.exp(-l) / 2, z, {m, l}, known), known
+    (h0*(-m + z)**2/2, {exp(-l): h0})
+    """
+    if row not in e.free_symbols:
+        if e.is_Atom or e.as_coeff_Mul()[1].is_Atom or not e.free_symbols & columns:
+            return e
+        return known.setdefault(e, sympy.Symbol(f"h{len(known)}", real=True))
+    number, inside = e.as_coeff_Mul()
+    if number != 1:
+        return number * hoisted(inside, row, columns, known)
+    if isinstance(e, sympy.Add | sympy.Mul):
+        apart = [a for a in e.args if row not in a.free_symbols]
+        rest = [hoisted(a, row, columns, known) for a in e.args if row in a.free_symbols]
+        return e.func(hoisted(e.func(*apart), row, columns, known), *rest)
+    return e.func(*(hoisted(a, row, columns, known) for a in e.args)) if e.args else e
+
+
 def class_formulas(formula: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr]:
     """f, s = df/dlog p up to a multiple of p, and the gradient by a logit, s - p sum s, where probabilities add up to 1.
 

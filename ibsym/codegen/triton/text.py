@@ -1,0 +1,44 @@
+"""Lines of Python that compute formulas over blocks, and how they are laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy
+
+from ibsym.codegen.triton.printing import block
+
+
+def shared(formulas: Sequence[sympy.Expr]) -> tuple[list[str], list[str]]:
+    """Statements for common subexpressions, and the formulas over them.
+
+    >>> x = sympy.Symbol("x", real=True)
+    >>> shared([sympy.exp(x), sympy.exp(x) + 1])
+    (['t0 = exponential(x)'], ['t0', 't0 + 1'])
+    """
+    names = sympy.numbered_symbols("t", cls=sympy.Symbol, real=True)
+    temporary, written = sympy.cse(list(formulas), symbols=names, optimizations=None, order="canonical")
+    return [f"{s} = {block(e)}" for s, e in temporary], [block(e) for e in written]
+
+
+def signature(name: str, parameters: Sequence[str]) -> str:
+    """The head of a kernel, within the width of a page.
+
+    >>> signature("totals", ["out", "BLOCK: tl.constexpr"])
+    'def totals(out, BLOCK: tl.constexpr):'
+    """
+    return call(f"def {name}", parameters) + ":"
+
+
+def call(name: str, arguments: Sequence[str], width: int = 120) -> str:
+    """A call, on as many lines as it needs."""
+    whole = f"{name}({', '.join(arguments)})"
+    if len(whole) < width:
+        return whole
+    lines, line = [], ""
+    for argument in arguments:
+        if line and len(line) + len(argument) + 7 > width:
+            lines.append(line)
+            line = ""
+        line += f"{' ' if line else ''}{argument},"
+    return "\n".join([f"{name}(", *(f"    {line}" for line in (*lines, line)), ")"])

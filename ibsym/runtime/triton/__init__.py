@@ -1,0 +1,1 @@
+"""The parts of emitted Triton kernels: text that is copied, never imported here."""
