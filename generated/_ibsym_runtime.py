@@ -1,4 +1,4 @@
-"""(loss, dloss/dinputs) in one pass of compiled C: the cache of libraries, their building and loading, and autograd's view of them.
+"""(loss, dloss/dinputs) in one pass of compiled C: who computes a loss, the loading of libraries, and autograd's view of them.
 
 Written by ibsym beside the losses that use it, the same for all of them. A loss that finds this file and its own C source calls
 :func:`one_pass`; whatever stands in the way of compiled code, the loss runs as its tensor expression, with one notice that says why.
@@ -6,11 +6,13 @@ Written by ibsym beside the losses that use it, the same for all of them. A loss
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ctypes
 import functools
 import hashlib
 import importlib
+import itertools
 import linecache
 import logging
 import math
@@ -26,27 +28,21 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.autograd import forward_ad
 
-SECONDS = float(os.environ.get("IBSYM_BUILD_SECONDS") or 120)
-"""How long a compiler may take."""
-
-FLAGS = (
-    ("-O3", "-march=native", "-fopenmp", "-DSIMD"),
-    ("-O3", "-march=native", "-fopenmp-simd", "-DSIMD"),
-    ("-O3",),
-)
-"""What is tried, in this order: threads and vector instructions, vector instructions, plain C."""
+GPU = "cuda"
+HALF = (torch.float16, torch.bfloat16)
+Way = torch.dtype | str  # who computes a loss: C in one precision, or kernels on a GPU
 
 THREADED = [True]  # a forked child has no threads but its own
 os.register_at_fork(after_in_child=THREADED.clear)
 PLAIN = (Tensor, torch.nn.Parameter)
-KIND = operator.attrgetter("__class__", "shape", "dtype", "layout", "is_cpu")
+KIND = operator.attrgetter("__class__", "shape", "dtype", "layout", "device")
 ACTIVE = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 MODES = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
 DISTRIBUTED = torch.distributed.is_initialized if torch.distributed.is_available() else lambda: False
@@ -60,29 +56,39 @@ def one_pass(where: Path, digests: Mapping[str, str], inputs: Sequence[Any], out
 
     Where the module names no source, a pass that always leaves the loss to its expression.
     """
-    path = where.with_name(next(iter(digests)))
-    if path.suffix != ".c":
-        return OnePass("", where.stem, inputs, output)
-    source = path.read_text("utf-8") if path.is_file() else ""
-    if hashlib.sha256(source.encode()).hexdigest()[:16] != digests[path.name]:
-        raise ImportError(f"{path} is missing, damaged or from another version")
-    return OnePass(source, path.stem, inputs, output)
+    kernels = functools.partial(_beside, where, digests, ".triton.py")
+    return OnePass(_beside(where, digests, ".c"), where.stem, inputs, output, kernels)
 
 
 def bundled_pass(files: Mapping[str, str], inputs: Sequence[Any], output: Made) -> OnePass:
-    """The pass of the C source among the texts that a module holds, the first of them if there is one."""
-    name, source = next(iter(files.items()))
-    return OnePass(source if name.endswith(".c") else "", name.rpartition(".")[0], inputs, output)
+    """The pass of the C source among the texts that a module holds, if there is one."""
+    stem = next(iter(files)).partition(".")[0]
+    held = {name.removeprefix(stem): text for name, text in files.items()}
+    return OnePass(held.get(".c", ""), stem, inputs, output, lambda: held.get(".triton.py", ""))
+
+
+def _beside(where: Path, digests: Mapping[str, str], ending: str) -> str:
+    """The text beside a module whose name ends so, which must be as it was written; nothing where the module names none."""
+    name = next((name for name in digests if name.endswith(ending)), "")
+    if not name:
+        return ""
+    path = where.with_name(name)
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != digests[name]:
+        raise ImportError(f"{path} is missing, damaged or from another version")
+    return text
 
 
 class OnePass:
-    """A loss's output, by compiled code or its expression; ``right`` holds kinds and sizes of what was checked, and its precision."""
+    """A loss's output, by compiled code or its expression; ``right`` holds kinds and sizes of what was checked, and who computes it."""
 
-    def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Made):
-        self.source, self.stem, self.output = source, stem, output
+    launches: Any = None  # what runs kernels on a GPU
+
+    def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Made, kernels: Callable[[], str] = lambda: ""):
+        self.source, self.stem, self.output, self.kernels = source, stem, output, kernels
         self.inputs = tuple((i.name, tuple(i.shape)) for i in inputs)
-        self.known: dict[torch.dtype, Library | None] = {}
-        self.right: dict[Any, torch.dtype | None] = {}
+        self.known: dict[Way, Any] = {}
+        self.right: dict[Any, Way | None] = {}
 
     def __call__(self, loss: Any, given: list[Tensor], checked: Check) -> Any:
         """The output, differentiable."""
@@ -91,29 +97,32 @@ class OnePass:
         if torch._C._get_tracing_state() is not None:
             return loss.expression(*checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ())))
         try:
-            dtype = self.right[tuple(map(KIND, given))]
+            way = self.right[tuple(map(KIND, given))]
         except (AttributeError, KeyError):  # of kinds and sizes that were not here before, or no tensors
-            given, dtype = self.known_now(loss, given, checked)
-        output = None if dtype is None else self.passed(loss, given, dtype)
+            given, way = self.known_now(loss, given, checked)
+        output = None if way is None else self.passed(loss, given, way)
+        if output is None and way == GPU:
+            given = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
         return loss.expression(*given) if output is None else output
 
-    def known_now(self, loss: Any, given: list[Tensor], checked: Check) -> tuple[list[Tensor], torch.dtype | None]:
-        """The arguments, checked, and the precision in which compiled code takes them; plain ones are known from then on."""
+    def known_now(self, loss: Any, given: list[Tensor], checked: Check) -> tuple[list[Tensor], Way | None]:
+        """The arguments, checked, and who computes the loss of such; plain ones are known from then on. Kernels raise half precision."""
         found = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
-        dtype = _precision(found) if self.source else None
+        way = GPU if _on_gpu(given) else _precision(found) if self.source else None
+        found = given if way == GPU else found
         kept = all(map(operator.is_, found, given)) and all(type(t) in PLAIN for t in given)
         if kept and len(self.right) < 1000 and not _transformed():
-            self.right[tuple(map(KIND, given))] = dtype
-        return found, dtype
+            self.right[tuple(map(KIND, given))] = way
+        return found, way
 
-    def passed(self, loss: Any, given: Sequence[Tensor], dtype: torch.dtype) -> Any:
+    def passed(self, loss: Any, given: Sequence[Tensor], way: Way) -> Any:
         """The output of the pass; None where compiled code may not run or declines."""
-        if self.known.get(dtype, self) is None or loss.reduction == "none" or _transformed():
+        if self.known.get(way, self) is None or loss.reduction == "none" or _transformed():
             return None
         learning = torch.is_grad_enabled()
         if any(map(Tensor.is_neg, given)) or (learning and any(map(Tensor.is_inference, given))):
             return None  # autograd keeps no tensor of inference; the expression may not need to
-        library = self.known[dtype] if dtype in self.known else self.library(dtype)
+        library = self.known[way] if way in self.known else self.library(way)
         parameters = [] if library is None else [getattr(loss, name) for name in library.parameters]
         if library is None or any(isinstance(p, Tensor) and p.requires_grad for p in parameters):
             return None  # a parameter that learns
@@ -133,32 +142,36 @@ class OnePass:
         named = dict(zip(library.terms, terms.unbind(), strict=True))
         if (others := getattr(type(loss), "_rest", None)) is not None:  # terms that no pass computes
             code = others.__code__
-            by_name = dict(zip([name for name, _ in self.inputs], given, strict=True))
+            raised = [t.float() if t.dtype in HALF else t for t in given] if way == GPU else given
+            by_name = dict(zip([name for name, _ in self.inputs], raised, strict=True))
             rest = loss._rest(*(by_name[name] for name in code.co_varnames[1 : code.co_argcount]))
             value, named = value + rest.loss, {**named, **rest.terms}
         return self.output(value, named)
 
-    def library(self, dtype: torch.dtype) -> Library | None:
-        """The compiled pass in one precision, built at first use; None, and a notice, where that cannot be."""
-        real = "float" if dtype is torch.float32 else "double"
+    def library(self, way: Way) -> Any:
+        """The compiled pass in one precision, built at first use, or the kernels; None, and a notice, where that cannot be."""
         try:
-            found = None if os.environ.get("IBSYM_NATIVE") == "0" else loaded(self.source, self.stem, real, self.inputs)
+            if os.environ.get("IBSYM_NATIVE") == "0":
+                found = None
+            elif isinstance(way, str):
+                text = self.kernels()
+                found = self.launches(defined(text, f"{self.stem}.triton.py"), [n for n, _ in self.inputs]) if text else None
+            else:
+                real = "float" if way is torch.float32 else "double"
+                found = loaded(self.source, self.stem, real, self.inputs)
         except Exception as error:
             tell(f"there is no compiled code of {self.stem}: {error}".rstrip())
             found = None
-        self.known[dtype] = found
+        self.known[way] = found
         return found
 
 
-def together(inputs: Sequence[tuple[str, tuple[str, ...]]], given: Sequence[Any]) -> None:
-    """An error that names the first tensor that is elsewhere than those before it; a number on the CPU goes with all."""
-    seen: dict[torch.device, str] = {}
-    for (name, _), tensor in zip(inputs, given, strict=True):
-        if isinstance(tensor, Tensor) and (tensor.dim() or not tensor.is_cpu):
-            seen.setdefault(tensor.device, name)
-    if len(seen) > 1:
-        (there, other), (here, own) = list(seen.items())[:2]
-        raise ValueError(f"{own} is on {here}, and {other} is on {there}\n  write: {own}.to({other}.device)")
+def defined(text: str, name: str) -> dict[str, Any]:
+    """What a text of Python defines; kept where kernels are read from."""
+    place = f"<{name} {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+    linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
+    exec(compile(text, place, "exec"), space := {"__name__": name.partition(".")[0]})
+    return space
 
 
 def warn_alone(loss: Any) -> None:
@@ -192,6 +205,19 @@ def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
         return None
     kinds = {t.dtype for t in given} - {torch.int64}
     return kinds.pop() if kinds in ({torch.float32}, {torch.float64}) else None
+
+
+def _on_gpu(given: Sequence[Tensor]) -> bool:
+    """Whether kernels may take these: plain tensors on one GPU, or on this machine where Triton interprets."""
+    place = given[0].device
+    if not (place.type == GPU or (place.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1")):
+        return False
+    for tensor in given:
+        if type(tensor) not in PLAIN or tensor.device != place or tensor.layout is not torch.strided or not tensor.numel():
+            return False
+        if tensor.is_floating_point() and tensor.dtype is not torch.float32 and tensor.dtype not in HALF:
+            return False
+    return True
 
 
 def _transformed() -> bool:
@@ -248,6 +274,16 @@ class Library:
         )
         return (None if self.function(arguments) else loss), terms, gradients
 
+    def slopes(
+        self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool], upstream: Tensor
+    ) -> list[Tensor | None]:
+        """The gradients once more, times what comes from above."""
+        return self.scaled(self.run(given, parameters, total, wanted)[2], upstream)
+
+    def scaled(self, gradients: list[Tensor | None], upstream: Tensor) -> list[Tensor | None]:
+        """Gradients times what comes from above."""
+        return gradients if _is_one(upstream) else [None if g is None else g * upstream for g in gradients]
+
 
 def _axis(name: str, inputs: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[int, int]:
     """An input that has the axis, and its place there, from the right."""
@@ -277,17 +313,16 @@ class _Differentiable(torch.autograd.Function):
         needed = ctx.needs_input_grad[5:]
         if torch.is_grad_enabled():
             own = [t.view_as(t) for t in given]  # of this node alone: arguments that depend on one another count once
-            value = _at(loss, library, parameters, total).expression(*own).loss
+            raised = [t.float() if t.dtype in HALF else t for t in own]
+            value = _at(loss, library, parameters, total).expression(*raised).loss
             wanted = [k for k, is_needed in enumerate(needed) if is_needed]
             found = torch.autograd.grad(value, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
             slopes = dict(zip(wanted, found, strict=True))
             return (*none, *map(slopes.get, range(len(given))))
-        gradients = ctx.gradients or library.run(given, parameters, total, needed)[2]
-        if _is_one(upstream):
-            ctx.gradients = None  # given away: whoever has them now may edit them
-            return (*none, *gradients)
-        ctx.gradients = gradients
-        return (*none, *(None if g is None else g * upstream for g in gradients))
+        gradients, ctx.gradients = ctx.gradients, None  # given away: whoever has them now may edit them
+        if not gradients:
+            return (*none, *library.slopes(given, parameters, total, needed, upstream))
+        return (*none, *library.scaled(gradients, upstream))
 
 
 def _at(loss: Any, library: Library, parameters: Sequence[float], total: bool) -> Any:
@@ -321,6 +356,20 @@ def loaded(source: str, stem: str, real: str, inputs: Sequence[tuple[str, tuple[
         if for_one_process(path):  # once loaded, it needs no name
             path.unlink(missing_ok=True)
 
+
+# -------------------------------------------------------------------------------------------- libraries
+#
+# C to a library in the cache, built once: whole or not at all, by name and content, and never from where others may write.
+
+SECONDS = float(os.environ.get("IBSYM_BUILD_SECONDS") or 120)
+"""How long a compiler may take."""
+
+FLAGS = (
+    ("-O3", "-march=native", "-fopenmp", "-DSIMD"),
+    ("-O3", "-march=native", "-fopenmp-simd", "-DSIMD"),
+    ("-O3",),
+)
+"""What is tried, in this order: threads and vector instructions, vector instructions, plain C."""
 
 PRIVATE = "ibsym-private-"
 
@@ -452,6 +501,461 @@ def processor() -> str:
     told = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
     return "\n".join(sorted(set(told))) or platform.platform() + platform.processor()
 
+# ---------------------------------------------------------------------------------------------- kernels
+#
+# (loss, dloss/dinputs) on a GPU by the Triton kernels beside a loss.
+#
+# One launch for the elements that share inputs, some for a table of pairs, one for the totals; nothing waits for the device.
+
+WIDEST = 32768
+"""The most columns of a table whose rows one program holds."""
+
+
+class Declined(Exception):
+    """What kernels do not take; the expression computes it, or says what is wrong."""
+
+
+class Kernels:
+    """A loss and its gradients on a GPU, as a compiled pass elsewhere; `space` is what the file of its kernels defines."""
+
+    def __init__(self, space: Mapping[str, Any], inputs: Sequence[str]):
+        place = {name: k for k, name in enumerate(inputs)}
+        self.passes, self.rescaled = space["passes"], space["rescaled"]
+        self.terms, self.parameters = space["TERMS"], space["PARAMETERS"]
+        self.read = [(name, place[name]) for name in space["INPUTS"]]
+        self.differentiated = [place[name] for name in space["LEARNED"]]
+        self.passive = [k for k in range(len(inputs)) if k not in self.differentiated]
+        self.axes = [(axis, place[name], where) for axis, name, where in space["AXES"]]
+        self.ones: dict[torch.device, Tensor] = {}
+        self.compiled: dict[Any, Any] = {}
+        self.tapes: dict[Any, Tape] = {}
+
+    def run(
+        self,
+        given: Sequence[Tensor],
+        parameters: Sequence[float],
+        total: bool,
+        wanted: Sequence[bool],
+        upstream: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor, list[Tensor | None] | None]:
+        """Loss, terms, a gradient for each tensor that wants one, times what comes from above.
+
+        float16 has too small a range for gradients that nobody has scaled: they wait until the scale is known.
+        """
+        first = given[self.read[0][1]]
+        later = upstream is None and any(wanted[k] and given[k].dtype is torch.float16 for k in self.differentiated if wanted)
+        gradients: list[Tensor | None] = [None] * len(given)
+        if wanted and not later:
+            side_by_side([k for k in self.differentiated if wanted[k]], given, gradients)
+        if upstream is None:
+            upstream = self.ones.get(first.device)
+            if upstream is None:
+                upstream = self.ones[first.device] = torch.ones((), device=first.device)
+        room = first.new_empty(1 + len(self.terms), dtype=torch.float32)
+        own = [*given, *gradients, upstream, room]
+        places = [0 if t is None else t.data_ptr() for t in own]
+        key = (
+            tuple(wanted),
+            later,
+            total,
+            tuple(parameters),
+            upstream.dtype,
+            *[(t.shape, t.dtype) for t in given],
+            first.device,
+        )
+        known = self.tapes.get(key)
+        with torch.cuda.device(first.device) if first.is_cuda else contextlib.nullcontext():
+            if known is not None and not any(place % 16 for place in places):
+                known.play(places, room)
+                return room[0], room[1:], None if later else gradients
+            sizes = {axis: given[k].shape[where] for axis, k, where in self.axes}
+            named = {name: given[k] for name, k in self.read}
+            slopes = {name: gradients[k] for name, k in self.read}
+            here = Pass(self, named, slopes, sizes, dict(zip(self.parameters, parameters, strict=True)), total, upstream, room)
+            try:
+                self.passes(here)
+            except Declined:
+                return None, room[1:], gradients
+        if here.plain:
+            tape = taped(here.launches, [*own, *here.scratch], len(own))
+            if tape is not None:
+                if len(self.tapes) >= MOST_TAPES:
+                    self.tapes.pop(next(iter(self.tapes)))
+                self.tapes[key] = tape
+        return room[0], room[1:], None if later else gradients
+
+    def run_kernel(self, kernel: Any, grid: tuple[int, int], warps: int, arguments: dict[str, Any]) -> Launch | None:
+        """Runs a kernel: what was compiled before for arguments of these kinds goes straight to the device."""
+        values = [arguments[name] for name in kernel.arg_names]
+        kinds = [
+            (v.dtype, v.data_ptr() % 16, v.get_device()) if isinstance(v, Tensor) else None if type(v) is float else v
+            for v in values
+        ]
+        key = (id(kernel), warps, *kinds)
+        compiled = self.compiled.get(key)
+        if compiled is None:
+            compiled = kernel[grid](**arguments, num_warps=warps)
+            if compiled is None:  # the interpreter's
+                return None
+            if len(self.compiled) < 1000:
+                self.compiled[key] = compiled
+            return Launch(compiled[(*grid, 1)], values)
+        launch = Launch(compiled[(*grid, 1)], values)
+        launch.run(*values)
+        return launch
+
+    def slopes(
+        self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool], upstream: Tensor
+    ) -> list[Tensor | None]:
+        """The gradients, computed from what comes from above."""
+        above = upstream if _single(upstream) else None
+        gradients = self.run(
+            given, parameters, total, wanted, torch.ones_like(given[0], dtype=torch.float32) if above is None else above
+        )[2]
+        assert gradients is not None
+        return gradients if above is not None else [None if g is None else g * upstream for g in gradients]
+
+    def scaled(self, gradients: Sequence[Tensor | None], upstream: Tensor) -> list[Tensor | None]:
+        """Gradients times what comes from above, in place; nobody waits to learn whether that is 1."""
+        if not _single(upstream):
+            return [None if g is None else g * upstream for g in gradients]
+        for room in {g.untyped_storage().data_ptr(): g for g in gradients if g is not None}.values():
+            size = room.untyped_storage().nbytes() // room.element_size()
+            flat = room.as_strided((size,), (1,), 0)
+            arguments = {"d": flat, "up": upstream, "size": size, "BLOCK": 4096}
+            self.run_kernel(self.rescaled, (min(blocks_of(size, 4096), 1024), 1), 8, arguments)
+        return list(gradients)
+
+
+def _single(upstream: Tensor) -> bool:
+    """Whether this is one number, and no batch of them."""
+    try:
+        return upstream.data_ptr() >= 0
+    except RuntimeError:
+        return False
+
+
+class Launch(NamedTuple):
+    """A kernel as it was launched: what runs it, and its arguments."""
+
+    run: Any
+    values: list[Any]
+
+
+class Tape(NamedTuple):
+    """Launches that are repeated with other tensors of the same kinds: where each argument's address comes from."""
+
+    launches: list[tuple[Any, list[Any], list[tuple[int, int, int]]]]
+    scratch: int
+
+    def play(self, places: list[int], room: Tensor) -> None:
+        """Runs them all; `places` are the addresses of arguments, gradients, the number above and the results."""
+        work = room.new_empty(self.scratch) if self.scratch else room
+        stream = torch.cuda.current_stream().cuda_stream
+        bases = [*places, work.data_ptr()]
+        for run, values, addressed in self.launches:
+            arguments = list(values)
+            for at, base, offset in addressed:
+                arguments[at] = bases[base] + offset
+            run(*arguments, stream=stream)
+
+
+def taped(launches: Sequence[Launch | None], tensors: Sequence[Tensor | None], own: int) -> Tape | None:
+    """The launches by where their arguments lie: in one of the first `own` tensors, or in the scratch that follows them.
+
+    None where tensors share memory, since then there is no telling.
+    """
+    spans: list[tuple[int, int, int, int]] = []  # from, to, base, offset of a byte
+    offset = 0
+    for k, tensor in enumerate(tensors):
+        if tensor is not None and tensor.numel():
+            size = tensor.numel() * tensor.element_size()
+            spans.append((tensor.data_ptr(), tensor.data_ptr() + size, min(k, own), offset if k >= own else 0))
+            if k >= own:
+                offset += blocks_of(size, 64) * 64
+    spans.sort()
+    if any(first[1] > second[0] for first, second in itertools.pairwise(spans)) or any(span[0] % 16 for span in spans):
+        return None
+    found = []
+    for launch in launches:
+        if launch is None:
+            return None
+        addressed = []
+        for at, value in enumerate(launch.values):
+            if isinstance(value, Tensor):
+                place = value.data_ptr()
+                span = next((s for s in spans if s[0] <= place < s[1]), None)
+                if span is None:
+                    return None
+                addressed.append((at, span[2], span[3] + place - span[0]))
+        found.append((launch.run, [None if isinstance(v, Tensor) else v for v in launch.values], addressed))
+    return Tape(found, offset // 4)
+
+
+MOST_TAPES = 64
+"""Kinds of calls that are known; a parameter that changes makes another."""
+
+ELEMENTS = (1024, 4)
+"""Elements that one program takes, and its warps."""
+
+CLASSES = (8192, 4096, 8)
+"""Classes of a row that is read once; how many are taken at a time of longer rows, and the warps."""
+
+TILES = {"table": (32, 64, 4, 4), "apart": (16, 32, 4, 4), "by_row": (16, 32, 4, 4), "by_column": (32, 32, 2, 4)}
+"""Rows, columns and coordinates that one program takes at a time, and its warps: the fastest of those that were timed."""
+
+
+class Tiles:
+    """A kernel over tiles of a table of pairs."""
+
+    def __init__(self, run: Any, kernel: Any, shape: tuple[int, int, int, int], rows: int, columns: int, width: int):
+        self.run = run
+        *tile, self.warps = shape
+        tile[2] = min(tile[2], power_above(width))
+        even = not (rows % tile[0] or columns % tile[1] or width % tile[2])
+        self.kernel, self.tile = kernel, {**dict(zip(("BI", "BJ", "BL"), tile, strict=True)), "EVEN": even}
+        down, across, along = (blocks_of(n, b) for n, b in zip((rows, columns, width), tile, strict=True))
+        name = kernel.__name__
+        self.grid = (down, across) if name.startswith("table") else (along, across if name.startswith("by_column") else down)
+        self.number = self.grid[0] * self.grid[1]
+
+    def __call__(self, **arguments: Any) -> None:
+        """Runs it."""
+        self.run(self.kernel, self.grid, self.warps, **arguments, **self.tile)
+
+
+class Side(NamedTuple):
+    """The values of all rows, or of all columns, of a table: the inputs that they are made of, and room for their gradient."""
+
+    parts: Sequence[tuple[str, int]]
+    points: Tensor
+    slopes: Tensor | None
+
+    def learns(self, others: dict[str, Side]) -> bool:
+        """Whether this side or another wants a gradient."""
+        return any(side.slopes is not None for side in (self, *others.values()))
+
+
+def strata(mask: str, columns: int, total: int) -> dict[str, float]:
+    """log w_ij, by which column j counts in row i's mixture: its own, the one that follows, any other."""
+    if mask == "exclude":
+        return {"own": -math.inf, "following": 0.0, "others": 0.0}
+    left = columns - 1
+    return {"own": -math.log(total), "following": math.log((total - left) / (total * left)), "others": -math.log(left)}
+
+
+class Pass:
+    """One evaluation: what is read, what is written, and the means that the loss is made of."""
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        given: dict[str, Tensor],
+        gradients: dict[str, Tensor | None],
+        size: dict[str, int],
+        parameter: dict[str, float],
+        total: bool,
+        upstream: Tensor,
+        room: Tensor,
+    ):
+        self.kernels = kernels
+        self.given, self.gradients, self.size, self.parameter = given, gradients, size, parameter
+        self.summed, self.upstream, self.room = total, upstream, room
+        self.rows = 1.0  # what weights are multiplied by: the size of the first batch, where the loss is a sum over it
+        self.written: set[str] = set()
+        self.launches: list[Launch | None] = []
+        self.scratch: list[Tensor] = []
+        self.plain = True  # whether it is launches only, which a tape repeats
+        self.means: list[tuple[Tensor, int, float]] = []  # partial sums, how many, and what their total is divided by
+
+    def run(self, kernel: Any, grid: tuple[int, int], warps: int, **arguments: Any) -> None:
+        """Runs a kernel, and notes that it was run."""
+        self.launches.append(self.kernels.run_kernel(kernel, grid, warps, arguments))
+
+    def parts(self, number: int) -> Tensor:
+        """Room for partial sums and the like."""
+        found = self.room.new_empty(number)
+        self.scratch.append(found)
+        return found
+
+    def elements(self, kernel: Any, names: Sequence[str], learned: Sequence[str], event: int, weights: Sequence[float]) -> None:
+        """The means over rows of sums over each row's `event` elements; `weights`: of those means in the loss."""
+        size = max(self.given[name].numel() for name in names)
+        rows, (block, warps) = size / event, ELEMENTS
+        blocks = blocks_of(size, block)
+        sums = self.parts(len(weights) * blocks)
+        arguments: dict[str, Any] = {}
+        repeated: list[tuple[str, Tensor]] = []
+        for name in names:
+            tensor = self.given[name]
+            repeats = tensor.numel() < size
+            arguments |= {f"in_{name}": tensor, f"n_{name}": tensor.numel(), f"REPEATS_{name}": repeats}
+            if name in learned:
+                d = self.gradients[name]
+                wants = d is not None
+                if d is not None and repeats:
+                    d = self.parts(size)
+                    repeated.append((name, d))
+                    self.plain = False
+                arguments |= {f"d_{name}": tensor if d is None else d, f"WANTS_{name}": wants}
+                arguments[f"ADDS_{name}"] = wants and not repeats and self.again(name)
+        arguments |= {f"scale_{k}": weight / rows * self.rows for k, weight in enumerate(weights)}
+        self.run(kernel, (blocks, 1), warps, **arguments, sums=sums, up=self.upstream, size=size, BLOCK=block)
+        for name, d in repeated:
+            self.add(name, d.view(-1, self.given[name].numel()).sum(0))
+        self.means += [(sums[k * blocks :], blocks, rows) for k in range(len(weights))]
+
+    def again(self, name: str) -> bool:
+        """Whether an input's gradient has been written before; from now on it has."""
+        before = name in self.written
+        self.written.add(name)
+        return before
+
+    def add(self, name: str, values: Tensor) -> None:
+        """Adds to an input's gradient."""
+        d = self.gradients[name]
+        assert d is not None
+        d.add_(values.view_as(d)) if self.again(name) else d.copy_(values.view_as(d))
+
+    def classes(self, kernel: Any, logits: str, index: str | None, learned: bool, classes: int, weight: float) -> None:
+        """The mean over rows of what is read off log softmax(logits)."""
+        table = self.given[logits]
+        rows = table.numel() // classes
+        whole = classes <= CLASSES[0]
+        width, warps = (power_above(classes), 4 if classes <= 2048 else 8) if whole else CLASSES[1:]
+        block = max(1, min(32, 2048 // width))
+        blocks = blocks_of(rows, block)
+        sums = self.parts(blocks)
+        d = self.gradients[logits] if learned else None
+        beside = {} if index is None else {"index": self.given[index], "n_index": self.given[index].numel()}
+        shape = {"WANTS": d is not None, "ADDS": d is not None and self.again(logits), "ROWS": block, "WIDTH": width}
+        self.run(
+            kernel, (blocks, 1), warps, logits=table, d=table if d is None else d, **beside, sums=sums, up=self.upstream,
+            rows=rows, classes=classes, scale=weight / rows * self.rows, **shape, WHOLE=whole,
+        )  # fmt: skip
+        self.means.append((sums, blocks, rows))
+
+    def side(self, parts: Sequence[tuple[str, int]], learns: bool) -> Side:
+        """Values side by side, one point a row."""
+        tensors = [self.given[name].view(-1, width) for name, width in parts]
+        wants = learns and any(self.gradients[name] is not None for name, _ in parts)
+        if len(parts) == 1:
+            return Side(parts, tensors[0], self.gradients[parts[0][0]] if wants else None)
+        self.plain = False
+        rows = max(map(len, tensors))
+        points = torch.cat([t.repeat(rows // len(t), 1) for t in tensors], 1)
+        return Side(parts, points, torch.empty_like(points) if wants else None)
+
+    def adds(self, side: Side) -> bool:
+        """Whether a side's gradient is added to what is there: a room of its own is new."""
+        return side.slopes is not None and len(side.parts) == 1 and self.again(side.parts[0][0])
+
+    def scattered(self, side: Side) -> None:
+        """A gradient by points, to the inputs that stand side by side in them."""
+        if side.slopes is None or len(side.parts) == 1:
+            return
+        for (name, _), piece in zip(side.parts, side.slopes.split([width for _, width in side.parts], 1), strict=True):
+            if self.gradients[name] is not None:
+                self.add(name, piece.reshape(-1, self.given[name].numel()).sum(0))
+
+    def pairs(
+        self,
+        kernels: dict[str, Any],
+        row: Sequence[tuple[str, int]],
+        columns: dict[str, Sequence[tuple[str, int]]],
+        kinds: dict[str, float],
+        learns: bool,
+        pooled: bool,
+        mask: str,
+        total: int,
+        **numbers: float,
+    ) -> None:
+        """The means of what is read off a table of pairs: `kinds`, each with its weight in the loss."""
+        rows_side = self.side(row, learns)
+        sides = {name: self.side(parts, learns) for name, parts in columns.items()}
+        (every, width), count = rows_side.points.shape, len(next(iter(sides.values())).points)
+        rows = every if pooled else count
+        if every % rows or (count < 2 and (mask or "off" in kinds)):
+            raise Declined("sizes that do not fit")
+        counts = {
+            k: every * (count - 1 if k == "off" or (k, mask) == ("mapped", "exclude") else count if k == "mapped" else 1)
+            for k in kinds
+        }
+        read = [k for k in kinds if k != "apart"]
+        if read and count > WIDEST:
+            raise Declined("rows that no program holds")
+        scales = {k: weight / counts[k] * self.rows for k, weight in kinds.items()}
+        matrix = self.parts(rows * count) if read else self.room
+        lse = self.parts(every * width).view(every, width) if "apart" in kinds else self.room
+        launched = {name: Tiles(self.run, kernels[name], TILES[name], rows, count, width) for name in kernels if name in TILES}
+        apart = launched["apart"].number if "apart" in kinds else 0
+        sums = {k: self.parts(every // rows * apart if k == "apart" else every) for k in kinds}
+        sizes = {"rows": rows, "columns": count}
+        masked = strata(mask, count, total) if mask else {}
+        names = [n for n in kernels["planes"].arg_names if n.startswith("p_")]
+        planes = {n: self.parts(count * width) for n in names}
+        own_planes = {f"w_{n}": side.points for n, side in sides.items()} | planes | {"columns": count, "width": width}
+        self.run(kernels["planes"], (blocks_of(count * width, 1024), 1), 4, **own_planes, BLOCK=1024)
+        row_adds = self.adds(rows_side)
+        for draw in range(every // rows):
+            here = slice(draw * rows, (draw + 1) * rows)
+            both: dict[str, Any] = {"row": rows_side.points[here], **sizes, "width": width}
+            both |= planes
+            above: dict[str, Any] = {"up": self.upstream}
+            if read:
+                launched["table"](**both, matrix=matrix)
+                read_off = {f"sums_{k}": sums[k][draw * rows :] for k in read} | {f"scale_{k}": scales[k] for k in read}
+                whole = {"WANTS": rows_side.learns(sides), "WIDTH": power_above(count)}
+                warps = 4 if count <= 4096 else 8
+                self.run(
+                    kernels["rows"], (rows, 1), warps, matrix=matrix, **read_off, **sizes, **masked, **above, **numbers, **whole
+                )
+            if "apart" in kinds:
+                above |= {"scale_apart": scales["apart"], "lse": lse[here], **masked}
+                launched["apart"](**both, **masked, lse=lse[here], sums=sums["apart"][draw * apart :])
+            if read:
+                above |= {"matrix": matrix}
+            if rows_side.slopes is not None:
+                launched["by_row"](**both, **above, d_row=rows_side.slopes.view(-1, width)[here], ADDS=row_adds)
+            if any(side.slopes is not None for side in sides.values()):
+                for name, side in sides.items():
+                    wants = side.slopes is not None
+                    above |= {f"d_{name}": side.slopes if wants else side.points, f"WANTS_{name}": wants}
+                    above[f"ADDS_{name}"] = self.adds(side) if draw == 0 else wants
+                launched["by_column"](**both, **above)
+        for side in (rows_side, *sides.values()):
+            self.scattered(side)
+        self.means += [(sums[k], sums[k].numel(), counts[k]) for k in kinds]
+
+    def totals(self, kernel: Any, **numbers: float) -> None:
+        """The terms and the loss, of the means."""
+        arguments: dict[str, Any] = dict(numbers)
+        for k, (parts, number, by) in enumerate(self.means):
+            arguments |= {f"parts_{k}": parts, f"n_{k}": number, f"by_{k}": by}
+        self.run(kernel, (1, 1), 4, **arguments, out=self.room, rows=self.rows, BLOCK=1024)
+
+
+def side_by_side(places: Sequence[int], like: Sequence[Tensor], found: list[Tensor | None]) -> None:
+    """Room for gradients, side by side for each precision, so that one launch scales them."""
+    for dtype in {like[k].dtype for k in places}:
+        mine = [k for k in places if like[k].dtype is dtype]
+        sizes = [-(-like[k].numel() // 16) * 16 for k in mine]
+        room = like[mine[0]].new_empty(sum(sizes))
+        for k, part in zip(mine, room.split(sizes), strict=True):
+            found[k] = part[: like[k].numel()].view(like[k].shape)
+
+
+def blocks_of(number: int, block: int) -> int:
+    """How many blocks hold a number of things."""
+    return -(-number // block)
+
+
+def power_above(number: int) -> int:
+    """The power of two that is not below a number."""
+    return 1 << (number - 1).bit_length()
+
+
+OnePass.launches = Kernels
 
 # ---------------------------------------------------------------------------------------------- streams
 #
@@ -989,7 +1493,7 @@ KERNELS = r"""
 tl: Any = None  # Triton's language, set by who compiles these
 
 
-def _row_shares(  # type: ignore[no-untyped-def]
+def _row_shares(
     table,
     bias,
     own,
@@ -1056,9 +1560,7 @@ def _row_shares(  # type: ignore[no-untyped-def]
             tl.store(slopes + column, g.to(slopes.dtype.element_ty), column < columns)
 
 
-def _column_sums(  # type: ignore[no-untyped-def]
-    table, scale, top, others, first, rows, columns, ROWS: tl.constexpr, BLOCK: tl.constexpr
-):
+def _column_sums(table, scale, top, others, first, rows, columns, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     # The largest of s T and the sum of e^{s T - largest} of each column, over rows ``first`` and on: those before are in what is given.
     #
     # A column's own row has no part in the sum.
@@ -1080,7 +1582,7 @@ def _column_sums(  # type: ignore[no-untyped-def]
     tl.store(others + column, total, inside)
 
 
-def _pair_slopes(  # type: ignore[no-untyped-def]
+def _pair_slopes(
     table,
     scales,
     by_row,

@@ -151,7 +151,7 @@ class BibAeLoss(_Parametrised):
 
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "bib_ae.triton.py": "11816224a40bbee6", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -136,7 +136,7 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "blind_code.triton.py": "345940328258af3f", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -110,7 +110,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "corex.triton.py": "7aea32dcc40175c1", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class CpcLoss(torch.nn.Module):
 
 Loss = CpcLoss
 _WHY = "I_q(C;Z1) compares the rows of a batch"
-_BESIDE = {"cpc.c": "90b300ce53db56e2", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"cpc.c": "90b300ce53db56e2", "cpc.triton.py": "354d72611df411b4", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "34529a57037adf5a", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"dvcca.c": "34529a57037adf5a", "dvcca.triton.py": "f80afe493922ed54", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -146,7 +146,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "dvcca_private.triton.py": "bb755c1f9a3be007", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

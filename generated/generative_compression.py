@@ -151,7 +151,7 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "generative_compression.triton.py": "38c3b6e2fa4277d6", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "da2a7713bd037661", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"infogan.c": "da2a7713bd037661", "infogan.triton.py": "ea571aba09c68c9c", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

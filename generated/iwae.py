@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -138,7 +138,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "ladder_vae.triton.py": "3535dd24eb371436", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -163,7 +163,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "18ff81682a18c9d0", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"mvib.c": "18ff81682a18c9d0", "mvib.triton.py": "9c31a978b7750a90", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -128,7 +128,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "privacy_funnel.triton.py": "8a1509bdbbfaf9c0", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

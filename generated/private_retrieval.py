@@ -141,7 +141,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "private_retrieval.triton.py": "d31e2dbbca156831", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

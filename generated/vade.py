@@ -120,7 +120,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "4e7f885a4b81ea15", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"vade.c": "4e7f885a4b81ea15", "vade.triton.py": "45c48b20613975b1", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

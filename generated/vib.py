@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "31878715798ab2b6", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"vib.c": "31878715798ab2b6", "vib.triton.py": "fbcbbb99ba554c44", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

@@ -115,7 +115,7 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "4300b022613e7d14", "_ibsym_runtime.py": "37908f97de26caad"}
+_BESIDE = {"vq_vae.c": "4300b022613e7d14", "vq_vae.triton.py": "e4e2c016a043de35", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
 
 
 @functools.cache

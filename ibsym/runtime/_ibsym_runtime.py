@@ -10,6 +10,7 @@ import copy
 import ctypes
 import functools
 import hashlib
+import linecache
 import logging
 import operator
 import os
@@ -263,7 +264,6 @@ class Library:
             terms.data_ptr(),
         )
         return (None if self.function(arguments) else loss), terms, gradients
-
 
     def slopes(
         self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool], upstream: Tensor

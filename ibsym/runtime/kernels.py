@@ -1,5 +1,6 @@
-"""(loss, dloss/dinputs) on a GPU, by the Triton kernels beside a loss: one launch for elements that share inputs, some for a table of
-pairs, one for the totals. Nothing waits for the device.
+"""(loss, dloss/dinputs) on a GPU by the Triton kernels beside a loss.
+
+One launch for the elements that share inputs, some for a table of pairs, one for the totals; nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Declined(Exception):
 
 
 class Kernels:
-    """A loss and its gradients on a GPU; what a compiled pass is elsewhere. `space` is what its file defines, `inputs` are its arguments."""
+    """A loss and its gradients on a GPU, as a compiled pass elsewhere; `space` is what the file of its kernels defines."""
 
     def __init__(self, space: Mapping[str, Any], inputs: Sequence[str]):
         place = {name: k for k, name in enumerate(inputs)}

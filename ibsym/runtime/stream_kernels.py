@@ -11,7 +11,7 @@ from typing import Any
 tl: Any = None  # Triton's language, set by who compiles these
 
 
-def _row_shares(  # type: ignore[no-untyped-def]
+def _row_shares(
     table,
     bias,
     own,
@@ -78,9 +78,7 @@ def _row_shares(  # type: ignore[no-untyped-def]
             tl.store(slopes + column, g.to(slopes.dtype.element_ty), column < columns)
 
 
-def _column_sums(  # type: ignore[no-untyped-def]
-    table, scale, top, others, first, rows, columns, ROWS: tl.constexpr, BLOCK: tl.constexpr
-):
+def _column_sums(table, scale, top, others, first, rows, columns, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     # The largest of s T and the sum of e^{s T - largest} of each column, over rows ``first`` and on: those before are in what is given.
     #
     # A column's own row has no part in the sum.
@@ -102,7 +100,7 @@ def _column_sums(  # type: ignore[no-untyped-def]
     tl.store(others + column, total, inside)
 
 
-def _pair_slopes(  # type: ignore[no-untyped-def]
+def _pair_slopes(
     table,
     scales,
     by_row,

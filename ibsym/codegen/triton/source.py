@@ -274,7 +274,7 @@ class _Writer(Plan):
             *self.classes,
             *(s for kernel in self.kernels for s in kernel.by_kind.values()),
         ]
-        mean = {s: f"mean_{m}" for m, s in enumerate(places)}
+        mean: dict[Sum, str] = {s: f"mean_{m}" for m, s in enumerate(places)}
         values = dict(self.terms)
         lines = [f"{m} = total(parts_{p}, n_{p}, BLOCK) / by_{p}" for p, m in enumerate(mean.values())]
         for t in range(len(self.program.terms)):
