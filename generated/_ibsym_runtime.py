@@ -108,6 +108,7 @@ class OnePass:
     def known_now(self, loss: Any, given: list[Tensor], checked: Check) -> tuple[list[Tensor], Way | None]:
         """The arguments, checked, and who computes the loss of such; plain ones are known from then on. Kernels raise half precision."""
         found = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
+        together(self.inputs, given)
         way = GPU if _on_gpu(given) else _precision(found) if self.source else None
         found = given if way == GPU else found
         kept = all(map(operator.is_, found, given)) and all(type(t) in PLAIN for t in given)
@@ -172,6 +173,17 @@ def defined(text: str, name: str) -> dict[str, Any]:
     linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
     exec(compile(text, place, "exec"), space := {"__name__": name.partition(".")[0]})
     return space
+
+
+def together(inputs: Sequence[tuple[str, tuple[str, ...]]], given: Sequence[Any]) -> None:
+    """An error that names the first tensor that is elsewhere than those before it; a number on the CPU goes with all."""
+    seen: dict[torch.device, str] = {}
+    for (name, _), tensor in zip(inputs, given, strict=True):
+        if isinstance(tensor, Tensor) and (tensor.dim() or not tensor.is_cpu):
+            seen.setdefault(tensor.device, name)
+    if len(seen) > 1:
+        (there, other), (here, own) = list(seen.items())[:2]
+        raise ValueError(f"{own} is on {here}, and {other} is on {there}\n  write: {own}.to({other}.device)")
 
 
 def warn_alone(loss: Any) -> None:

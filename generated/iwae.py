@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "59626eaa7e50c3bb"}
+_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
 
 
 @functools.cache

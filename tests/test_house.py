@@ -136,7 +136,7 @@ def test_a_zoo_entry_is_whole(stem: str) -> None:
 
 
 def test_nothing_strays_among_the_emitted_files() -> None:
-    emitted = {f"{stem.replace('-', '_')}{suffix}" for stem in ZOO for suffix in (".py", ".c", ".tex")}
+    emitted = {f"{stem.replace('-', '_')}{suffix}" for stem in ZOO for suffix in (".py", ".c", ".triton.py", ".tex")}
     emitted.add("_ibsym_runtime.py")
     assert {path.name for path in ROOT.glob("generated/*.*")} <= emitted
 
