@@ -132,7 +132,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "bfaa614be7ef9637", "aae.triton.py": "7faefc7779559ddc", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"aae.c": "bfaa614be7ef9637", "aae.triton.py": "7faefc7779559ddc", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

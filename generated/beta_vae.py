@@ -123,7 +123,7 @@ class BetaVaeLoss(_Parametrised):
 
 
 Loss = BetaVaeLoss
-_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "beta_vae.triton.py": "a8e12c4824a29c65", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "beta_vae.triton.py": "a8e12c4824a29c65", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -151,7 +151,7 @@ class BibAeLoss(_Parametrised):
 
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "bib_ae.triton.py": "11816224a40bbee6", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "bib_ae.triton.py": "11816224a40bbee6", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

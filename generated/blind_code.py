@@ -136,7 +136,7 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "blind_code.triton.py": "345940328258af3f", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "blind_code.triton.py": "345940328258af3f", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

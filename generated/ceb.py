@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "86124bf400a92846", "ceb.triton.py": "adf2cf8cacb42616", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"ceb.c": "86124bf400a92846", "ceb.triton.py": "adf2cf8cacb42616", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

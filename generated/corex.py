@@ -110,7 +110,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "corex.triton.py": "7aea32dcc40175c1", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "corex.triton.py": "7aea32dcc40175c1", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "38b83541affba740", "dib.triton.py": "8813f00d50803b5a", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"dib.c": "38b83541affba740", "dib.triton.py": "8813f00d50803b5a", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

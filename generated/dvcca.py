@@ -137,7 +137,7 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "34529a57037adf5a", "dvcca.triton.py": "f80afe493922ed54", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"dvcca.c": "34529a57037adf5a", "dvcca.triton.py": "f80afe493922ed54", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

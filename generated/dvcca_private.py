@@ -146,7 +146,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "dvcca_private.triton.py": "bb755c1f9a3be007", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "dvcca_private.triton.py": "bb755c1f9a3be007", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

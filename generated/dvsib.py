@@ -156,7 +156,7 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "6bc75abfcce947e6", "dvsib.triton.py": "47208574a01e5b66", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"dvsib.c": "6bc75abfcce947e6", "dvsib.triton.py": "47208574a01e5b66", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

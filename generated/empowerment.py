@@ -97,7 +97,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "212f92ea027a4e65", "empowerment.triton.py": "e6c3bc2ebc7a0ef4", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"empowerment.c": "212f92ea027a4e65", "empowerment.triton.py": "e6c3bc2ebc7a0ef4", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -148,7 +148,7 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "factor_vae.triton.py": "b01502e7dee0fc51", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "factor_vae.triton.py": "b01502e7dee0fc51", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -154,7 +154,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "d73712ce0510e763", "few_labels_two_views.triton.py": "3510bc30cf4e7028", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"few_labels_two_views.c": "d73712ce0510e763", "few_labels_two_views.triton.py": "3510bc30cf4e7028", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

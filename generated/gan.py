@@ -96,7 +96,7 @@ class GanLoss(torch.nn.Module):
 
 Loss = GanLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"gan.c": "5f7d4c553d661f0f", "gan.triton.py": "945c43349f68af72", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"gan.c": "5f7d4c553d661f0f", "gan.triton.py": "945c43349f68af72", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

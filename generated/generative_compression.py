@@ -151,7 +151,7 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "generative_compression.triton.py": "38c3b6e2fa4277d6", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "generative_compression.triton.py": "38c3b6e2fa4277d6", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -128,7 +128,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "4903b27496196ac3", "gm_vae.triton.py": "6784a172a1593a3a", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"gm_vae.c": "4903b27496196ac3", "gm_vae.triton.py": "6784a172a1593a3a", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -184,7 +184,7 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "hfvae.triton.py": "cdb751da4dfa6729", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "hfvae.triton.py": "cdb751da4dfa6729", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -140,7 +140,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

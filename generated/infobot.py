@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "5b56882caada2b2f", "infobot.triton.py": "cc5e233f09c4b44e", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"infobot.c": "5b56882caada2b2f", "infobot.triton.py": "cc5e233f09c4b44e", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

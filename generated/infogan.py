@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "da2a7713bd037661", "infogan.triton.py": "ea571aba09c68c9c", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"infogan.c": "da2a7713bd037661", "infogan.triton.py": "ea571aba09c68c9c", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -87,7 +87,7 @@ class InfonceLoss(torch.nn.Module):
 
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
-_BESIDE = {"infonce.c": "fad41d605c311e20", "infonce.triton.py": "0883ae4c3787ad4c", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"infonce.c": "fad41d605c311e20", "infonce.triton.py": "0883ae4c3787ad4c", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -145,7 +145,7 @@ class InfovaeLoss(_Parametrised):
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "b52253b53a1b9515", "infovae.triton.py": "512c288b9377478a", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"infovae.c": "b52253b53a1b9515", "infovae.triton.py": "512c288b9377478a", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class JmvaeLoss(_Parametrised):
 
 
 Loss = JmvaeLoss
-_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "jmvae.triton.py": "886f0baf670345fe", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "jmvae.triton.py": "886f0baf670345fe", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -138,7 +138,7 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "ladder_vae.triton.py": "3535dd24eb371436", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "ladder_vae.triton.py": "3535dd24eb371436", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "79e9d3de6d92395f", "mim.triton.py": "b0e0206320d4f78b", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"mim.c": "79e9d3de6d92395f", "mim.triton.py": "b0e0206320d4f78b", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "d01d8d0113c55ab1", "mine.triton.py": "e9b6eeaaa946f847", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"mine.c": "d01d8d0113c55ab1", "mine.triton.py": "e9b6eeaaa946f847", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "mvae.triton.py": "78229a19286badee", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "mvae.triton.py": "78229a19286badee", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class NoveltyDetectionLoss(_Parametrised):
 
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "novelty_detection.triton.py": "b61653b5fd985a19", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"novelty_detection.c": "3d874f08253ae436", "novelty_detection.triton.py": "b61653b5fd985a19", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -128,7 +128,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "privacy_funnel.triton.py": "8a1509bdbbfaf9c0", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "privacy_funnel.triton.py": "8a1509bdbbfaf9c0", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "private_retrieval.triton.py": "d31e2dbbca156831", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "private_retrieval.triton.py": "d31e2dbbca156831", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
 
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"rate_distortion_perception.c": "b6b612f48d20763f", "rate_distortion_perception.triton.py": "df4b166a44a43961", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"rate_distortion_perception.c": "b6b612f48d20763f", "rate_distortion_perception.triton.py": "df4b166a44a43961", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

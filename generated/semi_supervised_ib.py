@@ -177,7 +177,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "d854bcdf5c517df9", "semi_supervised_ib.triton.py": "7498e7bee2b392b8", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"semi_supervised_ib.c": "d854bcdf5c517df9", "semi_supervised_ib.triton.py": "7498e7bee2b392b8", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

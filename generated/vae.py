@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "vae.triton.py": "ab161b7dbb845192", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "vae.triton.py": "ab161b7dbb845192", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

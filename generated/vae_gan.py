@@ -113,7 +113,7 @@ class VaeGanLoss(torch.nn.Module):
 
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"vae_gan.c": "55478900539f7304", "vae_gan.triton.py": "5ee46ee1d3acb4c1", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"vae_gan.c": "55478900539f7304", "vae_gan.triton.py": "5ee46ee1d3acb4c1", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

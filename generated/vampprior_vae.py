@@ -151,7 +151,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "vampprior_vae.triton.py": "75e5fa7d545adbee", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "vampprior_vae.triton.py": "75e5fa7d545adbee", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -163,7 +163,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "35d8b270887ad312", "vdb.triton.py": "e387f604faacdcc2", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"vdb.c": "35d8b270887ad312", "vdb.triton.py": "e387f604faacdcc2", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

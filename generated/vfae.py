@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "1044dc7210a13f74", "vfae.triton.py": "29e88ad67976c891", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"vfae.c": "1044dc7210a13f74", "vfae.triton.py": "29e88ad67976c891", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "31878715798ab2b6", "vib.triton.py": "fbcbbb99ba554c44", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"vib.c": "31878715798ab2b6", "vib.triton.py": "fbcbbb99ba554c44", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -156,7 +156,7 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "wae_mmd.triton.py": "3284777bbab55fd4", "_ibsym_runtime.py": "ccfe28d43ac3a3b1"}
+_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "wae_mmd.triton.py": "3284777bbab55fd4", "_ibsym_runtime.py": "984705f3b21737f6"}
 
 
 @functools.cache

@@ -210,7 +210,7 @@ ELEMENTS = (1024, 4)
 CLASSES = (8192, 4096, 8)
 """Classes of a row that is read once; how many are taken at a time of longer rows, and the warps."""
 
-TILES = {"table": (32, 64, 4, 4), "apart": (16, 32, 4, 4), "by_row": (16, 32, 4, 4), "by_column": (32, 32, 2, 4)}
+TILES = {"table": (32, 64, 4, 4), "apart": (32, 32, 2, 4), "by_row": (32, 64, 1, 4), "by_column": (16, 32, 2, 4)}
 """Rows, columns and coordinates that one program takes at a time, and its warps: the fastest of those that were timed."""
 
 

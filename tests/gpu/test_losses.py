@@ -92,7 +92,8 @@ def test_half_precision_is_raised(name, device):
         raised = {n: t.detach().float().requires_grad_() if t.is_floating_point() else t for n, t in given.items()}
         got, want = loss(**given), loss(**raised)
         assert got.loss.dtype is torch.float32
-        assert torch.equal(got.loss, want.loss) or not torch.isfinite(want.loss)  # float16 rounds a temperature or a rate to 0
+        close = gap(got.loss.detach(), want.loss.detach().cpu()) < 1e-5  # kernels take either alike, up to the order of sums
+        assert close or not torch.isfinite(want.loss)  # float16 rounds a temperature or a rate to 0
         for slope, other in zip(slopes(got.loss, given), slopes(want.loss, raised), strict=True):
             if slope is not None and torch.isfinite(other).all():
                 assert slope.dtype is dtype
