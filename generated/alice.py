@@ -136,7 +136,8 @@ class AliceLoss(_Parametrised):
 
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"alice.c": "e2329bbff3d753c4", "alice.triton.py": "71056e7a9c06d4d3", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"alice.c": "e2329bbff3d753c4", "alice.triton.py": "69a15b7975975ced",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "b6ae03cdd76d9901", "avb.triton.py": "d6cb07af4ed44ec8", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"avb.c": "b6ae03cdd76d9901", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

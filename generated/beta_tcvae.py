@@ -137,7 +137,8 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "50ebd314e5763b90", "beta_tcvae.triton.py": "394485580f7dd3a4", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"beta_tcvae.c": "50ebd314e5763b90", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -160,7 +160,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -187,7 +188,8 @@ def table_0(
     row, p_z_logvar, p_z_mean, p_h0, p_h1, p_h2, matrix, rows, columns, width, BI: tl.constexpr, BJ: tl.constexpr,
     BL: tl.constexpr, EVEN: tl.constexpr,
 ):
-    """TC_q(Z), over pairs: -of column z_logvar/2 - quadratic(z - of column z_mean, of column z_logvar)/2 - log(2*pi)/2."""
+    """TC_q(Z), over pairs: -of column z_logvar/2 - quadratic(z - of column z_mean, of column z_logvar)/2 -
+    log(2*pi)/2."""
     i, j = tl.program_id(0) * BI + tl.arange(0, BI), tl.program_id(1) * BJ + tl.arange(0, BJ)
     entry = tl.zeros((BI, BJ, BL), tl.float32)
     for start in range(0, width, BL):
@@ -287,7 +289,8 @@ def by_row_0(
         a = at_h2 - 0.5 * ((t0 * at_h0) * (t0 * at_h1))
         share = scale * tl.exp(a - top)
         weight += share
-        sum_row += (-(weight * ((v_z - at_z_mean) * at_h0)) * at_h1) if EVEN else tl.where(real, -(weight * ((v_z - at_z_mean) * at_h0)) * at_h1, 0.0)
+        slope = -(weight * ((v_z - at_z_mean) * at_h0)) * at_h1
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -325,8 +328,10 @@ def by_column_0(
         weight += share
         t0 = v_z - at_z_mean
         t1 = weight * (t0 * at_h0)
-        sum_z_logvar += (0.5 * (t1 * (t0 * at_h1)) - 0.5 * weight) if EVEN else tl.where(real, 0.5 * (t1 * (t0 * at_h1)) - 0.5 * weight, 0.0)
-        sum_z_mean += (t1 * at_h1) if EVEN else tl.where(real, t1 * at_h1, 0.0)
+        slope = 0.5 * (t1 * (t0 * at_h1)) - 0.5 * weight
+        sum_z_logvar += slope if EVEN else tl.where(real, slope, 0.0)
+        slope = t1 * at_h1
+        sum_z_mean += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_z_logvar:
@@ -348,7 +353,8 @@ def totals(
     tl.store(out + 1, 0.5 * mean_0)
     tl.store(out + 2, mean_2 + -1.0 * mean_3 + factor_0)
     tl.store(out + 3, -1.0 * mean_1)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + factor_1 * (mean_2 + -1.0 * mean_3 + factor_0) + -1.0 * (-1.0 * mean_1)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + factor_1 * (mean_2 + -1.0 * mean_3 + factor_0) + -1.0 * (-1.0 * mean_1)))
 
 
 @triton.jit
@@ -376,7 +382,8 @@ def passes(g: Any) -> None:
     g.elements(elements_0, ["z_logvar", "z_mean"], ["z_logvar", "z_mean"], g.size["L"], [0.5])
     g.elements(elements_1, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
     g.pairs(
-        {"planes": planes_0, "table": table_0, "rows": rows_0, "apart": apart_0, "by_row": by_row_0, "by_column": by_column_0},
+        {"planes": planes_0, "table": table_0, "rows": rows_0, "apart": apart_0, "by_row": by_row_0,
+         "by_column": by_column_0},
         [("z", g.size["L"])], {"z_logvar": [("z_logvar", g.size["L"])], "z_mean": [("z_mean", g.size["L"])]},
         {"together": g.parameter["beta"] - 1, "apart": 1 - g.parameter["beta"]}, learns=True, pooled=False, mask="",
         total=0,

@@ -123,7 +123,8 @@ class BetaVaeLoss(_Parametrised):
 
 
 Loss = BetaVaeLoss
-_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "beta_vae.triton.py": "a8e12c4824a29c65", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "beta_vae.triton.py": "3029d3b766cdc68d",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

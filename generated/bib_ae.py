@@ -151,7 +151,8 @@ class BibAeLoss(_Parametrised):
 
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "bib_ae.triton.py": "11816224a40bbee6", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "bib_ae.triton.py": "c1d988d0da1d2187",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -156,7 +156,8 @@ def elements_2(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -182,7 +183,9 @@ def elements_4(
     """KL(q(x)||p(x)): logsigmoid(x_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_x_critic_reference = tl.load(in_x_critic_reference + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here, 0.0).to(tl.float32)
+    v_x_critic_reference = tl.load(in_x_critic_reference
+                                   + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here,
+                                   0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     a0 = v_x_critic_reference
     e0 = exponential(-tl.abs(a0))
@@ -210,7 +213,8 @@ def totals(
     tl.store(out + 2, mean_1)
     tl.store(out + 3, -1.0 * mean_2)
     tl.store(out + 4, mean_3)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + -1.0 * (mean_1) + factor_0 * (-1.0 * mean_2) + factor_1 * (-1.0 * mean_4)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + -1.0 * (mean_1) + factor_0 * (-1.0 * mean_2) + factor_1 * (-1.0 * mean_4)))
 
 
 @triton.jit

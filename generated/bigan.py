@@ -96,7 +96,8 @@ class BiganLoss(torch.nn.Module):
 
 Loss = BiganLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"bigan.c": "9a17c6f220131d8e", "bigan.triton.py": "cc677b1a7e14e380", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"bigan.c": "9a17c6f220131d8e", "bigan.triton.py": "08841f5d05aa646f",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

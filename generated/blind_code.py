@@ -136,7 +136,8 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "blind_code.triton.py": "345940328258af3f", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "blind_code.triton.py": "72da07e7524eeac0",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

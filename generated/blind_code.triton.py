@@ -107,7 +107,9 @@ def elements_0(
     scale_1, REPEATS_p_z_logits: tl.constexpr, REPEATS_q_z_logits: tl.constexpr, WANTS_p_z_logits: tl.constexpr,
     ADDS_p_z_logits: tl.constexpr, WANTS_q_z_logits: tl.constexpr, ADDS_q_z_logits: tl.constexpr, BLOCK: tl.constexpr,
 ):
-    """E_q[log p(z)], KL(q(z|x)||p(z)): expected(logsigmoid(-q_z_logits), logsigmoid(-p_z_logits)) + expected(logsigmoid(q_z_logits), logsigmoid(p_z_logits)), expected(logsigmoid(-q_z_logits), -logsigmoid(-p_z_logits) + logsigmoid(-q_z_logits)) + expected(logsigmoid(q_z_logits), -logsigmoid(p_z_logits) + logsigmoid(q_z_logits))."""
+    """E_q[log p(z)], KL(q(z|x)||p(z)): expected(logsigmoid(-q_z_logits), logsigmoid(-p_z_logits)) +
+    expected(logsigmoid(q_z_logits), logsigmoid(p_z_logits)), expected(logsigmoid(-q_z_logits), -logsigmoid(-p_z_logits)
+    + logsigmoid(-q_z_logits)) + expected(logsigmoid(q_z_logits), -logsigmoid(p_z_logits) + logsigmoid(q_z_logits))."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
     v_p_z_logits = tl.load(in_p_z_logits + (at % n_p_z_logits if REPEATS_p_z_logits else at), here, 0.0).to(tl.float32)
@@ -140,7 +142,8 @@ def elements_0(
     if WANTS_p_z_logits:
         written(d_p_z_logits + at, s1 * t7 - s0 * t7, here, ADDS_p_z_logits)
     if WANTS_q_z_logits:
-        written(d_q_z_logits + at, s0 * (away2 * t3 - t1 * toward0) + s1 * (away2 * t6 - t5 * toward0), here, ADDS_q_z_logits)
+        written(d_q_z_logits + at, s0 * (away2 * t3 - t1 * toward0) + s1 * (away2 * t6 - t5 * toward0), here,
+                ADDS_q_z_logits)
 
 
 @triton.jit

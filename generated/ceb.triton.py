@@ -105,7 +105,8 @@ def elements_0(
     ADDS_b_z_mean: tl.constexpr, WANTS_q_z_logvar: tl.constexpr, ADDS_q_z_logvar: tl.constexpr,
     WANTS_q_z_mean: tl.constexpr, ADDS_q_z_mean: tl.constexpr, BLOCK: tl.constexpr,
 ):
-    """KL(q(z|x)||b(z|c)): b_z_logvar - q_z_logvar + expm1(-b_z_logvar + q_z_logvar) + quadratic(-b_z_mean + q_z_mean, b_z_logvar)."""
+    """KL(q(z|x)||b(z|c)): b_z_logvar - q_z_logvar + expm1(-b_z_logvar + q_z_logvar) + quadratic(-b_z_mean + q_z_mean,
+    b_z_logvar)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
     v_b_z_logvar = tl.load(in_b_z_logvar + (at % n_b_z_logvar if REPEATS_b_z_logvar else at), here, 0.0).to(tl.float32)
@@ -146,7 +147,8 @@ def classes_0(
     chosen = tl.load(index + i % n_index, row, 0)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -174,7 +176,8 @@ def classes_0(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit

@@ -95,7 +95,7 @@ class CganLoss(torch.nn.Module):
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "4ea29506a8e27b76", "cgan.triton.py": "2239ea942e75c61b", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"cgan.c": "4ea29506a8e27b76", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"clip.c": "16b55a6e45750f05", "clip.triton.py": "53df66110def0c88", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"clip.c": "16b55a6e45750f05", "clip.triton.py": "84ae217834e741f6", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -131,7 +131,7 @@ class ClubLoss(_Parametrised):
 
 Loss = ClubLoss
 _WHY = "I_q(X;Z) compares the rows of a batch"
-_BESIDE = {"club.c": "33e9bc74795b4320", "club.triton.py": "f13ef71e195182d3", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"club.c": "33e9bc74795b4320", "club.triton.py": "07b500165a69bd29", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -110,7 +110,8 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "corex.triton.py": "7aea32dcc40175c1", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"corex.c": "99320b52413b12f6", "corex.triton.py": "00fd6b1559f2dd0c",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

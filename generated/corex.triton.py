@@ -119,7 +119,8 @@ def elements_0(
     logq0 = log1p(e0)
     t0 = 1 - v_x1
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x1_logits + positive(-v_x1_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x1_logits + positive(-v_x1_logits), 0.0), 0))
     if WANTS_x1:
         written(d_x1 + at, -s0 * v_x1_logits, here, ADDS_x1)
     if WANTS_x1_logits:
@@ -146,7 +147,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_x2
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x2_logits + positive(-v_x2_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x2_logits + positive(-v_x2_logits), 0.0), 0))
     if WANTS_x2:
         written(d_x2 + at, -s0 * v_x2_logits, here, ADDS_x2)
     if WANTS_x2_logits:
@@ -173,7 +175,8 @@ def elements_2(
     logq0 = log1p(e0)
     t0 = 1 - v_x3
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x3_logits + positive(-v_x3_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x3_logits + positive(-v_x3_logits), 0.0), 0))
     if WANTS_x3:
         written(d_x3 + at, -s0 * v_x3_logits, here, ADDS_x3)
     if WANTS_x3_logits:
@@ -214,7 +217,8 @@ def totals(
     tl.store(out + 2, -1.0 * mean_1)
     tl.store(out + 3, -1.0 * mean_2)
     tl.store(out + 4, 0.5 * mean_3)
-    tl.store(out, rows * (-1.0 * (-1.0 * mean_0) + -1.0 * (-1.0 * mean_1) + -1.0 * (-1.0 * mean_2) + 1.0 * (0.5 * mean_3)))
+    tl.store(out,
+             rows * (-1.0 * (-1.0 * mean_0) + -1.0 * (-1.0 * mean_1) + -1.0 * (-1.0 * mean_2) + 1.0 * (0.5 * mean_3)))
 
 
 @triton.jit

@@ -96,7 +96,7 @@ class CpcLoss(torch.nn.Module):
 
 Loss = CpcLoss
 _WHY = "I_q(C;Z1) compares the rows of a batch"
-_BESIDE = {"cpc.c": "90b300ce53db56e2", "cpc.triton.py": "354d72611df411b4", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"cpc.c": "90b300ce53db56e2", "cpc.triton.py": "bd8d207f48d78fa9", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "cvae.triton.py": "4b0227af3ee4f90e", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"cvae.c": "3e41591160aac12e", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -122,7 +122,8 @@ def elements_0(
     ADDS_p_z_mean: tl.constexpr, WANTS_q_z_logvar: tl.constexpr, ADDS_q_z_logvar: tl.constexpr,
     WANTS_q_z_mean: tl.constexpr, ADDS_q_z_mean: tl.constexpr, BLOCK: tl.constexpr,
 ):
-    """KL(q(z|x,c)||p(z|c)): p_z_logvar - q_z_logvar + expm1(-p_z_logvar + q_z_logvar) + quadratic(-p_z_mean + q_z_mean, p_z_logvar)."""
+    """KL(q(z|x,c)||p(z|c)): p_z_logvar - q_z_logvar + expm1(-p_z_logvar + q_z_logvar) + quadratic(-p_z_mean + q_z_mean,
+    p_z_logvar)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
     v_p_z_logvar = tl.load(in_p_z_logvar + (at % n_p_z_logvar if REPEATS_p_z_logvar else at), here, 0.0).to(tl.float32)
@@ -170,7 +171,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:

@@ -103,7 +103,8 @@ def elements_0(
     logq0 = log1p(e0)
     t0 = 1 - v_s
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_s_logits + positive(-v_s_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_s_logits + positive(-v_s_logits), 0.0), 0))
     if WANTS_s:
         written(d_s + at, -s0 * v_s_logits, here, ADDS_s)
     if WANTS_s_logits:
@@ -123,7 +124,8 @@ def classes_0(
     chosen = tl.load(index + i % n_index, row, 0)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -151,7 +153,8 @@ def classes_0(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit

@@ -48,7 +48,8 @@ def classes_0(
     chosen = tl.load(index + i % n_index, row, 0)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -76,7 +77,8 @@ def classes_0(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit

@@ -159,7 +159,7 @@ class DimLoss(_Parametrised):
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "e7c30be22e66748c", "dim.triton.py": "601e4266b473c309", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"dim.c": "e7c30be22e66748c", "dim.triton.py": "81e7f354e393a861", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

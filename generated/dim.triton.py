@@ -113,7 +113,9 @@ def elements_1(
     """JS(q(x,z)||q(x)q(z)): logsigmoid(-x_z_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_x_z_critic_reference = tl.load(in_x_z_critic_reference + (at % n_x_z_critic_reference if REPEATS_x_z_critic_reference else at), here, 0.0).to(tl.float32)
+    v_x_z_critic_reference = tl.load(in_x_z_critic_reference
+                                     + (at % n_x_z_critic_reference if REPEATS_x_z_critic_reference else at), here,
+                                     0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     a0 = v_x_z_critic_reference
     e0 = exponential(-tl.abs(a0))
@@ -156,7 +158,9 @@ def elements_3(
     """JS(q(y,z)||q(y)q(z)): logsigmoid(-y_z_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_y_z_critic_reference = tl.load(in_y_z_critic_reference + (at % n_y_z_critic_reference if REPEATS_y_z_critic_reference else at), here, 0.0).to(tl.float32)
+    v_y_z_critic_reference = tl.load(in_y_z_critic_reference
+                                     + (at % n_y_z_critic_reference if REPEATS_y_z_critic_reference else at), here,
+                                     0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     a0 = v_y_z_critic_reference
     e0 = exponential(-tl.abs(a0))
@@ -199,7 +203,9 @@ def elements_5(
     """JS(q(z)||p(z)): logsigmoid(-z_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_z_critic_reference = tl.load(in_z_critic_reference + (at % n_z_critic_reference if REPEATS_z_critic_reference else at), here, 0.0).to(tl.float32)
+    v_z_critic_reference = tl.load(in_z_critic_reference
+                                   + (at % n_z_critic_reference if REPEATS_z_critic_reference else at), here,
+                                   0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     a0 = v_z_critic_reference
     e0 = exponential(-tl.abs(a0))
@@ -227,7 +233,10 @@ def totals(
     tl.store(out + 1, 0.5 * mean_0 + 0.5 * mean_1 + 0.6931471805599453)
     tl.store(out + 2, 0.5 * mean_2 + 0.5 * mean_3 + 0.6931471805599453)
     tl.store(out + 3, 0.5 * mean_4 + 0.5 * mean_5 + 0.6931471805599453)
-    tl.store(out, rows * (factor_0 * (0.5 * mean_0 + 0.5 * mean_1 + 0.6931471805599453) + factor_1 * (0.5 * mean_2 + 0.5 * mean_3 + 0.6931471805599453) + factor_2 * (0.5 * mean_4 + 0.5 * mean_5 + 0.6931471805599453)))
+    tl.store(out,
+             rows * (factor_0 * (0.5 * mean_0 + 0.5 * mean_1 + 0.6931471805599453)
+                     + factor_1 * (0.5 * mean_2 + 0.5 * mean_3 + 0.6931471805599453)
+                     + factor_2 * (0.5 * mean_4 + 0.5 * mean_5 + 0.6931471805599453)))
 
 
 @triton.jit

@@ -137,7 +137,8 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "34529a57037adf5a", "dvcca.triton.py": "f80afe493922ed54", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"dvcca.c": "34529a57037adf5a", "dvcca.triton.py": "d5889355e738b4e3",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

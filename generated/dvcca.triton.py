@@ -160,7 +160,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_x1
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x1_logits + positive(-v_x1_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x1_logits + positive(-v_x1_logits), 0.0), 0))
     if WANTS_x1:
         written(d_x1 + at, -s0 * v_x1_logits, here, ADDS_x1)
     if WANTS_x1_logits:

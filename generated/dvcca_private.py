@@ -146,7 +146,8 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "dvcca_private.triton.py": "bb755c1f9a3be007", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "dvcca_private.triton.py": "992c47664063c876",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

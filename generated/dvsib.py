@@ -156,7 +156,8 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "6bc75abfcce947e6", "dvsib.triton.py": "47208574a01e5b66", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"dvsib.c": "6bc75abfcce947e6", "dvsib.triton.py": "e4ad1656253243da",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

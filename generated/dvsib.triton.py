@@ -182,7 +182,8 @@ def elements_3(
     logq0 = log1p(e0)
     t0 = 1 - v_x2
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x2_logits + positive(-v_x2_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x2_logits + positive(-v_x2_logits), 0.0), 0))
     if WANTS_x2:
         written(d_x2 + at, -s0 * v_x2_logits, here, ADDS_x2)
     if WANTS_x2_logits:
@@ -202,7 +203,8 @@ def classes_0(
     chosen = (i % classes)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -230,7 +232,8 @@ def classes_0(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -249,7 +252,9 @@ def totals(
     tl.store(out + 3, mean_4 + factor_0)
     tl.store(out + 4, -0.5 * mean_2 + factor_1)
     tl.store(out + 5, -1.0 * mean_3)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + 1.0 * (0.5 * mean_1) + factor_2 * (mean_4 + factor_0) + factor_2 * (-0.5 * mean_2 + factor_1) + factor_2 * (-1.0 * mean_3)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + 1.0 * (0.5 * mean_1) + factor_2 * (mean_4 + factor_0)
+                     + factor_2 * (-0.5 * mean_2 + factor_1) + factor_2 * (-1.0 * mean_3)))
 
 
 @triton.jit

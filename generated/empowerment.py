@@ -97,7 +97,8 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "212f92ea027a4e65", "empowerment.triton.py": "e6c3bc2ebc7a0ef4", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"empowerment.c": "212f92ea027a4e65", "empowerment.triton.py": "e7c74cbd3114c863",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

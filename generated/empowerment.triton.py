@@ -59,7 +59,8 @@ def classes_0(
     place = logits + i[:, None] * classes + k[None, :]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     if not WHOLE:
         for start in range(WIDTH, classes, WIDTH):
@@ -93,7 +94,8 @@ def classes_0(
             p = e * (1 / norm)[:, None]
             log_p = (a - highest[:, None]) - log_norm[:, None]
             slopes = sum_of_slopes[:, None]
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (weighted(p, log_p - slopes)), own, ADDS)
+            slope = scale * (weighted(p, log_p - slopes))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit

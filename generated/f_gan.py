@@ -91,7 +91,8 @@ class FGanLoss(torch.nn.Module):
 
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
-_BESIDE = {"f_gan.c": "10af3d77d84d9964", "f_gan.triton.py": "4d4ff02387430919", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"f_gan.c": "10af3d77d84d9964", "f_gan.triton.py": "17b75a95574bb402",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

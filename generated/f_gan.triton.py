@@ -99,7 +99,9 @@ def elements_1(
     """F[pearson](data(x)||p(x)): expm1(2*x_critic_reference), exp(x_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_x_critic_reference = tl.load(in_x_critic_reference + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here, 0.0).to(tl.float32)
+    v_x_critic_reference = tl.load(in_x_critic_reference
+                                   + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here,
+                                   0.0).to(tl.float32)
     s1 = scale_1 * tl.load(up).to(tl.float32)
     t0 = exponential(v_x_critic_reference)
     part = sums + tl.program_id(0)

@@ -148,7 +148,8 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "factor_vae.triton.py": "b01502e7dee0fc51", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "factor_vae.triton.py": "f4495bfe37a96229",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -137,7 +137,8 @@ def classes_0(
     chosen = tl.load(index + i % n_index, row, 0)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -165,7 +166,8 @@ def classes_0(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -181,7 +183,8 @@ def classes_1(
     chosen = tl.load(index + i % n_index, row, 0)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -209,7 +212,8 @@ def classes_1(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -225,7 +229,8 @@ def classes_2(
     chosen = (i % classes)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -253,7 +258,8 @@ def classes_2(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -272,7 +278,9 @@ def totals(
     tl.store(out + 3, mean_2)
     tl.store(out + 4, mean_3)
     tl.store(out + 5, mean_4 + factor_0)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + 1.0 * (0.5 * mean_1) + factor_1 * (mean_2) + factor_1 * (mean_3) + factor_2 * (mean_4 + factor_0)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + 1.0 * (0.5 * mean_1) + factor_1 * (mean_2) + factor_1 * (mean_3)
+                     + factor_2 * (mean_4 + factor_0)))
 
 
 @triton.jit
@@ -290,7 +298,8 @@ TERMS = ("KL(u(z1|x1)||p(z1))", "KL(u(z2|x2)||p(z2))", "E_q[log p(c|z1)]", "E_q[
 INPUTS = ("z1_mean", "z1_logvar", "z2_mean", "z2_logvar", "c", "p_c_logits", "r_c_logits", "z1_z2_scores")
 LEARNED = ("z1_mean", "z1_logvar", "z2_mean", "z2_logvar", "p_c_logits", "r_c_logits", "z1_z2_scores")
 PARAMETERS = ("beta", "gamma")
-AXES = (("B", "c", -1), ("B_unlabelled", "z1_mean", -2), ("K", "p_c_logits", -1), ("L1", "z1_mean", -1), ("L2", "z2_mean", -1))
+AXES = (("B", "c", -1), ("B_unlabelled", "z1_mean", -2), ("K", "p_c_logits", -1), ("L1", "z1_mean", -1),
+        ("L2", "z2_mean", -1))
 
 
 def passes(g: Any) -> None:

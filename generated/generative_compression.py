@@ -151,7 +151,8 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "generative_compression.triton.py": "38c3b6e2fa4277d6", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "generative_compression.triton.py": "f4eaa02ef85e9b6a",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -107,7 +107,8 @@ def elements_0(
     REPEATS_p_z_logits: tl.constexpr, REPEATS_q_z_logits: tl.constexpr, WANTS_p_z_logits: tl.constexpr,
     ADDS_p_z_logits: tl.constexpr, WANTS_q_z_logits: tl.constexpr, ADDS_q_z_logits: tl.constexpr, BLOCK: tl.constexpr,
 ):
-    """E_q[log p(z)]: expected(logsigmoid(-q_z_logits), logsigmoid(-p_z_logits)) + expected(logsigmoid(q_z_logits), logsigmoid(p_z_logits))."""
+    """E_q[log p(z)]: expected(logsigmoid(-q_z_logits), logsigmoid(-p_z_logits)) + expected(logsigmoid(q_z_logits),
+    logsigmoid(p_z_logits))."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
     v_p_z_logits = tl.load(in_p_z_logits + (at % n_p_z_logits if REPEATS_p_z_logits else at), here, 0.0).to(tl.float32)
@@ -177,7 +178,9 @@ def elements_3(
     """JS(data(x)||g(x)): logsigmoid(-x_critic_reference), logsigmoid(x_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_x_critic_reference = tl.load(in_x_critic_reference + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here, 0.0).to(tl.float32)
+    v_x_critic_reference = tl.load(in_x_critic_reference
+                                   + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here,
+                                   0.0).to(tl.float32)
     s1 = scale_1 * tl.load(up).to(tl.float32)
     a0 = v_x_critic_reference
     e0 = exponential(-tl.abs(a0))

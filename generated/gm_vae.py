@@ -128,7 +128,8 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "4903b27496196ac3", "gm_vae.triton.py": "6784a172a1593a3a", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"gm_vae.c": "4903b27496196ac3", "gm_vae.triton.py": "64c6fb56bc4ccec9",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

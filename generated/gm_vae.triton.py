@@ -168,7 +168,8 @@ def elements_2(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -187,7 +188,8 @@ def classes_0(
     place = logits + i[:, None] * classes + k[None, :]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     if not WHOLE:
         for start in range(WIDTH, classes, WIDTH):
@@ -221,7 +223,8 @@ def classes_0(
             p = e * (1 / norm)[:, None]
             log_p = (a - highest[:, None]) - log_norm[:, None]
             slopes = sum_of_slopes[:, None]
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (weighted(p, log_p - slopes)), own, ADDS)
+            slope = scale * (weighted(p, log_p - slopes))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -239,7 +242,9 @@ def totals(
     tl.store(out + 3, -0.5 * mean_1 + factor_1)
     tl.store(out + 4, 0.0)  # computed elsewhere
     tl.store(out + 5, -1.0 * mean_2)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + 1.0 * (mean_3 + factor_0) + 1.0 * (-0.5 * mean_1 + factor_1) + -1.0 * (-1.0 * mean_2)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + 1.0 * (mean_3 + factor_0) + 1.0 * (-0.5 * mean_1 + factor_1)
+                     + -1.0 * (-1.0 * mean_2)))
 
 
 @triton.jit
@@ -268,4 +273,5 @@ def passes(g: Any) -> None:
     g.elements(elements_1, ["q_z_logvar"], ["q_z_logvar"], g.size["L"], [-0.5])
     g.elements(elements_2, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
     g.classes(classes_0, "y_logits", None, True, g.size["K"], 1)
-    g.totals(totals, factor_0=math.log(g.size["K"]), factor_1=-0.5 * g.size["L"] * (1 + math.log(2 * 3.141592653589793)))
+    g.totals(totals, factor_0=math.log(g.size["K"]),
+             factor_1=-0.5 * g.size["L"] * (1 + math.log(2 * 3.141592653589793)))

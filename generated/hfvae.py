@@ -184,7 +184,8 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "hfvae.triton.py": "cdb751da4dfa6729", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"hfvae.c": "f91ad362c8c63e55", "hfvae.triton.py": "58c9309230db6965",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -181,7 +181,8 @@ def elements_2(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -208,7 +209,8 @@ def table_0(
     row, p_z1_logvar, p_z1_mean, p_h0, p_h1, p_h2, matrix, rows, columns, width, BI: tl.constexpr, BJ: tl.constexpr,
     BL: tl.constexpr, EVEN: tl.constexpr,
 ):
-    """TC_q(Z1), over pairs: -of column z1_logvar/2 - quadratic(z1 - of column z1_mean, of column z1_logvar)/2 - log(2*pi)/2."""
+    """TC_q(Z1), over pairs: -of column z1_logvar/2 - quadratic(z1 - of column z1_mean, of column z1_logvar)/2 -
+    log(2*pi)/2."""
     i, j = tl.program_id(0) * BI + tl.arange(0, BI), tl.program_id(1) * BJ + tl.arange(0, BJ)
     entry = tl.zeros((BI, BJ, BL), tl.float32)
     for start in range(0, width, BL):
@@ -308,7 +310,8 @@ def by_row_0(
         a = at_h2 - 0.5 * ((t0 * at_h0) * (t0 * at_h1))
         share = scale * tl.exp(a - top)
         weight += share
-        sum_row += (-(weight * ((v_z1 - at_z1_mean) * at_h0)) * at_h1) if EVEN else tl.where(real, -(weight * ((v_z1 - at_z1_mean) * at_h0)) * at_h1, 0.0)
+        slope = -(weight * ((v_z1 - at_z1_mean) * at_h0)) * at_h1
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -346,8 +349,10 @@ def by_column_0(
         weight += share
         t0 = v_z1 - at_z1_mean
         t1 = weight * (t0 * at_h0)
-        sum_z1_logvar += (0.5 * (t1 * (t0 * at_h1)) - 0.5 * weight) if EVEN else tl.where(real, 0.5 * (t1 * (t0 * at_h1)) - 0.5 * weight, 0.0)
-        sum_z1_mean += (t1 * at_h1) if EVEN else tl.where(real, t1 * at_h1, 0.0)
+        slope = 0.5 * (t1 * (t0 * at_h1)) - 0.5 * weight
+        sum_z1_logvar += slope if EVEN else tl.where(real, slope, 0.0)
+        slope = t1 * at_h1
+        sum_z1_mean += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_z1_logvar:
@@ -376,7 +381,8 @@ def table_1(
     row, p_z2_logvar, p_z2_mean, p_h0, p_h1, p_h2, matrix, rows, columns, width, BI: tl.constexpr, BJ: tl.constexpr,
     BL: tl.constexpr, EVEN: tl.constexpr,
 ):
-    """TC_q(Z2), over pairs: -of column z2_logvar/2 - quadratic(z2 - of column z2_mean, of column z2_logvar)/2 - log(2*pi)/2."""
+    """TC_q(Z2), over pairs: -of column z2_logvar/2 - quadratic(z2 - of column z2_mean, of column z2_logvar)/2 -
+    log(2*pi)/2."""
     i, j = tl.program_id(0) * BI + tl.arange(0, BI), tl.program_id(1) * BJ + tl.arange(0, BJ)
     entry = tl.zeros((BI, BJ, BL), tl.float32)
     for start in range(0, width, BL):
@@ -476,7 +482,8 @@ def by_row_1(
         a = at_h2 - 0.5 * ((t0 * at_h0) * (t0 * at_h1))
         share = scale * tl.exp(a - top)
         weight += share
-        sum_row += (-(weight * ((v_z2 - at_z2_mean) * at_h0)) * at_h1) if EVEN else tl.where(real, -(weight * ((v_z2 - at_z2_mean) * at_h0)) * at_h1, 0.0)
+        slope = -(weight * ((v_z2 - at_z2_mean) * at_h0)) * at_h1
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -514,8 +521,10 @@ def by_column_1(
         weight += share
         t0 = v_z2 - at_z2_mean
         t1 = weight * (t0 * at_h0)
-        sum_z2_logvar += (0.5 * (t1 * (t0 * at_h1)) - 0.5 * weight) if EVEN else tl.where(real, 0.5 * (t1 * (t0 * at_h1)) - 0.5 * weight, 0.0)
-        sum_z2_mean += (t1 * at_h1) if EVEN else tl.where(real, t1 * at_h1, 0.0)
+        slope = 0.5 * (t1 * (t0 * at_h1)) - 0.5 * weight
+        sum_z2_logvar += slope if EVEN else tl.where(real, slope, 0.0)
+        slope = t1 * at_h1
+        sum_z2_mean += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_z2_logvar:
@@ -543,7 +552,9 @@ def totals(
     tl.store(out + 4, mean_3 + -1.0 * mean_4 + factor_0)
     tl.store(out + 5, mean_5 + -1.0 * mean_6 + factor_1)
     tl.store(out + 6, -1.0 * mean_2)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + 1.0 * (0.5 * mean_1) + factor_2 * (mean_3 + -1.0 * mean_4 + factor_0) + factor_2 * (mean_5 + -1.0 * mean_6 + factor_1) + -1.0 * (-1.0 * mean_2)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + 1.0 * (0.5 * mean_1) + factor_2 * (mean_3 + -1.0 * mean_4 + factor_0)
+                     + factor_2 * (mean_5 + -1.0 * mean_6 + factor_1) + -1.0 * (-1.0 * mean_2)))
 
 
 @triton.jit
@@ -572,13 +583,15 @@ def passes(g: Any) -> None:
     g.elements(elements_1, ["z2_logvar", "z2_mean"], ["z2_logvar", "z2_mean"], g.size["L2"], [0.5])
     g.elements(elements_2, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
     g.pairs(
-        {"planes": planes_0, "table": table_0, "rows": rows_0, "apart": apart_0, "by_row": by_row_0, "by_column": by_column_0},
+        {"planes": planes_0, "table": table_0, "rows": rows_0, "apart": apart_0, "by_row": by_row_0,
+         "by_column": by_column_0},
         [("z1", g.size["L1"])], {"z1_logvar": [("z1_logvar", g.size["L1"])], "z1_mean": [("z1_mean", g.size["L1"])]},
         {"together": g.parameter["gamma"] - 1, "apart": 1 - g.parameter["gamma"]}, learns=True, pooled=False, mask="",
         total=0,
     )
     g.pairs(
-        {"planes": planes_1, "table": table_1, "rows": rows_1, "apart": apart_1, "by_row": by_row_1, "by_column": by_column_1},
+        {"planes": planes_1, "table": table_1, "rows": rows_1, "apart": apart_1, "by_row": by_row_1,
+         "by_column": by_column_1},
         [("z2", g.size["L2"])], {"z2_logvar": [("z2_logvar", g.size["L2"])], "z2_mean": [("z2_mean", g.size["L2"])]},
         {"together": g.parameter["gamma"] - 1, "apart": 1 - g.parameter["gamma"]}, learns=True, pooled=False, mask="",
         total=0,

@@ -123,7 +123,8 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "5b56882caada2b2f", "infobot.triton.py": "cc5e233f09c4b44e", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"infobot.c": "5b56882caada2b2f", "infobot.triton.py": "3349ec0d8ded714b",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -152,7 +152,8 @@ class InfomaxVaeLoss(_Parametrised):
 
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"infomax_vae.c": "9da14af676fea402", "infomax_vae.triton.py": "b069735a382fd269", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"infomax_vae.c": "9da14af676fea402", "infomax_vae.triton.py": "e41f158f431fa3b1",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

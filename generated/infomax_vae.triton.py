@@ -140,7 +140,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -172,7 +173,9 @@ def elements_3(
     """I_q(X;Z): exp(x_z_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_x_z_critic_reference = tl.load(in_x_z_critic_reference + (at % n_x_z_critic_reference if REPEATS_x_z_critic_reference else at), here, 0.0).to(tl.float32)
+    v_x_z_critic_reference = tl.load(in_x_z_critic_reference
+                                     + (at % n_x_z_critic_reference if REPEATS_x_z_critic_reference else at), here,
+                                     0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     t0 = exponential(v_x_z_critic_reference)
     part = sums + tl.program_id(0)
@@ -194,7 +197,8 @@ def totals(
     tl.store(out + 1, 0.5 * mean_0)
     tl.store(out + 2, -1.0 * mean_1)
     tl.store(out + 3, mean_2 + -1.0 * mean_3 + 1.0)
-    tl.store(out, rows * (factor_0 * (0.5 * mean_0) + -1.0 * (-1.0 * mean_1) + factor_1 * (mean_2 + -1.0 * mean_3 + 1.0)))
+    tl.store(out,
+             rows * (factor_0 * (0.5 * mean_0) + -1.0 * (-1.0 * mean_1) + factor_1 * (mean_2 + -1.0 * mean_3 + 1.0)))
 
 
 @triton.jit

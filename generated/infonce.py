@@ -87,7 +87,8 @@ class InfonceLoss(torch.nn.Module):
 
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
-_BESIDE = {"infonce.c": "fad41d605c311e20", "infonce.triton.py": "0883ae4c3787ad4c", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"infonce.c": "fad41d605c311e20", "infonce.triton.py": "13441803db347b5a",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -145,7 +145,8 @@ class InfovaeLoss(_Parametrised):
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "b52253b53a1b9515", "infovae.triton.py": "512c288b9377478a", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"infovae.c": "b52253b53a1b9515", "infovae.triton.py": "bbb09494c2c494d0",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -140,7 +140,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -212,7 +213,8 @@ def by_row_0(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_row += (2 * (weight * v_z) - 2 * (weight * at_z)) if EVEN else tl.where(real, 2 * (weight * v_z) - 2 * (weight * at_z), 0.0)
+        slope = 2 * (weight * v_z) - 2 * (weight * at_z)
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -235,7 +237,8 @@ def by_column_0(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_z += (2 * (weight * at_z) - 2 * (weight * v_z)) if EVEN else tl.where(real, 2 * (weight * at_z) - 2 * (weight * v_z), 0.0)
+        slope = 2 * (weight * at_z) - 2 * (weight * v_z)
+        sum_z += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_z:
@@ -308,7 +311,8 @@ def by_row_1(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_row += (2 * (weight * v_z_reference) - 2 * (weight * at_z_reference)) if EVEN else tl.where(real, 2 * (weight * v_z_reference) - 2 * (weight * at_z_reference), 0.0)
+        slope = 2 * (weight * v_z_reference) - 2 * (weight * at_z_reference)
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -331,7 +335,8 @@ def by_column_1(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_z_reference += (2 * (weight * at_z_reference) - 2 * (weight * v_z_reference)) if EVEN else tl.where(real, 2 * (weight * at_z_reference) - 2 * (weight * v_z_reference), 0.0)
+        slope = 2 * (weight * at_z_reference) - 2 * (weight * v_z_reference)
+        sum_z_reference += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_z_reference:
@@ -401,7 +406,8 @@ def by_row_2(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_row += (2 * (weight * v_z) - 2 * (weight * at_z_reference)) if EVEN else tl.where(real, 2 * (weight * v_z) - 2 * (weight * at_z_reference), 0.0)
+        slope = 2 * (weight * v_z) - 2 * (weight * at_z_reference)
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -424,7 +430,8 @@ def by_column_2(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_z_reference += (2 * (weight * at_z_reference) - 2 * (weight * v_z)) if EVEN else tl.where(real, 2 * (weight * at_z_reference) - 2 * (weight * v_z), 0.0)
+        slope = 2 * (weight * at_z_reference) - 2 * (weight * v_z)
+        sum_z_reference += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_z_reference:
@@ -445,7 +452,8 @@ def totals(
     tl.store(out + 1, mean_2 + mean_3 + -2.0 * mean_4)
     tl.store(out + 2, 0.5 * mean_0)
     tl.store(out + 3, -1.0 * mean_1)
-    tl.store(out, rows * (factor_0 * (mean_2 + mean_3 + -2.0 * mean_4) + factor_1 * (0.5 * mean_0) + -1.0 * (-1.0 * mean_1)))
+    tl.store(out,
+             rows * (factor_0 * (mean_2 + mean_3 + -2.0 * mean_4) + factor_1 * (0.5 * mean_0) + -1.0 * (-1.0 * mean_1)))
 
 
 @triton.jit
@@ -470,7 +478,8 @@ def passes(g: Any) -> None:
     """The means that the terms are made of, each with its weight in the loss; then the terms and the loss."""
     if g.summed:
         g.rows = float(g.size["B"])
-    g.elements(elements_0, ["z_logvar", "z_mean"], ["z_logvar", "z_mean"], g.size["L"], [0.5 - 0.5 * g.parameter["alpha"]])
+    g.elements(elements_0, ["z_logvar", "z_mean"], ["z_logvar", "z_mean"], g.size["L"],
+               [0.5 - 0.5 * g.parameter["alpha"]])
     g.elements(elements_1, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
     g.pairs(
         {"planes": planes_0, "table": table_0, "rows": rows_0, "by_row": by_row_0, "by_column": by_column_0},

@@ -152,7 +152,8 @@ class JmvaeLoss(_Parametrised):
 
 
 Loss = JmvaeLoss
-_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "jmvae.triton.py": "886f0baf670345fe", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "jmvae.triton.py": "83f0e9ab298c7d95",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

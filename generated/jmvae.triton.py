@@ -131,7 +131,10 @@ def elements_0(
     ADDS_b_z_mean: tl.constexpr, WANTS_q_z_logvar: tl.constexpr, ADDS_q_z_logvar: tl.constexpr,
     WANTS_q_z_mean: tl.constexpr, ADDS_q_z_mean: tl.constexpr, BLOCK: tl.constexpr,
 ):
-    """KL(q(z|x1,x2)||p(z)), KL(q(z|x1,x2)||a(z|x1)), KL(q(z|x1,x2)||b(z|x2)): -q_z_logvar + q_z_mean**2 + expm1(q_z_logvar), a_z_logvar - q_z_logvar + expm1(-a_z_logvar + q_z_logvar) + quadratic(-a_z_mean + q_z_mean, a_z_logvar), b_z_logvar - q_z_logvar + expm1(-b_z_logvar + q_z_logvar) + quadratic(-b_z_mean + q_z_mean, b_z_logvar)."""
+    """KL(q(z|x1,x2)||p(z)), KL(q(z|x1,x2)||a(z|x1)), KL(q(z|x1,x2)||b(z|x2)): -q_z_logvar + q_z_mean**2 +
+    expm1(q_z_logvar), a_z_logvar - q_z_logvar + expm1(-a_z_logvar + q_z_logvar) + quadratic(-a_z_mean + q_z_mean,
+    a_z_logvar), b_z_logvar - q_z_logvar + expm1(-b_z_logvar + q_z_logvar) + quadratic(-b_z_mean + q_z_mean,
+    b_z_logvar)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
     v_a_z_logvar = tl.load(in_a_z_logvar + (at % n_a_z_logvar if REPEATS_a_z_logvar else at), here, 0.0).to(tl.float32)
@@ -200,7 +203,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_x1
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x1_logits + positive(-v_x1_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x1_logits + positive(-v_x1_logits), 0.0), 0))
     if WANTS_x1:
         written(d_x1 + at, -s0 * v_x1_logits, here, ADDS_x1)
     if WANTS_x1_logits:
@@ -244,7 +248,9 @@ def totals(
     tl.store(out + 3, -0.5 * mean_4 + factor_0)
     tl.store(out + 4, 0.5 * mean_1)
     tl.store(out + 5, 0.5 * mean_2)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + -1.0 * (-1.0 * mean_3) + -1.0 * (-0.5 * mean_4 + factor_0) + factor_1 * (0.5 * mean_1) + factor_1 * (0.5 * mean_2)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + -1.0 * (-1.0 * mean_3) + -1.0 * (-0.5 * mean_4 + factor_0)
+                     + factor_1 * (0.5 * mean_1) + factor_1 * (0.5 * mean_2)))
 
 
 @triton.jit
@@ -258,9 +264,12 @@ def rescaled(d, up, size, BLOCK: tl.constexpr):
             tl.store(d + at, (tl.load(d + at, here, 0.0).to(tl.float32) * scale).to(d.dtype.element_ty), here)
 
 
-TERMS = ("KL(q(z|x1,x2)||p(z))", "E_q[log p(x1|z)]", "E_q[log p(x2|z)]", "KL(q(z|x1,x2)||a(z|x1))", "KL(q(z|x1,x2)||b(z|x2))")
-INPUTS = ("q_z_mean", "q_z_logvar", "x1", "x1_logits", "x2", "x2_mean", "a_z_mean", "a_z_logvar", "b_z_mean", "b_z_logvar")
-LEARNED = ("q_z_mean", "q_z_logvar", "x1", "x1_logits", "x2", "x2_mean", "a_z_mean", "a_z_logvar", "b_z_mean", "b_z_logvar")
+TERMS = ("KL(q(z|x1,x2)||p(z))", "E_q[log p(x1|z)]", "E_q[log p(x2|z)]", "KL(q(z|x1,x2)||a(z|x1))",
+         "KL(q(z|x1,x2)||b(z|x2))")
+INPUTS = ("q_z_mean", "q_z_logvar", "x1", "x1_logits", "x2", "x2_mean", "a_z_mean", "a_z_logvar", "b_z_mean",
+          "b_z_logvar")
+LEARNED = ("q_z_mean", "q_z_logvar", "x1", "x1_logits", "x2", "x2_mean", "a_z_mean", "a_z_logvar", "b_z_mean",
+           "b_z_logvar")
 PARAMETERS = ("alpha",)
 AXES = (("B", "q_z_mean", -2), ("D1", "x1", -1), ("D2", "x2", -1), ("L", "q_z_mean", -1))
 

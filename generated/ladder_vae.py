@@ -138,7 +138,8 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "ladder_vae.triton.py": "3535dd24eb371436", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"ladder_vae.c": "304435640f043465", "ladder_vae.triton.py": "d19bca85bec068d9",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

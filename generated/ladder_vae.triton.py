@@ -149,12 +149,15 @@ def elements_1(
     ADDS_p_z1_mean: tl.constexpr, WANTS_q_z1_logvar: tl.constexpr, ADDS_q_z1_logvar: tl.constexpr,
     WANTS_q_z1_mean: tl.constexpr, ADDS_q_z1_mean: tl.constexpr, BLOCK: tl.constexpr,
 ):
-    """KL(q(z1|x,z2)||p(z1|z2)): p_z1_logvar - q_z1_logvar + expm1(-p_z1_logvar + q_z1_logvar) + quadratic(-p_z1_mean + q_z1_mean, p_z1_logvar)."""
+    """KL(q(z1|x,z2)||p(z1|z2)): p_z1_logvar - q_z1_logvar + expm1(-p_z1_logvar + q_z1_logvar) + quadratic(-p_z1_mean +
+    q_z1_mean, p_z1_logvar)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_p_z1_logvar = tl.load(in_p_z1_logvar + (at % n_p_z1_logvar if REPEATS_p_z1_logvar else at), here, 0.0).to(tl.float32)
+    v_p_z1_logvar = tl.load(in_p_z1_logvar + (at % n_p_z1_logvar if REPEATS_p_z1_logvar else at), here,
+                            0.0).to(tl.float32)
     v_p_z1_mean = tl.load(in_p_z1_mean + (at % n_p_z1_mean if REPEATS_p_z1_mean else at), here, 0.0).to(tl.float32)
-    v_q_z1_logvar = tl.load(in_q_z1_logvar + (at % n_q_z1_logvar if REPEATS_q_z1_logvar else at), here, 0.0).to(tl.float32)
+    v_q_z1_logvar = tl.load(in_q_z1_logvar + (at % n_q_z1_logvar if REPEATS_q_z1_logvar else at), here,
+                            0.0).to(tl.float32)
     v_q_z1_mean = tl.load(in_q_z1_mean + (at % n_q_z1_mean if REPEATS_q_z1_mean else at), here, 0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     t0 = v_p_z1_logvar - v_q_z1_logvar
@@ -197,7 +200,8 @@ def elements_2(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -238,7 +242,8 @@ def passes(g: Any) -> None:
     """The means that the terms are made of, each with its weight in the loss; then the terms and the loss."""
     if g.summed:
         g.rows = float(g.size["B"])
-    g.elements(elements_0, ["z2_logvar", "z2_mean"], ["z2_logvar", "z2_mean"], g.size["L2"], [0.5 * g.parameter["beta"]])
+    g.elements(elements_0, ["z2_logvar", "z2_mean"], ["z2_logvar", "z2_mean"], g.size["L2"],
+               [0.5 * g.parameter["beta"]])
     g.elements(
         elements_1, ["p_z1_logvar", "p_z1_mean", "q_z1_logvar", "q_z1_mean"],
         ["p_z1_logvar", "p_z1_mean", "q_z1_logvar", "q_z1_mean"], g.size["L1"], [0.5 * g.parameter["beta"]],

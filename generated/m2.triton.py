@@ -152,7 +152,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_q_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_q_x_logits + positive(-v_q_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_q_x_logits + positive(-v_q_x_logits), 0.0), 0))
     if WANTS_q_x:
         written(d_q_x + at, -s0 * v_q_x_logits, here, ADDS_q_x)
     if WANTS_q_x_logits:
@@ -171,7 +172,8 @@ def classes_0(
     place = logits + i[:, None] * classes + k[None, :]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     if not WHOLE:
         for start in range(WIDTH, classes, WIDTH):
@@ -205,7 +207,8 @@ def classes_0(
             p = e * (1 / norm)[:, None]
             log_p = (a - highest[:, None]) - log_norm[:, None]
             slopes = sum_of_slopes[:, None]
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (weighted(p, log_p - slopes)), own, ADDS)
+            slope = scale * (weighted(p, log_p - slopes))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -221,7 +224,8 @@ def classes_1(
     chosen = tl.load(index + i % n_index, row, 0)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -249,7 +253,8 @@ def classes_1(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -268,7 +273,8 @@ def totals(
     tl.store(out + 4, mean_2 + factor_0)
     tl.store(out + 5, 0.0)  # computed elsewhere
     tl.store(out + 6, mean_3)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + -1.0 * (-1.0 * mean_1) + 1.0 * (mean_2 + factor_0) + factor_1 * (mean_3)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + -1.0 * (-1.0 * mean_1) + 1.0 * (mean_2 + factor_0) + factor_1 * (mean_3)))
 
 
 @triton.jit
@@ -282,7 +288,8 @@ def rescaled(d, up, size, BLOCK: tl.constexpr):
             tl.store(d + at, (tl.load(d + at, here, 0.0).to(tl.float32) * scale).to(d.dtype.element_ty), here)
 
 
-TERMS = ("KL(q(z|x,c)||p(z))", "E_q[log p(x|z,c)]", "KL(u(z|x,c)||p(z))", "KL(u(c|x)||p(c))", "E_u[log p(x|z,c)]", "E_q[log u(c|x)]")
+TERMS = ("KL(q(z|x,c)||p(z))", "E_q[log p(x|z,c)]", "KL(u(z|x,c)||p(z))", "KL(u(c|x)||p(c))", "E_u[log p(x|z,c)]",
+         "E_q[log u(c|x)]")
 INPUTS = ("q_z_mean", "q_z_logvar", "q_x", "q_x_logits", "u_c_logits", "c", "q_c_logits")
 LEARNED = ("q_z_mean", "q_z_logvar", "q_x", "q_x_logits", "u_c_logits", "q_c_logits")
 PARAMETERS = ("alpha",)

@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "mvae.triton.py": "78229a19286badee", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"mvae.c": "ee1cea1b37cae0ae", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

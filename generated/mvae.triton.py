@@ -130,7 +130,8 @@ def elements_1(
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
     v_q_x1 = tl.load(in_q_x1 + (at % n_q_x1 if REPEATS_q_x1 else at), here, 0.0).to(tl.float32)
-    v_q_x1_logits = tl.load(in_q_x1_logits + (at % n_q_x1_logits if REPEATS_q_x1_logits else at), here, 0.0).to(tl.float32)
+    v_q_x1_logits = tl.load(in_q_x1_logits + (at % n_q_x1_logits if REPEATS_q_x1_logits else at), here,
+                            0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     a0 = v_q_x1_logits
     e0 = exponential(-tl.abs(a0))
@@ -140,7 +141,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_q_x1
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_q_x1_logits + positive(-v_q_x1_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_q_x1_logits + positive(-v_q_x1_logits), 0.0), 0))
     if WANTS_q_x1:
         written(d_q_x1 + at, -s0 * v_q_x1_logits, here, ADDS_q_x1)
     if WANTS_q_x1_logits:
@@ -199,7 +201,8 @@ def elements_4(
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
     v_a_x1 = tl.load(in_a_x1 + (at % n_a_x1 if REPEATS_a_x1 else at), here, 0.0).to(tl.float32)
-    v_a_x1_logits = tl.load(in_a_x1_logits + (at % n_a_x1_logits if REPEATS_a_x1_logits else at), here, 0.0).to(tl.float32)
+    v_a_x1_logits = tl.load(in_a_x1_logits + (at % n_a_x1_logits if REPEATS_a_x1_logits else at), here,
+                            0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     a0 = v_a_x1_logits
     e0 = exponential(-tl.abs(a0))
@@ -209,7 +212,8 @@ def elements_4(
     logq0 = log1p(e0)
     t0 = 1 - v_a_x1
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_a_x1_logits + positive(-v_a_x1_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_a_x1_logits + positive(-v_a_x1_logits), 0.0), 0))
     if WANTS_a_x1:
         written(d_a_x1 + at, -s0 * v_a_x1_logits, here, ADDS_a_x1)
     if WANTS_a_x1_logits:
@@ -278,7 +282,10 @@ def totals(
     tl.store(out + 5, -1.0 * mean_4)
     tl.store(out + 6, 0.5 * mean_5)
     tl.store(out + 7, -0.5 * mean_6 + factor_0)
-    tl.store(out, rows * (factor_1 * (0.5 * mean_0) + factor_2 * (-1.0 * mean_1) + factor_3 * (-0.5 * mean_2 + factor_0) + factor_1 * (0.5 * mean_3) + factor_2 * (-1.0 * mean_4) + factor_1 * (0.5 * mean_5) + factor_3 * (-0.5 * mean_6 + factor_0)))
+    tl.store(out,
+             rows * (factor_1 * (0.5 * mean_0) + factor_2 * (-1.0 * mean_1) + factor_3 * (-0.5 * mean_2 + factor_0)
+                     + factor_1 * (0.5 * mean_3) + factor_2 * (-1.0 * mean_4) + factor_1 * (0.5 * mean_5)
+                     + factor_3 * (-0.5 * mean_6 + factor_0)))
 
 
 @triton.jit
@@ -292,9 +299,12 @@ def rescaled(d, up, size, BLOCK: tl.constexpr):
             tl.store(d + at, (tl.load(d + at, here, 0.0).to(tl.float32) * scale).to(d.dtype.element_ty), here)
 
 
-TERMS = ("KL(q(z|x1,x2)||p(z))", "E_q[log p(x1|z)]", "E_q[log p(x2|z)]", "KL(a(z|x1)||p(z))", "E_a[log p(x1|z)]", "KL(b(z|x2)||p(z))", "E_b[log p(x2|z)]")
-INPUTS = ("q_z_mean", "q_z_logvar", "q_x1", "q_x1_logits", "q_x2", "q_x2_mean", "a_z_mean", "a_z_logvar", "a_x1", "a_x1_logits", "b_z_mean", "b_z_logvar", "b_x2", "b_x2_mean")
-LEARNED = ("q_z_mean", "q_z_logvar", "q_x1", "q_x1_logits", "q_x2", "q_x2_mean", "a_z_mean", "a_z_logvar", "a_x1", "a_x1_logits", "b_z_mean", "b_z_logvar", "b_x2", "b_x2_mean")
+TERMS = ("KL(q(z|x1,x2)||p(z))", "E_q[log p(x1|z)]", "E_q[log p(x2|z)]", "KL(a(z|x1)||p(z))", "E_a[log p(x1|z)]",
+         "KL(b(z|x2)||p(z))", "E_b[log p(x2|z)]")
+INPUTS = ("q_z_mean", "q_z_logvar", "q_x1", "q_x1_logits", "q_x2", "q_x2_mean", "a_z_mean", "a_z_logvar", "a_x1",
+          "a_x1_logits", "b_z_mean", "b_z_logvar", "b_x2", "b_x2_mean")
+LEARNED = ("q_z_mean", "q_z_logvar", "q_x1", "q_x1_logits", "q_x2", "q_x2_mean", "a_z_mean", "a_z_logvar", "a_x1",
+           "a_x1_logits", "b_z_mean", "b_z_logvar", "b_x2", "b_x2_mean")
 PARAMETERS = ("beta", "lam1", "lam2")
 AXES = (("B", "q_z_mean", -2), ("D1", "q_x1", -1), ("D2", "q_x2", -1), ("L", "q_z_mean", -1))
 

@@ -106,12 +106,15 @@ def elements_0(
     ADDS_a_b_z_logvar: tl.constexpr, WANTS_a_b_z_mean: tl.constexpr, ADDS_a_b_z_mean: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """KL(a(z|x1)||b(z|x2)): -a_a_z_logvar + a_b_z_logvar + expm1(a_a_z_logvar - a_b_z_logvar) + quadratic(a_a_z_mean - a_b_z_mean, a_b_z_logvar)."""
+    """KL(a(z|x1)||b(z|x2)): -a_a_z_logvar + a_b_z_logvar + expm1(a_a_z_logvar - a_b_z_logvar) + quadratic(a_a_z_mean -
+    a_b_z_mean, a_b_z_logvar)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_a_a_z_logvar = tl.load(in_a_a_z_logvar + (at % n_a_a_z_logvar if REPEATS_a_a_z_logvar else at), here, 0.0).to(tl.float32)
+    v_a_a_z_logvar = tl.load(in_a_a_z_logvar + (at % n_a_a_z_logvar if REPEATS_a_a_z_logvar else at), here,
+                             0.0).to(tl.float32)
     v_a_a_z_mean = tl.load(in_a_a_z_mean + (at % n_a_a_z_mean if REPEATS_a_a_z_mean else at), here, 0.0).to(tl.float32)
-    v_a_b_z_logvar = tl.load(in_a_b_z_logvar + (at % n_a_b_z_logvar if REPEATS_a_b_z_logvar else at), here, 0.0).to(tl.float32)
+    v_a_b_z_logvar = tl.load(in_a_b_z_logvar + (at % n_a_b_z_logvar if REPEATS_a_b_z_logvar else at), here,
+                             0.0).to(tl.float32)
     v_a_b_z_mean = tl.load(in_a_b_z_mean + (at % n_a_b_z_mean if REPEATS_a_b_z_mean else at), here, 0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     t0 = -v_a_b_z_logvar
@@ -143,12 +146,15 @@ def elements_1(
     ADDS_b_b_z_logvar: tl.constexpr, WANTS_b_b_z_mean: tl.constexpr, ADDS_b_b_z_mean: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """KL(b(z|x2)||a(z|x1)): b_a_z_logvar - b_b_z_logvar + expm1(-b_a_z_logvar + b_b_z_logvar) + quadratic(-b_a_z_mean + b_b_z_mean, b_a_z_logvar)."""
+    """KL(b(z|x2)||a(z|x1)): b_a_z_logvar - b_b_z_logvar + expm1(-b_a_z_logvar + b_b_z_logvar) + quadratic(-b_a_z_mean +
+    b_b_z_mean, b_a_z_logvar)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_b_a_z_logvar = tl.load(in_b_a_z_logvar + (at % n_b_a_z_logvar if REPEATS_b_a_z_logvar else at), here, 0.0).to(tl.float32)
+    v_b_a_z_logvar = tl.load(in_b_a_z_logvar + (at % n_b_a_z_logvar if REPEATS_b_a_z_logvar else at), here,
+                             0.0).to(tl.float32)
     v_b_a_z_mean = tl.load(in_b_a_z_mean + (at % n_b_a_z_mean if REPEATS_b_a_z_mean else at), here, 0.0).to(tl.float32)
-    v_b_b_z_logvar = tl.load(in_b_b_z_logvar + (at % n_b_b_z_logvar if REPEATS_b_b_z_logvar else at), here, 0.0).to(tl.float32)
+    v_b_b_z_logvar = tl.load(in_b_b_z_logvar + (at % n_b_b_z_logvar if REPEATS_b_b_z_logvar else at), here,
+                             0.0).to(tl.float32)
     v_b_b_z_mean = tl.load(in_b_b_z_mean + (at % n_b_b_z_mean if REPEATS_b_b_z_mean else at), here, 0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     t0 = v_b_a_z_logvar - v_b_b_z_logvar
@@ -184,7 +190,8 @@ def classes_0(
     chosen = (i % classes)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -212,7 +219,8 @@ def classes_0(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -228,7 +236,8 @@ def classes_1(
     chosen = (i % classes)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -256,7 +265,8 @@ def classes_1(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -273,7 +283,9 @@ def totals(
     tl.store(out + 2, 0.5 * mean_1)
     tl.store(out + 3, mean_2 + factor_0)
     tl.store(out + 4, mean_3 + factor_0)
-    tl.store(out, rows * (factor_1 * (0.5 * mean_0) + factor_1 * (0.5 * mean_1) + -0.5 * (mean_2 + factor_0) + -0.5 * (mean_3 + factor_0)))
+    tl.store(out,
+             rows * (factor_1 * (0.5 * mean_0) + factor_1 * (0.5 * mean_1) + -0.5 * (mean_2 + factor_0)
+                     + -0.5 * (mean_3 + factor_0)))
 
 
 @triton.jit
@@ -288,8 +300,10 @@ def rescaled(d, up, size, BLOCK: tl.constexpr):
 
 
 TERMS = ("KL(a(z|x1)||b(z|x2))", "KL(b(z|x2)||a(z|x1))", "I_a(Z;X2)", "I_b(Z;X1)")
-INPUTS = ("a_a_z_mean", "a_a_z_logvar", "a_b_z_mean", "a_b_z_logvar", "b_b_z_mean", "b_b_z_logvar", "b_a_z_mean", "b_a_z_logvar", "z_x2_scores", "z_x1_scores")
-LEARNED = ("a_a_z_mean", "a_a_z_logvar", "a_b_z_mean", "a_b_z_logvar", "b_b_z_mean", "b_b_z_logvar", "b_a_z_mean", "b_a_z_logvar", "z_x2_scores", "z_x1_scores")
+INPUTS = ("a_a_z_mean", "a_a_z_logvar", "a_b_z_mean", "a_b_z_logvar", "b_b_z_mean", "b_b_z_logvar", "b_a_z_mean",
+          "b_a_z_logvar", "z_x2_scores", "z_x1_scores")
+LEARNED = ("a_a_z_mean", "a_a_z_logvar", "a_b_z_mean", "a_b_z_logvar", "b_b_z_mean", "b_b_z_logvar", "b_a_z_mean",
+           "b_a_z_logvar", "z_x2_scores", "z_x1_scores")
 PARAMETERS = ("beta",)
 AXES = (("B", "a_a_z_mean", -2), ("L", "a_a_z_mean", -1))
 

@@ -128,7 +128,8 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "privacy_funnel.triton.py": "8a1509bdbbfaf9c0", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "privacy_funnel.triton.py": "602fc20b20ce122d",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

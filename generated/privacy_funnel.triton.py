@@ -137,7 +137,8 @@ def totals(
     tl.store(out + 1, 0.5 * mean_0)
     tl.store(out + 2, -0.5 * mean_1 + factor_0)
     tl.store(out + 3, -0.5 * mean_2 + factor_0)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + -1.0 * (-0.5 * mean_1 + factor_0) + factor_1 * (-0.5 * mean_2 + factor_0)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + -1.0 * (-0.5 * mean_1 + factor_0) + factor_1 * (-0.5 * mean_2 + factor_0)))
 
 
 @triton.jit

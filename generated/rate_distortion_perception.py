@@ -149,7 +149,8 @@ class RateDistortionPerceptionLoss(_Parametrised):
 
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"rate_distortion_perception.c": "b6b612f48d20763f", "rate_distortion_perception.triton.py": "df4b166a44a43961", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"rate_distortion_perception.c": "b6b612f48d20763f",
+           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

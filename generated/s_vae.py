@@ -102,7 +102,8 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "s_vae.triton.py": "e3e19f6c22387be8", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "s_vae.triton.py": "0540129fbb61b675",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

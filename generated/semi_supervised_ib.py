@@ -177,7 +177,8 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "d854bcdf5c517df9", "semi_supervised_ib.triton.py": "7498e7bee2b392b8", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"semi_supervised_ib.c": "d854bcdf5c517df9", "semi_supervised_ib.triton.py": "547978624d713b97",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

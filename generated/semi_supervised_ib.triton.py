@@ -156,7 +156,8 @@ def elements_2(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -182,7 +183,9 @@ def elements_4(
     """KL(u(x)||p(x)): logsigmoid(x_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_x_critic_reference = tl.load(in_x_critic_reference + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here, 0.0).to(tl.float32)
+    v_x_critic_reference = tl.load(in_x_critic_reference
+                                   + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here,
+                                   0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     a0 = v_x_critic_reference
     e0 = exponential(-tl.abs(a0))
@@ -208,7 +211,8 @@ def classes_0(
     chosen = tl.load(index + i % n_index, row, 0)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -236,7 +240,8 @@ def classes_0(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -257,7 +262,9 @@ def totals(
     tl.store(out + 4, -1.0 * mean_2)
     tl.store(out + 5, 0.0)  # computed elsewhere
     tl.store(out + 6, mean_3)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + -1.0 * (mean_1) + factor_0 * (mean_5) + factor_1 * (-1.0 * mean_2) + factor_2 * (-1.0 * mean_4)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + -1.0 * (mean_1) + factor_0 * (mean_5) + factor_1 * (-1.0 * mean_2)
+                     + factor_2 * (-1.0 * mean_4)))
 
 
 @triton.jit

@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "vae.triton.py": "ab161b7dbb845192", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -113,7 +113,8 @@ class VaeGanLoss(torch.nn.Module):
 
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"vae_gan.c": "55478900539f7304", "vae_gan.triton.py": "5ee46ee1d3acb4c1", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"vae_gan.c": "55478900539f7304", "vae_gan.triton.py": "55da3b7c61e35fee",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -140,7 +140,8 @@ def elements_1(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -166,7 +167,9 @@ def elements_3(
     """KL(q(x)||p(x)): logsigmoid(x_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_x_critic_reference = tl.load(in_x_critic_reference + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here, 0.0).to(tl.float32)
+    v_x_critic_reference = tl.load(in_x_critic_reference
+                                   + (at % n_x_critic_reference if REPEATS_x_critic_reference else at), here,
+                                   0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     a0 = v_x_critic_reference
     e0 = exponential(-tl.abs(a0))

@@ -151,7 +151,8 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "vampprior_vae.triton.py": "75e5fa7d545adbee", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "vampprior_vae.triton.py": "2470360c3ef1cc10",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -163,7 +163,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "35d8b270887ad312", "vdb.triton.py": "e387f604faacdcc2", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"vdb.c": "35d8b270887ad312", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

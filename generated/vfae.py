@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "1044dc7210a13f74", "vfae.triton.py": "29e88ad67976c891", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"vfae.c": "1044dc7210a13f74", "vfae.triton.py": "cd46ecef937a4a61", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

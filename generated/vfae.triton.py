@@ -148,7 +148,8 @@ def elements_1(
     """E_q[log q(z1|x,s)]: q_z1_logvar."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_q_z1_logvar = tl.load(in_q_z1_logvar + (at % n_q_z1_logvar if REPEATS_q_z1_logvar else at), here, 0.0).to(tl.float32)
+    v_q_z1_logvar = tl.load(in_q_z1_logvar + (at % n_q_z1_logvar if REPEATS_q_z1_logvar else at), here,
+                            0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
     part = sums + tl.program_id(0)
     tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, v_q_z1_logvar, 0.0), 0))
@@ -166,7 +167,8 @@ def elements_2(
     """E_q[log p(z1|z2,c)]: p_z1_logvar + quadratic(-p_z1_mean + z1, p_z1_logvar)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_p_z1_logvar = tl.load(in_p_z1_logvar + (at % n_p_z1_logvar if REPEATS_p_z1_logvar else at), here, 0.0).to(tl.float32)
+    v_p_z1_logvar = tl.load(in_p_z1_logvar + (at % n_p_z1_logvar if REPEATS_p_z1_logvar else at), here,
+                            0.0).to(tl.float32)
     v_p_z1_mean = tl.load(in_p_z1_mean + (at % n_p_z1_mean if REPEATS_p_z1_mean else at), here, 0.0).to(tl.float32)
     v_z1 = tl.load(in_z1 + (at % n_z1 if REPEATS_z1 else at), here, 0.0).to(tl.float32)
     s0 = scale_0 * tl.load(up).to(tl.float32)
@@ -206,7 +208,8 @@ def elements_3(
     logq0 = log1p(e0)
     t0 = 1 - v_x
     part = sums + tl.program_id(0)
-    tl.store(part + 0 * tl.num_programs(0), tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
+    tl.store(part + 0 * tl.num_programs(0),
+             tl.sum(tl.where(here, logq0 + t0 * v_x_logits + positive(-v_x_logits), 0.0), 0))
     if WANTS_x:
         written(d_x + at, -s0 * v_x_logits, here, ADDS_x)
     if WANTS_x_logits:
@@ -226,7 +229,8 @@ def classes_0(
     chosen = tl.load(index + i % n_index, row, 0)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a, -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a,
+                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:
@@ -254,7 +258,8 @@ def classes_0(
                 a = tl.load(place + start, own, float("-inf")).to(tl.float32)
             e = tl.where(own, tl.exp(a - highest[:, None]), 0.0)
             r = 1 / norm
-            written(d + i[:, None] * classes + (start + k)[None, :], scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None])), own, ADDS)
+            slope = scale * (tl.where(chosen == (start + k)[None, :], (others * r)[:, None], -e * r[:, None]))
+            written(d + i[:, None] * classes + (start + k)[None, :], slope, own, ADDS)
 
 
 @triton.jit
@@ -323,7 +328,8 @@ def by_row_0(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_row += (2 * (weight * v_s_z1) - 2 * (weight * at_s_z1)) if EVEN else tl.where(real, 2 * (weight * v_s_z1) - 2 * (weight * at_s_z1), 0.0)
+        slope = 2 * (weight * v_s_z1) - 2 * (weight * at_s_z1)
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -346,7 +352,8 @@ def by_column_0(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_s_z1 += (2 * (weight * at_s_z1) - 2 * (weight * v_s_z1)) if EVEN else tl.where(real, 2 * (weight * at_s_z1) - 2 * (weight * v_s_z1), 0.0)
+        slope = 2 * (weight * at_s_z1) - 2 * (weight * v_s_z1)
+        sum_s_z1 += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_s_z1:
@@ -374,9 +381,11 @@ def table_1(
     for start in range(0, width, BL):
         l = start + tl.arange(0, BL)
         in_row = (i[:, None, None] < rows) & (l[None, None, :] < width) | EVEN
-        v_s_reference_z1_reference = tl.load(row + i[:, None, None] * width + l[None, None, :], in_row, 0.0).to(tl.float32)
+        v_s_reference_z1_reference = tl.load(row + i[:, None, None] * width + l[None, None, :], in_row,
+                                             0.0).to(tl.float32)
         in_column = (j[None, :, None] < columns) & (l[None, None, :] < width) | EVEN
-        at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns + j[None, :, None], in_column, 0.0)
+        at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns
+                                              + j[None, :, None], in_column, 0.0)
         value = square(v_s_reference_z1_reference - at_s_reference_z1_reference)
         entry += value if EVEN else tl.where(l[None, None, :] < width, value, 0.0)
     place = matrix + i[:, None].to(tl.int64) * columns + j[None, :]
@@ -415,11 +424,13 @@ def by_row_1(
     for start in range(0, columns, BJ):
         j = start + tl.arange(0, BJ)
         in_column = (j[None, :, None] < columns) & (l[None, None, :] < width) | EVEN
-        at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns + j[None, :, None], in_column, 0.0)
+        at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns
+                                              + j[None, :, None], in_column, 0.0)
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_row += (2 * (weight * v_s_reference_z1_reference) - 2 * (weight * at_s_reference_z1_reference)) if EVEN else tl.where(real, 2 * (weight * v_s_reference_z1_reference) - 2 * (weight * at_s_reference_z1_reference), 0.0)
+        slope = 2 * (weight * v_s_reference_z1_reference) - 2 * (weight * at_s_reference_z1_reference)
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -434,20 +445,24 @@ def by_column_1(
     """The gradient by each column, over blocks of the others."""
     j, l = tl.program_id(1) * BJ + tl.arange(0, BJ), tl.program_id(0) * BL + tl.arange(0, BL)
     in_column = (j[None, :, None] < columns) & (l[None, None, :] < width) | EVEN
-    at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns + j[None, :, None], in_column, 0.0)
+    at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns + j[None, :, None],
+                                          in_column, 0.0)
     sum_s_reference_z1_reference = tl.zeros((BI, BJ, BL), tl.float32)
     for start in range(0, rows, BI):
         i = start + tl.arange(0, BI)
         in_row = (i[:, None, None] < rows) & (l[None, None, :] < width) | EVEN
-        v_s_reference_z1_reference = tl.load(row + i[:, None, None] * width + l[None, None, :], in_row, 0.0).to(tl.float32)
+        v_s_reference_z1_reference = tl.load(row + i[:, None, None] * width + l[None, None, :], in_row,
+                                             0.0).to(tl.float32)
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_s_reference_z1_reference += (2 * (weight * at_s_reference_z1_reference) - 2 * (weight * v_s_reference_z1_reference)) if EVEN else tl.where(real, 2 * (weight * at_s_reference_z1_reference) - 2 * (weight * v_s_reference_z1_reference), 0.0)
+        slope = 2 * (weight * at_s_reference_z1_reference) - 2 * (weight * v_s_reference_z1_reference)
+        sum_s_reference_z1_reference += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_s_reference_z1_reference:
-        written(d_s_reference_z1_reference + place, tl.sum(sum_s_reference_z1_reference, 0), keep, ADDS_s_reference_z1_reference)
+        written(d_s_reference_z1_reference + place, tl.sum(sum_s_reference_z1_reference, 0), keep,
+                ADDS_s_reference_z1_reference)
 
 
 @triton.jit
@@ -473,7 +488,8 @@ def table_2(
         in_row = (i[:, None, None] < rows) & (l[None, None, :] < width) | EVEN
         v_s_z1 = tl.load(row + i[:, None, None] * width + l[None, None, :], in_row, 0.0).to(tl.float32)
         in_column = (j[None, :, None] < columns) & (l[None, None, :] < width) | EVEN
-        at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns + j[None, :, None], in_column, 0.0)
+        at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns
+                                              + j[None, :, None], in_column, 0.0)
         value = square(v_s_z1 - at_s_reference_z1_reference)
         entry += value if EVEN else tl.where(l[None, None, :] < width, value, 0.0)
     place = matrix + i[:, None].to(tl.int64) * columns + j[None, :]
@@ -511,11 +527,13 @@ def by_row_2(
     for start in range(0, columns, BJ):
         j = start + tl.arange(0, BJ)
         in_column = (j[None, :, None] < columns) & (l[None, None, :] < width) | EVEN
-        at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns + j[None, :, None], in_column, 0.0)
+        at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns
+                                              + j[None, :, None], in_column, 0.0)
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_row += (2 * (weight * v_s_z1) - 2 * (weight * at_s_reference_z1_reference)) if EVEN else tl.where(real, 2 * (weight * v_s_z1) - 2 * (weight * at_s_reference_z1_reference), 0.0)
+        slope = 2 * (weight * v_s_z1) - 2 * (weight * at_s_reference_z1_reference)
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -530,7 +548,8 @@ def by_column_2(
     """The gradient by each column, over blocks of the others."""
     j, l = tl.program_id(1) * BJ + tl.arange(0, BJ), tl.program_id(0) * BL + tl.arange(0, BL)
     in_column = (j[None, :, None] < columns) & (l[None, None, :] < width) | EVEN
-    at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns + j[None, :, None], in_column, 0.0)
+    at_s_reference_z1_reference = tl.load(p_s_reference_z1_reference + l[None, None, :] * columns + j[None, :, None],
+                                          in_column, 0.0)
     sum_s_reference_z1_reference = tl.zeros((BI, BJ, BL), tl.float32)
     for start in range(0, rows, BI):
         i = start + tl.arange(0, BI)
@@ -539,11 +558,13 @@ def by_column_2(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_s_reference_z1_reference += (2 * (weight * at_s_reference_z1_reference) - 2 * (weight * v_s_z1)) if EVEN else tl.where(real, 2 * (weight * at_s_reference_z1_reference) - 2 * (weight * v_s_z1), 0.0)
+        slope = 2 * (weight * at_s_reference_z1_reference) - 2 * (weight * v_s_z1)
+        sum_s_reference_z1_reference += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_s_reference_z1_reference:
-        written(d_s_reference_z1_reference + place, tl.sum(sum_s_reference_z1_reference, 0), keep, ADDS_s_reference_z1_reference)
+        written(d_s_reference_z1_reference + place, tl.sum(sum_s_reference_z1_reference, 0), keep,
+                ADDS_s_reference_z1_reference)
 
 
 @triton.jit
@@ -567,7 +588,9 @@ def totals(
     tl.store(out + 4, -1.0 * mean_3)
     tl.store(out + 5, mean_4)
     tl.store(out + 6, mean_5 + mean_6 + -2.0 * mean_7)
-    tl.store(out, rows * (1.0 * (0.5 * mean_0) + 1.0 * (-0.5 * mean_1 + factor_0) + -1.0 * (-0.5 * mean_2 + factor_1) + -1.0 * (-1.0 * mean_3) + factor_2 * (mean_4) + factor_3 * (mean_5 + mean_6 + -2.0 * mean_7)))
+    tl.store(out,
+             rows * (1.0 * (0.5 * mean_0) + 1.0 * (-0.5 * mean_1 + factor_0) + -1.0 * (-0.5 * mean_2 + factor_1)
+                     + -1.0 * (-1.0 * mean_3) + factor_2 * (mean_4) + factor_3 * (mean_5 + mean_6 + -2.0 * mean_7)))
 
 
 @triton.jit
@@ -581,11 +604,15 @@ def rescaled(d, up, size, BLOCK: tl.constexpr):
             tl.store(d + at, (tl.load(d + at, here, 0.0).to(tl.float32) * scale).to(d.dtype.element_ty), here)
 
 
-TERMS = ("KL(q(z2|z1,c)||p(z2))", "E_q[log q(z1|x,s)]", "E_q[log p(z1|z2,c)]", "E_q[log p(x|z1,s)]", "E_q[log r(c|z1)]", "KL(q(s,z1)||q(z1)q(s))")
-INPUTS = ("z2_mean", "z2_logvar", "q_z1_logvar", "z1", "p_z1_mean", "p_z1_logvar", "x", "x_logits", "c", "c_logits", "s", "s_reference", "z1_reference")
-LEARNED = ("z2_mean", "z2_logvar", "q_z1_logvar", "z1", "p_z1_mean", "p_z1_logvar", "x", "x_logits", "c_logits", "s", "s_reference", "z1_reference")
+TERMS = ("KL(q(z2|z1,c)||p(z2))", "E_q[log q(z1|x,s)]", "E_q[log p(z1|z2,c)]", "E_q[log p(x|z1,s)]", "E_q[log r(c|z1)]",
+         "KL(q(s,z1)||q(z1)q(s))")
+INPUTS = ("z2_mean", "z2_logvar", "q_z1_logvar", "z1", "p_z1_mean", "p_z1_logvar", "x", "x_logits", "c", "c_logits",
+          "s", "s_reference", "z1_reference")
+LEARNED = ("z2_mean", "z2_logvar", "q_z1_logvar", "z1", "p_z1_mean", "p_z1_logvar", "x", "x_logits", "c_logits", "s",
+           "s_reference", "z1_reference")
 PARAMETERS = ("alpha", "lam")
-AXES = (("B", "z2_mean", -2), ("D", "x", -1), ("G", "s", -1), ("K", "c_logits", -1), ("L1", "q_z1_logvar", -1), ("L2", "z2_mean", -1))
+AXES = (("B", "z2_mean", -2), ("D", "x", -1), ("G", "s", -1), ("K", "c_logits", -1), ("L1", "q_z1_logvar", -1),
+        ("L2", "z2_mean", -1))
 
 
 def passes(g: Any) -> None:

@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "31878715798ab2b6", "vib.triton.py": "fbcbbb99ba554c44", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"vib.c": "31878715798ab2b6", "vib.triton.py": "bcde708b3dab0b09", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -115,7 +115,8 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "4300b022613e7d14", "vq_vae.triton.py": "e4e2c016a043de35", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"vq_vae.c": "4300b022613e7d14", "vq_vae.triton.py": "e4e2c016a043de35",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -139,7 +139,8 @@ class WaeGanLoss(_Parametrised):
 
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "wae_gan.triton.py": "7e100553008f311c", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "wae_gan.triton.py": "d298bbc06bf917fe",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

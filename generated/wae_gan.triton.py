@@ -111,7 +111,9 @@ def elements_1(
     """JS(p(z)||q(z)): logsigmoid(-z_critic_reference), logsigmoid(z_critic_reference)."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < size
-    v_z_critic_reference = tl.load(in_z_critic_reference + (at % n_z_critic_reference if REPEATS_z_critic_reference else at), here, 0.0).to(tl.float32)
+    v_z_critic_reference = tl.load(in_z_critic_reference
+                                   + (at % n_z_critic_reference if REPEATS_z_critic_reference else at), here,
+                                   0.0).to(tl.float32)
     s1 = scale_1 * tl.load(up).to(tl.float32)
     a0 = v_z_critic_reference
     e0 = exponential(-tl.abs(a0))

@@ -156,7 +156,8 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "wae_mmd.triton.py": "3284777bbab55fd4", "_ibsym_runtime.py": "984705f3b21737f6"}
+_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "wae_mmd.triton.py": "875d4d0e2f44628d",
+           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -109,8 +109,15 @@ def rows_0(
     t10 = entry + t9
     t11 = 20 * size_L
     t12 = entry + t11
-    tl.store(sums_mapped + i, tl.sum(tl.where(real, tl.where(own_column, 0 * a, size_L / t0 + t1 / t2 + t11 / t12 + t3 / t4 + t5 / t6 + t7 / t8 + t9 / t10), 0.0), 0))
-    d += tl.where(own_column, 0 * a, scale_mapped * (-size_L / square(t0) - t1 / square(t2) - t11 / square(t12) - t3 / square(t4) - t5 / square(t6) - t7 / square(t8) - t9 / square(t10)))
+    tl.store(sums_mapped + i,
+             tl.sum(tl.where(real,
+                             tl.where(own_column, 0 * a,
+                                      size_L / t0 + t1 / t2 + t11 / t12 + t3 / t4 + t5 / t6 + t7 / t8 + t9 / t10), 0.0),
+                    0))
+    d += tl.where(own_column, 0 * a,
+                  scale_mapped
+                  * (-size_L / square(t0) - t1 / square(t2) - t11 / square(t12) - t3 / square(t4) - t5 / square(t6)
+                     - t7 / square(t8) - t9 / square(t10)))
     if WANTS:
         tl.store(matrix + i.to(tl.int64) * columns + j, d * tl.load(up).to(tl.float32), real)
 
@@ -132,7 +139,8 @@ def by_row_0(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_row += (2 * (weight * v_z) - 2 * (weight * at_z)) if EVEN else tl.where(real, 2 * (weight * v_z) - 2 * (weight * at_z), 0.0)
+        slope = 2 * (weight * v_z) - 2 * (weight * at_z)
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -155,7 +163,8 @@ def by_column_0(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_z += (2 * (weight * at_z) - 2 * (weight * v_z)) if EVEN else tl.where(real, 2 * (weight * at_z) - 2 * (weight * v_z), 0.0)
+        slope = 2 * (weight * at_z) - 2 * (weight * v_z)
+        sum_z += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_z:
@@ -216,8 +225,15 @@ def rows_1(
     t10 = entry + t9
     t11 = 20 * size_L
     t12 = entry + t11
-    tl.store(sums_mapped + i, tl.sum(tl.where(real, tl.where(own_column, 0 * a, size_L / t0 + t1 / t2 + t11 / t12 + t3 / t4 + t5 / t6 + t7 / t8 + t9 / t10), 0.0), 0))
-    d += tl.where(own_column, 0 * a, scale_mapped * (-size_L / square(t0) - t1 / square(t2) - t11 / square(t12) - t3 / square(t4) - t5 / square(t6) - t7 / square(t8) - t9 / square(t10)))
+    tl.store(sums_mapped + i,
+             tl.sum(tl.where(real,
+                             tl.where(own_column, 0 * a,
+                                      size_L / t0 + t1 / t2 + t11 / t12 + t3 / t4 + t5 / t6 + t7 / t8 + t9 / t10), 0.0),
+                    0))
+    d += tl.where(own_column, 0 * a,
+                  scale_mapped
+                  * (-size_L / square(t0) - t1 / square(t2) - t11 / square(t12) - t3 / square(t4) - t5 / square(t6)
+                     - t7 / square(t8) - t9 / square(t10)))
     if WANTS:
         tl.store(matrix + i.to(tl.int64) * columns + j, d * tl.load(up).to(tl.float32), real)
 
@@ -239,7 +255,8 @@ def by_row_1(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_row += (2 * (weight * v_z_reference) - 2 * (weight * at_z_reference)) if EVEN else tl.where(real, 2 * (weight * v_z_reference) - 2 * (weight * at_z_reference), 0.0)
+        slope = 2 * (weight * v_z_reference) - 2 * (weight * at_z_reference)
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -262,7 +279,8 @@ def by_column_1(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_z_reference += (2 * (weight * at_z_reference) - 2 * (weight * v_z_reference)) if EVEN else tl.where(real, 2 * (weight * at_z_reference) - 2 * (weight * v_z_reference), 0.0)
+        slope = 2 * (weight * at_z_reference) - 2 * (weight * v_z_reference)
+        sum_z_reference += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_z_reference:
@@ -320,8 +338,10 @@ def rows_2(matrix, sums_mapped, up, rows, columns, size_L, scale_mapped, WANTS: 
     t10 = entry + t9
     t11 = 20 * size_L
     t12 = entry + t11
-    tl.store(sums_mapped + i, tl.sum(tl.where(real, size_L / t0 + t1 / t2 + t11 / t12 + t3 / t4 + t5 / t6 + t7 / t8 + t9 / t10, 0.0), 0))
-    d += scale_mapped * (-size_L / square(t0) - t1 / square(t2) - t11 / square(t12) - t3 / square(t4) - t5 / square(t6) - t7 / square(t8) - t9 / square(t10))
+    tl.store(sums_mapped + i,
+             tl.sum(tl.where(real, size_L / t0 + t1 / t2 + t11 / t12 + t3 / t4 + t5 / t6 + t7 / t8 + t9 / t10, 0.0), 0))
+    d += scale_mapped * (-size_L / square(t0) - t1 / square(t2) - t11 / square(t12) - t3 / square(t4) - t5 / square(t6)
+                         - t7 / square(t8) - t9 / square(t10))
     if WANTS:
         tl.store(matrix + i.to(tl.int64) * columns + j, d * tl.load(up).to(tl.float32), real)
 
@@ -343,7 +363,8 @@ def by_row_2(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_row += (2 * (weight * v_z) - 2 * (weight * at_z_reference)) if EVEN else tl.where(real, 2 * (weight * v_z) - 2 * (weight * at_z_reference), 0.0)
+        slope = 2 * (weight * v_z) - 2 * (weight * at_z_reference)
+        sum_row += slope if EVEN else tl.where(real, slope, 0.0)
     place = i[:, None] * width + l[None, :]
     keep = (i[:, None] < rows) & (l[None, :] < width)
     written(d_row + place, tl.sum(sum_row, 1), keep, ADDS)
@@ -366,7 +387,8 @@ def by_column_2(
         real = in_row & in_column
         place = matrix + i[:, None, None].to(tl.int64) * columns + j[None, :, None]
         weight = tl.load(place, (i[:, None, None] < rows) & (j[None, :, None] < columns) | EVEN, 0.0)
-        sum_z_reference += (2 * (weight * at_z_reference) - 2 * (weight * v_z)) if EVEN else tl.where(real, 2 * (weight * at_z_reference) - 2 * (weight * v_z), 0.0)
+        slope = 2 * (weight * at_z_reference) - 2 * (weight * v_z)
+        sum_z_reference += slope if EVEN else tl.where(real, slope, 0.0)
     place = j[:, None] * width + l[None, :]
     keep = (j[:, None] < columns) & (l[None, :] < width)
     if WANTS_z_reference:

@@ -64,7 +64,7 @@ def modules(folder: str = "ibsym") -> list[Path]:
 
 def emitted() -> list[Path]:
     """The emitted losses."""
-    return sorted((ROOT / "generated").glob("[!_]*.py"))
+    return sorted(p for p in (ROOT / "generated").glob("[!_]*.py") if not p.name.endswith(".triton.py"))
 
 
 def lines(path: Path) -> list[str]:

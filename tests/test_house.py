@@ -165,7 +165,8 @@ def test_third_parties_are_declared_and_in_their_place(path: Path) -> None:
     assert [name for name in sorted(third_parties) if layer not in ONLY_IN.get(name, {layer})] == []
 
 
-EMITTED = sorted(ROOT.glob("generated/[!_]*.py"))
+EMITTED = sorted(path for path in ROOT.glob("generated/[!_]*.py") if not path.name.endswith(".triton.py"))
+KERNELS = sorted(ROOT.glob("generated/*.triton.py"))
 
 
 @pytest.mark.parametrize("path", EMITTED, ids=lambda p: p.stem)
@@ -173,6 +174,18 @@ def test_an_emitted_module_is_short(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 250, f"{path.stem} has {len(lines)} lines: shorten what all emitted modules share"
     assert max(map(len, lines)) <= 140
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda p: p.stem)
+def test_kernels_are_readable(path: Path) -> None:
+    """Python that fits a page's width, every kernel with its mathematics, and nothing in vain."""
+    text = path.read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    assert functions
+    assert [f.name for f in functions if not ast.get_docstring(f)] == []
+    assert max(map(len, text.splitlines())) <= 128
+    used = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)} | {"passes", "rescaled"}
+    assert [f.name for f in functions if f.name not in used] == []
 
 
 @pytest.mark.parametrize("path", EMITTED, ids=lambda p: p.stem)

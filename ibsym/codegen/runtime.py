@@ -83,7 +83,7 @@ def native_runtime() -> str:
     passes = text(NATIVE).replace("\nfrom .libraries import for_one_process, library_path\n", "")
     for line, with_more in MORE.items():
         passes = passes.replace(line, with_more, 1)
-    sections = (part for name in ("libraries", "kernels", "streams", "both_ways") for part in _section(name))
+    sections = (part for name in ("libraries", "launches", "kernels", "streams", "both_ways") for part in _section(name))
     kernels = "\n".join(_section("stream_kernels"))
     return "\n".join((passes, *sections, f'KERNELS = r"""{kernels}"""', *_section("ranks"), ""))
 

@@ -109,7 +109,7 @@ class OnePass:
 
     def passed(self, loss: Any, given: Sequence[Tensor], way: Way) -> Any:
         """The output of the pass; None where compiled code may not run or declines."""
-        if self.known.get(way, self) is None or loss.reduction == "none" or _transformed():
+        if self.known.get(way, self) is None or loss.reduction not in ("mean", "sum") or _transformed():
             return None
         learning = torch.is_grad_enabled()
         if any(map(Tensor.is_neg, given)) or (learning and any(map(Tensor.is_inference, given))):

@@ -12,7 +12,7 @@ import torch
 import ibsym
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = [path for path in sorted((ROOT / "generated").glob("*.py")) if not path.name.startswith("_")]
+MODULES = [path for path in sorted((ROOT / "generated").glob("[!_]*.py")) if not path.name.endswith(".triton.py")]
 IMAGES = """
 name = "images"
 objective = "minimize I_q(X;Z) - I_q(Z;X)"

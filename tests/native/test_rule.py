@@ -20,7 +20,7 @@ worlds = passes.worlds
 SIZES = [{"B": 4, "D": 1, "L": 1}, {"B": 5, "D": 700, "L": 2}, {"B": 257, "D": 5, "L": 3}, {"B": 64, "D": 40, "L": 20}]
 SPREADS = (1e-3, 1.0, 10.0)
 CONFIDENCE = (3.0, 7.0, 10.0, 14.0, 17.0, 30.0, 1e4)
-CRITICS = ("density-ratio", "dv", "nwj", "logistic", "dual")  # a constant and two means: near 0 they cancel
+CRITICS = ("density-ratio", "dv", "nwj", "logistic", "dual", "infonce")  # a constant, as log B, and means: near 0 they cancel
 ROUNDING = 2.0**-24
 
 

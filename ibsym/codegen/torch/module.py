@@ -133,8 +133,8 @@ def _constants(program: LossProgram, neighbours: Mapping[str, str], form: Form) 
     if program.rows is None:
         lines.append(f"_WHY = {quoted(context.why_no_rows(program))}")
     if neighbours:
-        digests = ", ".join(f"{quoted(name)}: {quoted(runtime.digest(text))}" for name, text in neighbours.items())
-        lines.append(f"_BESIDE = {{{digests}}}")
+        digests = [f"{quoted(name)}: {quoted(runtime.digest(text))}" for name, text in neighbours.items()]
+        lines += context.filled("_BESIDE = {", digests, "}", WIDTH)
     if neighbours and form == "bundle":
         lines.append("_FILES = {")
         lines += [f"    {quoted(name)}: r'''{text}'''," for name, text in neighbours.items()]

@@ -139,7 +139,11 @@ class Writer:
             inside.append("weight += share" if self.read else "weight = share")
         inside += [
             *steps,
-            *(f"sum_{n} += ({e}) if EVEN else tl.where(real, {e}, 0.0)" for n, e in zip(targets, results, strict=True)),
+            *(
+                line
+                for n, e in zip(targets, results, strict=True)
+                for line in (f"slope = {e}", f"sum_{n} += slope if EVEN else tl.where(real, slope, 0.0)")
+            ),
         ]
         after = [
             f"place = {own}[:, None] * width + l[None, :]",

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 import sympy
 
 from ibsym.codegen.runtime import VERSION, definitions, gathered
-from ibsym.codegen.templating import render
+from ibsym.codegen.templating import Text, render
 from ibsym.codegen.torch.text import plain, quoted, tupled
 from ibsym.codegen.triton import pairs
 from ibsym.codegen.triton.printing import block, number
-from ibsym.codegen.triton.text import call, shared, signature
+from ibsym.codegen.triton.text import call, laid_out, shared, signature
 from ibsym.lowering.fusion.calculus import Stable, Unfused, derivative
 from ibsym.lowering.fusion.pairing import ENTRY, Beside, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
@@ -50,22 +50,16 @@ class _Writer(Plan):
         used = [n for n in functions if f"{n}(" in text]
         own = gathered(used, ["triton/functions"])
         helpers = [functions[n].text for n in functions if n in own]
-        return (
-            render(
-                "triton/module.py.j2",
-                {
-                    "head": HEAD.format(VERSION, self.program.name, self.program.about.digest),
-                    "summary": plain(
-                        f"{self.program.about.title}: loss and gradients on a GPU, from the formulas in {self.program.module_name}.py."
-                    ),
-                    "functions": tuple(helpers),
-                    "kernels": tuple(kernels),
-                    "tables": tuple(self._tables(body)),
-                    "body": tuple(body),
-                },
-            ).rstrip()
-            + "\n"
-        )
+        title, module = self.program.about.title, self.program.module_name
+        context: dict[str, Text] = {
+            "head": HEAD.format(VERSION, self.program.name, self.program.about.digest),
+            "summary": plain(f"{title}: loss and gradients on a GPU, from the formulas in {module}.py."),
+            "functions": tuple(helpers),
+            "kernels": tuple(kernels),
+            "tables": tuple(self._tables(body)),
+            "body": tuple(body),
+        }
+        return laid_out(render("triton/module.py.j2", context).rstrip()) + "\n"
 
     def _tables(self, body: list[str]) -> list[str]:
         """What the caller must know: terms, inputs, those with gradients, parameters, lengths of axes."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 
 import sympy
 
+from ibsym.codegen.breaking import broken
 from ibsym.codegen.triton.printing import block
+
+WIDTH = 120
 
 
 def shared(formulas: Sequence[sympy.Expr]) -> tuple[list[str], list[str]]:
@@ -30,7 +34,7 @@ def signature(name: str, parameters: Sequence[str]) -> str:
     return call(f"def {name}", parameters) + ":"
 
 
-def call(name: str, arguments: Sequence[str], width: int = 120) -> str:
+def call(name: str, arguments: Sequence[str], width: int = WIDTH) -> str:
     """A call, on as many lines as it needs."""
     whole = f"{name}({', '.join(arguments)})"
     if len(whole) < width:
@@ -42,3 +46,24 @@ def call(name: str, arguments: Sequence[str], width: int = 120) -> str:
             line = ""
         line += f"{' ' if line else ''}{argument},"
     return "\n".join([f"{name}(", *(f"    {line}" for line in (*lines, line)), ")"])
+
+
+def laid_out(source: str) -> str:
+    """The source with its long lines broken: inside brackets, where Python lets a line end; docstrings between words.
+
+    >>> print(laid_out("total = tl.sum(" + " + ".join(["aaaaaaaaaa"] * 11) + ", 0)"))
+    total = tl.sum(aaaaaaaaaa + aaaaaaaaaa + aaaaaaaaaa + aaaaaaaaaa + aaaaaaaaaa + aaaaaaaaaa + aaaaaaaaaa + aaaaaaaaaa
+                   + aaaaaaaaaa + aaaaaaaaaa + aaaaaaaaaa, 0)
+    """
+    return "\n".join(piece for line in source.split("\n") for piece in _pieces(line))
+
+
+def _pieces(line: str) -> Iterator[str]:
+    text = line.lstrip()
+    if len(line) <= WIDTH or text.startswith("#"):
+        yield line
+    elif text.startswith('"""'):
+        indent = " " * (len(line) - len(text))
+        yield from textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    else:
+        yield from broken(line, WIDTH, least=1)
