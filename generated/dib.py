@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "38b83541affba740", "dib.triton.py": "71c784ab148c309f", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"dib.c": "38b83541affba740", "dib.triton.py": "bbf0151119bfb2c5", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -156,7 +156,7 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "6bc75abfcce947e6", "dvsib.triton.py": "e4ad1656253243da",
+_BESIDE = {"dvsib.c": "6bc75abfcce947e6", "dvsib.triton.py": "e580c23bbe5c3d9f",
            "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 

@@ -97,7 +97,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "212f92ea027a4e65", "empowerment.triton.py": "e7c74cbd3114c863",
+_BESIDE = {"empowerment.c": "212f92ea027a4e65", "empowerment.triton.py": "7329bd79b9a53250",
            "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 

@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "5b56882caada2b2f", "infobot.triton.py": "3349ec0d8ded714b",
+_BESIDE = {"infobot.c": "5b56882caada2b2f", "infobot.triton.py": "5c469af17922aab2",
            "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 

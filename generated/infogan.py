@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "da2a7713bd037661", "infogan.triton.py": "aa27c7f5a9223a61",
+_BESIDE = {"infogan.c": "da2a7713bd037661", "infogan.triton.py": "38d19608b2671514",
            "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 

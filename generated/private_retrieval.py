@@ -141,7 +141,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "private_retrieval.triton.py": "2b7806e2faa20a74",
+_BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "private_retrieval.triton.py": "f6fe47c118cc95f6",
            "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 

@@ -177,7 +177,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "d854bcdf5c517df9", "semi_supervised_ib.triton.py": "547978624d713b97",
+_BESIDE = {"semi_supervised_ib.c": "d854bcdf5c517df9", "semi_supervised_ib.triton.py": "2d6f3b62c73d6f88",
            "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 

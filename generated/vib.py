@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "31878715798ab2b6", "vib.triton.py": "bcde708b3dab0b09", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"vib.c": "31878715798ab2b6", "vib.triton.py": "1161da9c56e69544", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
 
 
 @functools.cache

@@ -156,6 +156,7 @@ def test_third_parties_are_declared_and_in_their_place(path: Path) -> None:
         *project["optional-dependencies"]["figures"],
         *project["optional-dependencies"]["compression"],
         *project["optional-dependencies"]["sweep"],
+        *project["optional-dependencies"]["interpreter"],
     ]
     declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
     third_parties = roots(path.read_text(encoding="utf-8")) - set(sys.stdlib_module_names) - {"ibsym"}

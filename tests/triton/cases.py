@@ -1,0 +1,141 @@
+"""One loss of every kind of pass by its kernels, in Triton's interpreter: `test_kernels` runs this file with TRITON_INTERPRET=1."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.native import worlds
+from tests.native.worlds import arguments, gradients, learning, module
+
+KINDS = {
+    "vae": "elements",
+    "vib": "a class that is picked",
+    "categorical-ib": "formulas of classes",
+    "infonce": "pairs of scores",
+    "beta-tcvae": "a mixture together and apart",
+    "infovae": "a function of pairs",
+    "semi-supervised-ib": "terms left to the expression",
+}
+HALF = {torch.bfloat16: 2e-2, torch.float16: 4e-3}
+
+
+def off(found: Tensor, wanted: Tensor) -> float:
+    """The distance relative to what is wanted."""
+    return float((found.double() - wanted).norm() / wanted.norm().clamp(min=1e-3))
+
+
+def check(name: str, given: dict[str, Tensor], limit: float = 2e-6) -> None:
+    """Loss, terms and gradients against the formula in float64; and that kernels gave them."""
+    loss = module(name).Loss()
+    given = learning(given)
+    wide = learning({n: t.double() if t.is_floating_point() else t for n, t in given.items()})
+    got, want = loss(**given), loss.expression(*(wide[i.name] for i in loss.INPUTS))
+    assert module(name)._one_pass().known["cuda"] is not None
+    assert got.loss.dtype is torch.float32
+    assert abs(float(got.loss.detach()) - float(want.loss.detach())) < 1e-5 * max(1, abs(float(want.loss.detach())))
+    for text, value in want.terms.items():
+        assert abs(float(got.terms[text]) - float(value)) < 1e-5 * max(1, abs(float(value))), text
+    scale = max(float(g.norm()) for g in gradients(want.loss, wide, retain_graph=True).values() if g is not None)
+    found = gradients(got.loss, given)
+    for key, slope in gradients(want.loss, wide).items():
+        if slope is not None and float(slope.norm()) > 1e-3 * scale:
+            assert found[key].dtype is given[key].dtype
+            assert off(found[key], slope) < limit, key
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("sizes", [{"B": 4}, {"B": 33, "L": 5, "K": 17}], ids=["few", "odd"])
+def test_against_float64(name, sizes):
+    check(name, arguments(name, sizes=sizes))
+
+
+def test_rows_of_many_classes():
+    check("vib", arguments("vib", sizes={"K": 9001, "B": 3}))
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("name", ["vae", "vib", "beta-tcvae"])
+def test_half_precision(name, dtype):
+    given = {n: t.to(dtype) if t.is_floating_point() else t for n, t in arguments(name).items()}
+    check(name, given, HALF[dtype])
+
+
+def test_small_slopes_of_float16_wait_for_their_scale():
+    """A mean over many elements has slopes that float16 rounds to 0, unless the scale of the loss comes first."""
+    given = {n: t.half() for n, t in arguments("vae", sizes={"B": 64, "D": 700}).items()}
+    given = learning(given)
+    (module("vae").Loss()(**given).loss * 65536).backward()
+    wide = learning({n: t.detach().float() for n, t in given.items()})
+    (module("vae").Loss().expression(*wide.values()).loss * 65536).backward()
+    for n in ("x_logits", "z_mean"):
+        assert off(given[n].grad, wide[n].grad.double()) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["vae", "beta-tcvae", "vib"])
+def test_inputs_that_are_not_contiguous(name):
+    given = arguments(name)
+    turned = {n: t if t.dim() < 2 else t.transpose(-1, -2).contiguous().transpose(-1, -2) for n, t in given.items()}
+    check(name, turned)
+
+
+@pytest.mark.parametrize("name", ["vae", "beta-tcvae"])
+def test_gradients_of_some_inputs(name):
+    given = learning(arguments(name), ("z_mean",))
+    whole = learning(arguments(name))
+    (some,) = gradients(module(name).Loss()(**given).loss, given).values()
+    torch.testing.assert_close(some, gradients(module(name).Loss()(**whole).loss, whole)["z_mean"])
+
+
+@pytest.mark.parametrize("name", ["vae", "vib"])
+def test_what_comes_from_above_scales_every_slope(name):
+    given, twin = learning(arguments(name)), learning(arguments(name))
+    plain = gradients(module(name).Loss()(**given).loss, given)
+    scaled = gradients(-3 * module(name).Loss()(**twin).loss, twin)
+    for key, slope in plain.items():
+        torch.testing.assert_close(scaled[key], -3 * slope)
+
+
+def test_again_after_the_graph_was_kept():
+    given = learning(arguments("vae"))
+    loss = module("vae").Loss()(**given).loss
+    first = gradients(loss, given, retain_graph=True)
+    for key, slope in gradients(loss, given).items():
+        torch.testing.assert_close(slope, first[key])
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_other_reductions(reduction):
+    given = arguments("vae")
+    loss = module("vae").Loss(reduction=reduction)
+    torch.testing.assert_close(loss(**given).loss, loss.expression(*given.values()).loss)
+
+
+def test_mixed_precision():
+    given = learning(arguments("vib"))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = module("vib").Loss()(**{n: t.bfloat16() if n == "c_logits" else t for n, t in given.items()})
+    assert got.loss.dtype is torch.float32
+    got.loss.backward()
+    assert given["c_logits"].grad.dtype is torch.float32
+
+
+def test_a_second_derivative_goes_through_the_expression():
+    given = learning(arguments("vae", sizes={"B": 2, "L": 2, "D": 3}))
+    (slope,) = torch.autograd.grad(module("vae").Loss()(**given).loss, given["z_logvar"], create_graph=True)
+    (curve,) = torch.autograd.grad(slope.sum(), given["z_logvar"])
+    torch.testing.assert_close(curve, 0.5 * given["z_logvar"].exp() / 2)
+
+
+def test_a_compiled_loss_is_the_expression():
+    given = arguments("vae", draws=False)
+    loss = module("vae").Loss()
+    whole = torch.compile(lambda **g: loss(**g).loss, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(whole(**given), loss(**given).loss)
+
+
+def test_every_kind_has_its_kernels():
+    for name in KINDS:
+        module(name)
+        assert (worlds.CACHE / "emitted" / f"{name.replace('-', '_')}.triton.py").is_file(), name
