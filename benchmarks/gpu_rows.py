@@ -220,7 +220,7 @@ def rows() -> list[Row]:
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         fused = ("liger", "liger float32 sums", "cut", "cut filtered")
         found.append(Row(f"linear head 8192 x 50000, {name}", HEAD, head, heads, "", FUSED, dtype, fused, block=1024))
-        pairs = {"B": 32768, "L": 256}
+        pairs = {"B": 32768, "E": 256}
         found += [
             Row(f"InfoNCE 32768 x 256, {name}", ONE, one, pairs, "", PRODUCTS, dtype, ("chunked",), block=1024),
             Row(f"InfoNCE both ways 32768 x 256, {name}", BOTH, both, pairs, "", PRODUCTS, dtype, ("chunked",), block=1024),
@@ -228,7 +228,7 @@ def rows() -> list[Row]:
     return found
 
 
-TINY = {"B": 12, "D": 5, "L": 3, "K": 7, "N": 4}
+TINY = {"B": 12, "D": 5, "L": 3, "K": 7, "N": 4, "E": 4}
 
 
 def arguments(row: Row, loss: Any, device: str, tiny: bool) -> Given:
@@ -237,7 +237,7 @@ def arguments(row: Row, loss: Any, device: str, tiny: bool) -> Given:
     sizes = {axis: min(n, TINY[axis]) if tiny else n for axis, n in row.sizes.items()}
     result: Given = {}
     for entry in loss.INPUTS:
-        lengths = [sizes.get(a[0], sizes["B"]) for a in entry.shape if a != "S"]
+        lengths = [sizes[a[0]] for a in entry.shape if a != "S"]
         if entry.role == "value" and entry.name in ("t", "c"):
             made = torch.randint(0, sizes["K"], lengths, device=device)
         elif entry.role == "value":
@@ -249,7 +249,7 @@ def arguments(row: Row, loss: Any, device: str, tiny: bool) -> Given:
         elif entry.role == "temperature":
             made = torch.tensor(0.9, device=device)
         else:
-            factor = {"logits": 3.0, "weight": sizes.get("N", 1) ** -0.5, "bias": 0.0, "embedding": sizes.get("L", 1) ** -0.25}
+            factor = {"logits": 3.0, "weight": sizes.get("N", 1) ** -0.5, "bias": 0.0, "embedding": sizes.get("E", 1) ** -0.25}
             made = torch.randn(lengths, device=device) * factor.get(entry.role, 1.0)
             made = made.to(row.dtype if entry.role in ("hidden", "weight", "bias", "embedding") else torch.float32)
         result[entry.name] = made.requires_grad_(entry.role not in ("value", "sample_reference", "temperature"))
