@@ -82,8 +82,8 @@ def test_what_is_generated_and_compared(ibsym_):
     names = [f"{stem}{suffix}" for stem in ("vae", "vib") for suffix in (".c", ".py", ".tex", ".triton.py")]
     assert sorted(p.name for p in Path("out").iterdir()) == ["_ibsym_runtime.py", *names]
     assert Path("out/vib.py").read_text() == ibsym.generate(ibsym.derive("vib"))
-    assert "wrote out/vib.py, out/vib.c, out/_ibsym_runtime.py, out/vib.tex" in out
-    assert ibsym_("generate", "vib", "-o", "out", "--check") == (0, "4 files are as they should be\n", "")
+    assert "wrote out/vib.py, out/vib.c, out/vib.triton.py, out/_ibsym_runtime.py, out/vib.tex" in out
+    assert ibsym_("generate", "vib", "-o", "out", "--check") == (0, "5 files are as they should be\n", "")
     Path("out/vib.py").write_text("drifted")
     Path("out/vae.tex").unlink()
     status, out, _ = ibsym_("generate", "vib", "vae", "-o", "out", "--check")
