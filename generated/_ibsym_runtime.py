@@ -579,7 +579,7 @@ def side_by_side(places: Sequence[int], like: Sequence[Tensor], found: list[Tens
     """Room for gradients, side by side for each precision, so that one launch scales them."""
     for dtype in {like[k].dtype for k in places}:
         mine = [k for k in places if like[k].dtype is dtype]
-        sizes = [-(-like[k].numel() // 16) * 16 for k in mine]
+        sizes = [blocks_of(like[k].numel(), 16) * 16 for k in mine]
         room = like[mine[0]].new_empty(sum(sizes))
         for k, part in zip(mine, room.split(sizes), strict=True):
             found[k] = part[: like[k].numel()].view(like[k].shape)
@@ -701,12 +701,11 @@ class Kernels:
         self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool], upstream: Tensor
     ) -> list[Tensor | None]:
         """The gradients, computed from what comes from above."""
-        above = upstream if _single(upstream) else None
-        gradients = self.run(
-            given, parameters, total, wanted, torch.ones_like(given[0], dtype=torch.float32) if above is None else above
-        )[2]
+        single = _single(upstream)
+        above = upstream if single else given[0].new_ones((), dtype=torch.float32)
+        gradients = self.run(given, parameters, total, wanted, above)[2]
         assert gradients is not None
-        return gradients if above is not None else [None if g is None else g * upstream for g in gradients]
+        return gradients if single else [None if g is None else g * upstream for g in gradients]
 
     def scaled(self, gradients: Sequence[Tensor | None], upstream: Tensor) -> list[Tensor | None]:
         """Gradients times what comes from above, in place; nobody waits to learn whether that is 1."""
@@ -1028,9 +1027,7 @@ def compiled_kernels() -> dict[str, Any] | None:
         )
         return None
     text = KERNELS or Path(__file__).with_name("stream_kernels.py").read_text("utf-8")
-    name = "<ibsym stream kernels>"  # where Triton looks for the source
-    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-    exec(compile(text, name, "exec"), space := {"__name__": "ibsym_stream_kernels"})
+    space = defined(text, "stream_kernels.py")
     space["tl"] = triton.language
     return {n: triton.jit(space[f"_{n}"]) for n in ("row_shares", "column_sums", "pair_slopes")}
 

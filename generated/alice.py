@@ -137,7 +137,7 @@ class AliceLoss(_Parametrised):
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
 _BESIDE = {"alice.c": "e2329bbff3d753c4", "alice.triton.py": "69a15b7975975ced",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -124,7 +124,7 @@ class BetaVaeLoss(_Parametrised):
 
 Loss = BetaVaeLoss
 _BESIDE = {"beta_vae.c": "0670d71a17c0f6d5", "beta_vae.triton.py": "3029d3b766cdc68d",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class BibAeLoss(_Parametrised):
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "bib_ae.triton.py": "c1d988d0da1d2187",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class BlindCodeLoss(_Parametrised):
 
 Loss = BlindCodeLoss
 _BESIDE = {"blind_code.c": "a394f25d350cb3ee", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "86124bf400a92846", "ceb.triton.py": "f16e79a7f8eaae7f", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"ceb.c": "86124bf400a92846", "ceb.triton.py": "f16e79a7f8eaae7f", "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

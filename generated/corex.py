@@ -111,7 +111,7 @@ class CorexLoss(torch.nn.Module):
 
 Loss = CorexLoss
 _BESIDE = {"corex.c": "99320b52413b12f6", "corex.triton.py": "00fd6b1559f2dd0c",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

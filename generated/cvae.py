@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"cvae.c": "3e41591160aac12e", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

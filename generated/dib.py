@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "38b83541affba740", "dib.triton.py": "bbf0151119bfb2c5", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"dib.c": "38b83541affba740", "dib.triton.py": "bbf0151119bfb2c5", "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -138,7 +138,7 @@ class DvccaLoss(_Parametrised):
 
 Loss = DvccaLoss
 _BESIDE = {"dvcca.c": "34529a57037adf5a", "dvcca.triton.py": "d5889355e738b4e3",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

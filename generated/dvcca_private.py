@@ -147,7 +147,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 Loss = DvccaPrivateLoss
 _BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "dvcca_private.triton.py": "992c47664063c876",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -157,7 +157,7 @@ class DvsibLoss(_Parametrised):
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"dvsib.c": "6bc75abfcce947e6", "dvsib.triton.py": "e580c23bbe5c3d9f",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

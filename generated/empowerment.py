@@ -98,7 +98,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 Loss = EmpowermentLoss
 _BESIDE = {"empowerment.c": "212f92ea027a4e65", "empowerment.triton.py": "7329bd79b9a53250",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

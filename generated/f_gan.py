@@ -92,7 +92,7 @@ class FGanLoss(torch.nn.Module):
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
 _BESIDE = {"f_gan.c": "10af3d77d84d9964", "f_gan.triton.py": "17b75a95574bb402",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -129,7 +129,7 @@ class GmVaeLoss(torch.nn.Module):
 
 Loss = GmVaeLoss
 _BESIDE = {"gm_vae.c": "4903b27496196ac3", "gm_vae.triton.py": "3f83cc21670c4e58",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -185,7 +185,7 @@ class HfvaeLoss(_Parametrised):
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"hfvae.c": "f91ad362c8c63e55", "hfvae.triton.py": "58c9309230db6965",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

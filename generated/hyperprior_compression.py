@@ -140,7 +140,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

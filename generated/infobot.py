@@ -124,7 +124,7 @@ class InfobotLoss(_Parametrised):
 
 Loss = InfobotLoss
 _BESIDE = {"infobot.c": "5b56882caada2b2f", "infobot.triton.py": "5c469af17922aab2",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

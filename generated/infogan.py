@@ -138,7 +138,7 @@ class InfoganLoss(_Parametrised):
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
 _BESIDE = {"infogan.c": "da2a7713bd037661", "infogan.triton.py": "38d19608b2671514",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

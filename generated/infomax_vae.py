@@ -153,7 +153,7 @@ class InfomaxVaeLoss(_Parametrised):
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
 _BESIDE = {"infomax_vae.c": "9da14af676fea402", "infomax_vae.triton.py": "e41f158f431fa3b1",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -88,7 +88,7 @@ class InfonceLoss(torch.nn.Module):
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
 _BESIDE = {"infonce.c": "fad41d605c311e20", "infonce.triton.py": "afe7e1145daf8d17",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

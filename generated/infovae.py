@@ -146,7 +146,7 @@ class InfovaeLoss(_Parametrised):
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
 _BESIDE = {"infovae.c": "b52253b53a1b9515", "infovae.triton.py": "bbb09494c2c494d0",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -153,7 +153,7 @@ class JmvaeLoss(_Parametrised):
 
 Loss = JmvaeLoss
 _BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "jmvae.triton.py": "83f0e9ab298c7d95",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

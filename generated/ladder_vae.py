@@ -139,7 +139,7 @@ class LadderVaeLoss(_Parametrised):
 
 Loss = LadderVaeLoss
 _BESIDE = {"ladder_vae.c": "304435640f043465", "ladder_vae.triton.py": "d19bca85bec068d9",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -177,7 +177,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "0de6e24238a28a9c", "m2.triton.py": "785d94269c669535", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"m2.c": "0de6e24238a28a9c", "m2.triton.py": "785d94269c669535", "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -153,7 +153,7 @@ class NoveltyDetectionLoss(_Parametrised):
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"novelty_detection.c": "3d874f08253ae436", "novelty_detection.triton.py": "a28bfd3ba1b7a852",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -129,7 +129,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 Loss = PrivacyFunnelLoss
 _BESIDE = {"privacy_funnel.c": "362cc774d0147307", "privacy_funnel.triton.py": "602fc20b20ce122d",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -142,7 +142,7 @@ class PrivateRetrievalLoss(_Parametrised):
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "private_retrieval.triton.py": "f6fe47c118cc95f6",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -103,7 +103,7 @@ class SVaeLoss(torch.nn.Module):
 
 Loss = SVaeLoss
 _BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "s_vae.triton.py": "0540129fbb61b675",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

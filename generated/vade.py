@@ -120,7 +120,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "4e7f885a4b81ea15", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"vade.c": "4e7f885a4b81ea15", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -114,7 +114,7 @@ class VaeGanLoss(torch.nn.Module):
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"vae_gan.c": "55478900539f7304", "vae_gan.triton.py": "55da3b7c61e35fee",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

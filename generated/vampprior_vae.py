@@ -152,7 +152,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 Loss = VamppriorVaeLoss
 _BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "vampprior_vae.triton.py": "2470360c3ef1cc10",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -163,7 +163,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "35d8b270887ad312", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"vdb.c": "35d8b270887ad312", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "31878715798ab2b6", "vib.triton.py": "1161da9c56e69544", "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+_BESIDE = {"vib.c": "31878715798ab2b6", "vib.triton.py": "1161da9c56e69544", "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -116,7 +116,7 @@ class VqVaeLoss(torch.nn.Module):
 
 Loss = VqVaeLoss
 _BESIDE = {"vq_vae.c": "4300b022613e7d14", "vq_vae.triton.py": "e4e2c016a043de35",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

@@ -157,7 +157,7 @@ class WaeMmdLoss(_Parametrised):
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
 _BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "wae_mmd.triton.py": "875d4d0e2f44628d",
-           "_ibsym_runtime.py": "f808c6ba7d8a848f"}
+           "_ibsym_runtime.py": "77f49de96f719e35"}
 
 
 @functools.cache

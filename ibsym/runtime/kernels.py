@@ -117,12 +117,11 @@ class Kernels:
         self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool], upstream: Tensor
     ) -> list[Tensor | None]:
         """The gradients, computed from what comes from above."""
-        above = upstream if _single(upstream) else None
-        gradients = self.run(
-            given, parameters, total, wanted, torch.ones_like(given[0], dtype=torch.float32) if above is None else above
-        )[2]
+        single = _single(upstream)
+        above = upstream if single else given[0].new_ones((), dtype=torch.float32)
+        gradients = self.run(given, parameters, total, wanted, above)[2]
         assert gradients is not None
-        return gradients if above is not None else [None if g is None else g * upstream for g in gradients]
+        return gradients if single else [None if g is None else g * upstream for g in gradients]
 
     def scaled(self, gradients: Sequence[Tensor | None], upstream: Tensor) -> list[Tensor | None]:
         """Gradients times what comes from above, in place; nobody waits to learn whether that is 1."""

@@ -71,7 +71,7 @@ def side_by_side(places: Sequence[int], like: Sequence[Tensor], found: list[Tens
     """Room for gradients, side by side for each precision, so that one launch scales them."""
     for dtype in {like[k].dtype for k in places}:
         mine = [k for k in places if like[k].dtype is dtype]
-        sizes = [-(-like[k].numel() // 16) * 16 for k in mine]
+        sizes = [blocks_of(like[k].numel(), 16) * 16 for k in mine]
         room = like[mine[0]].new_empty(sum(sizes))
         for k, part in zip(mine, room.split(sizes), strict=True):
             found[k] = part[: like[k].numel()].view(like[k].shape)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import linecache
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._ibsym_runtime import _transformed
+from ._ibsym_runtime import _transformed, defined
 
 LEAST = 64
 """Rows of a block: fewer would leave the products waiting for memory."""
@@ -67,9 +66,7 @@ def compiled_kernels() -> dict[str, Any] | None:
         )
         return None
     text = KERNELS or Path(__file__).with_name("stream_kernels.py").read_text("utf-8")
-    name = "<ibsym stream kernels>"  # where Triton looks for the source
-    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-    exec(compile(text, name, "exec"), space := {"__name__": "ibsym_stream_kernels"})
+    space = defined(text, "stream_kernels.py")
     space["tl"] = triton.language
     return {n: triton.jit(space[f"_{n}"]) for n in ("row_shares", "column_sums", "pair_slopes")}
 
