@@ -18,7 +18,7 @@ from ibsym.checking.separations import Separations
 from ibsym.derivation.model import Plan
 from ibsym.errors import AuditError
 from ibsym.facts import Relation, Sign
-from ibsym.proving.elemental import RowKind
+from ibsym.proving.elemental import InequalityKind
 from ibsym.spec.graphs import Joint
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import (
@@ -225,15 +225,15 @@ class Facts:
             case RelativeEntropy(first, second):
                 if not spec.joints[first.head].rooted or not self._normalised(first, second):
                     return ""
-                return RowKind.RELATIVE_ENTROPY.value
+                return InequalityKind.RELATIVE_ENTROPY.value
             case MutualInformation(groups=(_, _)) | TotalCorrelation():
-                return RowKind.INFORMATION.value
+                return InequalityKind.INFORMATION.value
             case Entropy(of=of):
-                return RowKind.ENTROPY.value if all(map(spec.discrete, of)) else ""
+                return InequalityKind.ENTROPY.value if all(map(spec.discrete, of)) else ""
             case CrossEntropy(second=second):
-                return RowKind.CROSS_ENTROPY.value if all(spec.discrete(v) for d in second for v in d.of) else ""
+                return InequalityKind.CROSS_ENTROPY.value if all(spec.discrete(v) for d in second for v in d.of) else ""
             case Slack(estimate, bounded):
-                return RowKind.ESTIMATOR.value if admits(estimate) and side(estimate) is bounded else ""
+                return InequalityKind.ESTIMATOR.value if admits(estimate) and side(estimate) is bounded else ""
         return ""
 
 

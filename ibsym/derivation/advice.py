@@ -12,7 +12,7 @@ from ibsym.derivation.planning import Planner, estimates, samplers_of
 from ibsym.errors import DerivationError, Edit, PlacedError, Remedy, SolverError, SpecError, Way
 from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Side, Sign
-from ibsym.proving.elemental import Row, RowKind, subsets
+from ibsym.proving.elemental import ElementalInequality, InequalityKind, subsets
 from ibsym.spec.families import USUAL, dense
 from ibsym.spec.grammar import QuantitySyntax, quantities
 from ibsym.spec.graphs import Factor
@@ -187,7 +187,7 @@ def _plan(
     term: Term,
     coefficient: sympy.Expr,
     side: Side,
-    rows: Sequence[Row] = (),
+    rows: Sequence[ElementalInequality] = (),
     extra: Sequence[Computable] = (),
     discrete: bool = False,
 ) -> Plan | None:
@@ -204,7 +204,7 @@ class _Addition:
 
     of: Factor | Density
     item: Computable
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ElementalInequality, ...] = ()
 
 
 def _first(
@@ -246,7 +246,7 @@ def _discrete_only(planner: Planner, term: Term, coefficient: sympy.Expr, side: 
     plan = _plan(planner, term, coefficient, side, discrete=True)
     if not _useful(plan) or plan is None:
         return None
-    return next((r.term for _, r in plan.gaps if r.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY)), None)
+    return next((r.term for _, r in plan.gaps if r.kind in (InequalityKind.ENTROPY, InequalityKind.CROSS_ENTROPY)), None)
 
 
 def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, side: Side) -> Density | None:
@@ -283,7 +283,7 @@ def _hypothetical(planner: Planner, term: Term, coefficient: sympy.Expr, side: S
             vector: Vector = {("hypothetical", of, given): 1}
             first = density(spec, sampler, of, given)
             gap = combine((1, planner.coordinates.log_density(sampler, first)), (-1, vector))
-            row = Row(RelativeEntropy(first, (model,)), RowKind.RELATIVE_ENTROPY, gap, learned=True)
+            row = ElementalInequality(RelativeEntropy(first, (model,)), InequalityKind.RELATIVE_ENTROPY, gap, learned=True)
             additions.append(_Addition(model, Computable(ExpectedLog(sampler, (model,)), vector), (row,)))
     found = _first(planner, term, coefficient, side, additions)
     return found if isinstance(found, Density) else None

@@ -9,7 +9,7 @@ import sympy
 
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation, Side, Sign
-from ibsym.proving.elemental import Row
+from ibsym.proving.elemental import ElementalInequality
 from ibsym.shown import Shown
 from ibsym.spec.model import CriticUse, Spec
 from ibsym.terms.measures import Density, Entropy, Estimate, Expression, Term
@@ -69,7 +69,7 @@ class Plan:
     term: Term
     weight: sympy.Expr
     side: Side
-    gaps: tuple[tuple[Fraction, Row], ...]
+    gaps: tuple[tuple[Fraction, ElementalInequality], ...]
     computed: tuple[tuple[Fraction, Computable], ...]
     equations: tuple[tuple[Fraction, Equation], ...]
 

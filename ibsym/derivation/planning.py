@@ -21,7 +21,7 @@ from ibsym.derivation.programs import TIER_2, Found, Widening, priced, undominat
 from ibsym.errors import Edit, Remedy, SolverError, SpecError
 from ibsym.estimators import ESTIMATORS, ONE_SIDED
 from ibsym.facts import Side
-from ibsym.proving.elemental import Row, elemental_rows, estimator_row, subsets
+from ibsym.proving.elemental import ElementalInequality, elemental_rows, estimator_row, subsets
 from ibsym.proving.program import solve
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import EstimatorUse, Spec
@@ -139,7 +139,7 @@ class Planner:
         refuse_large(spec)
         self.spec = spec
         self.coordinates = Coordinates(spec)
-        self._rows: dict[tuple[tuple[str, ...], bool], list[Row]] = {}
+        self._rows: dict[tuple[tuple[str, ...], bool], list[ElementalInequality]] = {}
         self._large = Widening(self.coordinates)
         self._equations: dict[tuple[str, ...], list[Equation]] = {}
         self._spans: dict[tuple[str, ...], Span] = {}
@@ -167,7 +167,7 @@ class Planner:
         """Whether the spec is small enough for every row and equation to be written down."""
         return self.coordinates.size <= LISTED
 
-    def rows(self, samplers: tuple[str, ...], discrete: bool = False) -> list[Row]:
+    def rows(self, samplers: tuple[str, ...], discrete: bool = False) -> list[ElementalInequality]:
         """The elemental inequalities of some samplers' coordinates, once; ``discrete``: as if every variable were."""
         key = samplers, discrete
         if key not in self._rows:
@@ -266,7 +266,7 @@ class Planner:
         side: Side | None,
         *,
         extra: Sequence[Computable] = (),
-        more: Sequence[Row] = (),
+        more: Sequence[ElementalInequality] = (),
         discrete: bool = False,
         widest: float = float("inf"),
     ) -> Plan | None:
@@ -292,7 +292,12 @@ class Planner:
         return None if found is None else Plan(term, weight, way, *found)
 
     def _at_once(
-        self, term: Term, side: Side, cone: Sequence[Row], items: Sequence[Computable], samplers: tuple[str, ...]
+        self,
+        term: Term,
+        side: Side,
+        cone: Sequence[ElementalInequality],
+        items: Sequence[Computable],
+        samplers: tuple[str, ...],
     ) -> Found | None:
         """The program with every row and every equation in it."""
         equations = self.equations(samplers)

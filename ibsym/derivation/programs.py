@@ -10,7 +10,7 @@ from ibsym.derivation.model import Computable
 from ibsym.errors import SolverError
 from ibsym.facts import Side
 from ibsym.proving.contexts import Contexts
-from ibsym.proving.elemental import Row, RowKind
+from ibsym.proving.elemental import ElementalInequality, InequalityKind
 from ibsym.proving.pricing import Pricing
 from ibsym.proving.program import Column, solve
 from ibsym.spec.graphs import Names
@@ -24,7 +24,9 @@ WHOLE = 2000
 
 _R = TypeVar("_R")
 Found: TypeAlias = tuple[
-    tuple[tuple[Fraction, Row], ...], tuple[tuple[Fraction, Computable], ...], tuple[tuple[Fraction, Equation], ...]
+    tuple[tuple[Fraction, ElementalInequality], ...],
+    tuple[tuple[Fraction, Computable], ...],
+    tuple[tuple[Fraction, Equation], ...],
 ]
 
 
@@ -37,12 +39,12 @@ def _tag(system: int, vector: Vector) -> Vector:
     return {(system, *key): value for key, value in vector.items()}
 
 
-def price(kind: RowKind, learned: bool) -> float:
+def price(kind: InequalityKind, learned: bool) -> float:
     """What a row's multiplier costs, by the order of preference."""
     match kind:
-        case RowKind.ESTIMATOR:
+        case InequalityKind.ESTIMATOR:
             return 0.0
-        case RowKind.RELATIVE_ENTROPY:
+        case InequalityKind.RELATIVE_ENTROPY:
             return TIER_4 if learned else TIER_3
     return TIER_1
 
@@ -71,7 +73,9 @@ def _useful(found: Found) -> bool:
     return not rows or any(c.learned for _, c in items)
 
 
-def priced(sign: int, cone: Sequence[Row], items: Sequence[Computable], equations: Sequence[Equation]) -> list[Column]:
+def priced(
+    sign: int, cone: Sequence[ElementalInequality], items: Sequence[Computable], equations: Sequence[Equation]
+) -> list[Column]:
     """Columns of ``term + sign * sum lambda g - sum t c - sum e E = 0``: rows, computable terms, equations."""
     size = max(1, len(cone) + len(items))
     columns = [Column(combine((sign, r.vector)), price(r.kind, r.learned) + RANK * (1 + k / size)) for k, r in enumerate(cone)]
@@ -153,7 +157,7 @@ class Widening:
         self,
         term: Term,
         side: Side,
-        given: Sequence[Row],
+        given: Sequence[ElementalInequality],
         items: Sequence[Computable],
         samplers: tuple[str, ...],
         discrete: bool,
@@ -187,7 +191,7 @@ class Widening:
         self,
         target: Vector,
         side: Side,
-        given: Sequence[Row],
+        given: Sequence[ElementalInequality],
         items: Sequence[Computable],
         contexts: Contexts,
         samplers: tuple[str, ...],

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from ibsym.proving.elemental import Row, RowKind, relative_entropy_row
+from ibsym.proving.elemental import ElementalInequality, InequalityKind, relative_entropy_row
 from ibsym.spec.graphs import Joint, Names
 from ibsym.terms.measures import Density, Entropy, MutualInformation
 from ibsym.terms.reading import density
@@ -53,12 +53,12 @@ class Block:
     sampler, kind, model and number, cross-entropies after the relative entropies that they belong to.
     """
 
-    kind: RowKind
+    kind: InequalityKind
     signed: tuple[tuple[int, tuple[str, str], Any], ...]
     turn: tuple[Any, ...]
     learned: Any
     natural: Any
-    write: Callable[[int], Row]
+    write: Callable[[int], ElementalInequality]
 
     def offered(self, values: Mapping[tuple[str, str], Any]) -> Any:
         """What all rows are worth."""
@@ -73,7 +73,7 @@ class Contexts:
         self.places: dict[Coordinate, int] = {}
         self.values: dict[tuple[str, str], Values] = {}
         self.blocks: list[Block] = []
-        self.listed: list[Row] = []
+        self.listed: list[ElementalInequality] = []
         for k, name in enumerate(samplers):
             own = self._values(name, name)
             assert own is not None
@@ -143,29 +143,29 @@ class Contexts:
             for k in (0, 1)
         )
 
-        def write(row: int) -> Row:
+        def write(row: int) -> ElementalInequality:
             left, right = (self._names(own.table, int(side[row])) for side in (a, b))
             term = MutualInformation(name, (left, right), self._names(own.table, int(c[row])))
-            return Row(term, RowKind.INFORMATION, self.coordinates.vector(term))
+            return ElementalInequality(term, InequalityKind.INFORMATION, self.coordinates.vector(term))
 
         natural = (c == 0) | (a | b | c == (1 << n) - 1)
         places = (1, a | b | c), (-1, a | c), (-1, b | c), (1, c)
         turn = (_counts(c), False, sampler, 1, 0, np.arange(len(c)), 0)
-        yield Block(RowKind.INFORMATION, tuple((s, (name, name), p) for s, p in places), turn, None, natural, write)
+        yield Block(InequalityKind.INFORMATION, tuple((s, (name, name), p) for s, p in places), turn, None, natural, write)
 
     def _entropies(self, sampler: int, name: str, own: Values) -> Iterator[Block]:
         import numpy as np
 
         a, c = self._single(own.table, self.discrete)
 
-        def write(row: int) -> Row:
+        def write(row: int) -> ElementalInequality:
             term = Entropy(name, self._names(own.table, int(a[row])), self._names(own.table, int(c[row])))
-            return Row(term, RowKind.ENTROPY, self.coordinates.vector(term))
+            return ElementalInequality(term, InequalityKind.ENTROPY, self.coordinates.vector(term))
 
         if len(a):
             pair = (name, name)
             yield Block(
-                RowKind.ENTROPY,
+                InequalityKind.ENTROPY,
                 ((-1, pair, a | c), (1, pair, c)),
                 (_counts(c), False, sampler, 2, 0, np.arange(len(c)), 0),
                 None,
@@ -173,7 +173,7 @@ class Contexts:
                 write,
             )
 
-    def _declared(self, name: str, model: Joint) -> Iterator[Row]:
+    def _declared(self, name: str, model: Joint) -> Iterator[ElementalInequality]:
         """Relative entropies to the declared factors of a joint that conditions on something."""
         for factor in model.factors if not model.rooted else ():
             if {*factor.of, *factor.given} <= self.within & set(self.spec.joints[name].variables):
@@ -199,17 +199,17 @@ class Contexts:
             (of,) = (v for i, v in enumerate(other.table.variables) if int(a[row]) >> i & 1)
             return density(self.spec, model.name, (of,), self._names(other.table, int(c[row])))
 
-        def write(row: int) -> Row:
+        def write(row: int) -> ElementalInequality:
             return next(relative_entropy_row(self.coordinates, name, second(row), self.discrete))
 
-        def write_cross(rows: Any) -> Callable[[int], Row]:
+        def write_cross(rows: Any) -> Callable[[int], ElementalInequality]:
             return lambda row: list(relative_entropy_row(self.coordinates, name, second(int(rows[row])), self.discrete))[1]
 
         sampler, place = turn
         sizes, borrowed, number = _counts(c) + len(model.external), self._borrowed(other.table, a, c), np.arange(len(c))
         model_side, own_side = (name, model.name), (name, name)
         yield Block(
-            RowKind.RELATIVE_ENTROPY,
+            InequalityKind.RELATIVE_ENTROPY,
             ((1, own_side, inside[a | c]), (-1, own_side, inside[c]), (-1, model_side, a | c), (1, model_side, c)),
             (sizes, borrowed, sampler, 0, place, number, 0),
             learned,
@@ -221,7 +221,7 @@ class Contexts:
         if len(rows):
             places = (-1, model_side, (a | c)[rows]), (1, model_side, c[rows])
             later = (sizes[rows], borrowed[rows], sampler, 0, place, number[rows], 1)
-            yield Block(RowKind.CROSS_ENTROPY, places, later, None, chained[rows], write_cross(rows))
+            yield Block(InequalityKind.CROSS_ENTROPY, places, later, None, chained[rows], write_cross(rows))
 
     def _single(self, table: Table, kept: Callable[[str], bool]) -> tuple[Any, Any]:
         """Every variable with every set of the others."""

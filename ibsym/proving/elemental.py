@@ -19,7 +19,7 @@ from ibsym.terms.reading import density
 from ibsym.terms.vectors import Coordinates, Vector, combine
 
 
-class RowKind(Enum):
+class InequalityKind(Enum):
     """Which of the sources of inequality a row comes from."""
 
     RELATIVE_ENTROPY = "relative entropy"
@@ -33,11 +33,11 @@ Nonnegative: TypeAlias = Entropy | MutualInformation | RelativeEntropy | CrossEn
 
 
 @dataclass(frozen=True)
-class Row:
+class ElementalInequality:
     """A term that is never negative, with its coordinates. ``learned``: its second argument depends on a learned factor."""
 
     term: Nonnegative
-    kind: RowKind
+    kind: InequalityKind
     vector: Vector
     learned: bool = False
 
@@ -49,23 +49,23 @@ def subsets(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
         yield from combinations(items, size)
 
 
-def elemental_rows(coordinates: Coordinates, samplers: Iterable[str]) -> list[Row]:
+def elemental_rows(coordinates: Coordinates, samplers: Iterable[str]) -> list[ElementalInequality]:
     """The rows whose expectation is under one of the samplers, smaller contexts and a factor's own joint first, equal vectors once."""
     spec = coordinates.spec
-    rows: list[Row] = []
+    rows: list[ElementalInequality] = []
     for name in samplers:
         joint = spec.joints[name]
         rows += _relative_entropies(coordinates, joint)
         for a, b in combinations(joint.variables, 2):
             for context in subsets(v for v in joint.variables if v not in (a, b)):
                 term = MutualInformation(name, ((a,), (b,)), context)
-                rows.append(Row(term, RowKind.INFORMATION, coordinates.vector(term)))
+                rows.append(ElementalInequality(term, InequalityKind.INFORMATION, coordinates.vector(term)))
         for a in filter(spec.discrete, joint.variables):
             for context in subsets(v for v in joint.variables if v != a):
                 entropy = Entropy(name, (a,), context)
-                rows.append(Row(entropy, RowKind.ENTROPY, coordinates.vector(entropy)))
+                rows.append(ElementalInequality(entropy, InequalityKind.ENTROPY, coordinates.vector(entropy)))
     rows.sort(key=lambda r: _precedence(coordinates, r.term))
-    unique: dict[frozenset[object], Row] = {}
+    unique: dict[frozenset[object], ElementalInequality] = {}
     for row in rows:
         if row.vector:
             unique.setdefault(frozenset(row.vector.items()), row)
@@ -87,7 +87,7 @@ def _precedence(coordinates: Coordinates, term: Nonnegative) -> tuple[int, bool]
     assert_never(term)
 
 
-def _relative_entropies(coordinates: Coordinates, joint: Joint) -> Iterator[Row]:
+def _relative_entropies(coordinates: Coordinates, joint: Joint) -> Iterator[ElementalInequality]:
     """KL(J(a|B) || R(a|B)) for every other joint R, and -E_J log R(a|B) where a is discrete."""
     spec = coordinates.spec
     for model in spec.joints.values():
@@ -99,16 +99,18 @@ def _relative_entropies(coordinates: Coordinates, joint: Joint) -> Iterator[Row]
 
 def relative_entropy_row(
     coordinates: Coordinates, sampler: str, second: Density, discrete: Callable[[str], bool]
-) -> Iterator[Row]:
+) -> Iterator[ElementalInequality]:
     """KL(J(a|B) || R(a|B)), and -E_J log R(a|B) where a is discrete."""
     spec = coordinates.spec
     first = density(spec, sampler, second.of, second.given)
     learned = any(f.learned for f in spec.joints[second.head].requisite_factors(second.of, second.given))
     vector = coordinates.log_density(sampler, second)
     term = RelativeEntropy(first, (second,))
-    yield Row(term, RowKind.RELATIVE_ENTROPY, combine((1, coordinates.log_density(sampler, first)), (-1, vector)), learned)
+    yield ElementalInequality(
+        term, InequalityKind.RELATIVE_ENTROPY, combine((1, coordinates.log_density(sampler, first)), (-1, vector)), learned
+    )
     if all(map(discrete, second.of)):
-        yield Row(CrossEntropy(first, (second,)), RowKind.CROSS_ENTROPY, combine((-1, vector)), learned)
+        yield ElementalInequality(CrossEntropy(first, (second,)), InequalityKind.CROSS_ENTROPY, combine((-1, vector)), learned)
 
 
 def _conditionals(coordinates: Coordinates, joint: Joint, model: Joint) -> Iterator[Density]:
@@ -126,10 +128,10 @@ def _conditionals(coordinates: Coordinates, joint: Joint, model: Joint) -> Itera
                 yield density(coordinates.spec, model.name, (a,), context)
 
 
-def estimator_row(coordinates: Coordinates, estimate: Estimate) -> Row:
+def estimator_row(coordinates: Coordinates, estimate: Estimate) -> ElementalInequality:
     """The row of a one-sided estimator: it minus what it bounds from above, or the other way round."""
     slack = Slack(estimate, ONE_SIDED[estimate.estimator])
-    return Row(slack, RowKind.ESTIMATOR, coordinates.vector(slack))
+    return ElementalInequality(slack, InequalityKind.ESTIMATOR, coordinates.vector(slack))
 
 
 def closable(coordinates: Coordinates, term: Term) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ibsym.proving.contexts import Block, Contexts
 from ibsym.proving.demand import PRICE, VIOLATED, Master
-from ibsym.proving.elemental import Row, RowKind
+from ibsym.proving.elemental import ElementalInequality, InequalityKind
 from ibsym.proving.program import TINY, Column, InexactError, LimitError, decided, exact
 from ibsym.proving.warm import Warm
 from ibsym.terms.vectors import Vector, combine
@@ -28,7 +28,7 @@ PATIENCE = 8
 BATCH = 60
 TIME_LIMIT = 60.0
 
-Price = Callable[[RowKind, bool], float]
+Price = Callable[[InequalityKind, bool], float]
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Pricing:
         self.master = Master(self.reduction.apply(self.target))
         for column in self.columns:
             self.master.add(Column(self.reduction.apply(column.vector), column.cost, column.free))
-        self.rows: list[Callable[[], Row]] = []
+        self.rows: list[Callable[[], ElementalInequality]] = []
         self._known: set[frozenset[object]] = set()
         self._written: dict[int, set[int]] = {}
         self._costs = [self._prices(b, r) for b, r in zip(self.contexts.blocks, self.contexts.ranks, strict=True)]
@@ -78,11 +78,11 @@ class Pricing:
         for place in np.argsort(np.concatenate(ranks)) if ranks else ():
             self._put(*places[place])
 
-    def add(self, row: Row, cost: float) -> None:
+    def add(self, row: ElementalInequality, cost: float) -> None:
         """A row more, unless one like it is there."""
         self._add(self.reduction.apply(row.vector), cost, lambda: row)
 
-    def _add(self, small: Vector, cost: float, write: Callable[[], Row]) -> bool:
+    def _add(self, small: Vector, cost: float, write: Callable[[], ElementalInequality]) -> bool:
         key = frozenset(small.items())
         if not small or key in self._known:
             return False

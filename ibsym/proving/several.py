@@ -11,7 +11,7 @@ from ibsym.errors import SolverError
 from ibsym.proving import constants
 from ibsym.proving.attempts import Premise
 from ibsym.proving.claims import Atom, Constant, Linear, zero_quantity
-from ibsym.proving.elemental import Row, elemental_rows
+from ibsym.proving.elemental import ElementalInequality, elemental_rows
 from ibsym.proving.notation import Chain
 from ibsym.proving.problem import Item, Problem, Proof, signed_sum, written
 from ibsym.proving.program import Column, decided, proposed
@@ -111,7 +111,7 @@ class Several:
 
     def _multipliers(
         self, target: Vector, premises: list[Premise], deadline: float
-    ) -> tuple[list[tuple[Fraction, Premise]], list[tuple[Fraction, Row]]] | None:
+    ) -> tuple[list[tuple[Fraction, Premise]], list[tuple[Fraction, ElementalInequality]]] | None:
         columns = [Column(combine((-1, r.vector)), 1.0) for r in self.rows]
         columns += [Column(combine((-1, constants.merged(p.vector))), 0.01, free=p.zero) for p in premises]
         rest, left, n = constants.merged(target), max(0.01, deadline - time.monotonic()), len(self.rows)

@@ -13,7 +13,7 @@ from ibsym.derivation.engine import derive
 from ibsym.derivation.model import Derivation
 from ibsym.errors import AuditError, DerivationError, SpecError
 from ibsym.facts import Relation
-from ibsym.proving.elemental import RowKind
+from ibsym.proving.elemental import InequalityKind
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import CrossEntropy, Entropy, Estimate, Expression, Term
 from tests.attack.batches import STYLES, Batch, FiniteBatch, GaussianBatch
@@ -117,7 +117,7 @@ def judge(batch: Batch, kind: str, found: list[Stage], tally: Tally, about: str)
 def discrete_only(derivation: Derivation) -> list[str]:
     """Rows and gaps that hold for discrete variables only, used for one that is not."""
     spec = derivation.spec
-    kinds = (RowKind.ENTROPY, RowKind.CROSS_ENTROPY)
+    kinds = (InequalityKind.ENTROPY, InequalityKind.CROSS_ENTROPY)
     rows = [r.term for p in derivation.plans for _, r in p.gaps if r.kind in kinds]
     found = []
     for term in (*rows, *(g.term for g in derivation.gap)):

@@ -22,7 +22,7 @@ from ibsym.derivation.engine import derive
 from ibsym.derivation.model import Derivation, Plan, Step
 from ibsym.errors import AuditError, SpecError
 from ibsym.facts import Relation, Side
-from ibsym.proving.elemental import Row, RowKind
+from ibsym.proving.elemental import ElementalInequality, InequalityKind
 from ibsym.rules.catalogue import RULES
 from ibsym.spec.loading import load, zoo_names
 from ibsym.spec.model import Spec
@@ -270,7 +270,7 @@ def plan_mutants(plan: Plan) -> Iterator[tuple[str, Plan]]:
     if plan.gaps:
         yield "side", replace(plan, side=-plan.side)
         (x, row), *others = plan.gaps
-        wrong = Row(MutualInformation("q", (("x",), ("z",))), row.kind, row.vector)
+        wrong = ElementalInequality(MutualInformation("q", (("x",), ("z",))), row.kind, row.vector)
         yield "row", replace(plan, gaps=((x, wrong), *others))
     invented = Equation({key: Fraction(1) for _, c in plan.computed for key in c.vector}, Independent(("x",), ("z",), (), "q"))
     yield "equation", replace(plan, equations=(*plan.equations, (Fraction(1), invented)))
@@ -293,7 +293,7 @@ def test_a_certificate_is_checked_even_if_its_error_cancels() -> None:
     facts = Facts(derivation.spec)
     plan = next(p for p in derivation.plans if p.gaps)
     (x, row), *others = plan.gaps
-    forged = replace(plan, gaps=((x, replace(row, term=Entropy("q", ("x",)), kind=RowKind.ENTROPY)), *others))
+    forged = replace(plan, gaps=((x, replace(row, term=Entropy("q", ("x",)), kind=InequalityKind.ENTROPY)), *others))
     with pytest.raises(AuditError, match="coordinates"):
         check_plan(facts, forged)
 
@@ -311,7 +311,7 @@ def test_discrete_only_gaps_are_refused_for_continuous_variables() -> None:
     for term in (Entropy("q", ("x",)), cross):
         with pytest.raises(AuditError, match="not known to be non-negative"):
             check_gap(facts, Expression.of((1, term)), "step 1")
-    row = Row(cross, RowKind.CROSS_ENTROPY, facts.coordinates.vector(cross))
+    row = ElementalInequality(cross, InequalityKind.CROSS_ENTROPY, facts.coordinates.vector(cross))
     plan = derive(REAL).plans[0]
     with pytest.raises(AuditError, match="does not hold as a cross-entropy"):
         check_plan(facts, replace(plan, gaps=(*plan.gaps, (Fraction(1), row))))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ibsym
-from ibsym.proving.elemental import RowKind
+from ibsym.proving.elemental import InequalityKind
 from ibsym.spec.loading import zoo_names
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import CrossEntropy, Entropy
@@ -73,7 +73,7 @@ def test_no_bound_of_continuous_variables_uses_a_discrete_row(batch: int) -> Non
         derived += 1
         assert discrete_only(derivation) == [], case.keys
         kinds = [r.kind for p in derivation.plans for _, r in p.gaps]
-        discrete = [k for k in kinds if k in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY)]
+        discrete = [k for k in kinds if k in (InequalityKind.ENTROPY, InequalityKind.CROSS_ENTROPY)]
         dropped += len(discrete)
         if case.kind == "continuous":
             assert discrete == []

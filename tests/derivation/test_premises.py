@@ -17,7 +17,7 @@ from ibsym.derivation.sampling import estimator_of
 from ibsym.derivation.steps import join_gaps
 from ibsym.errors import SpecError
 from ibsym.facts import Side
-from ibsym.proving.elemental import RowKind, closable
+from ibsym.proving.elemental import InequalityKind, closable
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import CrossEntropy, Density, Entropy, ExpectedLog, MutualInformation, RelativeEntropy
 from tests.checking.random_specs import random_spec
@@ -134,7 +134,7 @@ def test_one_sided_estimators_are_rows_not_terms() -> None:
     """InfoNCE enters as I - InfoNCE >= 0; as a free term it would "prove" upper bounds with it."""
     derivation = derive("maximize I_q(X;Z)", estimators={"I_q(X;Z)": "infonce"})
     (plan,) = derivation.plans
-    assert [(x, r.kind, str(r.term)) for x, r in plan.gaps] == [(1, RowKind.ESTIMATOR, "(I_q(X;Z) - infonce[I_q(X;Z)])")]
+    assert [(x, r.kind, str(r.term)) for x, r in plan.gaps] == [(1, InequalityKind.ESTIMATOR, "(I_q(X;Z) - infonce[I_q(X;Z)])")]
     assert [(x, str(c.term)) for x, c in plan.computed] == [(1, "infonce[I_q(X;Z)]")]
     planner = Planner(derivation.spec)
     assert planner.plan(plan.term, plan.weight, Side.UPPER) is not None

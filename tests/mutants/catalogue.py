@@ -655,10 +655,10 @@ EXACT = mutants(
         "if False",
     ),
     ("if ready is None: return False", "if ready is None: return True"),
-    ("RowKind.ENTROPY.value if all(map(spec.discrete, of)) else", "RowKind.ENTROPY.value if True else"),
+    ("InequalityKind.ENTROPY.value if all(map(spec.discrete, of)) else", "InequalityKind.ENTROPY.value if True else"),
     (
-        "RowKind.CROSS_ENTROPY.value if all(spec.discrete(v) for d in second for v in d.of) else",
-        "RowKind.CROSS_ENTROPY.value if True else",
+        "InequalityKind.CROSS_ENTROPY.value if all(spec.discrete(v) for d in second for v in d.of) else",
+        "InequalityKind.CROSS_ENTROPY.value if True else",
     ),
     ("if admits(estimate) and side(estimate) is bounded else", "if admits(estimate) else"),
     ("case MutualInformation(groups=(_, _)) | TotalCorrelation()", "case MutualInformation() | TotalCorrelation()"),

@@ -16,7 +16,7 @@ from ibsym.checking.exact import Facts, separated
 from ibsym.checking.finite import STYLES, FiniteWorld
 from ibsym.errors import SpecError
 from ibsym.facts import Side
-from ibsym.proving.elemental import Row, RowKind, elemental_rows
+from ibsym.proving.elemental import ElementalInequality, InequalityKind, elemental_rows
 from ibsym.spec.loading import load, zoo_names
 from ibsym.spec.model import Spec
 from ibsym.terms.measures import Density, Estimate, MutualInformation, RelativeEntropy, Slack, TotalCorrelation
@@ -112,11 +112,11 @@ def test_elemental_rows_are_not_negative(seed: int) -> None:
 def test_discrete_rows_are_for_discrete_variables(name: str) -> None:
     spec = load(name)
     for row in elemental_rows(Coordinates(spec), [j.name for j in spec.joints.values() if j.rooted]):
-        if row.kind in (RowKind.ENTROPY, RowKind.CROSS_ENTROPY):
+        if row.kind in (InequalityKind.ENTROPY, InequalityKind.CROSS_ENTROPY):
             assert all(spec.discrete(v) for v in _of(row))
 
 
-def _of(row: Row) -> tuple[str, ...]:
+def _of(row: ElementalInequality) -> tuple[str, ...]:
     return row.term.of if hasattr(row.term, "of") else row.term.first.of  # type: ignore[union-attr]
 
 
