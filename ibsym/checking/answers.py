@@ -11,6 +11,7 @@ from ibsym.checking.sufficiency import sufficient as sets_of
 from ibsym.errors import SpecError
 from ibsym.facts import Fact
 from ibsym.proving.problem import Problem, Proof
+from ibsym.proving.program import load
 from ibsym.proving.prover import INCONSISTENT, POSTPONED, Verdict, decide
 from ibsym.shown import Shown
 
@@ -76,6 +77,7 @@ def answer(
         raise SpecError(f"unknown unit {unit!r}", key="unit", remedy="one of " + ", ".join(UNITS))
     plain = Problem.read(claim, given, unit)
     problem = plain.with_copies(copies)
+    load()
     deadline, found = time.monotonic() + time_limit, None
 
     def decided(most: float, thorough: bool = True) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from sympy import factorint
 
 from ibsym.errors import SpecError, shown
-from ibsym.proving.notation import Chain, Function, Piecewise, Relation, read
+from ibsym.proving.notation import Chain, Function, Piecewise, Relation, links, read
 from ibsym.proving.plain import Sum, ordinary
 from ibsym.spec.grammar import Arithmetic, QuantitySyntax
 
@@ -58,7 +58,11 @@ class Statement:
 
 
 def read_claim(text: str, unit: str = "nats") -> tuple[Statement, ...]:
-    """A relation, a chain, an independence, a function: statements that together are the claim."""
+    """Relations, a chain, an independence, a function: statements that together are the claim."""
+    return tuple(s for link in links(text) for s in _read_claim(link, unit))
+
+
+def _read_claim(text: str, unit: str) -> tuple[Statement, ...]:
     found = read(text, "claim")
     if isinstance(found, Relation):
         up = lattice(found.right, unit, "claim", found.left)
@@ -72,6 +76,10 @@ def read_claim(text: str, unit: str = "nats") -> tuple[Statement, ...]:
 
 def read_premise(text: str, unit: str = "nats") -> tuple[Chain | Function | Statement, ...]:
     """What is assumed; a relation that says that an information or an entropy is zero is a chain or a function."""
+    return tuple(s for link in links(text) for s in _read_premise(link, unit))
+
+
+def _read_premise(text: str, unit: str) -> tuple[Chain | Function | Statement, ...]:
     found = read(text, "given")
     if isinstance(found, Function):
         return (found,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from lark import Lark
@@ -43,9 +44,16 @@ SIGNS = str.maketrans(
         "·": "*",
         "×": "*",
         "→": "->",
+        "⟶": "->",
+        "←": "<-",
+        "⟵": "<-",
+        "↔": "<->",
+        "⟷": "<->",
+        "⊸": "-o-",
         "∣": "|",
         "‖": "||",
         "⊥": "_|_",
+        "⟂": "_|_",
         "⫫": "_|_",
         "\t": " ",
         "\r": " ",
@@ -54,6 +62,57 @@ SIGNS = str.maketrans(
         "∞": "inf",
     }
 )
+_WORDS = {
+    "le": "<=",
+    "leq": "<=",
+    "leqslant": "<=",
+    "ge": ">=",
+    "geq": ">=",
+    "geqslant": ">=",
+    "to": "->",
+    "rightarrow": "->",
+    "leftarrow": "<-",
+    "leftrightarrow": "<->",
+    "multimap": "-o-",
+    "mid": "|",
+    "perp": "_|_",
+    "bot": "_|_",
+    "indep": "_|_",
+    "cdot": "*",
+    "min": "min",
+    "max": "max",
+    "log": "log",
+    "ln": "ln",
+}
+"""What LaTeX calls the signs."""
+_SPELLINGS = [
+    (
+        re.compile(r"\\(" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")(?![A-Za-z])"),
+        lambda found: f" {_WORDS[found[1]]} ",
+    ),
+    (re.compile(r"_\|_(?:\s*_\|_)+"), "_|_"),
+    (re.compile(r"-[o◦∘]-|−[◦∘]−"), "->"),
+    (re.compile(r"=<(?![=-])"), "<="),
+    (re.compile(r"(?<=\()[^()]*(?=\))"), lambda found: _separated(found)),
+]
+
+
+def _separated(found: re.Match[str]) -> str:
+    """``I(X:Y)`` and ``I(X&Y)`` are ``I(X;Y)``."""
+    informed = re.search(r"(?<![A-Za-z0-9_])(I|TC)(_[A-Za-z][A-Za-z0-9_]*)?\s*$", found.string[: found.start() - 1])
+    return re.sub("[:&]", ";", found[0]) if informed else found[0]
+
+
+def plain_text(text: str) -> str:
+    r"""The claim in the signs of the grammar: those that are printed, LaTeX's and other provers' have one spelling each.
+
+    >>> plain_text(r"I(X:Y|Z) \le H(X)"), plain_text("X ⊥⊥ Y")
+    ('I(X;Y|Z)  <=  H(X)', 'X _|_ Y')
+    """
+    plain = text.translate(SIGNS)
+    for pattern, instead in _SPELLINGS:
+        plain = pattern.sub(instead, plain)
+    return plain.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +185,32 @@ NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 NAMES = rf"{NAME}(?:\s*,\s*{NAME})*"
 _IN = rf"(?:\s+in\s+(?P<joint>{NAME}))?"
 _FORMS = {
-    "chain": re.compile(rf"(?P<groups>{NAMES}(?:\s*->\s*{NAMES})+){_IN}"),
-    "line": re.compile(rf"(?P<groups>{NAMES}(?:\s+-\s+{NAMES}){{2,}}){_IN}"),
+    "chain": re.compile(rf"(?P<groups>{NAMES}(?:\s*(?:<->|<-|->)\s*{NAMES})+){_IN}"),
+    "line": re.compile(rf"(?P<groups>{NAMES}(?:\s*-{{1,3}}\s*{NAMES}){{2,}}){_IN}"),
+    "markov": re.compile(rf"markov\s*\(\s*(?P<groups>{NAMES}(?:\s*;\s*{NAMES})*)\s*\){_IN}"),
     "slash": re.compile(rf"(?P<groups>{NAMES}(?:\s*/\s*{NAMES})+){_IN}"),
     "dot": re.compile(rf"(?P<groups>{NAMES}(?:\s*\.\s*{NAMES})+){_IN}"),
-    "apart": re.compile(rf"(?P<groups>{NAMES}(?:\s*_\|_\s*{NAMES})+)(?:\s*\|\s*(?P<given>{NAMES}))?{_IN}"),
+    "apart": re.compile(rf"(?P<groups>{NAMES}(?:\s*(?:_\|_|\|\|)\s*{NAMES})+)(?:\s*\|\s*(?P<given>{NAMES}))?{_IN}"),
     "independent": re.compile(
-        rf"independent\s*\(\s*(?P<groups>{NAMES}(?:\s*;\s*{NAMES})*)\s*(?:\|\s*(?P<given>{NAMES})\s*)?\){_IN}"
+        rf"(?:independent|indep)\s*\(\s*(?P<groups>{NAMES}(?:\s*;\s*{NAMES})*)\s*(?:\|\s*(?P<given>{NAMES})\s*)?\){_IN}"
     ),
-    "words": re.compile(rf"(?P<groups>{NAMES}\s+and\s+{NAMES})\s+independent{_IN}"),
+    "words": re.compile(
+        rf"(?P<groups>{NAMES}\s+and\s+{NAMES})\s+(?:are\s+)?independent(?:\s+given\s+(?P<given>{NAMES}))?{_IN}"
+    ),
+    "of": re.compile(rf"(?P<groups>{NAMES}\s+(?:is\s+)?independent\s+of\s+{NAMES})(?:\s+given\s+(?P<given>{NAMES}))?{_IN}"),
     "colon": re.compile(rf"(?P<of>{NAMES})\s*:\s*(?P<by>{NAMES}){_IN}"),
     "function": re.compile(rf"(?P<of>{NAMES})\s*=\s*(?!(?:H|I|TC|KL|CE)\s*\(){NAME}\s*\(\s*(?P<by>{NAMES})\s*\){_IN}"),
 }
 _BETWEEN = {
-    "chain": "->",
-    "line": r"\s-\s",
+    "chain": r"<->|<-|->",
+    "line": "-{1,3}",
+    "markov": ";",
     "slash": "/",
     "dot": r"\.",
-    "apart": r"_\|_",
+    "apart": r"_\|_|\|\|",
     "independent": ";",
     "words": r"\sand\s",
+    "of": r"\s(?:is\s+)?independent\s+of\s",
 }
 
 
@@ -157,7 +222,7 @@ def read(text: str, key: str) -> Relation | tuple[Chain, ...] | Function:
     """
     if len(text) > MAX_LENGTH:
         raise SpecError(f"a {_what(key)} has {len(text)} characters, more than {MAX_LENGTH}", key=key, remedy="a shorter one")
-    plain = text.translate(SIGNS).strip()
+    plain = plain_text(text)
     for form, pattern in _FORMS.items():
         found = pattern.fullmatch(plain)
         if found:
@@ -192,10 +257,11 @@ def _form(form: str, found: re.Match[str], text: str, key: str) -> tuple[Chain, 
         return function
     groups = tuple(_names(g, key) for g in re.split(_BETWEEN[form], found["groups"]))
     given = _names(found["given"], key) if "given" in found.groupdict() and found["given"] else ()
-    if form == "independent" and len(groups) == 1:
+    if form in ("independent", "markov") and len(groups) == 1:
         groups = tuple((n,) for n in groups[0])
     _once((*(n for g in groups for n in g), *given), text, key)
-    if form in ("chain", "line", "slash"):
+    if form in ("chain", "line", "slash", "markov"):
+        _refuse_meeting(found["groups"], groups, text, key)
         if len(groups) < 3:
             raise SpecError(f"{text!r} has two groups, which says nothing", key=key, remedy='"X -> Y -> Z"')
         return (Chain(groups, joint, text),)
@@ -204,9 +270,38 @@ def _form(form: str, found: re.Match[str], text: str, key: str) -> tuple[Chain, 
     return tuple(Chain((sum(groups[:k], ()), given, groups[k]), joint, text) for k in range(1, len(groups)))
 
 
+def _refuse_meeting(line: str, groups: tuple[tuple[str, ...], ...], text: str, key: str) -> None:
+    """Where two arrows meet the outer ones are independent, not given the middle."""
+    arrows = re.findall("<->|<-|->", line)
+    for k, (one, other) in enumerate(pairwise(arrows)):
+        if one == "->" and other == "<-":
+            left, middle, right = (",".join(g) for g in groups[k : k + 3])
+            raise SpecError(
+                f"{text!r} is not a Markov chain: its arrows meet at {middle}",
+                key=key,
+                remedy=f'"{left} _|_ {right}", or "{left} -> {middle} -> {right}"',
+            )
+
+
 def _once(names: tuple[str, ...], text: str, key: str) -> None:
     if len({n.casefold() for n in names}) < len(names):
         raise SpecError(f"a variable occurs twice in {text!r}", key=key, remedy="each variable once")
+
+
+def links(text: str) -> list[str]:
+    """``A <= B <= C`` as its relations ``A <= B`` and ``B <= C``; ``A = B = C`` as ``A = C`` and ``B = C``.
+
+    >>> links("I(X;Y) <= H(X) <= H(X,Y)")
+    ['I(X;Y) <= H(X)', 'H(X) <= H(X,Y)']
+    """
+    plain = plain_text(text)
+    parts = re.split(r"(<=|>=|==|=|<|>)", plain)
+    sums_, signs = [p.strip() for p in parts[::2]], parts[1::2]
+    if len(signs) < 2 or not all(sums_) or any(p.fullmatch(plain) for p in _FORMS.values()) or "->" in plain or "<-" in plain:
+        return [text]
+    if all(_sign(s) == "=" for s in signs):
+        return [f"{s} = {sums_[-1]}" for s in sums_[:-1]]
+    return [f"{a} {sign} {b}" for (a, b), sign in zip(pairwise(sums_), signs, strict=True)]
 
 
 def _relation(plain: str, text: str, key: str) -> Relation:
@@ -222,7 +317,7 @@ def _relation(plain: str, text: str, key: str) -> Relation:
         raise SpecError(
             f"{shown(text, 120)!r} {found}: this is to be a {_what(key)}",
             key=key,
-            remedy='for example "I(X;Z) <= I(X;Y)", "X -> Y -> Z", "X _|_ Y | Z", "Y = f(X)"',
+            remedy=_meant(plain),
             column=place + 1,
         ) from None
     if relation.comparison in ("<", ">"):
@@ -232,6 +327,34 @@ def _relation(plain: str, text: str, key: str) -> Relation:
             remedy=f'"{relation.comparison}=" in its place',
         )
     return relation
+
+
+_HINTS = [
+    (
+        re.compile(r"(?<![A-Za-z0-9_])(?:H|I|TC)(?:_\w+)?\s*\([^()]*\+"),
+        '"H(X,Y)" for X and Y together; their sum by a name, "S = f(X,Y)"',
+    ),
+    (re.compile(r"(?<![A-Za-z0-9_])H(?:_\w+)?\s*\([^()]*;"), '"H(X,Y)", with a comma; "I(X;Y)" is an information'),
+    (re.compile(r"(?<![A-Za-z0-9_])(?:H|I|TC)(?:_\w+)?\s*\["), '"H(X)", "I(X;Y)", with round brackets'),
+    (re.compile(r"(?<![A-Za-z0-9_])(?:h|i|tc|kl)\s*\("), '"H(X)", "I(X;Y)", "TC(X;Y;Z)", "KL(q(z)||p(z))", in capitals'),
+    (re.compile(r"(?<![A-Za-z0-9_])(?:H|I|TC)(?:_\w+)?\s*\([^()]*\("), '"H(Y)" with "Y = f(X)"'),
+    (re.compile(r"log_\s*2|log2|\blb\b"), '"log 3", with the unit bits where it is to base 2'),
+    (re.compile(r"log\s*_?\s*\|"), 'a number of values: "log 8"'),
+    (re.compile(r"=>"), '">=", or what implies the claim as a premise'),
+    (
+        re.compile(r"!=|=/|≠|<>"),
+        '"<=", ">=" or "=": that two quantities differ is strict, and fails where all variables are constant',
+    ),
+    (re.compile(r"\band\b|&&|\bor\b"), "each claim in a run of its own"),
+    (re.compile(r"^\s*\|[^|]*\|\s*[<>=]|[<>=]\s*\|"), '"abs(H(X) - H(Y))"'),
+]
+"""What people write that the grammar has not, and what they mean."""
+
+
+def _meant(plain: str) -> str:
+    """What to write in place of a claim that does not fit."""
+    example = 'for example "I(X;Z) <= I(X;Y)", "X -> Y -> Z", "X _|_ Y | Z", "Y = f(X)"'
+    return next((hint for pattern, hint in _HINTS if pattern.search(plain)), example)
 
 
 def is_quantity(syntax: ExpressionSyntax | Piecewise) -> bool:

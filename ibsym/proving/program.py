@@ -45,6 +45,12 @@ class InexactError(SolverError):
         self.rough = rough
 
 
+def load() -> None:
+    """Import the solver, which takes a second, or many where others compute: no claim's time."""
+    import scipy.optimize
+    import scipy.sparse  # noqa: F401
+
+
 def decided(target: Vector, columns: Sequence[Column], time_limit: float) -> list[Fraction] | None:
     """Some multipliers as :func:`solve` has them; where floating point proposes none that are exact, rationals alone decide."""
     deadline = time.monotonic() + time_limit

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ibsym.checking.answers import Answer
 from ibsym.checking.counterexamples import Counterexample
+from ibsym.proving.notation import plain_text
 from ibsym.proving.problem import Item, Proof, signed_sum
 from ibsym.rendering.tex import words
 
@@ -117,12 +118,15 @@ def answer_json(answer: Answer) -> str:
 
 _TOKEN = re.compile(
     r"(?P<words>\([a-z]+ lemma\)| in (?=[A-Za-z]\w*$)|(?:[A-Z][a-z]+(?:-[A-Z][a-z]+)+(?: \d+)?|Matus \d+)(?=\())"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<fraction>\d+/\d+)|(?P<sign><=|>=|->|_\|_|\|\||\||;|\*|\{|\})|(?P<other>.)"
+    r"|(?P<prose>(?<=\w)(?:\s+(?:and|is|are|independent|of|given)\b(?!\s*[,;)]))+)"
+    r"|(?P<sign><->|<=|>=|->|<-|_\|_|\|\||\||;|\*|\{|\})|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<fraction>\d+/\d+)|(?P<other>.)"
 )
 _SIGNS = {
     "<=": r"\le ",
     ">=": r"\ge ",
     "->": r"\to ",
+    "<-": r"\leftarrow ",
+    "<->": r"\leftrightarrow ",
     "_|_": r"\perp ",
     "||": r" \,\|\, ",
     "|": r" \mid ",
@@ -137,12 +141,16 @@ def formula(text: str) -> str:
 
     >>> formula("1/2 I(X1;Y|Z) <= log 2")
     '\\tfrac{1}{2} I(X_{1};Y \\mid Z) \\le  \\log 2'
+    >>> formula("X ⊥⊥ Y | Z"), formula("X and Y independent")
+    ('X \\perp  Y  \\mid  Z', 'X\\text{ and } Y\\text{ independent }')
     """
 
     def token(found: re.Match[str]) -> str:
         match found.lastgroup:
             case "words":
                 return rf"\text{{{_spaced(found[0])}}}"
+            case "prose":
+                return rf"\text{{ {found[0].strip()} }}"
             case "name":
                 return _name(found[0])
             case "fraction":
@@ -152,7 +160,7 @@ def formula(text: str) -> str:
                 return _SIGNS[found[0]]
         return found[0] if found[0].isspace() else words(found[0])
 
-    return _TOKEN.sub(token, text)
+    return _TOKEN.sub(token, plain_text(text))
 
 
 def _name(text: str) -> str:

@@ -55,6 +55,12 @@ TRUE = [
     ("H(X) <= 2", ["H(X) <= min(2, H(Y))"]),
     ("H(X,Y) <= 2*max(H(X), H(Y))", []),
     ("KL(q(z)||p(z)) >= log 2", ["KL(q(z)||p(z)) >= 1"]),
+    ("0 <= I(X;Y) <= min(H(X), H(Y)) <= H(X,Y)", []),
+    ("H(X) = H(Y) = H(X,Y)", ["H(X|Y) = H(Y|X) = 0"]),
+    ("H(X) <= 3", ["H(X) <= H(Y) <= 2 <= 3"]),
+    ("I(X:Y|Z) =< H(X)", []),
+    ("I_q(X&Y) <= H_q(X)", []),
+    (r"I(X;Y \mid Z) \leq \min(H(X), H(Y))", []),
     ("max(KL(q(z)||p(z)), KL(p(z)||q(z))) >= 0", []),
 ]
 FALSE = [
@@ -114,6 +120,19 @@ def test_bits_and_nats() -> None:
         ("H(X) <= beta", [], "neither a number nor a quantity"),
         (" + ".join(f"max(H(X), {k} H(Y))" for k in range(2, 12)) + " <= H(Z)", [], "cases"),
         ("H(X) >= 0", ["X -> Y -> Z in 1"], "neither a Markov chain nor"),
+        ("X -> Y <- Z", [], "arrows meet at Y"),
+        ("H(X) >= 0", ["A -> B <- C,D -> E"], 'write: "A _|_ C,D"'),
+        ("H(X) <= H(Y) < H(X,Y)", [], "strict"),
+        ("H(X+Y) <= H(X) + H(Y)", [], 'write: "H\\(X,Y\\)"'),
+        ("H(X;Y) <= H(X) + H(Y)", [], "with a comma"),
+        ("h(X) >= 0", [], "in capitals"),
+        ("H[X] >= 0", [], "round brackets"),
+        ("H(f(X)) <= H(X)", [], "Y = f"),
+        ("H(X) <= log2(3)", [], "bits"),
+        ("H(X) <= log|X|", [], "log 8"),
+        ("H(X,Y) => H(X)", [], 'write: ">="'),
+        ("H(X) ≠ 0", [], "differ is strict"),
+        ("|H(X) - H(Y)| <= H(X,Y)", [], 'write: "abs'),
     ],
 )
 def test_refused(claim: str, given: list[str], message: str) -> None:
@@ -146,6 +165,43 @@ EQUIVALENT = [
     ["I(X;Y) = 0", "X _|_ Y", "X.Y", "independent(X, Y)", "TC(X;Y) = 0", "0 >= I(Y;X)", "2*I(X;Y) = 0", "X and Y independent"],
     ["H(Y|X) = 0", "Y = f(X)", "Y:X", "0 = H(Y|X)", "H(Y|X) <= 0"],
 ]
+SPELLINGS = {
+    "X -> Y -> Z": [
+        "X <- Y -> Z",
+        "X<->Y<->Z",
+        "X ↔ Y ← Z",
+        "X -- Y -- Z",
+        "X-Y-Z",
+        "X -o- Y -o- Z",
+        "X −◦− Y −◦− Z",
+        r"X \to Y \to Z",
+        "markov(X, Y, Z)",
+        "X ⊥⊥ Z | Y",
+        r"X \perp\perp Z \mid Y",
+        "X || Z | Y",
+        "X and Z are independent given Y",
+        "X is independent of Z given Y",
+        "indep(X;Z|Y)",
+        "I(X:Z|Y) == 0",
+        "I(X&Z|Y) = 0",
+    ],
+    "A,B -> C -> D -> E,F": [
+        "E,F <- D <- C <- A,B",
+        "A,B <- C -> D -> E,F",
+        "markov(A,B; C; D; E,F)",
+        "A,B --- C --- D --- E,F",
+    ],
+}
+
+
+@pytest.mark.parametrize("form", SPELLINGS)
+def test_spellings_of_one_premise_are_read_alike(form: str) -> None:
+    def zeros(text: str) -> set[object]:
+        space = reading(Problem.read("H(A,B,C,D,E,F,X,Y,Z) >= 0", [text]))
+        return {(frozenset((a, b)), c) for a, b, c, _ in space.reduction.independences}  # type: ignore[union-attr]
+
+    for other in SPELLINGS[form]:
+        assert zeros(other) == zeros(form), other
 
 
 def _in(joint: str, premise: str) -> str:
