@@ -186,6 +186,11 @@ class ProofSteps:
             case MutualInformation(joint, groups, given):
                 parts = [(-coefficient * sign, term) for sign, term in self._information(joint, groups, given)]
                 rule = catalogue.insertion_of_an_information
+            case TotalCorrelation(joint, groups, given) if not node.coordinatewise:
+                everything = self.spec.ordered(v for g in groups for v in g)
+                parts = [(-coefficient, Entropy(joint, g, given)) for g in groups]
+                parts.append((coefficient, Entropy(joint, everything, given)))
+                rule = catalogue.insertion_of_a_total_correlation
             case _:
                 return state
         after = state.replaced(parts[-1][1], *parts, (coefficient, node))

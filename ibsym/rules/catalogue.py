@@ -171,6 +171,15 @@ insertion_of_an_information = _rule(
     changes=(MutualInformation,),
     among=(Entropy,),
 )
+insertion_of_a_total_correlation = _rule(
+    "insertion of a total correlation",
+    EQ,
+    r"H(A_1,\dots,A_n) = \sum_i H(A_i) - TC(A_1;\dots;A_n)",
+    ("Watanabe 1960",),
+    "H_q(X,C,Z) = H_q(X) + H_q(C) + H_q(Z) - TC_q(X;C;Z)",
+    changes=(TotalCorrelation,),
+    among=(Entropy,),
+)
 chain_rule = _rule(
     "chain rule",
     EQ,

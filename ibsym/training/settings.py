@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from ibsym.errors import Place, unknown
 from ibsym.nn.sizes import dimensions
 from ibsym.spec.model import Spec
+from ibsym.spec.schema import OPTIONS
 from ibsym.training.failures import refused
 
 STEPS = 5000
@@ -59,6 +60,27 @@ def sort_out(spec: Spec, given: Mapping[str, object]) -> Choices:
                     whole(name, value, least=0 if name == "draws" else 1) if kinds[name] is int else positive(name, value)
                 )
     return Choices(replace(Settings(), **settings), sizes, parameters)  # type: ignore[arg-type]
+
+
+def sized(spec: Spec, choices: Choices, rows: Mapping[str, int]) -> Choices:
+    """The size of the data set is the number of rows that are trained on, where nothing else is set; a batch is no larger."""
+    parameters, least = dict(choices.parameters), min(choices.settings.batch, max(rows.values(), default=0))
+    for use in spec.estimators:
+        joint = spec.joints.get(use.term.joint or "")
+        own = [n for s, n in rows.items() if joint is None or s in {f.head for f in joint.factors}] or list(rows.values())
+        for name, value in use.options:
+            if OPTIONS[name].kind != "size" or not own:
+                continue
+            number = parameters.setdefault(value, float(max(own))) if isinstance(value, str) else float(str(value))
+            if isinstance(value, str):
+                inside(spec, value, number)
+            if number < least:
+                raise refused(
+                    f"{use.estimator} of {use.key} takes {number:g} rows for the whole data set, and a batch has {least}",
+                    option="--set",
+                    remedy=f"{value}={max(own)}" if isinstance(value, str) else f"batch={int(number)}",
+                )
+    return replace(choices, parameters=parameters)
 
 
 def assignments(entries: Iterable[str], option: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ from ibsym.training.external import standing  # noqa: E402
 from ibsym.training.monitoring import largest, ranges  # noqa: E402
 from ibsym.training.plots import save_samples, save_terms  # noqa: E402
 from ibsym.training.progress import Bar, Lines, Reporter, Silent  # noqa: E402
-from ibsym.training.settings import default_epochs, plain, sort_out  # noqa: E402
+from ibsym.training.settings import default_epochs, plain, sized, sort_out  # noqa: E402
 from ibsym.training.trainer import DTYPES, Result, Trainer  # noqa: E402
 from ibsym.training.units import Unit  # noqa: E402
 
@@ -98,6 +98,8 @@ def run(
             dataset = None
         else:
             binding, name, dataset = binding_of(data, choices.sizes), type(data).__name__, data
+        rows = {s: len(next(iter(r.values())).code) for s, r in binding.train.items()}
+        choices = sized(spec, choices, rows if dataset is None else dict.fromkeys(spec.sources, len(dataset)))
     except SpecError as error:
         raise spec.located(error) if error.place.file == Place().file else error from None
     engine = Engine.launched(where, folder)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import ibsym
+from ibsym.checking.audit import audit
 from ibsym.errors import Edit
 from tests.derivation.test_remedies import follow, tried
 
@@ -138,3 +139,27 @@ def test_no_row_has_a_loss_of_its_own_where_rows_are_compared(estimator: str) ->
     compared = ibsym.compile(ibsym.Spec(**keys, estimators={"I_q(X;Z)": estimator}))
     with pytest.raises(ValueError, match=r"I_q\(X;Z\)"):
         compared(reduction="none")
+
+
+@pytest.mark.parametrize(
+    ("sign", "term", "estimator"),
+    [
+        ("+", "TC_q(Z1;Z2;W)", "dv"),
+        ("-", "TC_q(Z1;Z2)", "minibatch-weighted"),
+        ("-", "I_q(Z1;Z2,W)", "nwj"),
+        ("+", "KL(q(z1)||p(z1))", "mmd"),
+    ],
+)
+def test_what_an_estimator_stands_for_is_used_in_other_terms_bounds(sign: str, term: str, estimator: str) -> None:
+    """The rate of three codes is that of each, less their total correlation, an information, a divergence: told in audited steps."""
+    z = ("z1", "z2", "w")
+    keys = {
+        "objective": f"minimize I_q(X;Z1,Z2,W) - I_q(Z1,Z2,W;X) {sign} g*{term}",
+        "variables": {"x": "binary[D]"} | dict.fromkeys(z, "real[L]"),
+        "joints": {"q": "data(x) q(z1|x) q(z2|x) q(w|x)", "p": "p(z1) p(z2) p(w) p(x|z1,z2,w)"},
+        "families": {f"q({v}|x)": "diagonal-normal" for v in z} | {f"p({v})": "standard-normal" for v in z},
+        "parameters": {"g": {"default": 1.0, "min": 0}},
+        "estimators": {term: estimator},
+    }
+    keys["families"]["p(x|z1,z2,w)"] = "bernoulli"
+    audit(ibsym.derive(ibsym.Spec(name="several", **keys)), worlds=2)

@@ -526,7 +526,7 @@ PLANS = mutants(
 
 PROOF_STEPS = mutants(
     "ibsym/derivation/steps.py",
-    (ENGINE, GUARDS, AUDIT, ATTACK),
+    (ENGINE, GUARDS, AUDIT, CONSTRUCTS, ATTACK),
     ("sign = plan.side.sign", "sign = 1"),
     (
         "dropped = Expression.of(*((-sign * g.multiplier, g.term) for g in gaps))",
@@ -543,6 +543,10 @@ PROOF_STEPS = mutants(
         "yield 1, Entropy(joint, groups[1], self.spec.ordered((*groups[0], *given)))",
     ),
     ("(-1, self.entropy(first))", "(1, self.entropy(first))"),
+    (
+        "parts = [(-coefficient, Entropy(joint, g, given)) for g in groups]",
+        "parts = [(coefficient, Entropy(joint, g, given)) for g in groups]",
+    ),
     ("(-1, Entropy(joint, everything, given))", "(1, Entropy(joint, everything, given))"),
     ("(-coefficient * sign, term)", "(coefficient * sign, term)"),
     ("(coefficient, self.entropy(first))", "(-coefficient, self.entropy(first))"),

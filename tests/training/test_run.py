@@ -12,6 +12,7 @@ import ibsym
 from ibsym.files import write
 from ibsym.training import DataError, TrainingError
 from ibsym.training.progress import Lines, Silent, summary
+from ibsym.training.settings import Choices, sized, sort_out
 from ibsym.training.train import run
 from tests.training.helpers import ROOT, compiled, trainer
 
@@ -157,6 +158,19 @@ def test_several_draws_make_the_same_estimate_less_noisy():
             return torch.stack([run_.players.wiring.evaluate(run_.draws(batch))[0] for _ in range(40)]).std()
 
     assert spread(16) < 0.6 * spread(1)
+
+
+def test_the_size_of_the_data_set_is_that_of_what_is_trained_on():
+    """N of a stratified minibatch: of the source that the term averages over; what is set comes first; fewer than a batch are refused."""
+    keys = dict(ibsym.load("beta-tcvae").keys)
+    keys |= {"parameters": {"beta": {"default": 6.0, "min": 1}, "n": {"default": 60000.0, "min": 1}}}
+    keys["estimators"] = {"TC_q(Z)": {"estimator": "minibatch-stratified", "dataset_size": "n"}}
+    spec, rows = ibsym.Spec(**keys), {"data": 1437}
+    assert sized(spec, Choices(), rows).parameters == {"n": 1437.0}
+    assert sized(spec, sort_out(spec, {"n": 70}), rows).parameters == {"n": 70.0}
+    for given in ({"n": 20}, {"n": 70, "batch": 80}):
+        with pytest.raises(ibsym.SpecError, match="for the whole data set, and a batch has"):
+            sized(spec, sort_out(spec, given), rows)
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
