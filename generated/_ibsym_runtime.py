@@ -118,7 +118,8 @@ class OnePass:
 
     def passed(self, loss: Any, given: Sequence[Tensor], way: Way) -> Any:
         """The output of the pass; None where compiled code may not run or declines."""
-        if self.known.get(way, self) is None or loss.reduction not in ("mean", "sum") or _transformed():
+        total, each = loss.reduction == "sum", loss.reduction == "none"
+        if self.known.get(way, self) is None or not (total or each or loss.reduction == "mean") or _transformed():
             return None
         learning = torch.is_grad_enabled()
         if any(map(Tensor.is_neg, given)) or (learning and any(map(Tensor.is_inference, given))):
@@ -129,13 +130,16 @@ class OnePass:
             return None  # a parameter that learns
         values = [float(p) for p in parameters]
         dense = [t if t.is_contiguous() else t.contiguous() for t in given]
-        total = loss.reduction == "sum"
         if learning and any(dense[k].requires_grad for k in library.differentiated):
+            if each:
+                return None
             for k in library.passive:
                 dense[k] = dense[k].detach() if dense[k].requires_grad else dense[k]
             told: list[Tensor] = []
             value = _Differentiable.apply(library, loss, values, total, told, *dense)
             terms = told[0]
+        elif each:
+            value, terms = library.each(dense, values) if way != GPU and library.rows else (None, None)
         else:
             value, terms, _ = library.run(dense, values, total, ())
         if value is None:
@@ -241,7 +245,8 @@ class Library:
     """A compiled pass in one precision. It says itself what it takes, in two strings.
 
     ``fields`` are those of its structure of arguments, in order: inputs, their gradients, their numbers of elements, lengths of
-    axes, parameters; then whether the loss is a sum, the number of threads, and where the loss and its terms go.
+    axes, parameters, where each row's loss is added; then whether the loss is a sum, the number of threads, and where the loss and
+    its terms go.
     """
 
     def __init__(self, compiled: ctypes.CDLL, inputs: Sequence[tuple[str, tuple[str, ...]]]):
@@ -256,8 +261,9 @@ class Library:
         self.counted = [place[w[2:]] for w in words if w.startswith("n_")]
         self.axes = [_axis(w[5:], inputs) for w in words if w.startswith("size_")]
         self.parameters = [w[10:] for w in words if w.startswith("parameter_")]
+        self.rows = [_axis(w[5:], inputs) for w in words if w.startswith("each_")]
         pointers = len(self.pointers) + len(self.differentiated)
-        layout = f"{pointers}P{len(self.counted) + len(self.axes)}q{len(self.parameters)}d2q2P"
+        layout = f"{pointers}P{len(self.counted) + len(self.axes)}q{len(self.parameters)}d{len(self.rows)}P2q2P"
         self.pack = struct.Struct(layout).pack
         self.function = compiled["fused"]
         self.function.argtypes, self.function.restype = [ctypes.c_char_p], ctypes.c_int
@@ -266,25 +272,44 @@ class Library:
         self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool]
     ) -> tuple[Tensor | None, Tensor, list[Tensor | None]]:
         """Loss, terms and a gradient for each tensor that wants one; no loss where the code declines, as the expression then says why."""
+        gradients: list[Tensor | None] = [None] * len(given)
+        for k in self.differentiated if wanted else ():
+            gradients[k] = torch.empty_like(given[k]) if wanted[k] else None
+        return (*self._called(given, parameters, total, gradients, None), gradients)
+
+    def each(self, given: Sequence[Tensor], parameters: Sequence[float]) -> tuple[Tensor | None, Tensor]:
+        """The loss of each row, and the terms' means; no gradients."""
+        k, axis = self.rows[0]
+        each = torch.zeros(given[k].size(axis), dtype=torch.float64)
+        loss, terms = self._called(given, parameters, False, [None] * len(given), each)
+        return None if loss is None else each.to(terms.dtype), terms
+
+    def _called(
+        self,
+        given: Sequence[Tensor],
+        parameters: Sequence[float],
+        total: bool,
+        gradients: Sequence[Tensor | None],
+        each: Tensor | None,
+    ) -> tuple[Tensor | None, Tensor]:
+        """The loss and the terms; gradients, and each row's loss, where they have a place."""
         first = given[self.pointers[0]]
         if first.dtype is torch.int64:
             first = next(t for t in given if t.dtype is not torch.int64)
         loss, terms = first.new_empty(()), first.new_empty(len(self.terms))
-        gradients: list[Tensor | None] = [None] * len(given)
-        for k in self.differentiated if wanted else ():
-            gradients[k] = torch.empty_like(given[k]) if wanted[k] else None
         arguments = self.pack(
             *[given[k].data_ptr() for k in self.pointers],
             *[0 if (g := gradients[k]) is None else g.data_ptr() for k in self.differentiated],
             *[given[k].numel() for k in self.counted],
             *[given[k].size(axis) for k, axis in self.axes],
             *parameters,
+            *[0 if each is None else each.data_ptr() for _ in self.rows],
             total,
             torch.get_num_threads() if THREADED else 1,
             loss.data_ptr(),
             terms.data_ptr(),
         )
-        return (None if self.function(arguments) else loss), terms, gradients
+        return (None if self.function(arguments) else loss), terms
 
     def slopes(
         self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool], upstream: Tensor

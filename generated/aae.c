@@ -241,6 +241,22 @@ INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REA
     }
 }
 
+/* Where the loss of each row is added up; or NULL. */
+typedef struct {
+    double *loss;
+    int64_t rows;
+} Each;
+
+/* weight times a value of every row and draw: a row's draws count by their mean; one value is that of every row */
+INLINE int add_each(Each each, double weight, const double *values, int64_t stride, int64_t count)
+{
+    const int64_t all = count > each.rows ? count : each.rows;
+    if (count != 1 && count % each.rows) return 3;
+    weight *= (double)each.rows / (double)all;
+    for (int64_t r = 0; r < all; r++) each.loss[r % each.rows] += weight * values[r % count * stride];
+    return 0;
+}
+
 INLINE double total(const REAL *lanes)
 {
     double sum = 0;
@@ -263,8 +279,9 @@ typedef struct {
     const REAL *in_z_critic, *in_x, *in_x_logits;
     REAL *d_z_critic, *d_x, *d_x_logits;
     int64_t n_z_critic, n_x, n_x_logits;
-    int64_t size_D, size_B;
+    int64_t size_B, size_D;
     double parameter_beta;
+    double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
 } Arguments;
@@ -272,7 +289,8 @@ typedef struct {
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
 const char *const fields =
-    "in_z_critic in_x in_x_logits d_z_critic d_x d_x_logits n_z_critic n_x n_x_logits size_D size_B parameter_beta";
+    "in_z_critic in_x in_x_logits d_z_critic d_x d_x_logits n_z_critic n_x n_x_logits size_B size_D parameter_beta "
+    "each_B";
 const char *const terms = "KL(q(z)||p(z))\nE_q[log p(x|z)]";
 
 enum { OPERANDS = 2, ROWS = 2, SUMS = 1 };
@@ -349,12 +367,33 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
     }
 }
 
+/* The means over rows of `event` elements each, row by row. */
+static int elements_each(const Loop *loop, int64_t event, int threads, double *means, Each each)
+{
+    const int64_t count = loop->size / event;
+    double *values = calloc((size_t)(count * SUMS), sizeof(double));
+    int status = 0;
+    if (!values) return 2;
+    PARALLEL(threads > 1 && loop->size >= WORTHWHILE)
+    for (int64_t r = 0; r < count; r++) strip(loop, r * event, (r + 1) * event, values + r * SUMS);
+    for (int m = 0; m < loop->sums; m++) {
+        means[m] = 0;
+        for (int64_t r = 0; r < count; r++) means[m] += values[r * SUMS + m];
+        means[m] /= (double)count;
+        if (!status) status = add_each(each, loop->weight[m], values + m, SUMS, count);
+    }
+    free(values);
+    (void)threads;
+    return status;
+}
+
 /* The means over rows of `event` elements each. */
-static int elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means, Each each)
 {
     int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
+    if (each.loss) return elements_each(loop, event, threads, means, each);
     for (int k = 0; k < loop->operands; k++) {
         if (!loop->d[k]) continue;
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
@@ -435,7 +474,7 @@ static int loop0(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g)},
     };
-    return elements(&loop, 1, (int)g->threads, means);
+    return elements(&loop, 1, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* E_q[log p(x|z)]: binary_cross_entropy(x, x_logits) */
@@ -495,7 +534,7 @@ static int loop1(const Arguments *g, double *means)
         .factor = {0, 1.0},
         .weight = {rows(g) * (g->parameter_beta)},
     };
-    return elements(&loop, g->size_D, (int)g->threads, means);
+    return elements(&loop, g->size_D, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */

@@ -136,8 +136,8 @@ class AliceLoss(_Parametrised):
 
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"alice.c": "e2329bbff3d753c4", "alice.triton.py": "69a15b7975975ced",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"alice.c": "016c828b340bcfcf", "alice.triton.py": "69a15b7975975ced",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "b6ae03cdd76d9901", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"avb.c": "8372b6884a156f8d", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -137,8 +137,8 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "50ebd314e5763b90", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"beta_tcvae.c": "eeb3542b9a5cd283", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

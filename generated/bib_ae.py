@@ -151,8 +151,8 @@ class BibAeLoss(_Parametrised):
 
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"bib_ae.c": "cfcdc784bdc2ee9d", "bib_ae.triton.py": "c1d988d0da1d2187",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"bib_ae.c": "57edb9a6932b3aff", "bib_ae.triton.py": "c1d988d0da1d2187",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

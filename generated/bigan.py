@@ -96,8 +96,8 @@ class BiganLoss(torch.nn.Module):
 
 Loss = BiganLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"bigan.c": "9a17c6f220131d8e", "bigan.triton.py": "08841f5d05aa646f",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"bigan.c": "7377b752004006f0", "bigan.triton.py": "08841f5d05aa646f",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

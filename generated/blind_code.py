@@ -136,8 +136,8 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "a394f25d350cb3ee", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"blind_code.c": "1be4101345addba8", "blind_code.triton.py": "72da07e7524eeac0",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "86124bf400a92846", "ceb.triton.py": "f16e79a7f8eaae7f", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"ceb.c": "39dba30300a9a9d2", "ceb.triton.py": "f16e79a7f8eaae7f", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

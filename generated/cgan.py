@@ -95,7 +95,7 @@ class CganLoss(torch.nn.Module):
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "4ea29506a8e27b76", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"cgan.c": "c5a286fa01dd3911", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -241,6 +241,22 @@ INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REA
     }
 }
 
+/* Where the loss of each row is added up; or NULL. */
+typedef struct {
+    double *loss;
+    int64_t rows;
+} Each;
+
+/* weight times a value of every row and draw: a row's draws count by their mean; one value is that of every row */
+INLINE int add_each(Each each, double weight, const double *values, int64_t stride, int64_t count)
+{
+    const int64_t all = count > each.rows ? count : each.rows;
+    if (count != 1 && count % each.rows) return 3;
+    weight *= (double)each.rows / (double)all;
+    for (int64_t r = 0; r < all; r++) each.loss[r % each.rows] += weight * values[r % count * stride];
+    return 0;
+}
+
 INLINE double total(const REAL *lanes)
 {
     double sum = 0;
@@ -338,7 +354,8 @@ INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e
     return at_class(c, i % c->classes, logit, e, soft, d, sum);
 }
 
-static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
+/* Rows from..to: their values are added to one sum, or each to its own. */
+static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum, int apart)
 {
     const int64_t classes = c->classes, block = classes > CHUNK ? 1 : CHUNK / classes;
     REAL stack[CHUNK], *exponentials = stack;
@@ -374,23 +391,28 @@ static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
             }
             const Softmax soft = {top[i], norm, 1 / norm, log_norm};
             REAL *d = c->d ? c->d + (row + i) * classes : 0;
-            status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
+            status |= c->row(c, row + i, logits + i * classes, e, soft, d, apart ? sum + (row + i - from) : sum);
         }
     }
     if (exponentials != stack) free(exponentials);
     return status;
 }
 
-static int class_mean(Classes *c, int threads, double *mean)
+static int class_mean(Classes *c, int threads, double *mean, Each each)
 {
     const int64_t rows = c->classes ? c->n / c->classes : 0, strips = rows < STRIPS ? rows : STRIPS;
     if (!rows) return 3;
     c->scale = (REAL)(c->weight / (double)rows);
-    double parts[STRIPS] = {0}, sum = 0;
+    double parts[STRIPS] = {0}, sum = 0, *values = 0;
+    if (each.loss && !(values = calloc((size_t)rows, sizeof(double)))) return 2;
     int status[STRIPS] = {0}, worst = 0;
     PARALLEL(threads > 1 && c->n >= WORTHWHILE)
     for (int64_t s = 0; s < strips; s++)
-        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips, &parts[s]);
+        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips,
+                                values ? values + rows * s / strips : &parts[s], values != 0);
+    for (int64_t r = 0; values && r < rows; r++) sum += values[r];
+    if (values) worst |= add_each(each, c->weight, values, 1, rows);
+    free(values);
     for (int64_t s = 0; s < strips; s++) {
         sum += parts[s];
         worst |= status[s];
@@ -495,9 +517,11 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
 
 /* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
    each a plane of coordinates by columns; a block's gradients are added to `slope` in double precision. `sums` has
-   KINDS places for every row, `apart` one for every coordinate. */
+   KINDS places for every row, `apart` one for every coordinate; `by_row` is NULL,
+       or has one for every row of a strip. */
 static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
-                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
+                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart,
+                           double *by_row)
 {
     const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
     const REAL *row = p->row + draw * rows * width;
@@ -534,7 +558,9 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
                     if (p->kind[APART]) {
                         p->values(e, 0, columns, v, here);
                         pair_masked(p, e, i, columns);
-                        apart[k] += pair_softmax(e, columns, scale[APART]);
+                        const double value = pair_softmax(e, columns, scale[APART]);
+                        apart[k] += value;
+                        if (by_row) by_row[s * rows + i] += value;
                         if (!want) continue;
                         for (int64_t j = 0; weights && j < columns; j++) e[j] += weights[j];
                         weights = e;
@@ -554,19 +580,22 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
 }
 
 /* The means of all that is read off. */
-static int pairs(const Pairs *p, int threads, double *means)
+static int pairs(const Pairs *p, int threads, double *means, Each each)
 {
     const int64_t width = p->width, columns = width ? p->n / width : 0;
     const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
     if (!columns || !rows || all % rows) return 3;
+    if (each.loss && (p->kind[OFF] || p->kind[MAPPED])) return 3;
     if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
     const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(p->columns + p->hoisted);
     const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
     REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
     REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
     double *sums = calloc((size_t)(rows * KINDS + width) + plane * (size_t)p->columns, sizeof(double));
-    if (!work || !sums || !rooms) {
-        free(work), free(sums), free(rooms);
+    const int64_t parts = each.loss && p->kind[APART] ? (width < STRIPS ? width : STRIPS) : 0;
+    double *by_row = parts ? calloc((size_t)(parts * rows), sizeof(double)) : 0;
+    if (!work || !sums || !rooms || (parts && !by_row)) {
+        free(work), free(sums), free(rooms), free(by_row);
         return 2;
     }
     REAL *at[COLUMNS + HOISTED] = {0}, *matrix = tabled ? work + plane * planes : 0;
@@ -589,7 +618,7 @@ static int pairs(const Pairs *p, int threads, double *means)
         if (p->hoist) p->hoist(columns, here);
     }
     for (int64_t draw = 0; draw < all / rows; draw++)
-        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart);
+        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart, by_row);
     for (int c = 0; c < p->columns; c++)
         if (p->d[c])
             for (int64_t j = 0; j < columns; j++)
@@ -602,8 +631,16 @@ static int pairs(const Pairs *p, int threads, double *means)
             for (int64_t i = 0; i < rows; i++) sum += sums[i * KINDS + m];
         means[m] = sum / count[m];
     }
-    free(work), free(sums), free(rooms);
-    return 0;
+    int status = 0;
+    if (each.loss) {
+        for (int64_t e = rows; e < parts * rows; e++) by_row[e % rows] += by_row[e];
+        for (int m = 0; m < KINDS && !status; m++)
+            if (p->kind[m])
+                status = add_each(each, p->weight[m] * (double)rows / count[m], m == APART ? by_row : sums + m,
+                                  m == APART ? 1 : KINDS, rows);
+    }
+    free(work), free(sums), free(rooms), free(by_row);
+    return status;
 }
 
 /* the size of the first batch, where the loss is a sum over it */
@@ -626,7 +663,7 @@ static int classes0(const Arguments *g, double *mean)
         .adds = 0,
         .weight = rows(g) * (-1.0),
     };
-    return class_mean(&c, (int)g->threads, mean);
+    return class_mean(&c, (int)g->threads, mean, (Each){0});
 }
 
 /* I_q(X;Z), over pairs: -of column z_logvar/2 - quadratic(z - of column z_mean, of column z_logvar)/2 - log(2*pi)/2 */
@@ -713,7 +750,7 @@ static int pairs0(const Arguments *g, double *means)
         .mask = EVERY,
         .total = 0,
     };
-    return pairs(&p, (int)g->threads, means);
+    return pairs(&p, (int)g->threads, means, (Each){0});
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */

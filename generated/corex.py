@@ -110,8 +110,8 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "99320b52413b12f6", "corex.triton.py": "00fd6b1559f2dd0c",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"corex.c": "6da0d38bdc5e7dce", "corex.triton.py": "00fd6b1559f2dd0c",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

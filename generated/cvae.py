@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "3e41591160aac12e", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"cvae.c": "1168f4ecf981444e", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

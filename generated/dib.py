@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "38b83541affba740", "dib.triton.py": "bbf0151119bfb2c5", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"dib.c": "c9bba837f175b888", "dib.triton.py": "bbf0151119bfb2c5", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

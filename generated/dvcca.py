@@ -137,8 +137,8 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "34529a57037adf5a", "dvcca.triton.py": "d5889355e738b4e3",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"dvcca.c": "ddce2de6df2032da", "dvcca.triton.py": "d5889355e738b4e3",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -146,8 +146,8 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "7dc9bd9bf1218c23", "dvcca_private.triton.py": "992c47664063c876",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"dvcca_private.c": "7441784c12ef9948", "dvcca_private.triton.py": "992c47664063c876",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

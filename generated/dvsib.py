@@ -156,8 +156,8 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "6bc75abfcce947e6", "dvsib.triton.py": "e580c23bbe5c3d9f",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"dvsib.c": "a1df52ae52e91c1e", "dvsib.triton.py": "e580c23bbe5c3d9f",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -242,6 +242,22 @@ INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REA
     }
 }
 
+/* Where the loss of each row is added up; or NULL. */
+typedef struct {
+    double *loss;
+    int64_t rows;
+} Each;
+
+/* weight times a value of every row and draw: a row's draws count by their mean; one value is that of every row */
+INLINE int add_each(Each each, double weight, const double *values, int64_t stride, int64_t count)
+{
+    const int64_t all = count > each.rows ? count : each.rows;
+    if (count != 1 && count % each.rows) return 3;
+    weight *= (double)each.rows / (double)all;
+    for (int64_t r = 0; r < all; r++) each.loss[r % each.rows] += weight * values[r % count * stride];
+    return 0;
+}
+
 INLINE double total(const REAL *lanes)
 {
     double sum = 0;
@@ -264,14 +280,15 @@ typedef struct {
     const REAL *in_w_a_logits;
     REAL *d_w_a_logits;
     int64_t n_w_a_logits;
-    int64_t size_K, size_B;
+    int64_t size_B, size_K;
+    double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
-const char *const fields = "in_w_a_logits d_w_a_logits n_w_a_logits size_K size_B";
+const char *const fields = "in_w_a_logits d_w_a_logits n_w_a_logits size_B size_K each_B";
 const char *const terms = "E_w[log w(a|s)]\nE_w[log r(a|s,t)]";
 
 /* Means over rows of formulas in log softmax(logits), and the gradients: rows are few enough to stay in the cache. */
@@ -333,7 +350,8 @@ INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e
     return at_class(c, i % c->classes, logit, e, soft, d, sum);
 }
 
-static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
+/* Rows from..to: their values are added to one sum, or each to its own. */
+static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum, int apart)
 {
     const int64_t classes = c->classes, block = classes > CHUNK ? 1 : CHUNK / classes;
     REAL stack[CHUNK], *exponentials = stack;
@@ -369,23 +387,28 @@ static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
             }
             const Softmax soft = {top[i], norm, 1 / norm, log_norm};
             REAL *d = c->d ? c->d + (row + i) * classes : 0;
-            status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
+            status |= c->row(c, row + i, logits + i * classes, e, soft, d, apart ? sum + (row + i - from) : sum);
         }
     }
     if (exponentials != stack) free(exponentials);
     return status;
 }
 
-static int class_mean(Classes *c, int threads, double *mean)
+static int class_mean(Classes *c, int threads, double *mean, Each each)
 {
     const int64_t rows = c->classes ? c->n / c->classes : 0, strips = rows < STRIPS ? rows : STRIPS;
     if (!rows) return 3;
     c->scale = (REAL)(c->weight / (double)rows);
-    double parts[STRIPS] = {0}, sum = 0;
+    double parts[STRIPS] = {0}, sum = 0, *values = 0;
+    if (each.loss && !(values = calloc((size_t)rows, sizeof(double)))) return 2;
     int status[STRIPS] = {0}, worst = 0;
     PARALLEL(threads > 1 && c->n >= WORTHWHILE)
     for (int64_t s = 0; s < strips; s++)
-        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips, &parts[s]);
+        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips,
+                                values ? values + rows * s / strips : &parts[s], values != 0);
+    for (int64_t r = 0; values && r < rows; r++) sum += values[r];
+    if (values) worst |= add_each(each, c->weight, values, 1, rows);
+    free(values);
     for (int64_t s = 0; s < strips; s++) {
         sum += parts[s];
         worst |= status[s];
@@ -437,7 +460,7 @@ static int classes0(const Arguments *g, double *mean)
         .adds = 0,
         .weight = rows(g),
     };
-    return class_mean(&c, (int)g->threads, mean);
+    return class_mean(&c, (int)g->threads, mean, (Each){g->each_B, g->size_B});
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */

@@ -97,8 +97,8 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "212f92ea027a4e65", "empowerment.triton.py": "7329bd79b9a53250",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"empowerment.c": "123d5c3aeb88ecd0", "empowerment.triton.py": "7329bd79b9a53250",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

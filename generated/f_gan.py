@@ -91,8 +91,8 @@ class FGanLoss(torch.nn.Module):
 
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
-_BESIDE = {"f_gan.c": "10af3d77d84d9964", "f_gan.triton.py": "17b75a95574bb402",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"f_gan.c": "ea9477a72f7a5620", "f_gan.triton.py": "17b75a95574bb402",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -148,8 +148,8 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "c6ca7fcd2768025a", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"factor_vae.c": "c99dbe2625d5f65b", "factor_vae.triton.py": "f4495bfe37a96229",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -154,8 +154,8 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "d73712ce0510e763", "few_labels_two_views.triton.py": "b0d89f5950d92318",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"few_labels_two_views.c": "4e0251bf0e400098", "few_labels_two_views.triton.py": "b0d89f5950d92318",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -151,8 +151,8 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "c44b0d79066f6fb8", "generative_compression.triton.py": "f4eaa02ef85e9b6a",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"generative_compression.c": "ffcc501f36ddbfc5", "generative_compression.triton.py": "f4eaa02ef85e9b6a",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

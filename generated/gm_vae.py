@@ -128,8 +128,8 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "4903b27496196ac3", "gm_vae.triton.py": "3f83cc21670c4e58",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"gm_vae.c": "d88eb92f96465dc7", "gm_vae.triton.py": "3f83cc21670c4e58",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

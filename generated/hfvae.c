@@ -242,6 +242,22 @@ INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REA
     }
 }
 
+/* Where the loss of each row is added up; or NULL. */
+typedef struct {
+    double *loss;
+    int64_t rows;
+} Each;
+
+/* weight times a value of every row and draw: a row's draws count by their mean; one value is that of every row */
+INLINE int add_each(Each each, double weight, const double *values, int64_t stride, int64_t count)
+{
+    const int64_t all = count > each.rows ? count : each.rows;
+    if (count != 1 && count % each.rows) return 3;
+    weight *= (double)each.rows / (double)all;
+    for (int64_t r = 0; r < all; r++) each.loss[r % each.rows] += weight * values[r % count * stride];
+    return 0;
+}
+
 INLINE double total(const REAL *lanes)
 {
     double sum = 0;
@@ -353,12 +369,33 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
     }
 }
 
+/* The means over rows of `event` elements each, row by row. */
+static int elements_each(const Loop *loop, int64_t event, int threads, double *means, Each each)
+{
+    const int64_t count = loop->size / event;
+    double *values = calloc((size_t)(count * SUMS), sizeof(double));
+    int status = 0;
+    if (!values) return 2;
+    PARALLEL(threads > 1 && loop->size >= WORTHWHILE)
+    for (int64_t r = 0; r < count; r++) strip(loop, r * event, (r + 1) * event, values + r * SUMS);
+    for (int m = 0; m < loop->sums; m++) {
+        means[m] = 0;
+        for (int64_t r = 0; r < count; r++) means[m] += values[r * SUMS + m];
+        means[m] /= (double)count;
+        if (!status) status = add_each(each, loop->weight[m], values + m, SUMS, count);
+    }
+    free(values);
+    (void)threads;
+    return status;
+}
+
 /* The means over rows of `event` elements each. */
-static int elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means, Each each)
 {
     int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
+    if (each.loss) return elements_each(loop, event, threads, means, each);
     for (int k = 0; k < loop->operands; k++) {
         if (!loop->d[k]) continue;
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
@@ -487,9 +524,11 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
 
 /* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
    each a plane of coordinates by columns; a block's gradients are added to `slope` in double precision. `sums` has
-   KINDS places for every row, `apart` one for every coordinate. */
+   KINDS places for every row, `apart` one for every coordinate; `by_row` is NULL,
+       or has one for every row of a strip. */
 static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
-                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
+                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart,
+                           double *by_row)
 {
     const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
     const REAL *row = p->row + draw * rows * width;
@@ -526,7 +565,9 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
                     if (p->kind[APART]) {
                         p->values(e, 0, columns, v, here);
                         pair_masked(p, e, i, columns);
-                        apart[k] += pair_softmax(e, columns, scale[APART]);
+                        const double value = pair_softmax(e, columns, scale[APART]);
+                        apart[k] += value;
+                        if (by_row) by_row[s * rows + i] += value;
                         if (!want) continue;
                         for (int64_t j = 0; weights && j < columns; j++) e[j] += weights[j];
                         weights = e;
@@ -546,19 +587,22 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
 }
 
 /* The means of all that is read off. */
-static int pairs(const Pairs *p, int threads, double *means)
+static int pairs(const Pairs *p, int threads, double *means, Each each)
 {
     const int64_t width = p->width, columns = width ? p->n / width : 0;
     const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
     if (!columns || !rows || all % rows) return 3;
+    if (each.loss && (p->kind[OFF] || p->kind[MAPPED])) return 3;
     if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
     const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(p->columns + p->hoisted);
     const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
     REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
     REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
     double *sums = calloc((size_t)(rows * KINDS + width) + plane * (size_t)p->columns, sizeof(double));
-    if (!work || !sums || !rooms) {
-        free(work), free(sums), free(rooms);
+    const int64_t parts = each.loss && p->kind[APART] ? (width < STRIPS ? width : STRIPS) : 0;
+    double *by_row = parts ? calloc((size_t)(parts * rows), sizeof(double)) : 0;
+    if (!work || !sums || !rooms || (parts && !by_row)) {
+        free(work), free(sums), free(rooms), free(by_row);
         return 2;
     }
     REAL *at[COLUMNS + HOISTED] = {0}, *matrix = tabled ? work + plane * planes : 0;
@@ -581,7 +625,7 @@ static int pairs(const Pairs *p, int threads, double *means)
         if (p->hoist) p->hoist(columns, here);
     }
     for (int64_t draw = 0; draw < all / rows; draw++)
-        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart);
+        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart, by_row);
     for (int c = 0; c < p->columns; c++)
         if (p->d[c])
             for (int64_t j = 0; j < columns; j++)
@@ -594,8 +638,16 @@ static int pairs(const Pairs *p, int threads, double *means)
             for (int64_t i = 0; i < rows; i++) sum += sums[i * KINDS + m];
         means[m] = sum / count[m];
     }
-    free(work), free(sums), free(rooms);
-    return 0;
+    int status = 0;
+    if (each.loss) {
+        for (int64_t e = rows; e < parts * rows; e++) by_row[e % rows] += by_row[e];
+        for (int m = 0; m < KINDS && !status; m++)
+            if (p->kind[m])
+                status = add_each(each, p->weight[m] * (double)rows / count[m], m == APART ? by_row : sums + m,
+                                  m == APART ? 1 : KINDS, rows);
+    }
+    free(work), free(sums), free(rooms), free(by_row);
+    return status;
 }
 
 /* the size of the first batch, where the loss is a sum over it */
@@ -650,7 +702,7 @@ static int loop0(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5)},
     };
-    return elements(&loop, g->size_L1, (int)g->threads, means);
+    return elements(&loop, g->size_L1, (int)g->threads, means, (Each){0});
 }
 
 /* KL(q(z2|x)||p(z2)): -z2_logvar + z2_mean**2 + expm1(z2_logvar) */
@@ -699,7 +751,7 @@ static int loop1(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5)},
     };
-    return elements(&loop, g->size_L2, (int)g->threads, means);
+    return elements(&loop, g->size_L2, (int)g->threads, means, (Each){0});
 }
 
 /* E_q[log p(x|z1,z2)]: binary_cross_entropy(x, x_logits) */
@@ -759,7 +811,7 @@ static int loop2(const Arguments *g, double *means)
         .factor = {0, 1.0},
         .weight = {rows(g)},
     };
-    return elements(&loop, g->size_D, (int)g->threads, means);
+    return elements(&loop, g->size_D, (int)g->threads, means, (Each){0});
 }
 
 /* TC_q(Z1), over pairs: -of column z1_logvar/2 - quadratic(z1 - of column z1_mean, of column z1_logvar)/2 - log(2*pi)/2
@@ -847,7 +899,7 @@ static int pairs0(const Arguments *g, double *means)
         .mask = EVERY,
         .total = 0,
     };
-    return pairs(&p, (int)g->threads, means);
+    return pairs(&p, (int)g->threads, means, (Each){0});
 }
 
 /* TC_q(Z2), over pairs: -of column z2_logvar/2 - quadratic(z2 - of column z2_mean, of column z2_logvar)/2 - log(2*pi)/2
@@ -935,7 +987,7 @@ static int pairs1(const Arguments *g, double *means)
         .mask = EVERY,
         .total = 0,
     };
-    return pairs(&p, (int)g->threads, means);
+    return pairs(&p, (int)g->threads, means, (Each){0});
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */

@@ -242,6 +242,22 @@ INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REA
     }
 }
 
+/* Where the loss of each row is added up; or NULL. */
+typedef struct {
+    double *loss;
+    int64_t rows;
+} Each;
+
+/* weight times a value of every row and draw: a row's draws count by their mean; one value is that of every row */
+INLINE int add_each(Each each, double weight, const double *values, int64_t stride, int64_t count)
+{
+    const int64_t all = count > each.rows ? count : each.rows;
+    if (count != 1 && count % each.rows) return 3;
+    weight *= (double)each.rows / (double)all;
+    for (int64_t r = 0; r < all; r++) each.loss[r % each.rows] += weight * values[r % count * stride];
+    return 0;
+}
+
 INLINE double total(const REAL *lanes)
 {
     double sum = 0;
@@ -357,8 +373,9 @@ typedef struct {
     const REAL *in_y, *in_y_mean, *in_y_logvar, *in_z, *in_z_mean, *in_z_logvar, *in_x, *in_x_mean;
     REAL *d_y, *d_y_mean, *d_y_logvar, *d_z, *d_z_mean, *d_z_logvar, *d_x, *d_x_mean;
     int64_t n_y, n_y_mean, n_y_logvar, n_z, n_z_mean, n_z_logvar, n_x, n_x_mean;
-    int64_t size_M, size_L, size_D, size_B;
+    int64_t size_B, size_M, size_L, size_D;
     double parameter_lam;
+    double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
 } Arguments;
@@ -367,8 +384,8 @@ typedef struct {
 extern const char *const fields, *const terms;
 const char *const fields =
     "in_y in_y_mean in_y_logvar in_z in_z_mean in_z_logvar in_x in_x_mean d_y d_y_mean d_y_logvar d_z d_z_mean "
-    "d_z_logvar d_x d_x_mean n_y n_y_mean n_y_logvar n_z n_z_mean n_z_logvar n_x n_x_mean size_M size_L size_D "
-    "size_B parameter_lam";
+    "d_z_logvar d_x d_x_mean n_y n_y_mean n_y_logvar n_z n_z_mean n_z_logvar n_x n_x_mean size_B size_M size_L "
+    "size_D parameter_lam each_B";
 const char *const terms = "KL(q(y|x)||p(y|z))\nKL(q(z|x)||p(z))\nE_q[log p(x|y)]";
 
 enum { OPERANDS = 3, ROWS = 1, SUMS = 1 };
@@ -445,12 +462,33 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
     }
 }
 
+/* The means over rows of `event` elements each, row by row. */
+static int elements_each(const Loop *loop, int64_t event, int threads, double *means, Each each)
+{
+    const int64_t count = loop->size / event;
+    double *values = calloc((size_t)(count * SUMS), sizeof(double));
+    int status = 0;
+    if (!values) return 2;
+    PARALLEL(threads > 1 && loop->size >= WORTHWHILE)
+    for (int64_t r = 0; r < count; r++) strip(loop, r * event, (r + 1) * event, values + r * SUMS);
+    for (int m = 0; m < loop->sums; m++) {
+        means[m] = 0;
+        for (int64_t r = 0; r < count; r++) means[m] += values[r * SUMS + m];
+        means[m] /= (double)count;
+        if (!status) status = add_each(each, loop->weight[m], values + m, SUMS, count);
+    }
+    free(values);
+    (void)threads;
+    return status;
+}
+
 /* The means over rows of `event` elements each. */
-static int elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means, Each each)
 {
     int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
+    if (each.loss) return elements_each(loop, event, threads, means, each);
     for (int k = 0; k < loop->operands; k++) {
         if (!loop->d[k]) continue;
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
@@ -544,7 +582,7 @@ static int loop0(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (-1.0)},
     };
-    return elements(&loop, g->size_M, (int)g->threads, means);
+    return elements(&loop, g->size_M, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* KL(q(z|x)||p(z)): log_normal_cell(standardised(z - z_mean, z_logvar), standardised(1/2, z_logvar)) */
@@ -601,7 +639,7 @@ static int loop1(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (-1.0)},
     };
-    return elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* E_q[log p(x|y)]: (x - x_mean)**2 */
@@ -655,7 +693,7 @@ static int loop2(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_lam)},
     };
-    return elements(&loop, g->size_D, (int)g->threads, means);
+    return elements(&loop, g->size_D, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
@@ -672,6 +710,8 @@ int fused(const Arguments *g)
     g->terms[0] = (REAL)(-1.0 * loop_0[0]);
     g->terms[1] = (REAL)(-1.0 * loop_1[0]);
     g->terms[2] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D * 1.8378770664093456);
+    for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += 0.5 * g->parameter_lam * g->size_D
+        * 1.8378770664093456;
     const double loss = -1.0 * loop_0[0] - 1.0 * loop_1[0]
         - g->parameter_lam * (-0.5 * loop_2[0] - 0.5 * g->size_D * 1.8378770664093456);
     *g->loss = (REAL)(rows(g) * loss);

@@ -140,7 +140,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "1a5032d601894564", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"hyperprior_compression.c": "789a84e5f189b3a7", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -242,6 +242,22 @@ INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REA
     }
 }
 
+/* Where the loss of each row is added up; or NULL. */
+typedef struct {
+    double *loss;
+    int64_t rows;
+} Each;
+
+/* weight times a value of every row and draw: a row's draws count by their mean; one value is that of every row */
+INLINE int add_each(Each each, double weight, const double *values, int64_t stride, int64_t count)
+{
+    const int64_t all = count > each.rows ? count : each.rows;
+    if (count != 1 && count % each.rows) return 3;
+    weight *= (double)each.rows / (double)all;
+    for (int64_t r = 0; r < all; r++) each.loss[r % each.rows] += weight * values[r % count * stride];
+    return 0;
+}
+
 INLINE double total(const REAL *lanes)
 {
     double sum = 0;
@@ -265,8 +281,9 @@ typedef struct {
     const int64_t *in_a;
     REAL *d_z_mean, *d_z_logvar, *d_a_logits;
     int64_t n_z_mean, n_z_logvar, n_a, n_a_logits;
-    int64_t size_L, size_K, size_B;
+    int64_t size_B, size_L, size_K;
     double parameter_beta;
+    double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
 } Arguments;
@@ -275,7 +292,7 @@ typedef struct {
 extern const char *const fields, *const terms;
 const char *const fields =
     "in_z_mean in_z_logvar in_a_logits in_a d_z_mean d_z_logvar d_a_logits n_z_mean n_z_logvar n_a n_a_logits "
-    "size_L size_K size_B parameter_beta";
+    "size_B size_L size_K parameter_beta each_B";
 const char *const terms = "KL(q(z|s,g)||p(z))\nE_q[log p(a|s,z)]";
 
 enum { OPERANDS = 2, ROWS = 1, SUMS = 1 };
@@ -352,12 +369,33 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
     }
 }
 
+/* The means over rows of `event` elements each, row by row. */
+static int elements_each(const Loop *loop, int64_t event, int threads, double *means, Each each)
+{
+    const int64_t count = loop->size / event;
+    double *values = calloc((size_t)(count * SUMS), sizeof(double));
+    int status = 0;
+    if (!values) return 2;
+    PARALLEL(threads > 1 && loop->size >= WORTHWHILE)
+    for (int64_t r = 0; r < count; r++) strip(loop, r * event, (r + 1) * event, values + r * SUMS);
+    for (int m = 0; m < loop->sums; m++) {
+        means[m] = 0;
+        for (int64_t r = 0; r < count; r++) means[m] += values[r * SUMS + m];
+        means[m] /= (double)count;
+        if (!status) status = add_each(each, loop->weight[m], values + m, SUMS, count);
+    }
+    free(values);
+    (void)threads;
+    return status;
+}
+
 /* The means over rows of `event` elements each. */
-static int elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means, Each each)
 {
     int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
+    if (each.loss) return elements_each(loop, event, threads, means, each);
     for (int k = 0; k < loop->operands; k++) {
         if (!loop->d[k]) continue;
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
@@ -450,7 +488,8 @@ INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e
     return at_class(c, i % c->classes, logit, e, soft, d, sum);
 }
 
-static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
+/* Rows from..to: their values are added to one sum, or each to its own. */
+static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum, int apart)
 {
     const int64_t classes = c->classes, block = classes > CHUNK ? 1 : CHUNK / classes;
     REAL stack[CHUNK], *exponentials = stack;
@@ -486,23 +525,28 @@ static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum)
             }
             const Softmax soft = {top[i], norm, 1 / norm, log_norm};
             REAL *d = c->d ? c->d + (row + i) * classes : 0;
-            status |= c->row(c, row + i, logits + i * classes, e, soft, d, sum);
+            status |= c->row(c, row + i, logits + i * classes, e, soft, d, apart ? sum + (row + i - from) : sum);
         }
     }
     if (exponentials != stack) free(exponentials);
     return status;
 }
 
-static int class_mean(Classes *c, int threads, double *mean)
+static int class_mean(Classes *c, int threads, double *mean, Each each)
 {
     const int64_t rows = c->classes ? c->n / c->classes : 0, strips = rows < STRIPS ? rows : STRIPS;
     if (!rows) return 3;
     c->scale = (REAL)(c->weight / (double)rows);
-    double parts[STRIPS] = {0}, sum = 0;
+    double parts[STRIPS] = {0}, sum = 0, *values = 0;
+    if (each.loss && !(values = calloc((size_t)rows, sizeof(double)))) return 2;
     int status[STRIPS] = {0}, worst = 0;
     PARALLEL(threads > 1 && c->n >= WORTHWHILE)
     for (int64_t s = 0; s < strips; s++)
-        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips, &parts[s]);
+        status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips,
+                                values ? values + rows * s / strips : &parts[s], values != 0);
+    for (int64_t r = 0; values && r < rows; r++) sum += values[r];
+    if (values) worst |= add_each(each, c->weight, values, 1, rows);
+    free(values);
     for (int64_t s = 0; s < strips; s++) {
         sum += parts[s];
         worst |= status[s];
@@ -564,7 +608,7 @@ static int loop0(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_beta)},
     };
-    return elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* E_q[log p(a|s,z)]: a_logits: log softmax picked by the index */
@@ -581,7 +625,7 @@ static int classes0(const Arguments *g, double *mean)
         .adds = 0,
         .weight = rows(g) * (-1.0),
     };
-    return class_mean(&c, (int)g->threads, mean);
+    return class_mean(&c, (int)g->threads, mean, (Each){g->each_B, g->size_B});
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */

@@ -123,8 +123,8 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "5b56882caada2b2f", "infobot.triton.py": "5c469af17922aab2",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"infobot.c": "379f31ec1547c0c0", "infobot.triton.py": "5c469af17922aab2",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

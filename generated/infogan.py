@@ -137,8 +137,8 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "da2a7713bd037661", "infogan.triton.py": "38d19608b2671514",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"infogan.c": "1dffbd908ff1e12c", "infogan.triton.py": "38d19608b2671514",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

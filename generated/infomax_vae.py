@@ -152,8 +152,8 @@ class InfomaxVaeLoss(_Parametrised):
 
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"infomax_vae.c": "9da14af676fea402", "infomax_vae.triton.py": "e41f158f431fa3b1",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"infomax_vae.c": "a183aa141214e055", "infomax_vae.triton.py": "e41f158f431fa3b1",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -145,8 +145,8 @@ class InfovaeLoss(_Parametrised):
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "b52253b53a1b9515", "infovae.triton.py": "bbb09494c2c494d0",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"infovae.c": "a65e70c6b4efc8f3", "infovae.triton.py": "bbb09494c2c494d0",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -241,6 +241,22 @@ INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REA
     }
 }
 
+/* Where the loss of each row is added up; or NULL. */
+typedef struct {
+    double *loss;
+    int64_t rows;
+} Each;
+
+/* weight times a value of every row and draw: a row's draws count by their mean; one value is that of every row */
+INLINE int add_each(Each each, double weight, const double *values, int64_t stride, int64_t count)
+{
+    const int64_t all = count > each.rows ? count : each.rows;
+    if (count != 1 && count % each.rows) return 3;
+    weight *= (double)each.rows / (double)all;
+    for (int64_t r = 0; r < all; r++) each.loss[r % each.rows] += weight * values[r % count * stride];
+    return 0;
+}
+
 INLINE double total(const REAL *lanes)
 {
     double sum = 0;
@@ -263,7 +279,8 @@ typedef struct {
     const REAL *in_z, *in_x, *in_x_logits, *in_z_mean, *in_z_logvar;
     REAL *d_z, *d_x, *d_x_logits, *d_z_mean, *d_z_logvar;
     int64_t n_z, n_x, n_x_logits, n_z_mean, n_z_logvar;
-    int64_t size_L, size_D, size_B;
+    int64_t size_B, size_L, size_D;
+    double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
 } Arguments;
@@ -272,7 +289,7 @@ typedef struct {
 extern const char *const fields, *const terms;
 const char *const fields =
     "in_z in_x in_x_logits in_z_mean in_z_logvar d_z d_x d_x_logits d_z_mean d_z_logvar n_z n_x n_x_logits "
-    "n_z_mean n_z_logvar size_L size_D size_B";
+    "n_z_mean n_z_logvar size_B size_L size_D each_B";
 const char *const terms = "E_q[log p(x)]";
 
 enum { OPERANDS = 3, ROWS = 2, SUMS = 2 };
@@ -385,7 +402,7 @@ static int shared_out(const Loop *loop, int k, const REAL *from, int64_t event, 
 }
 
 /* The means of e^w, and the shares in place of w, times what a row's logarithm weighs. */
-static double log_means(double *w, int64_t rows, int64_t all, double weight)
+static double log_means(double *w, int64_t rows, int64_t all, double weight, Each each)
 {
     const double draws = (double)(all / rows);
     double total = 0;
@@ -398,14 +415,16 @@ static double log_means(double *w, int64_t rows, int64_t all, double weight)
             sum += w[r];
         }
         for (int64_t r = b; r < all; r += rows) w[r] *= weight / (double)rows / sum;
-        total += top + log(sum / draws);
+        const double found = top + log(sum / draws);
+        if (each.loss) each.loss[b] += weight * found;
+        total += found;
     }
     return total / (double)rows;
 }
 
 /* `rough` are the same loops: where gradients go before they have their shares. */
 static int log_mean_over_draws(const Loop *loops, Loop *rough, const int64_t *events, int count, double constant,
-                               int64_t rows, double weight, int threads, double *mean)
+                               int64_t rows, double weight, int threads, double *mean, Each each)
 {
     int64_t all = 0, size = 0;
     int status = 0;
@@ -417,7 +436,7 @@ static int log_mean_over_draws(const Loop *loops, Loop *rough, const int64_t *ev
         if (l && own != all) return 3;
         all = own, size += loop->size;
     }
-    if (!rows || !all || all % rows) return 3;
+    if (!rows || !all || all % rows || (each.loss && each.rows != rows)) return 3;
     double *w = malloc(sizeof(double) * (size_t)all);
     if (!w) return 2;
     for (int l = 0; l < count; l++) {
@@ -440,7 +459,7 @@ static int log_mean_over_draws(const Loop *loops, Loop *rough, const int64_t *ev
             for (int m = 0; m < rough[l].sums; m++) w[r] += rough[l].weight[m] * sums[m];
         }
     }
-    *mean = log_means(w, rows, all, weight);
+    *mean = log_means(w, rows, all, weight, each);
     for (int l = 0; l < count; l++)
         for (int k = 0; k < rough[l].operands; k++) {
             Loop loop = loops[l];
@@ -586,7 +605,8 @@ static int draws0(const Arguments *g, double *mean)
     const Loop loops[] = {inner0(g), inner1(g)};
     Loop rough[] = {inner0(g), inner1(g)};
     const int64_t events[] = {g->size_L, g->size_D};
-    return log_mean_over_draws(loops, rough, events, 2, 0.0, g->size_B, rows(g) * (-1.0), (int)g->threads, mean);
+    return log_mean_over_draws(loops, rough, events, 2, 0.0, g->size_B, rows(g) * (-1.0), (int)g->threads, mean,
+                               (Each){g->each_B, g->size_B});
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */

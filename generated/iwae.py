@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "85dd1fb7f7f5aaab", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"iwae.c": "6e068ecca493e430", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

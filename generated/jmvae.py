@@ -152,8 +152,8 @@ class JmvaeLoss(_Parametrised):
 
 
 Loss = JmvaeLoss
-_BESIDE = {"jmvae.c": "7e0e6f84bfca93aa", "jmvae.triton.py": "83f0e9ab298c7d95",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"jmvae.c": "77f396fb906b3b6a", "jmvae.triton.py": "83f0e9ab298c7d95",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

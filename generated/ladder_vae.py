@@ -138,8 +138,8 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "304435640f043465", "ladder_vae.triton.py": "d19bca85bec068d9",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"ladder_vae.c": "968f0bcc1aeb63e9", "ladder_vae.triton.py": "d19bca85bec068d9",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "79e9d3de6d92395f", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"mim.c": "81fd4b20c182b1ed", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

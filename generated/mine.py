@@ -149,7 +149,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "d01d8d0113c55ab1", "mine.triton.py": "a04f32bd148e983b", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"mine.c": "85ae230e22707ff2", "mine.triton.py": "a04f32bd148e983b", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

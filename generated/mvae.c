@@ -241,6 +241,22 @@ INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REA
     }
 }
 
+/* Where the loss of each row is added up; or NULL. */
+typedef struct {
+    double *loss;
+    int64_t rows;
+} Each;
+
+/* weight times a value of every row and draw: a row's draws count by their mean; one value is that of every row */
+INLINE int add_each(Each each, double weight, const double *values, int64_t stride, int64_t count)
+{
+    const int64_t all = count > each.rows ? count : each.rows;
+    if (count != 1 && count % each.rows) return 3;
+    weight *= (double)each.rows / (double)all;
+    for (int64_t r = 0; r < all; r++) each.loss[r % each.rows] += weight * values[r % count * stride];
+    return 0;
+}
+
 INLINE double total(const REAL *lanes)
 {
     double sum = 0;
@@ -266,8 +282,9 @@ typedef struct {
         *d_a_x1, *d_a_x1_logits, *d_b_z_mean, *d_b_z_logvar, *d_b_x2, *d_b_x2_mean;
     int64_t n_q_z_mean, n_q_z_logvar, n_q_x1, n_q_x1_logits, n_q_x2, n_q_x2_mean, n_a_z_mean, n_a_z_logvar, n_a_x1,
         n_a_x1_logits, n_b_z_mean, n_b_z_logvar, n_b_x2, n_b_x2_mean;
-    int64_t size_L, size_D1, size_D2, size_B;
+    int64_t size_B, size_L, size_D1, size_D2;
     double parameter_beta, parameter_lam1, parameter_lam2;
+    double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
 } Arguments;
@@ -279,8 +296,8 @@ const char *const fields =
     "in_a_x1_logits in_b_z_mean in_b_z_logvar in_b_x2 in_b_x2_mean d_q_z_mean d_q_z_logvar d_q_x1 d_q_x1_logits "
     "d_q_x2 d_q_x2_mean d_a_z_mean d_a_z_logvar d_a_x1 d_a_x1_logits d_b_z_mean d_b_z_logvar d_b_x2 d_b_x2_mean "
     "n_q_z_mean n_q_z_logvar n_q_x1 n_q_x1_logits n_q_x2 n_q_x2_mean n_a_z_mean n_a_z_logvar n_a_x1 n_a_x1_logits "
-    "n_b_z_mean n_b_z_logvar n_b_x2 n_b_x2_mean size_L size_D1 size_D2 size_B parameter_beta parameter_lam1 "
-    "parameter_lam2";
+    "n_b_z_mean n_b_z_logvar n_b_x2 n_b_x2_mean size_B size_L size_D1 size_D2 parameter_beta parameter_lam1 "
+    "parameter_lam2 each_B";
 const char *const terms =
     "KL(q(z|x1,x2)||p(z))\nE_q[log p(x1|z)]\nE_q[log p(x2|z)]\nKL(a(z|x1)||p(z))\nE_a[log p(x1|z)]\n"
     "KL(b(z|x2)||p(z))\nE_b[log p(x2|z)]";
@@ -359,12 +376,33 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
     }
 }
 
+/* The means over rows of `event` elements each, row by row. */
+static int elements_each(const Loop *loop, int64_t event, int threads, double *means, Each each)
+{
+    const int64_t count = loop->size / event;
+    double *values = calloc((size_t)(count * SUMS), sizeof(double));
+    int status = 0;
+    if (!values) return 2;
+    PARALLEL(threads > 1 && loop->size >= WORTHWHILE)
+    for (int64_t r = 0; r < count; r++) strip(loop, r * event, (r + 1) * event, values + r * SUMS);
+    for (int m = 0; m < loop->sums; m++) {
+        means[m] = 0;
+        for (int64_t r = 0; r < count; r++) means[m] += values[r * SUMS + m];
+        means[m] /= (double)count;
+        if (!status) status = add_each(each, loop->weight[m], values + m, SUMS, count);
+    }
+    free(values);
+    (void)threads;
+    return status;
+}
+
 /* The means over rows of `event` elements each. */
-static int elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means, Each each)
 {
     int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
+    if (each.loss) return elements_each(loop, event, threads, means, each);
     for (int k = 0; k < loop->operands; k++) {
         if (!loop->d[k]) continue;
         if (loop->want < loop->level[k]) loop->want = loop->level[k];
@@ -450,7 +488,7 @@ static int loop0(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_beta)},
     };
-    return elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* E_q[log p(x1|z)]: binary_cross_entropy(q_x1, q_x1_logits) */
@@ -510,7 +548,7 @@ static int loop1(const Arguments *g, double *means)
         .factor = {0, 1.0},
         .weight = {rows(g) * (g->parameter_lam1)},
     };
-    return elements(&loop, g->size_D1, (int)g->threads, means);
+    return elements(&loop, g->size_D1, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* E_q[log p(x2|z)]: (q_x2 - q_x2_mean)**2 */
@@ -564,7 +602,7 @@ static int loop2(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_lam2)},
     };
-    return elements(&loop, g->size_D2, (int)g->threads, means);
+    return elements(&loop, g->size_D2, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* KL(a(z|x1)||p(z)): -a_z_logvar + a_z_mean**2 + expm1(a_z_logvar) */
@@ -613,7 +651,7 @@ static int loop3(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_beta)},
     };
-    return elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* E_a[log p(x1|z)]: binary_cross_entropy(a_x1, a_x1_logits) */
@@ -673,7 +711,7 @@ static int loop4(const Arguments *g, double *means)
         .factor = {0, 1.0},
         .weight = {rows(g) * (g->parameter_lam1)},
     };
-    return elements(&loop, g->size_D1, (int)g->threads, means);
+    return elements(&loop, g->size_D1, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* KL(b(z|x2)||p(z)): -b_z_logvar + b_z_mean**2 + expm1(b_z_logvar) */
@@ -722,7 +760,7 @@ static int loop5(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_beta)},
     };
-    return elements(&loop, g->size_L, (int)g->threads, means);
+    return elements(&loop, g->size_L, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* E_b[log p(x2|z)]: (b_x2 - b_x2_mean)**2 */
@@ -776,7 +814,7 @@ static int loop6(const Arguments *g, double *means)
         .factor = {0},
         .weight = {rows(g) * (0.5 * g->parameter_lam2)},
     };
-    return elements(&loop, g->size_D2, (int)g->threads, means);
+    return elements(&loop, g->size_D2, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
@@ -805,6 +843,8 @@ int fused(const Arguments *g)
     g->terms[4] = (REAL)(-1.0 * loop_4[0]);
     g->terms[5] = (REAL)(0.5 * loop_5[0]);
     g->terms[6] = (REAL)(-0.5 * loop_6[0] - 0.5 * g->size_D2 * 1.8378770664093456);
+    for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += 0.5 * g->parameter_lam2 * g->size_D2
+        * 1.8378770664093456 + 0.5 * g->parameter_lam2 * g->size_D2 * 1.8378770664093456;
     const double loss = g->parameter_beta * 0.5 * loop_0[0] - g->parameter_lam1 * (-1.0 * loop_1[0])
         - g->parameter_lam2 * (-0.5 * loop_2[0] - 0.5 * g->size_D2 * 1.8378770664093456)
             + g->parameter_beta * 0.5 * loop_3[0] - g->parameter_lam1 * (-1.0 * loop_4[0])

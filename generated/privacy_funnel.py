@@ -128,8 +128,8 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "362cc774d0147307", "privacy_funnel.triton.py": "602fc20b20ce122d",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"privacy_funnel.c": "8b9652accf08783f", "privacy_funnel.triton.py": "602fc20b20ce122d",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

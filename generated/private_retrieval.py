@@ -141,8 +141,8 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "ec61aeea84acf7a6", "private_retrieval.triton.py": "f6fe47c118cc95f6",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"private_retrieval.c": "21250d35460fee1f", "private_retrieval.triton.py": "f6fe47c118cc95f6",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

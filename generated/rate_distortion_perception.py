@@ -149,8 +149,8 @@ class RateDistortionPerceptionLoss(_Parametrised):
 
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"rate_distortion_perception.c": "b6b612f48d20763f",
-           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"rate_distortion_perception.c": "39d3ae4445ee574f",
+           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

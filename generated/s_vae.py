@@ -102,8 +102,8 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ed62ebe0f5384c42", "s_vae.triton.py": "0540129fbb61b675",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"s_vae.c": "d6cccb2e551534b5", "s_vae.triton.py": "0540129fbb61b675",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

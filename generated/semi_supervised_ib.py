@@ -177,8 +177,8 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "d854bcdf5c517df9", "semi_supervised_ib.triton.py": "2d6f3b62c73d6f88",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"semi_supervised_ib.c": "375c7629ef76f547", "semi_supervised_ib.triton.py": "2d6f3b62c73d6f88",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -120,7 +120,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "4e7f885a4b81ea15", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"vade.c": "ba009a394c971ad0", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "c8fc51ba0ca8fe48", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"vae.c": "08c7d4b925fa7850", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -113,8 +113,8 @@ class VaeGanLoss(torch.nn.Module):
 
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
-_BESIDE = {"vae_gan.c": "55478900539f7304", "vae_gan.triton.py": "55da3b7c61e35fee",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"vae_gan.c": "1e61910d0f6f43cf", "vae_gan.triton.py": "55da3b7c61e35fee",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

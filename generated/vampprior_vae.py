@@ -151,8 +151,8 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "56924c23ecbe7aa3", "vampprior_vae.triton.py": "2470360c3ef1cc10",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"vampprior_vae.c": "6c643014e2c442c6", "vampprior_vae.triton.py": "2470360c3ef1cc10",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "1044dc7210a13f74", "vfae.triton.py": "201e0e4dfdc766ee", "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"vfae.c": "785773e2806f277b", "vfae.triton.py": "201e0e4dfdc766ee", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

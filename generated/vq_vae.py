@@ -115,8 +115,8 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "4300b022613e7d14", "vq_vae.triton.py": "e4e2c016a043de35",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"vq_vae.c": "00b33847775dbfae", "vq_vae.triton.py": "e4e2c016a043de35",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

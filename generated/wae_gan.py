@@ -139,8 +139,8 @@ class WaeGanLoss(_Parametrised):
 
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"wae_gan.c": "6614b5a1ab2a2d03", "wae_gan.triton.py": "d298bbc06bf917fe",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"wae_gan.c": "3b1f57c67c63ee94", "wae_gan.triton.py": "d298bbc06bf917fe",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -156,8 +156,8 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "09934dd2ed68c184", "wae_mmd.triton.py": "875d4d0e2f44628d",
-           "_ibsym_runtime.py": "77f49de96f719e35"}
+_BESIDE = {"wae_mmd.c": "ee255d0bf89a7c82", "wae_mmd.triton.py": "875d4d0e2f44628d",
+           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
 
 
 @functools.cache

@@ -33,7 +33,7 @@ static int shared_out(const Loop *loop, int k, const REAL *from, int64_t event, 
 }
 
 /* The means of e^w, and the shares in place of w, times what a row's logarithm weighs. */
-static double log_means(double *w, int64_t rows, int64_t all, double weight)
+static double log_means(double *w, int64_t rows, int64_t all, double weight, Each each)
 {
     const double draws = (double)(all / rows);
     double total = 0;
@@ -46,14 +46,16 @@ static double log_means(double *w, int64_t rows, int64_t all, double weight)
             sum += w[r];
         }
         for (int64_t r = b; r < all; r += rows) w[r] *= weight / (double)rows / sum;
-        total += top + log(sum / draws);
+        const double found = top + log(sum / draws);
+        if (each.loss) each.loss[b] += weight * found;
+        total += found;
     }
     return total / (double)rows;
 }
 
 /* `rough` are the same loops: where gradients go before they have their shares. */
 static int log_mean_over_draws(const Loop *loops, Loop *rough, const int64_t *events, int count, double constant,
-                               int64_t rows, double weight, int threads, double *mean)
+                               int64_t rows, double weight, int threads, double *mean, Each each)
 {
     int64_t all = 0, size = 0;
     int status = 0;
@@ -65,7 +67,7 @@ static int log_mean_over_draws(const Loop *loops, Loop *rough, const int64_t *ev
         if (l && own != all) return 3;
         all = own, size += loop->size;
     }
-    if (!rows || !all || all % rows) return 3;
+    if (!rows || !all || all % rows || (each.loss && each.rows != rows)) return 3;
     double *w = malloc(sizeof(double) * (size_t)all);
     if (!w) return 2;
     for (int l = 0; l < count; l++) {
@@ -88,7 +90,7 @@ static int log_mean_over_draws(const Loop *loops, Loop *rough, const int64_t *ev
             for (int m = 0; m < rough[l].sums; m++) w[r] += rough[l].weight[m] * sums[m];
         }
     }
-    *mean = log_means(w, rows, all, weight);
+    *mean = log_means(w, rows, all, weight, each);
     for (int l = 0; l < count; l++)
         for (int k = 0; k < rough[l].operands; k++) {
             Loop loop = loops[l];

@@ -1,9 +1,30 @@
+/* The means over rows of `event` elements each, row by row. */
+static int elements_each(const Loop *loop, int64_t event, int threads, double *means, Each each)
+{
+    const int64_t count = loop->size / event;
+    double *values = calloc((size_t)(count * SUMS), sizeof(double));
+    int status = 0;
+    if (!values) return 2;
+    PARALLEL(threads > 1 && loop->size >= WORTHWHILE)
+    for (int64_t r = 0; r < count; r++) strip(loop, r * event, (r + 1) * event, values + r * SUMS);
+    for (int m = 0; m < loop->sums; m++) {
+        means[m] = 0;
+        for (int64_t r = 0; r < count; r++) means[m] += values[r * SUMS + m];
+        means[m] /= (double)count;
+        if (!status) status = add_each(each, loop->weight[m], values + m, SUMS, count);
+    }
+    free(values);
+    (void)threads;
+    return status;
+}
+
 /* The means over rows of `event` elements each. */
-static int elements(Loop *loop, int64_t event, int threads, double *means)
+static int elements(Loop *loop, int64_t event, int threads, double *means, Each each)
 {
     int serial = 0, status = 0;
     for (int k = 0; k < loop->operands; k++)
         if (loop->n[k] > loop->size) loop->size = loop->n[k];
+    if (each.loss) return elements_each(loop, event, threads, means, each);
     for (int k = 0; k < loop->operands; k++) {
         if (!loop->d[k]) continue;
         if (loop->want < loop->level[k]) loop->want = loop->level[k];

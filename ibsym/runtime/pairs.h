@@ -91,9 +91,9 @@ INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const 
 
 /* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
    each a plane of coordinates by columns; a block's gradients are added to `slope` in double precision. `sums` has
-   KINDS places for every row, `apart` one for every coordinate. */
+   KINDS places for every row, `apart` one for every coordinate; `by_row` is NULL, or has one for every row of a strip. */
 static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
-                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart)
+                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart, double *by_row)
 {
     const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
     const REAL *row = p->row + draw * rows * width;
@@ -130,7 +130,9 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
                     if (p->kind[APART]) {
                         p->values(e, 0, columns, v, here);
                         pair_masked(p, e, i, columns);
-                        apart[k] += pair_softmax(e, columns, scale[APART]);
+                        const double value = pair_softmax(e, columns, scale[APART]);
+                        apart[k] += value;
+                        if (by_row) by_row[s * rows + i] += value;
                         if (!want) continue;
                         for (int64_t j = 0; weights && j < columns; j++) e[j] += weights[j];
                         weights = e;
@@ -150,19 +152,22 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
 }
 
 /* The means of all that is read off. */
-static int pairs(const Pairs *p, int threads, double *means)
+static int pairs(const Pairs *p, int threads, double *means, Each each)
 {
     const int64_t width = p->width, columns = width ? p->n / width : 0;
     const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
     if (!columns || !rows || all % rows) return 3;
+    if (each.loss && (p->kind[OFF] || p->kind[MAPPED])) return 3;
     if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
     const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(p->columns + p->hoisted);
     const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
     REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
     REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
     double *sums = calloc((size_t)(rows * KINDS + width) + plane * (size_t)p->columns, sizeof(double));
-    if (!work || !sums || !rooms) {
-        free(work), free(sums), free(rooms);
+    const int64_t parts = each.loss && p->kind[APART] ? (width < STRIPS ? width : STRIPS) : 0;
+    double *by_row = parts ? calloc((size_t)(parts * rows), sizeof(double)) : 0;
+    if (!work || !sums || !rooms || (parts && !by_row)) {
+        free(work), free(sums), free(rooms), free(by_row);
         return 2;
     }
     REAL *at[COLUMNS + HOISTED] = {0}, *matrix = tabled ? work + plane * planes : 0;
@@ -185,7 +190,7 @@ static int pairs(const Pairs *p, int threads, double *means)
         if (p->hoist) p->hoist(columns, here);
     }
     for (int64_t draw = 0; draw < all / rows; draw++)
-        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart);
+        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart, by_row);
     for (int c = 0; c < p->columns; c++)
         if (p->d[c])
             for (int64_t j = 0; j < columns; j++)
@@ -198,6 +203,13 @@ static int pairs(const Pairs *p, int threads, double *means)
             for (int64_t i = 0; i < rows; i++) sum += sums[i * KINDS + m];
         means[m] = sum / count[m];
     }
-    free(work), free(sums), free(rooms);
-    return 0;
+    int status = 0;
+    if (each.loss) {
+        for (int64_t e = rows; e < parts * rows; e++) by_row[e % rows] += by_row[e];
+        for (int m = 0; m < KINDS && !status; m++)
+            if (p->kind[m])
+                status = add_each(each, p->weight[m] * (double)rows / count[m], m == APART ? by_row : sums + m, m == APART ? 1 : KINDS, rows);
+    }
+    free(work), free(sums), free(rooms), free(by_row);
+    return status;
 }

@@ -46,7 +46,7 @@ static int points_learn(const Points *p)
 }
 
 /* Pairs of a point and a point: the rows' value and the columns' parameter. */
-static int pairs_of_points(Pairs p, const Points *row, const Points *column, int threads, double *means)
+static int pairs_of_points(Pairs p, const Points *row, const Points *column, int threads, double *means, Each each)
 {
     int64_t width = 0;
     for (int part = 0; part < row->parts; part++) width += row->width[part];
@@ -63,7 +63,7 @@ static int pairs_of_points(Pairs p, const Points *row, const Points *column, int
         p.d_row = points_learn(row) ? d : 0;
         p.d[0] = points_learn(column) ? d + rows * width : 0;
         p.width = width;
-        status = pairs(&p, threads, means);
+        status = pairs(&p, threads, means, each);
         points_scattered(row, d, rows, width);
         points_scattered(column, d + rows * width, columns, width);
     }

@@ -238,6 +238,22 @@ INLINE void add_window(double *x, int64_t size, int64_t at, int64_t n, const REA
     }
 }
 
+/* Where the loss of each row is added up; or NULL. */
+typedef struct {
+    double *loss;
+    int64_t rows;
+} Each;
+
+/* weight times a value of every row and draw: a row's draws count by their mean; one value is that of every row */
+INLINE int add_each(Each each, double weight, const double *values, int64_t stride, int64_t count)
+{
+    const int64_t all = count > each.rows ? count : each.rows;
+    if (count != 1 && count % each.rows) return 3;
+    weight *= (double)each.rows / (double)all;
+    for (int64_t r = 0; r < all; r++) each.loss[r % each.rows] += weight * values[r % count * stride];
+    return 0;
+}
+
 INLINE double total(const REAL *lanes)
 {
     double sum = 0;

@@ -80,7 +80,7 @@ def outer(item: Pairs) -> tuple[str, str]:
     return c_text(item.outer), c_text(derivative(item.outer, ENTRY))
 
 
-def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], width: str, about: str) -> str:
+def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], width: str, about: str, each: str) -> str:
     """The functions of one table. ``weights`` are the derivatives of the loss by what is read off it, "0" where there is none."""
     table, kinds = kernel.table, kernel.by_kind
     text = inner(table)
@@ -146,6 +146,7 @@ def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], wi
         "slope_statements": (*slope_loads, *text.slopes.statements, *slopes),
         "hoist": hoist,
         "settings": tuple(settings.items()),
+        "each": each,
         "points": tuple(_points(side, value, names) for side, (_, value) in zip(("row", "column"), sides, strict=False))
         if kernel.beside
         else (),

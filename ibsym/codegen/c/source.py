@@ -67,6 +67,9 @@ class _Writer(Plan):
         self.place = self._places()
         self.sizes: dict[str, None] = {}
         self.parameters = [p.name for p in program.parameters]
+        self.each = "(Each){0}"
+        if program.rows is not None:
+            self.each = f"(Each){{g->each_{program.rows}, {self.inside(size_of((program.rows,)))}}}"
 
     def _places(self) -> dict[Sum, str]:
         """Where each sum's mean is found in C."""
@@ -181,6 +184,16 @@ class _Writer(Plan):
         loss: list[str] = []
         for k, affine in self.minimised.items():
             loss.append(self._product(self.coefficient(k), self.value(affine), len(affine.parts)))
+        if self.program.rows is not None:
+            size = self.inside(size_of((self.program.rows,)))
+            constant = [
+                f"{self.inside(self.coefficient(k) * a.constant)}" for k, a in self.minimised.items() if a.constant != 0
+            ]
+            if constant:
+                same = " + ".join(constant).replace("+ -", "- ")
+                lines.append(
+                    f"for (int64_t r = 0; g->each_{self.program.rows} && r < {size}; r++) g->each_{self.program.rows}[r] += {same};"
+                )
         lines.append(f"const double loss = {' + '.join(loss).replace('+ -', '- ')};")
         lines.append(f"*g->loss = (REAL)({'loss' if self.program.batch is None else 'rows(g) * loss'});")
         return lines
@@ -216,6 +229,7 @@ class _Writer(Plan):
             (("int64_t ", ""), [f"n_{i.name}" for i in inputs]),
             (("int64_t ", ""), [f"size_{axis}" for axis in self.sizes]),
             (("double ", ""), [f"parameter_{p}" for p in self.parameters if p in used]),
+            (("double ", "*"), [f"each_{self.program.rows}"] if self.program.rows is not None else []),
         ]
         return [(kind, names) for kind, names in fields if names]
 
@@ -239,6 +253,7 @@ class _Writer(Plan):
                 "constant": self.inside(item.weights.constant),
                 "rows": self._whole(size_of((item.rows,))),
                 "weight": self._times(self.inside(self.weight(item))) if item in self.weighted else "0",
+                "each": self.each,
             }
             parts.append(render("c/draws.c.j2", names))
             k += len(inner)
@@ -295,6 +310,7 @@ class _Writer(Plan):
                     ("span", braced([f"span{k}_{level}" for level in spans])),
                     *((n, braced(values)) for n, values in lists.items()),
                 ),
+                "each": self.each,
                 "event": "" if factors else self._whole(size_of(event_axes(loop))),
             },
         )
@@ -339,7 +355,9 @@ class _Writer(Plan):
             "weight": self._times(self.inside(self.weight(item))) if item in self.weighted else "0",
         }
         about = comment(f"{self.texts([item])}: {x}: {text}")
-        return function + render("c/softmax.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items())})
+        return function + render(
+            "c/softmax.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each}
+        )
 
     def _pairs(self, k: int, kernel: Kernel) -> str:
         formula = str(kernel.table.formula).replace("v_", "").replace("w_", "of column ")
@@ -350,7 +368,7 @@ class _Writer(Plan):
         for size in sorted(sizes):
             self.inside(sympy.Symbol(size, positive=True))
         names = pairs.Names(lambda load: self.names[load.key], learns, lambda axes: self._whole(size_of(axes)))
-        return pairs.written(k, kernel, names, weights, self._whole(kernel.table.width), about)
+        return pairs.written(k, kernel, names, weights, self._whole(kernel.table.width), about, self.each)
 
 
 def braced(values: Sequence[str]) -> str:
