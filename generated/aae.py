@@ -132,7 +132,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "70ec0f357b4395ac", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"aae.c": "70ec0f357b4395ac", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class AliceLoss(_Parametrised):
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
 _BESIDE = {"alice.c": "016c828b340bcfcf", "alice.triton.py": "69a15b7975975ced",
-           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

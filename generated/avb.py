@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "8372b6884a156f8d", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"avb.c": "8372b6884a156f8d", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

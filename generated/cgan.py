@@ -95,7 +95,7 @@ class CganLoss(torch.nn.Module):
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "c5a286fa01dd3911", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"cgan.c": "c5a286fa01dd3911", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -159,7 +159,7 @@ class DimLoss(_Parametrised):
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "b8f6c11c3f6fb162", "dim.triton.py": "81e7f354e393a861", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"dim.c": "b8f6c11c3f6fb162", "dim.triton.py": "81e7f354e393a861", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

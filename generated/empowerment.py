@@ -98,7 +98,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 Loss = EmpowermentLoss
 _BESIDE = {"empowerment.c": "123d5c3aeb88ecd0", "empowerment.triton.py": "7329bd79b9a53250",
-           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "c99dbe2625d5f65b", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

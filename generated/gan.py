@@ -96,7 +96,7 @@ class GanLoss(torch.nn.Module):
 
 Loss = GanLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"gan.c": "5c2f2275eaa2ad46", "gan.triton.py": "f3b2f9b8d1d8ff18", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"gan.c": "5c2f2275eaa2ad46", "gan.triton.py": "f3b2f9b8d1d8ff18", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class GenerativeCompressionLoss(_Parametrised):
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
 _BESIDE = {"generative_compression.c": "ffcc501f36ddbfc5", "generative_compression.triton.py": "f4eaa02ef85e9b6a",
-           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -151,7 +151,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:

@@ -138,7 +138,7 @@ class InfoganLoss(_Parametrised):
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
 _BESIDE = {"infogan.c": "1dffbd908ff1e12c", "infogan.triton.py": "38d19608b2671514",
-           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

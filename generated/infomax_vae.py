@@ -153,7 +153,7 @@ class InfomaxVaeLoss(_Parametrised):
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
 _BESIDE = {"infomax_vae.c": "a183aa141214e055", "infomax_vae.triton.py": "e41f158f431fa3b1",
-           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "6e068ecca493e430", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"iwae.c": "6e068ecca493e430", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "85ae230e22707ff2", "mine.triton.py": "a04f32bd148e983b", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"mine.c": "85ae230e22707ff2", "mine.triton.py": "a04f32bd148e983b", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "df6098440f1ccba1", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"mvae.c": "df6098440f1ccba1", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -150,7 +150,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
 _BESIDE = {"rate_distortion_perception.c": "39d3ae4445ee574f",
-           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -120,7 +120,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "ba009a394c971ad0", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"vade.c": "ba009a394c971ad0", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "08c7d4b925fa7850", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"vae.c": "08c7d4b925fa7850", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

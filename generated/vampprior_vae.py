@@ -152,7 +152,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 Loss = VamppriorVaeLoss
 _BESIDE = {"vampprior_vae.c": "6c643014e2c442c6", "vampprior_vae.triton.py": "2470360c3ef1cc10",
-           "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

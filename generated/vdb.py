@@ -163,7 +163,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "c4b1137b9a822ba5", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "45fe53b32b35bc1d"}
+_BESIDE = {"vdb.c": "c4b1137b9a822ba5", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
 
 
 @functools.cache

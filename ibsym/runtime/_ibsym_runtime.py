@@ -121,16 +121,17 @@ class OnePass:
             return None  # a parameter that learns
         values = [float(p) for p in parameters]
         dense = [t if t.is_contiguous() else t.contiguous() for t in given]
-        if learning and any(dense[k].requires_grad for k in library.differentiated):
-            if each:
-                return None
+        learning = learning and any(dense[k].requires_grad for k in library.differentiated)
+        if each and (learning or way == GPU or not library.rows):
+            return None
+        if learning:
             for k in library.passive:
                 dense[k] = dense[k].detach() if dense[k].requires_grad else dense[k]
             told: list[Tensor] = []
             value = _Differentiable.apply(library, loss, values, total, told, *dense)
             terms = told[0]
         elif each:
-            value, terms = library.each(dense, values) if way != GPU and library.rows else (None, None)
+            value, terms = library.each(dense, values)
         else:
             value, terms, _ = library.run(dense, values, total, ())
         if value is None:
