@@ -72,7 +72,7 @@ def main() -> None:
         optimisers["model"].step()
         if step % max(1, STEPS // 10) == 0:
             terms = ", ".join(f"{name} {float(value):.2f}" for name, value in out.terms.items())
-            print(f"step {step}: loss {float(out.loss):.2f}; {terms}", flush=True)
+            print(f"step {step}: loss {out.loss.item():.2f}; {terms}", flush=True)
     rows = system.score({"x": held_out[:200]})
     print(f"held out, nats a row: {', '.join(f'{name} {float(v.mean()):.2f}' for name, v in rows.items())}")
     samples = system.sample("p", 3)["x"]

@@ -52,7 +52,7 @@ def main() -> None:
         if step % max(1, STEPS // 10) == 0:
             right = (classifier(held_out).argmax(-1) == truth).float().mean()
             print(
-                f"step {step}: loss {float(out.loss):.2f}, {100 * right:.1f} % of held-out digits from {len(labelled)} labels",
+                f"step {step}: loss {out.loss.item():.2f}, {100 * right:.1f} % of held-out digits from {len(labelled)} labels",
                 flush=True,
             )
 

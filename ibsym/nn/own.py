@@ -11,12 +11,43 @@ from torch import Tensor
 from torch import distributions as td
 
 from ibsym.errors import IbsymError, NetworkError
+from ibsym.nn.callables import held, parameters
 from ibsym.nn.reading import Reading, base_of, shapes
 from ibsym.nn.samples import Value
 from ibsym.nn.sizes import Sizes
 from ibsym.spec.graphs import Factor
 
 Named = Sequence[tuple[str, Value]]
+
+
+HALVES = (torch.float16, torch.bfloat16)
+
+
+class Refused(NetworkError):
+    """A network that raised something when it was called."""
+
+    def __init__(self, text: str, said: str, remedy: str):
+        self.said, self.remedy = said, remedy
+        super().__init__(f"{text}: {said}\n  write: {remedy}")
+
+
+def halved(function: Callable[..., Any]) -> torch.dtype | None:
+    """The half precision that all numbers of a network are in, or None."""
+    kinds = {p.dtype for p in parameters(held(function)) if p.is_floating_point()}
+    return kinds.pop() if len(kinds) == 1 and kinds <= {*HALVES} else None
+
+
+def elsewhere(function: Callable[..., Any], arguments: Sequence[Tensor]) -> str:
+    """What to write where a network's numbers are on another device, or of another type, than what it is called with."""
+    numbers = [p for p in parameters(held(function)) if p.is_floating_point()]
+    seen = [a for a in arguments if a.is_floating_point()]
+    for device in {a.device for a in arguments}:
+        if away := [p.device for p in numbers if p.device != device]:
+            return f"system.to({str(device)!r}), or a batch on {away[0]}: the network's numbers are on {away[0]}, its inputs on {device}"
+    for dtype in {a.dtype for a in seen}:
+        if other := [p.dtype for p in numbers if p.dtype != dtype]:
+            return f"network.to({dtype}), or a batch of {other[0]}: the network's numbers are {other[0]}, its inputs {dtype}"
+    return ""
 
 
 class Own:
@@ -30,6 +61,7 @@ class Own:
         self.text, self.function, self.sizes = text, function, sizes
         self.indices: bool | None = None
         self.pairs: bool | None = None
+        self.low: torch.dtype | None = None  # half precision that the network is in
 
     def call(self, values: Named, lead: tuple[int, ...] | None) -> Any:
         """The callable at the values, whose leading axes become one: those that all share, or each its own."""
@@ -39,9 +71,12 @@ class Own:
         try:
             found = self._call(values, lead, indices=False)
             self.indices = False
-        except NetworkError as error:
+        except Refused as error:
             try:
                 found = self._call(values, lead, indices=True)
+            except Refused as second:
+                told = f"{error.said}; with class indices, {second.said}"
+                raise NetworkError(f"{self.text}: {told}\n  write: {error.remedy}") from second.__cause__
             except NetworkError:
                 raise error from error.__cause__
             self.indices = True
@@ -53,14 +88,17 @@ class Own:
             return self.function(*arguments)
         except (IbsymError, torch.OutOfMemoryError):
             raise
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        except Exception as error:  # whatever a user's code raises
+            low = halved(self.function)
+            if low is not self.low:  # it takes what it is made of; what it returns is raised again
+                self.low = low
+                return self._call(values, lead, indices)
             told = ", ".join(f"{v} {tuple(a.shape)}" for (v, _), a in zip(values, arguments, strict=True)) or "nothing"
             why = (str(error).strip().splitlines() or [""])[0]
             spaces = "; ".join(self.sizes.told(v) for v, _ in values)
-            raise NetworkError(
-                f"{self.text}: the network was called with {told}, and raised {type(error).__name__}: {why}\n"
-                f"  write: a network of ({', '.join(v for v, _ in values)})" + (f": {spaces}" if spaces else "")
-            ) from error
+            remedy = f"a network of ({', '.join(v for v, _ in values)})" + (f": {spaces}" if spaces else "")
+            said = f"the network was called with {told}, and raised {type(error).__name__}: {why}"
+            raise Refused(self.text, said, elsewhere(self.function, arguments) or remedy) from error
 
     def argument(self, variable: str, value: Value, lead: tuple[int, ...], indices: bool) -> Tensor:
         """A value as the network takes it: rows first, an image as an image."""
@@ -74,6 +112,7 @@ class Own:
             return value.index.expand(*lead, *symbols).reshape(-1, *symbols)
         axes = value.code.shape[len(value.lead) :]
         code = value.code.expand(*lead, *axes) if lead != value.lead else value.code
+        code = code if self.low is None else code.to(self.low)
         return code.reshape(math.prod(lead), *self.sizes.view(variable))
 
     def error(self, what: str, remedy: str) -> NetworkError:
@@ -211,4 +250,4 @@ class OwnScores(Own):
 
 def full(tensor: Tensor) -> Tensor:
     """Half precision raised: draws and densities need the digits."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+    return tensor.float() if tensor.dtype in HALVES else tensor

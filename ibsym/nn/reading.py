@@ -52,8 +52,7 @@ class Reading:
     @property
     def wanted(self) -> str:
         """The parameters, as a remedy names them."""
-        names = ", ".join(r.name for r in self.roles)
-        return f"a network that returns {names} of {self.sizes.told(self.variable)}"
+        return f"a network that returns {', '.join(r.name for r in self.roles)}: {self.sizes.told(self.variable)}"
 
     @property
     def components(self) -> str:
@@ -96,6 +95,8 @@ class Reading:
                         f"the network returns {shapes(out)}, and {self.family.name} has {', '.join(names)}", self.wanted
                     )
                 found = dict(out)
+            case tuple() if set(getattr(out, "_fields", ())) == set(names):  # a named tuple says itself what is what
+                found = {n: getattr(out, n) for n in names}
             case list() | tuple():
                 if len(out) != len(names):
                     few = f"{self.family.name} has {len(names)}: {', '.join(names)}"

@@ -88,7 +88,11 @@ class System(nn.Module):
             if name not in read.parameters:
                 raise unknown("parameter", name, read.parameters, key="System")
         options = {} if group is None else {"group": group}
-        self._set_up(read, class_of(program)(**parameters, **options), sizes or {}, draws, hidden, None)
+        try:
+            loss = class_of(program)(**parameters, **options)
+        except (TypeError, ValueError) as error:  # a parameter outside of its interval, a group that is none
+            raise NetworkError(f"{read.name}: {error}") from error
+        self._set_up(read, loss, sizes or {}, draws, hidden, None)
         self._rows: dict[str, str] = _terms_by_row(program)
         self._adopt(networks or {})
 
@@ -131,6 +135,9 @@ class System(nn.Module):
                 raise unknown("dimension", name, known, key="sizes")
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise SpecError(f"{name} = {size!r} is not a size", key="sizes", remedy="a positive whole number")
+        for key, number in (("draws", draws), ("hidden", hidden)):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+                raise SpecError(f"{number!r} is none", key=key, remedy="a positive whole number")
         self.sizes = Sizes(spec, dict(sizes), dict.fromkeys(sizes, "sizes"))
         self.bank = Bank(spec, self.sizes, hidden, torch.zeros(()))
         self.wiring = Wiring(spec, loss, self.bank, substitute)
@@ -139,6 +146,9 @@ class System(nn.Module):
 
     def _adopt(self, networks: Mapping[str, Callable[..., Any]]) -> None:
         spec, wiring = self.spec, self.wiring
+        if not isinstance(networks, Mapping):
+            learned = next((f.text for f in spec.factors.values() if f.learned), "q(z|x)")
+            raise NetworkError(f'networks is a {type(networks).__name__}\n  write: {{"{learned}": a network, ...}}')
         factors = {text.replace(" ", ""): f for text, f in spec.factors.items()}
         others = (*wiring.judged, *wiring.scores, *wiring.embedded, *wiring.temperatures)
         places = {**factors, **{n.replace(" ", ""): n for n in others}}
@@ -267,7 +277,12 @@ class System(nn.Module):
 
     def drawn(self, batch: Batch, *, still: bool = False) -> Draws:
         """Draws of every joint from a batch, made as they are asked for."""
-        return Draws(self.bank, self.rows(batch), copies=self.copies, still=still)
+        rows = self.rows(batch)
+        if self.wiring.group() is None:  # of several processes some may have no rows
+            for source, values in rows.items():
+                if any(not len(v.code) for v in values.values()):
+                    raise NetworkError(f"{self.spec.sources[source]}: the batch has no rows\n  write: a batch of one row or more")
+        return Draws(self.bank, rows, copies=self.copies, still=still)
 
     def rows(self, batch: Batch) -> dict[str, Rows]:
         """A batch as values by source, held against the spec; every source is there."""
@@ -280,6 +295,8 @@ class System(nn.Module):
         """n ancestral samples of a joint, by variable; a joint that starts from data takes them from a batch."""
         if joint not in self.spec.joints:
             raise unknown("joint", joint, self.spec.joints, key="sample")
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise NetworkError(f"{n!r} samples\n  write: system.sample({joint!r}, 16)")
         graph = self.spec.joints[joint]
         if not graph.rooted:
             raise NetworkError(

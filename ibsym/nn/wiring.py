@@ -129,7 +129,9 @@ class Wiring:
                     seen.add(id(parameter))
                     found[player].append(parameter)
         if not found[MODEL]:
-            raise EmissionError("nothing in the loss is learned, so there is nothing to train")
+            still = [text for _, text in self.texts() if self.bank.parameters_of_network(text)]
+            why = f": every parameter of {' and '.join(still)} is frozen\n  write: .requires_grad_() of one" if still else ""
+            raise EmissionError(f"nothing in the loss is learned, so there is nothing to train{why}")
         return found
 
     def owned(self, name: str) -> set[Factor]:

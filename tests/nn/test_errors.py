@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import distributions as td
 from torch import nn
 
 import ibsym
-from ibsym.nn import NetworkError
-from tests.nn.helpers import around
+from ibsym.nn import NetworkError, System
+from ibsym.nn.own import elsewhere
+from tests.nn.helpers import around, certificate
 
 D, L = 6, 4
 X = {"x": torch.zeros(5, D)}
@@ -165,3 +168,83 @@ def test_parameters_and_sizes_are_the_specs():
         around("vae", sizes={"Q": 3})
     with pytest.raises(ibsym.SpecError, match="is not a size"):
         around("vae", sizes={"L": 0})
+
+
+def raised(error):
+    def network(x):
+        raise error
+
+    return network
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), AttributeError("no foo"), AssertionError("99"), ZeroDivisionError(), OSError("x")])
+def test_whatever_a_network_raises_has_its_factor(error):
+    with pytest.raises(NetworkError, match=rf"q\(z\|x\): .*called with x \(5, 6\), and raised {type(error).__name__}") as info:
+        around("vae", GOOD | {"q(z|x)": raised(error)})(X)
+    assert info.value.__cause__ is error
+
+
+def test_networks_elsewhere_or_of_another_type():
+    away = nn.Linear(L, D, device="meta")
+    assert elsewhere(away, [torch.zeros(5, L)]).startswith("system.to('cpu'), or a batch on meta: ")
+    with pytest.raises(NetworkError, match=r"q\(z\|x\): .*\n  write: network\.to\(torch\.float32\), or a batch of torch\.float64"):
+        around("vae", GOOD | {"q(z|x)": nn.Linear(D, 2 * L).double()})(X)
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+def test_networks_in_half_precision_learn_beside_others(low):
+    """What they take is halved, what they return is raised: the rest of the loss is in full."""
+    encoder, decoder = nn.Linear(D, 2 * L).to(low), nn.Linear(L, D)
+    system = around("vae", {"q(z|x)": encoder, "p(x|z)": decoder})
+    for x in (X["x"], X["x"].to(low)):
+        out = system({"x": x})
+        out.loss.backward()
+        assert out.loss.dtype is torch.float32
+        assert encoder.bias.grad.dtype is low
+    system.float()
+    system(X).loss.backward()
+
+
+def test_symbols_that_no_embedding_has():
+    spec = ibsym.load("vib")
+    system = around("vib", {"q(z|x)": nn.Linear(5, 2 * L), "p(c|z)": nn.Linear(L, 3)})
+    rows = {"x": torch.zeros(5, 5), "c": torch.full((5,), 3)}
+    with pytest.raises(NetworkError, match=r"c has class 3, and K = 3, p\(c\|z\) said"):
+        system(rows)
+    table = nn.Embedding(3, 2 * L)
+    assert spec.factors
+    system = around("cvae", {"q(z|x,c)": lambda x, c: table(c), "p(z|c)": lambda c: table(c)})
+    with pytest.raises(NetworkError, match=r"; with class indices, .*IndexError: index out of range"):
+        system({"x": torch.zeros(5, D), "c": torch.arange(5)})
+
+
+def test_a_named_tuple_is_read_by_its_names():
+    class Swapped(NamedTuple):
+        logvar: torch.Tensor
+        mean: torch.Tensor
+
+    system = around("vae", GOOD | {"q(z|x)": lambda x: Swapped(torch.full((len(x), L), -9.0), torch.full((len(x), L), 2.0))})
+    assert torch.equal(system.draw(X)["q(z|x)"].mean, torch.full((5, L), 2.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"draws": 0}, r"draws: 0 is none\n  write: a positive whole number"),
+        ({"draws": 2.5}, "draws: 2.5 is none"),
+        ({"hidden": -1}, "hidden: -1 is none"),
+        ({"beta": -2.0}, "beta-vae: beta is a number or a 0-d tensor from 0 to inf, not -2"),
+        ({"group": "nobody's"}, r"no group .*\n  write: torch.distributed.init_process_group"),
+        ({"networks": [1]}, r'networks is a list\n  write: \{"q\(z\|x\)": a network'),
+    ],
+)
+def test_options_that_cannot_be(options, message):
+    with pytest.raises(ibsym.IbsymError, match=message):
+        System(certificate("beta-vae"), **options)
+
+
+def test_rows_that_are_none():
+    with pytest.raises(NetworkError, match=r"data\(x\): the batch has no rows"):
+        around("vae", GOOD)({"x": torch.zeros(0, D)})
+    with pytest.raises(NetworkError, match="-1 samples"):
+        around("vae", GOOD, sizes={"D": D, "L": L}).sample("p", -1)
