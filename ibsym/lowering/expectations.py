@@ -33,6 +33,7 @@ class Sampling:
     def __init__(self, spec: Spec, coordinates: Coordinates, through: Iterable[str] = ()):
         self.spec, self.coordinates, self.through = spec, coordinates, frozenset(through)
         self.first_source = next(iter(spec.sources), None)
+        self.drawn_by: dict[tuple[str, str], Factor] = {}
 
     def parts(self, joint: str) -> tuple[tuple[sympy.Rational, Joint], ...]:
         """The joint as a mixture of products, each with its weight."""
@@ -128,7 +129,20 @@ class Sampling:
         """Draws from a divergence's second argument."""
         return self._value(joint, variable, "sample_reference")
 
+    def one_law(self, joint: Joint, names: Iterable[str]) -> None:
+        """Raises where one name would stand for two draws: a mixture draws a variable otherwise than its component, or another mixture."""
+        for factor in joint.ancestral_factors(names):
+            for v in factor.of:
+                own = self.spec.joints[joint.name].by_variable.get(v)
+                other = self.drawn_by.setdefault((joint.name, v), own or factor)
+                if other != factor and factor.origin is None:
+                    raise EmissionError(
+                        f"{v} is drawn by {other} where {joint.name} stands alone or in one mixture, by {factor} in another\n"
+                        f"  write: another name for {v} in one of them"
+                    )
+
     def _value(self, joint: Joint, variable: str, role: str) -> Load:
+        self.one_law(joint, (variable,))
         space = self.spec.variables[variable]
         index = space.kind == "categorical" and self.role(joint, variable) == "value"
         event = space.event if index else space.axes
@@ -140,6 +154,7 @@ class Sampling:
         (variable,) = factor.of
         axes = parameter_axes(factor.family, role, self.spec.variables[variable])
         seen = seen_by(factor, role)
+        self.one_law(joint, seen)
         rows = self.sample_axes(joint, seen) if seen else ()
         return Load(InputKey(factor.declared, role, joint.name), (*rows, *axes))
 

@@ -112,7 +112,7 @@ def met(wiring: Wiring, entry: Any, draws: Draws, parts: int) -> Tensor:
     if entry.role not in CRITIC_SIDES:
         return wiring.input(entry, draws)
     logits = judged(wiring, entry.of, wiring.side(entry.of, entry.role, draws), draws, parts)
-    return as_declared(by_draw(entry, logits, draws.rows(entry.joint)), entry, wiring.spec)
+    return as_declared(by_draw(entry, logits, draws.rows(entry.joint)), entry, wiring.spec, wiring.bank.graphs)
 
 
 def judged(wiring: Wiring, name: str, side: Rows, draws: Draws, parts: int) -> Tensor:
@@ -146,7 +146,7 @@ def _drawn(draws: Draws, places: Sequence[Place]) -> dict[Place, Value]:
 def _observed(wiring: Wiring, place: Place) -> bool:
     """Whether a draw is a source's row, which has no gradient."""
     joint, variable = place
-    return wiring.spec.joints[joint].by_variable[variable].empirical
+    return wiring.bank.graphs.factor(joint, variable).empirical
 
 
 def _name(place: Place) -> str:

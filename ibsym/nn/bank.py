@@ -16,6 +16,7 @@ from ibsym.errors import EmissionError, NetworkError
 from ibsym.lowering.naming import unused
 from ibsym.nn.callables import held
 from ibsym.nn.distributions import Law, LawOf, Mode, draw
+from ibsym.nn.graphs import drawable
 from ibsym.nn.networks import EMBEDDING, Critic, Embedding, FactorNetwork, Generator, Scores, Temperature, width
 from ibsym.nn.own import OwnCritic, OwnFactor, OwnSampler, OwnScores, full
 from ibsym.nn.quantised import Quantised, as_vectors
@@ -159,10 +160,10 @@ class Bank(nn.Module):
         self.codebooks: dict[str, Tensor] = {}
         self.quantised = {v: quantised(spec, v) for v in spec.variables}
         self.through = {c.key: c.through for c in spec.critics}
-        self.laws = laws_of(spec)
+        self.laws, self.graphs = laws_of(spec), drawable(spec)
         self.observed_above = {
             (j.name, v): any(f.empirical for f in j.ancestral_factors((v,)))
-            for j in spec.joints.values()
+            for j in self.graphs.joints.values()
             for v in j.by_variable
         }
         """Whether a draw of a variable under a joint starts from data."""
@@ -170,12 +171,12 @@ class Bank(nn.Module):
         self.pairings: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or another process needs: not the laws, which are made of the spec, nor what networks returned last."""
-        return {**self.__dict__, "laws": {}, "codebooks": {}}
+        """What a copy or another process needs: not laws and graphs, which are made of the spec, nor what networks returned last."""
+        return {**self.__dict__, "laws": {}, "graphs": None, "codebooks": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.laws = laws_of(self.spec)
+        self.laws, self.graphs = laws_of(self.spec), drawable(self.spec)
 
     @property
     def made(self) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ibsym.nn.graphs import Drawable
 from ibsym.nn.samples import Value
 from ibsym.spec.graphs import Joint
 from ibsym.spec.model import Spec
@@ -40,9 +41,9 @@ def without_classes(value: Value, number: int) -> Value:
     return Value(value.code.reshape(*ones, *value.code.shape), value.event, index)
 
 
-def as_declared(tensor: Tensor, entry: Any, spec: Spec) -> Tensor:
+def as_declared(tensor: Tensor, entry: Any, spec: Spec, graphs: Drawable) -> Tensor:
     """The tensor without the class axes that the input's shape does not have."""
-    joint = spec.joints.get(entry.joint)
+    joint = graphs.joints.get(entry.joint)
     rows = next((k for k, axis in enumerate(entry.shape) if axis.split("_")[0] == "B"), None)
     if joint is None or rows is None:
         return tensor

@@ -12,6 +12,7 @@ from ibsym.errors import EmissionError
 from ibsym.nn.bank import Bank
 from ibsym.nn.classes import every_class, summed_over, without_classes
 from ibsym.nn.distributions import Law, Mode
+from ibsym.nn.graphs import drawable
 from ibsym.nn.quantised import Quantised, as_classes
 from ibsym.nn.samples import Rows, Value
 from ibsym.nn.sizes import quantised
@@ -56,10 +57,7 @@ class Draws:
     def value(self, joint: str, variable: str) -> Value:
         """The variable under the joint; ancestors are drawn first."""
         if (joint, variable) not in self.drawn:
-            graph = self.spec.joints[joint]
-            if not graph.rooted or variable not in graph.by_variable:
-                raise EmissionError(f"{variable} cannot be drawn under {joint}")
-            factor = graph.by_variable[variable]
+            factor = self.bank.graphs.factor(joint, variable)
             if self.still:
                 with torch.no_grad():
                     found = self.fresh(joint, variable, factor)
@@ -70,7 +68,7 @@ class Draws:
 
     def fresh(self, joint: str, variable: str, factor: Factor) -> Rows:
         """A draw of a factor's variables under a joint; of classes that are summed over, each."""
-        graph, rows = self.spec.joints[joint], self.rows(joint)
+        graph, rows = self.bank.graphs[joint], self.rows(joint)
         classes = summed_over(self.spec, graph) if self.mode == "relaxed" else ()
         if variable in classes:
             (number,) = self.bank.sizes.shape(variable)
@@ -98,17 +96,34 @@ class Draws:
         return self.bank.law(factor, given, self.rows(joint), parameters)
 
     def mixture(self, factor: Factor, rows: int) -> Rows:
-        """The components' draws below one another, in the proportion of their weights."""
+        """The components' draws below one another, in the proportion of their weights.
+
+        Where several processes share the batch, the shares are of all rows together, and every process has its part of the mixture.
+        """
         found: Rows = {}
+        group, mine = self.bank.group(), slice(None)
+        if group is not None:
+            group = ranks.found(group)
+            numbers, rank = ranks._numbers(rows, self.bank.like, group), torch.distributed.get_rank(group)
+            rows, start = sum(numbers), sum(numbers[:rank])
+            mine = slice(
+                start, start + numbers[rank] if rank + 1 < len(numbers) else None
+            )  # what is beyond them is the last one's
         ends = [round(rows * share) for share in accumulate([float(c.weight) for c in factor.components], initial=0.0)]
         counts = [max(1, end - start) for start, end in pairwise(ends)]  # as many rows together as there are
         for variable in factor.of:
             parts = [
-                self.value(c.joint, variable).pooled().take(slice(n)) for c, n in zip(factor.components, counts, strict=True)
+                self.of_group(self.value(c.joint, variable)).pooled().take(slice(n))
+                for c, n in zip(factor.components, counts, strict=True)
             ]
             index = None if any(p.index is None for p in parts) else torch.cat([p.index for p in parts if p.index is not None])
-            found[variable] = Value(torch.cat([p.code for p in parts]), parts[0].event, index)
+            found[variable] = Value(torch.cat([p.code for p in parts]), parts[0].event, index).take(mine)
         return found
+
+    def of_group(self, value: Value) -> Value:
+        """The rows of all processes that share the batch; its own where it is alone."""
+        group = self.bank.group()
+        return value if group is None else value.of_all(group)
 
     def parameters(self, factor: Factor, joint: str, *, detached: bool = False) -> dict[str, Tensor]:
         """The factor's parameters at the conditioners' values under the joint."""
@@ -229,7 +244,7 @@ def detached(values: Mapping[str, Value]) -> Rows:
 def ancestors(spec: Spec, joint: str, variables: Iterable[str]) -> set[Factor]:
     """Every factor that a draw of the variables needs, those of a mixture's components and of codebooks included."""
     found: set[Factor] = set()
-    for factor in spec.joints[joint].ancestral_factors(variables):
+    for factor in drawable(spec)[joint].ancestral_factors(variables):
         found.add(factor)
         if not factor.empirical:
             found |= {own for v in factor.of if (own := quantised(spec, v)) is not None}

@@ -144,7 +144,7 @@ class System(nn.Module):
         self.copies = draws or max((ESTIMATORS[e.estimator].copies for e in spec.estimators), default=1)
         self.ready, self.notices, self._told = False, True, False
 
-    def _adopt(self, networks: Mapping[str, Callable[..., Any]]) -> None:
+    def _adopt(self, networks: Any) -> None:
         spec, wiring = self.spec, self.wiring
         if not isinstance(networks, Mapping):
             learned = next((f.text for f in spec.factors.values() if f.learned), "q(z|x)")
@@ -281,7 +281,9 @@ class System(nn.Module):
         if self.wiring.group() is None:  # of several processes some may have no rows
             for source, values in rows.items():
                 if any(not len(v.code) for v in values.values()):
-                    raise NetworkError(f"{self.spec.sources[source]}: the batch has no rows\n  write: a batch of one row or more")
+                    raise NetworkError(
+                        f"{self.spec.sources[source]}: the batch has no rows\n  write: a batch of one row or more"
+                    )
         return Draws(self.bank, rows, copies=self.copies, still=still)
 
     def rows(self, batch: Batch) -> dict[str, Rows]:

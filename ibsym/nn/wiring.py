@@ -181,7 +181,7 @@ class Wiring:
 
     def input(self, entry: Any, draws: Draws) -> Tensor:
         """An input with the axes of its shape."""
-        return as_declared(self.tensor(entry, draws), entry, self.spec)
+        return as_declared(self.tensor(entry, draws), entry, self.spec, self.bank.graphs)
 
     def tensor(self, entry: Any, draws: Draws, *, apart: bool = False) -> Tensor:
         """The value of one input; ``apart`` cuts every sample from the network that drew it."""
@@ -245,7 +245,7 @@ class Wiring:
         """Draws of single joints that these are made of: those of a mixture's components, and what stands beside them."""
         found: list[tuple[str, str]] = []
         for joint, variable in places:
-            factor = self.spec.joints[joint].by_variable[variable]
+            factor = self.bank.graphs.factor(joint, variable)
             if not any(len(f.components) > 1 for f in self.above(joint, [variable])):
                 found.append((joint, variable))
             elif factor.components:

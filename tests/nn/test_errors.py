@@ -177,7 +177,9 @@ def raised(error):
     return network
 
 
-@pytest.mark.parametrize("error", [KeyError("a"), AttributeError("no foo"), AssertionError("99"), ZeroDivisionError(), OSError("x")])
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), AttributeError("no foo"), AssertionError("99"), ZeroDivisionError(), OSError("x")]
+)
 def test_whatever_a_network_raises_has_its_factor(error):
     with pytest.raises(NetworkError, match=rf"q\(z\|x\): .*called with x \(5, 6\), and raised {type(error).__name__}") as info:
         around("vae", GOOD | {"q(z|x)": raised(error)})(X)
@@ -187,7 +189,9 @@ def test_whatever_a_network_raises_has_its_factor(error):
 def test_networks_elsewhere_or_of_another_type():
     away = nn.Linear(L, D, device="meta")
     assert elsewhere(away, [torch.zeros(5, L)]).startswith("system.to('cpu'), or a batch on meta: ")
-    with pytest.raises(NetworkError, match=r"q\(z\|x\): .*\n  write: network\.to\(torch\.float32\), or a batch of torch\.float64"):
+    with pytest.raises(
+        NetworkError, match=r"q\(z\|x\): .*\n  write: network\.to\(torch\.float32\), or a batch of torch\.float64"
+    ):
         around("vae", GOOD | {"q(z|x)": nn.Linear(D, 2 * L).double()})(X)
 
 

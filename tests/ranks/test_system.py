@@ -7,6 +7,7 @@ import os
 import traceback
 import warnings
 from contextlib import nullcontext
+from functools import cache
 
 import pytest
 
@@ -19,8 +20,11 @@ from torch.nn.parallel import DistributedDataParallel as DDP  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import ibsym  # noqa: E402
+from ibsym.lowering import lower  # noqa: E402
 from ibsym.nn import System  # noqa: E402
 from ibsym.nn.sizes import dimensions  # noqa: E402
+from ibsym.sources import class_of  # noqa: E402
+from ibsym.spec.loading import loads  # noqa: E402
 from tests.nn.helpers import SIZE, batch, emitted  # noqa: E402
 
 ROWS, L = 7, 4
@@ -29,6 +33,36 @@ PLAIN = ("vae", "beta-tcvae", "clip", "wae-mmd", "bib-ae", "factor-vae", "mine",
 CASES = [(name, "plain", "uneven") for name in PLAIN]
 CASES += [("beta-tcvae", how, "uneven") for how in ("autocast", "checkpoint", "clip", "fsdp", "accumulate")]
 CASES += [("clip", "accumulate", "uneven"), ("beta-tcvae", "plain", "empty"), ("bib-ae", "plain", "empty")]
+CASES += [("mixed", *how) for how in (("plain", "uneven"), ("plain", "empty"), ("accumulate", "uneven"))]
+MIXED = """
+name = "mixed"
+objective = "minimize JS(data(x)||m(x)) + KL(n(t,u)||r(t,u)) + KL(n(t|x)||r(t)) - E_n[log d(x|t)]"
+[variables]
+x = "real[D]"
+z = "real[L]"
+t = "real[L]"
+u = "real[L]"
+[joints]
+q = "data(x) q(z|x)"
+p = "p(z) p(x|z)"
+m = "(0.3*data(x) + 0.7*p(x))"
+n = "(0.3*data(x) + 0.3*q(x) + 0.4*m(x)) n(u) e(t|x)"
+r = "r(t) r(u)"
+d = "d(x|t)"
+[families]
+"q(z|x)" = "diagonal-normal"
+"p(z)" = "standard-normal"
+"p(x|z)" = "deterministic"
+"e(t|x)" = "diagonal-normal"
+"d(x|t)" = "isotropic-normal"
+"r(t)" = "standard-normal"
+"r(u)" = "standard-normal"
+"n(u)" = "diagonal-normal"
+[estimators]
+"JS(data(x)||m(x))" = "logistic"
+"KL(n(t,u)||r(t,u))" = "density-ratio"
+"""
+"""Mixtures, one of them of the other: shares of the whole batch, networks at their draws, of critics and in terms of their parts."""
 
 
 class Still(nn.Module):
@@ -43,14 +77,24 @@ class Still(nn.Module):
         return mean, torch.full_like(mean, -70.0)
 
 
+@cache
+def specification(name):
+    return loads(MIXED) if name == "mixed" else ibsym.load(name)
+
+
+@cache
+def loss_class(name):
+    return class_of(lower(ibsym.audit(specification(name), worlds=1))) if name == "mixed" else emitted(name)
+
+
 def built(name, how, group, dtype=torch.float64):
     """The same networks everywhere."""
     torch.manual_seed(0)
-    spec = ibsym.load(name)
+    spec = specification(name)
     noisy = "q(z|x)" in spec.factors and spec.factors["q(z|x)"].family.name == "diagonal-normal"
     networks = {"q(z|x)": Still(SIZE.get(spec.variables["x"].kind, 5), how == "checkpoint").to(dtype)} if noisy else {}
     system = System.around(
-        spec, emitted(name)(group=group), networks, sizes={d: L for d in ("L", "T") if d in dimensions(spec)}, hidden=8
+        spec, loss_class(name)(group=group), networks, sizes={d: L for d in ("L", "T") if d in dimensions(spec)}, hidden=8
     )
     system.prepare(batch(spec, rows=ROWS, dtype=dtype))
     if how == "fsdp" and group is not None:
@@ -96,11 +140,11 @@ def off(case, rank):
     """The largest difference from the whole batch, relative to the size of what is wanted."""
     name, how, split = case
     dtype = torch.float32 if how == "autocast" else torch.float64
-    rows, found = batch(ibsym.load(name), rows=ROWS, dtype=dtype), []
+    rows, found = batch(specification(name), rows=ROWS, dtype=dtype), []
     table = torch.randn(ROWS, L, dtype=dtype)
     for together in (False, True):
         part = slice(*CUT[split][rank : rank + 2]) if together else slice(ROWS)
-        noise = table[part]
+        noise = table[part] * (how != "accumulate")  # pieces are cut otherwise on ranks
         torch.distributions.normal._standard_normal = lambda shape, dtype, device, noise=noise: noise[: shape[-2]].expand(shape)
         system = built(name, how, dist.group.WORLD if together else None, dtype)
         torch.manual_seed(5)
@@ -134,7 +178,7 @@ def child(rank, folder):
 def found(tmp_path_factory):
     """Two forks of this process, which has imported what they need."""
     folder, pids = tmp_path_factory.mktemp("system"), []
-    for name in PLAIN:
+    for name in (*PLAIN, "mixed"):
         built(name, "plain", None)
     for rank in range(2):
         if not (pid := os.fork()):
