@@ -10,6 +10,7 @@ from ibsym.nn import System
 
 HERE = Path(__file__).parent
 CHANNELS, HIDDEN = 16, 64
+MOST = 256  # components: all of them up to 16 x 16; of 28 x 28 digits the others have a fiftieth of the variance
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,25 @@ class Components:
 
     @staticmethod
     def of(rows: torch.Tensor) -> "Components":
-        """All of them, the largest variance first."""
+        """The ``MOST`` of the largest variances, the largest first."""
         mean = rows.mean(0)
         values, vectors = torch.linalg.eigh(torch.cov((rows - mean).T.double()))
-        return Components(mean, vectors.flip(1).float(), values.flip(0).clamp_min(1e-9).float())
+        return Components(mean, vectors.flip(1)[:, :MOST].float(), values.flip(0)[:MOST].clamp_min(1e-9).float())
+
+    @property
+    def number(self) -> int:
+        """How many."""
+        return len(self.variances)
 
     def encoder(self, width: float) -> nn.Linear:
         """Coefficients in cells of a width."""
-        layer = nn.Linear(len(self.mean), len(self.mean))
+        layer = nn.Linear(len(self.mean), self.number)
         layer.weight.data, layer.bias.data = self.directions.T / width, -self.directions.T @ self.mean / width
         return layer
 
     def decoder(self, width: float) -> nn.Linear:
         """The images of coefficients."""
-        layer = nn.Linear(len(self.mean), len(self.mean))
+        layer = nn.Linear(self.number, len(self.mean))
         layer.weight.data, layer.bias.data = self.directions * width, self.mean.clone()
         return layer
 
@@ -111,39 +117,41 @@ def critic(size: int) -> nn.Sequential:
 
 
 def linear(rows: torch.Tensor, size: int, width: float) -> System:
-    """All principal components, cells of one width for all (reverse water-filling at high rates), Laplace laws fitted to them."""
+    """Principal components, cells of one width for all (reverse water-filling at high rates), Laplace laws fitted to them."""
     found = Components.of(rows)
     encoder = found.encoder(width)
     with torch.no_grad():
         codes = encoder(rows)
-    law = Free(torch.zeros(len(found.mean)), codes.abs().mean(0).clamp_min(0.03))
+    law = Free(torch.zeros(found.number), codes.abs().mean(0).clamp_min(0.03))
     networks = {"q(z|x)": encoder, "p(x|z)": found.decoder(width), "p(z)": law}
     return System(HERE / "linear.toml", networks).prepare({"x": rows[:8]})
 
 
 def hyperprior(rows: torch.Tensor, size: int, lam: float) -> System:
     """Principal components with a convolutional correction, the scales of the code from a second code."""
-    found, width, pixels, side = Components.of(rows), cell(lam), size**2, 8
-    law = nn.Sequential(nn.Linear(side, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2 * pixels))
+    found, width, side = Components.of(rows), cell(lam), 8
+    number = found.number
+    law = nn.Sequential(nn.Linear(side, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2 * number))
     law[2].weight.data *= 0.1
-    law[2].bias.data = torch.cat([torch.zeros(pixels), (found.variances / width**2 + 0.1).log()])
+    law[2].bias.data = torch.cat([torch.zeros(number), (found.variances / width**2 + 0.1).log()])
     networks = {
-        "q(y|x)": Analysis(found.encoder(1.0), analysis(size, pixels), width),
+        "q(y|x)": Analysis(found.encoder(1.0), analysis(size, number), width),
         "q(z|x)": analysis(size, side),
         "p(z)": Free(torch.zeros(side), torch.zeros(side)),
         "p(y|z)": law,
-        "p(x|y)": Synthesis(found.decoder(1.0), synthesis(size, pixels), width),
+        "p(x|y)": Synthesis(found.decoder(1.0), synthesis(size, number), width),
     }
     return System("hyperprior-compression", networks, lam=lam).prepare({"x": rows[:8]})
 
 
 def perception(rows: torch.Tensor, size: int, lam: float, mu: float) -> System:
     """The same without a second code, and a critic that holds reconstructions to the data's law."""
-    found, width, pixels = Components.of(rows), cell(lam), size**2
+    found, width = Components.of(rows), cell(lam)
+    number = found.number
     networks = {
-        "q(z|x)": Analysis(found.encoder(1.0), analysis(size, pixels), width),
-        "p(z)": Free(torch.zeros(pixels), (found.variances / width**2 + 0.1).log()),
-        "p(x|z)": Synthesis(found.decoder(1.0), synthesis(size, pixels), width),
+        "q(z|x)": Analysis(found.encoder(1.0), analysis(size, number), width),
+        "p(z)": Free(torch.zeros(number), (found.variances / width**2 + 0.1).log()),
+        "p(x|z)": Synthesis(found.decoder(1.0), synthesis(size, number), width),
         "JS(data(x)||g(x))": critic(size),
     }
     return System(HERE / "perception.toml", networks, lam=lam, mu=mu).prepare({"x": rows[:8]})

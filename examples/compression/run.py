@@ -9,7 +9,6 @@ from pathlib import Path
 
 import models
 import numpy as np
-import scipy.linalg
 import torch
 from PIL import Image
 from torchmetrics.functional.image import (
@@ -28,6 +27,7 @@ BATCH, RATE = 64, 1e-3
 STRIP = 192  # columns of each photograph that are held out
 LINEAR, HYPER, GENERATIVE = "PCA + scalar quantisation", "hyperprior-compression", "generative-compression"
 PERCEPTION = "rate-distortion-perception"
+SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of MS-SSIM (Wang et al. 2003), the finest scale first
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Set:
     at: tuple[float, ...]
     steps: int
     seeds: tuple[int, ...]
-    whole: bool  # whether the pictures are pictures, and large enough for five scales of a window of eleven pixels
+    whole: bool  # whether likeness is that of the pictures, and not of each image
+    scales: int  # as many as fit
 
     @property
     def size(self) -> int:
@@ -55,7 +56,7 @@ class Set:
     @property
     def likeness(self) -> str:
         """What likeness is measured by."""
-        return "MS-SSIM" if self.whole else "SSIM"
+        return "MS-SSIM" if self.scales > 1 else "SSIM"
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,22 @@ def digits() -> tuple[Set, str]:
     """scikit-learn's digits, or a folder of IDX files; so many held-out ones that they fill a rectangle."""
     data = load(os.environ.get("DATA", "digits"))
     train, test = (np.rint(255 * part.images).astype(np.uint8) for part in (data.train, data.held_out))
-    test = test[: 16 if QUICK else 352]
-    rows = 4 if QUICK else 16
-    side = data.height
+    rows, side = 4 if QUICK else 16, data.height
+    small = (
+        side <= 8
+    )  # a larger set has more held-out images, smaller shares of its pixels are told, and its networks train longer
+    test = test[: 16 if QUICK else 352 if small else rows * min(63, len(test) // rows)]
     about = f"{len(train)} images of {side} x {side} to train on, {len(test)} held out"
     about += f"; for JPEG and WebP they are one picture of {rows} rows"
-    bits = (8,) if QUICK else (16, 32, 64)
-    lams, widths = ((10.0,), (0.6,)) if QUICK else ((3.0, 10.0, 30.0), (0.5, 0.8, 1.2, 2.0))
-    steps, seeds = (20, (0,)) if QUICK else (250, (0,))
+    bits = (8,) if QUICK else (16, 32, 64) if small else (32, 64, 128)
+    lams, widths = ((3.0, 10.0, 30.0), (0.5, 0.8, 1.2, 2.0)) if small else ((1.0, 3.0, 10.0), (1.0, 1.6, 2.5, 4.0))
+    at = (0.45, 0.6, 0.8, 1.0) if small else (0.1, 0.15, 0.2, 0.3)
+    steps, seeds = (250, (0,)) if small else (300, (0,))
+    if QUICK:
+        lams, widths, steps, seeds = (10.0,), (0.6,), 20, (0,)
+    scales = 1 if small else 3
     return Set(
-        data.name, about, train, test, montage(rows), widths, lams, bits, (0.45, 0.6, 0.8, 1.0), steps, seeds, False
+        data.name, about, train, test, montage(rows), widths, lams, bits, at, steps, seeds, whole=False, scales=scales
     ), credit(data)
 
 
@@ -127,7 +134,8 @@ def photographs() -> Set:
         (0.2, 0.3, 0.4, 0.5),
         250,
         (0,),
-        True,
+        whole=True,
+        scales=5,
     )
 
 
@@ -135,8 +143,12 @@ def frechet(first: np.ndarray, second: np.ndarray) -> float:
     """|m - m'|^2 + tr(C + C' - 2 (C C')^1/2) of the pixels, in [0, 1]: how far the law of the one is from that of the other."""
     a, b = (x.reshape(len(x), -1) / 255 for x in (first, second))
     c, d = (np.cov(x.T) + 1e-6 * np.eye(x.shape[1]) for x in (a, b))
-    root = scipy.linalg.sqrtm(c @ d)
-    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(c + d - 2 * np.real(root)))
+    values, vectors = np.linalg.eigh(c)
+    half = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    root = np.sqrt(
+        np.maximum(np.linalg.eigvalsh(half @ d @ half), 0)
+    ).sum()  # of C^1/2 C' C^1/2, whose eigenvalues are those of C C'
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(c + d) - 2 * root)
 
 
 def judged(data: Set, size: int, rate: float, back: np.ndarray) -> Point:
@@ -150,9 +162,12 @@ def judged(data: Set, size: int, rate: float, back: np.ndarray) -> Point:
         pair = tensor(data.pictures(back)), tensor(data.pictures(data.test))
         likeness = multiscale_structural_similarity_index_measure(*pair, data_range=1.0)
     else:
-        likeness = structural_similarity_index_measure(
-            tensor(back), tensor(data.test), gaussian_kernel=False, kernel_size=7, data_range=1.0
-        )
+        pair, window = (tensor(back), tensor(data.test)), {"gaussian_kernel": False, "kernel_size": 7, "data_range": 1.0}
+        if data.scales > 1:
+            window |= {"betas": tuple(np.asarray(SCALES[: data.scales]) / sum(SCALES[: data.scales])), "normalize": "relu"}
+            likeness = multiscale_structural_similarity_index_measure(*pair, **window)
+        else:
+            likeness = structural_similarity_index_measure(*pair, **window)
     return Point(size, rate, float(psnr), float(likeness), frechet(back, data.test))
 
 
@@ -208,7 +223,10 @@ def curves(data: Set, clock: Clock) -> Curves:
         for bits in data.bits:
             trained(GENERATIVE, f"L {bits}", lambda bits=bits: models.generative(rows, data.size, bits), seed)
         for mu in ((1.0,) if QUICK else (0.0, 30.0)) if data.bits else ():
-            trained(PERCEPTION, f"lam 10, mu {mu:g}", lambda mu=mu: models.perception(rows, data.size, 10.0, mu), seed)
+            lam = sorted(data.lams)[len(data.lams) // 2]
+            trained(
+                PERCEPTION, f"lam {lam:g}, mu {mu:g}", lambda mu=mu, lam=lam: models.perception(rows, data.size, lam, mu), seed
+            )
     return found
 
 

@@ -135,7 +135,8 @@ class Codec:
             writer.onto(words)
             rate += self.rate(here)
         code = words.get_compressed().astype("<u4").tobytes()
-        return Written(Contents(self.digest, len(images), self.height, self.width, code).packed(), len(code), rate)
+        found = Contents(self.digest, len(images), self.height, self.width, code).check_code()
+        return Written(found.packed(), len(code), rate)
 
     def contents(self, data: bytes) -> Contents:
         """What a file says, if this model wrote it."""

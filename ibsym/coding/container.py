@@ -6,6 +6,8 @@
 varints   images, height, width, words of code (LEB128: seven bits a byte, the lowest first)
 words     the code, 32 bits each, lowest byte first
 4 bytes   the CRC-32 of all before it, lowest byte first
+
+A file has at most 1024 images, and as many more for every word: a few bytes that announce a million images cannot keep a reader busy.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from ibsym.errors import IbsymError
 
 MAGIC, VERSION, DIGEST = b"\x89IBZ", 1, 8
 MOST_IMAGES, MOST_PIXELS, MOST_BYTES = 1_000_000, 1 << 28, 1 << 28
+IMAGES_A_WORD = 1024
 LONGEST = 4  # bytes of a varint: below 2^28
 
 
@@ -58,6 +61,16 @@ class Contents:
             raise CodeError(
                 f"{self.images} images of {self.height} x {self.width}, and a file may hold {MOST_IMAGES} images "
                 f"and {MOST_PIXELS} pixels\n  write: fewer images a file"
+            )
+        return self
+
+    def check_code(self) -> Contents:
+        """Raises where so little code cannot be that of so many images."""
+        words = len(self.words) // 4
+        if self.images > IMAGES_A_WORD * (1 + words):
+            raise CodeError(
+                f"{self.images} images in {words} words of code, and a file may hold {IMAGES_A_WORD} images, and as many more for "
+                "every word\n  write: fewer images a file"
             )
         return self
 
@@ -111,7 +124,7 @@ def unpacked(data: bytes) -> Contents:
     if zlib.crc32(data[:end]) != struct.unpack("<I", data[end:])[0]:
         raise damaged("its checksum does not fit")
     images, height, width, _ = numbers
-    return Contents(data[begin : begin + DIGEST], images, height, width, data[place:end]).check()
+    return Contents(data[begin : begin + DIGEST], images, height, width, data[place:end]).check().check_code()
 
 
 def read(path: Path) -> bytes:

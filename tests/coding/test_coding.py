@@ -217,9 +217,10 @@ def test_a_hostile_file_gets_no_memory(hyper: Codec) -> None:
             (5, 4, 6, b"\1\0\0\0", 1 << 27),
             (5, 0, 6, b"", 0),
             (5, 6, 4, b"", 0),
+            (2049, 4, 6, b"\7\0\0\0", 1),
         ):
             with pytest.raises(CodeError):
-                list(hyper.decode(signed(*case)))
+                next(hyper.read_codes(hyper.contents(signed(*case))))  # before any code is read
         with pytest.raises(CodeError, match="does not end as one does"):
             list(hyper.decode(signed(5, 4, 6, b"\0\0\0\0", 1)))
         many = hyper.read_codes(Contents(hyper.digest, 10**6, 4, 6, b"\7\0\0\0"))  # announced, and read some at a time
