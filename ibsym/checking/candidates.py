@@ -174,6 +174,7 @@ def candidates(space: Single, problem: Problem, source: random.Random) -> Iterat
     """Distributions of one joint, for ever: many codes, some of each other kind."""
     n = len(problem.variables)
     parents = _parents(space, problem)
+    yield from general(n, source)
     yield from and_or(n)
     for turn in range(1 << 60):
         yield code(n, parents, source, 3 if turn % 4 == 3 else 2)
@@ -244,9 +245,12 @@ def code(n: int, parents: list[tuple[list[int], bool]], source: random.Random, p
             forms[i] = tuple(tuple(source.randrange(p) for _ in range(size)) for _ in range(source.choice((0, 1, 1, 1, 2))))
         done.append(i)
     if p == 2:
-        packed = (tuple(sum(x << k for k, x in enumerate(w)) for w in words) for words in forms)
-        return Parities(size, tuple(packed))
+        return _packed(size, forms)
     return Code(p, size, tuple(forms))
+
+
+def _packed(size: int, forms: Sequence[tuple[Word, ...]]) -> Parities:
+    return Parities(size, tuple(tuple(sum(x << k for k, x in enumerate(w)) for w in words) for words in forms))
 
 
 def _unit(size: int, source: random.Random) -> Word:
@@ -287,6 +291,33 @@ def switches(n: int, parents: list[tuple[list[int], bool]], source: random.Rando
         key = tuple(values[k:])
         total[key] = total.get(key, Fraction(0)) + weight
     return Listed(total)
+
+
+def general(n: int, source: random.Random) -> Iterator[Code | Parities]:
+    """Letters in general position, all else constant: of k variables any r determine the rest, and fewer are independent.
+
+    r = 1 are copies, r = k - 1 bits whose sum is 0; between, a polynomial of degree r - 1 at k points (Reed & Solomon 1960).
+    """
+    for k in range(2, n + 1):
+        chosen = [list(range(k)), list(range(n - k, n)), source.sample(range(n), k), source.sample(range(n), k)]
+        for places in chosen if k < n else chosen[:1]:
+            for r in range(1, k):
+                words: list[Word]
+                p = 2 if r in (1, k - 1) else next(q for q in _PRIMES if q >= k) if k <= _PRIMES[-1] else 0
+                if not p or p**r > MOST_POINTS:
+                    continue
+                if p == 2:
+                    words = [tuple(int(i == j) for i in range(r)) for j in range(r)] + [(1,) * r] * (k - r)
+                else:
+                    words = [tuple(x**i % p for i in range(r)) for x in range(k)]
+                forms: list[tuple[Word, ...]] = [()] * n
+                for place, word in zip(places, words, strict=True):
+                    forms[place] = (word,)
+                yield _packed(r, forms) if p == 2 else Code(p, r, tuple(forms))
+
+
+_PRIMES = (3, 5, 7, 11)
+MOST_POINTS = 2048
 
 
 def and_or(n: int) -> Iterator[Listed]:

@@ -22,6 +22,8 @@ SMALL = 6
 """Up to how many atoms the program over all elemental inequalities is written down at once."""
 QUICK = 8
 """Up to how many atoms the program that writes rows on demand is tried before a counterexample is looked for."""
+NEAR = 9
+"""Among how many atoms of more a proof is looked for."""
 WRITTEN = 12
 """Up to how many variables a symmetric claim is given a proof that is written out, if a textbook's is found."""
 EXPLICIT = 240
@@ -86,17 +88,52 @@ class Attempt:
                 if averaged is None or len(atoms) > WRITTEN:
                     return averaged
         for sets in textbook.families(claimed, self.space.premised(), atoms):
-            found = self._decide([*self._rows(textbook.among(sets, not self.space.continuous)), *self._given(sets)])
+            found = self._among(sets)
+            if found is not None:
+                return found
+        if not self.space.reduction.trivial and len(atoms) > QUICK:
+            found = self._nearby()
             if found is not None:
                 return found
         if averaged is not None:
             return averaged
         if len(atoms) <= SMALL and not self.space.axioms:
-            rows = self._rows(e for e, _ in entropic.elementals(tuple(atoms), not self.space.continuous))
-            return self._decide([*rows, *self._given(list(_unions(atoms)))])
+            return self._over(atoms)
         if not self.thorough and len(atoms) > QUICK:
             raise Postponed
-        return self._on_demand([*claimed, *self.space.premised()])
+        return self._on_demand([*claimed, *self.space.premised()], atoms)
+
+    def _among(self, sets: Sequence[Mask]) -> Used | None:
+        """By quantities among some sets alone."""
+        return self._decide([*self._rows(textbook.among(sets, not self.space.continuous)), *self._given(sets)])
+
+    def _nearby(self) -> Used | None:
+        """By the variables of what is left of the claim, by those that stand between them, and so on while they are few."""
+        space = self.space
+        left = [
+            mask_of(key) for v in (self.rest, *(self.reduce(p.vector) for p in self.premises)) for key in v if key[0] == "H"
+        ]
+        near = _within(space.atoms, left)
+        for sets in textbook.families(left, [], near, textbook.MANY):
+            found = self._among(sets)
+            if found is not None:
+                return found
+        while len(near) < len(space.atoms) and len(near) <= NEAR:
+            found = self._over(near)
+            if found is not None:
+                return found
+            wider = _within(space.atoms, [*near, *space.reduction.separators(near)])
+            if wider == near:
+                break
+            near = wider
+        return None
+
+    def _over(self, atoms: Sequence[Mask]) -> Used | None:
+        """By every elemental inequality of some atoms: at once, or as the dual asks for them."""
+        if len(atoms) > SMALL:
+            return self._on_demand([mask_of(key) for key in self.rest if key[0] == "H"], atoms)
+        rows = self._rows(e for e, _ in entropic.elementals(tuple(atoms), not self.space.continuous))
+        return self._decide([*rows, *self._given(list(_unions(atoms)))])
 
     @property
     def _plain(self) -> bool:
@@ -172,15 +209,15 @@ class Attempt:
         left = constants.logs(combine((1, self.target), *given))
         return used if constants.sign(left) >= 0 else None
 
-    def _on_demand(self, occurring: Sequence[Mask]) -> Used | None:
+    def _on_demand(self, occurring: Sequence[Mask], atoms: Sequence[Mask]) -> Used | None:
         """Every elemental inequality and every instance of the axioms, as the dual asks for them."""
         space = self.space
-        if len(space.atoms) > demand.MAX_ATOMS:
-            raise LimitError(f"{len(space.atoms)} variables that cannot be told apart are more than {demand.MAX_ATOMS}")
-        everything = demand.Space(space.atoms, space.reduction)
+        if len(atoms) > demand.MAX_ATOMS:
+            raise LimitError(f"{len(atoms)} variables that cannot be told apart are more than {demand.MAX_ATOMS}")
+        everything = demand.Space(atoms, space.reduction)
         elementals = demand.Elementals(everything, not space.continuous)
         sources: list[demand.Source] = [elementals]
-        pairs = [*self._rows(elementals.near(occurring)), *self._given(_unions(space.atoms))]
+        pairs = [*self._rows(elementals.near(occurring)), *self._given(_unions(atoms))]
         if space.axioms:
             sources.append(Instances(everything, space.axioms, not space.continuous))
         found = demand.search(self.rest, [c for _, c in pairs], everything, sources, self.deadline)
@@ -210,6 +247,14 @@ class Attempt:
         if sum(symmetric.size(o) for _, o in used) > EXPLICIT:
             return [(x / symmetric.size(o), OrbitSum(symmetric, o)) for x, o in used]
         return [(x / symmetric.size(o), e) for x, o in used for e in symmetric.members(o)]
+
+
+def _within(atoms: Sequence[Mask], sets: Iterable[Mask]) -> list[Mask]:
+    """The atoms that any of the sets has."""
+    occurring = 0
+    for mask in sets:
+        occurring |= mask
+    return [a for a in atoms if a & occurring]
 
 
 def _unions(atoms: Sequence[Mask]) -> Iterator[Mask]:

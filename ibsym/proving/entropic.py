@@ -150,6 +150,20 @@ class Reduction:
             if c & ~mask == 0 and mask & ~(a | b | c) == 0 and mask & a and mask & b:
                 yield Fact(Elemental(mask & a, mask & b, c), premise)
 
+    def separators(self, near: Sequence[Mask]) -> list[Mask]:
+        """The sets outside that make most pairs of the given ones independent, or are their causes, of those not known to be so."""
+
+        def pairs(a: Mask, b: Mask) -> set[tuple[Mask, Mask]]:
+            return {(min(x, y), max(x, y)) for x in near for y in near if x != y and x & a and y & b}
+
+        known = sum(near)
+        said = [(c, pairs(a, b)) for a, b, c, _ in self.independences]
+        said += [(a, pairs(b, known)) for a, b, _ in self.dependences]
+        done = set().union(*(found for c, found in said if not c & ~known))
+        new = {c: len(found - done) for c, found in said if c & ~known}
+        most = max(new.values(), default=0)
+        return [c for c, count in new.items() if count == most > 0]
+
     def _step(self, mask: Mask) -> tuple[tuple[int, Mask], ...]:
         fact = next(self.facts(mask), None)
         if fact is None:

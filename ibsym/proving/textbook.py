@@ -12,14 +12,24 @@ LATTICE = 48
 """How many sets a lattice may have."""
 LARGEST = 100
 """How many sets a family may have."""
+MANY = 300
+"""How many where all else would be a program over the sets of more than a few variables."""
 
 
-def families(claimed: Sequence[Mask], premised: Sequence[Mask], atoms: Sequence[Mask]) -> Iterator[list[Mask]]:
+def families(
+    claimed: Sequence[Mask], premised: Sequence[Mask], atoms: Sequence[Mask], largest: int = LARGEST
+) -> Iterator[list[Mask]]:
     """Smaller families first; a lattice where it is small, else the chain rule: A and P, A or P for every initial part P."""
     occurring = [m for m in (*claimed, *premised) if m]
     seen: set[tuple[Mask, ...]] = set()
-    for family in (lattice(claimed), lattice(occurring), _ordered(occurring), *chain_rule(occurring, atoms)):
-        if family is not None and tuple(family) not in seen and len(family) <= LARGEST:
+    for family in (
+        lattice(claimed),
+        lattice(occurring),
+        _ordered(occurring),
+        *chain_rule(occurring, atoms),
+        *chain_rule(occurring, atoms[::-1]),
+    ):
+        if family is not None and tuple(family) not in seen and len(family) <= largest:
             seen.add(tuple(family))
             yield family
 

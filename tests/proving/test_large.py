@@ -54,6 +54,57 @@ def test_false_symmetric_claims_are_refuted(claim: str) -> None:
     assert found.counterexample is not None
 
 
+def markov(n: int) -> list[str]:
+    """A hidden Markov chain: X0 -> X1 -> ..., each Y the noisy sight of its X."""
+    states, seen = [f"X{i}" for i in range(n)], [f"Y{i}" for i in range(n)]
+    rest = [",".join(v for v in states + seen if v not in (x, y)) for x, y in zip(states, seen, strict=True)]
+    return [" -> ".join(states), *(f"{y} -> {x} -> {r}" for x, y, r in zip(states, seen, rest, strict=True))]
+
+
+def channel(n: int) -> list[str]:
+    """A channel without memory: each Y from its X alone."""
+    states = [f"X{i}" for i in range(n)]
+    earlier = [",".join([*states[:i], *states[i + 1 :], *(f"Y{k}" for k in range(i))]) for i in range(n)]
+    return [f"Y{i} -> X{i} -> {earlier[i]}" for i in range(n)]
+
+
+LINE = ",".join(f"X{i}" for i in range(10))
+SEEN = LINE.replace("X", "Y")
+BOTH = " + ".join(f"I(X{i};Y{i})" for i in range(10))
+PIECES = [
+    " -> ".join(f"V{i}" for i in range(11)),
+    " -> ".join(f"V{i}" for i in range(9, 20)),
+    ",".join(f"V{i}" for i in range(9)) + " -> V9,V10 -> " + ",".join(f"V{i}" for i in range(11, 20)),
+]
+
+
+@pytest.mark.parametrize(
+    ("claim", "given"),
+    [
+        ("I(Y0;Y9) <= I(X3;X4)", markov(10)),
+        ("I(Y2;Y8) <= I(Y2;X5)", markov(10)),
+        (f"I({LINE};{SEEN}) <= {BOTH}", channel(10)),
+        (f"I({LINE};{SEEN}) >= {BOTH}", [f"independent({LINE})"]),
+        ("3*I(V0;V19) <= I(V3;V4) + 2*I(V14;V15)", PIECES),
+    ],
+    ids=["hidden", "seen", "channel", "source", "pieces"],
+)
+def test_twenty_variables_of_which_few_matter(claim: str, given: list[str]) -> None:
+    found = ibsym.prove(claim, given)
+    assert found.proved
+    certified(claim, given, found)
+
+
+@pytest.mark.parametrize("n", [5, 7, 9])
+def test_letters_in_general_position_refute(n: int) -> None:
+    """n - 1 of n bits whose sum is 0 are independent, so (n - 1) TC is H(all) - sum H(each | others), and no less will do."""
+    v = names(n)
+    left = f"H({','.join(v)}) - " + " - ".join(f"H({x}|{','.join(w for w in v if w != x)})" for x in v)
+    tight = f"{left} <= {{}}*TC({';'.join(v)})"
+    assert ibsym.prove(tight.format(n - 1)).proved
+    assert ibsym.prove(tight.format(n - 2)).counterexample is not None
+
+
 def test_a_cover_without_a_symmetry() -> None:
     """Shearer's lemma for sets of several sizes: every variable is covered twice."""
     sets = ["A,B,C", "C,D", "D,E,F,G", "G,H,A", "B,E", "F,H,J,K", "J,L", "K,L"]
@@ -81,7 +132,7 @@ def test_rows_on_demand_decide_as_all_rows_do(seed: int) -> None:
     problem = Problem.read(claim, given)
     space = Single(problem, False, ())
     attempt = Attempt(space, space.vector(problem.differences()[0]), time.monotonic() + 60)
-    found = attempt._on_demand([entropic.mask_of(k) for k in attempt.target])
+    found = attempt._on_demand([entropic.mask_of(k) for k in attempt.target], space.atoms)
     rows = attempt._rows(e for e, _ in entropic.elementals(tuple(space.atoms), True))
     every = attempt._decide([*rows, *attempt._given(range(1, 32))])
     assert (found is None) == (every is None)
