@@ -166,7 +166,7 @@ class OnePass:
                 real = "float" if way is torch.float32 else "double"
                 found = loaded(self.source, self.stem, real, self.inputs)
         except Exception as error:
-            tell(f"there is no compiled code of {self.stem}: {error}".rstrip())
+            tell(f"no compiled code of {self.stem}: {error}".rstrip())
             found = None
         self.known[way] = found
         return found
@@ -1049,7 +1049,7 @@ def compiled_kernels() -> dict[str, Any] | None:
         triton = importlib.import_module("triton")
     except ImportError:
         logging.getLogger("ibsym").warning(
-            "rows of products are visited several times: there is no triton\n  write: pip install triton"
+            "rows of products are visited several times: triton is missing\n  write: pip install triton"
         )
         return None
     text = KERNELS or Path(__file__).with_name("stream_kernels.py").read_text("utf-8")

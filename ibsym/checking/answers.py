@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ibsym.checking.counterexamples import Counterexample, search
 from ibsym.checking.sufficiency import sufficient as sets_of
-from ibsym.errors import SpecError
+from ibsym.errors import unknown
 from ibsym.facts import Fact
 from ibsym.proving.problem import Problem, Proof
 from ibsym.proving.program import load
@@ -74,7 +74,7 @@ def answer(
 ) -> Answer:
     """Proves or refutes ``0 <= right - left`` for a linear information (in)equality; see :func:`ibsym.prove`."""
     if unit not in UNITS:
-        raise SpecError(f"unknown unit {unit!r}", key="unit", remedy="one of " + ", ".join(UNITS))
+        raise unknown("unit", unit, UNITS, key="unit")
     plain = Problem.read(claim, given, unit)
     problem = plain.with_copies(copies)
     load()

@@ -110,7 +110,7 @@ def _check_rule(where: str, step: Step) -> None:
         if step.relation is not Relation.APPROX and (rule is None or rule.side is None):
             raise AuditError(f"{where} has no proved direction, and claims {step.relation}")
     elif step.rule not in RULES:
-        raise AuditError(f"{where} is not a rule of the catalogue")
+        raise AuditError(f"{where}: unknown rule {step.rule!r}")
     elif step.relation is Relation.APPROX:
         raise AuditError(f"{where} is marked {step.relation}, which only an estimator or a surrogate may be")
     elif (RULES[step.rule].relation is Relation.EQ) is not (step.relation is Relation.EQ):

@@ -166,7 +166,7 @@ def found(file: str, name: str) -> Callable[..., Any]:
     try:
         tree = ast.parse(name, mode="eval").body
     except SyntaxError:
-        raise DiagnosisError(f"{name!r} names no function\n  write: loss, Model.loss or make().loss") from None
+        raise DiagnosisError(f"{name!r} is not a function's name\n  write: loss, Model.loss or make().loss") from None
     target = _resolved(module, tree, file)
     if isinstance(target, type):
         target = _made(target, name)
@@ -192,7 +192,7 @@ def _resolved(module: Any, node: ast.expr, file: str) -> Any:
             if not hasattr(owner, name):
                 raise DiagnosisError(f"{ast.unparse(inner)} has no {name!r}\n  write: the name of one of its methods")
             return getattr(owner, name)
-    raise DiagnosisError(f"{ast.unparse(node)!r} names no function\n  write: loss, Model.loss or make().loss")
+    raise DiagnosisError(f"{ast.unparse(node)!r} is not a function's name\n  write: loss, Model.loss or make().loss")
 
 
 def _made(owner: type[Any], name: str) -> Any:

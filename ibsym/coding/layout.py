@@ -76,7 +76,7 @@ def _faults(spec: Spec, source: Factor, encoders: tuple[Factor, ...], priors: It
         yield f"{source} is not one image"
     for factor in encoders:
         if factor.family is None or not symbolic(factor.family.facts, spec.variables[factor.of[0]].kind):
-            yield f"{factor} is {_name(factor)}, and its draws are no symbols"
+            yield f"{factor} is {_name(factor)}, whose draws are not symbols"
     for factor in priors:
         kind = spec.variables[factor.of[0]].kind
         if factor.family is None or not tabled(factor.family.facts, kind):

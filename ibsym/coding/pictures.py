@@ -88,7 +88,7 @@ def save(folder: Path, parts: Iterable[Bytes], number: int) -> None:
 def check(folder: Path) -> None:
     """A folder that holds something is not written into."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise DataError(f"{folder}: is there, and is no folder\n  write: -o with another name")
+        raise DataError(f"{folder}: is there, and is not a folder\n  write: -o with another name")
     if folder.is_dir() and any(folder.iterdir()):
         raise DataError(f"{folder}: is not empty\n  write: -o with a folder that is, or a new one")
 

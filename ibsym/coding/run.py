@@ -46,7 +46,7 @@ def codec_of(folder: Path) -> Codec:
             bank.networks[key].load_state_dict({k.removeprefix(head): v for k, v in own.items() if k.startswith(head)})
         except RuntimeError:
             raise DataError(
-                f"{path}: the network of {text} is no default one\n  write: ibsym.coding.codec.Codec.of(system, height, width)"
+                f"{path}: the network of {text} is not a default one\n  write: ibsym.coding.codec.Codec.of(system, height, width)"
             ) from None
     if found.image not in views:
         raise DataError(f"{path}: was not trained on images\n  write: ibsym train {spec.name} --data digits")

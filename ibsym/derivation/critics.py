@@ -89,7 +89,7 @@ def refuse_undrawable(spec: Spec, term: Term, key: str) -> None:
             for d in second:
                 if d.given and spec.joints[d.head].factor_of(d.of, d.given) is None:
                     raise SpecError(
-                        f"a critic of {term} sees draws of {d} at given values, and {d} is no declared factor",
+                        f"a critic of {term} sees draws of {d} at given values, and {d} is not declared",
                         key=key,
                         remedy=_declared(spec, d),
                     )

@@ -52,7 +52,7 @@ def fitted(spec: Spec, use: EstimatorUse, term: Term) -> Density | None:
     factor, joint = spec.factors[str(name)], spec.joints[term.joint]
     sides = {frozenset(a): frozenset(b) for a, b in (term.groups, term.groups[::-1])}
     if sides.get(frozenset(factor.of)) != frozenset(factor.given):
-        raise SpecError(f"{factor} is no density of one argument of {term} given the other", key=key, remedy=remedy)
+        raise SpecError(f"{factor} is not a density of one argument of {term} given the other", key=key, remedy=remedy)
     if not factor.evaluated and factor.family is not None:
         raise SpecError(
             f"{factor} is {factor.family.name} and has no density that can be evaluated",
@@ -71,7 +71,7 @@ def fitted(spec: Spec, use: EstimatorUse, term: Term) -> Density | None:
     if rule.player and learned is not None:
         of = ",".join(factor.of)
         raise SpecError(
-            f"{learned} is learned, so the entropy of {of} that {factor} guesses is no constant",
+            f"{learned} is learned, so the entropy of {of} that {factor} guesses is not a constant",
             key=key,
             remedy="a density of what no learned factor draws, given the rest",
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ibsym.drawing.information import information
 from ibsym.drawing.layout import FONT, Layout, Line, Place, Point, layout, mathtext, need
 from ibsym.drawing.scheme import Kind, Node, Scheme, scheme
-from ibsym.errors import ArgumentError
+from ibsym.errors import ArgumentError, unknown
 from ibsym.rendering.tex import citation
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ KINDS = {"system": scheme, "information": information}
 def figure(derivation: Derivation, form: str = "svg", kind: str = "system") -> bytes:
     """The system, or what its derivation dropped where, as a picture; the same bytes for the same derivation."""
     if kind not in KINDS:
-        raise ArgumentError(f"unknown kind of figure {kind!r}\n  write: one of {', '.join(KINDS)}")
+        raise ArgumentError(unknown("kind of figure", kind, KINDS))
     if form not in FORMATS:
-        raise ArgumentError(f"unknown figure format {form!r}\n  write: one of {', '.join(FORMATS)}")
+        raise ArgumentError(unknown("figure format", form, FORMATS))
     need()
     drawn = KINDS[kind](derivation)
     found = layout(drawn)

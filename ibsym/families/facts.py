@@ -128,7 +128,7 @@ def weight(default: float) -> Option:
     def accepts(value: object) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
-    return Option(default, accepts, "is no number from 0 on", f"{default:g}")
+    return Option(default, accepts, "is not a number from 0 on", f"{default:g}")
 
 
 def one_of(*names: str) -> Option:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ibsym.errors import NetworkError
+from ibsym.errors import NetworkError, nearest
 from ibsym.nn.samples import Rows, Value
 from ibsym.nn.sizes import Sizes
 from ibsym.spec.graphs import Factor
@@ -39,7 +39,8 @@ def by_source(spec: Spec, batch: Batch) -> dict[str, dict[str, Tensor]]:
         if not heads and name in spec.joints:
             heads = [f.head for f in spec.joints[name].factors if f.empirical and f.head in spec.sources]
         if not heads:
-            raise wrong(f"{name!r}, which is no source", spec)
+            close = nearest(name, spec.sources)
+            raise wrong(f"the unknown source {name!r}" + (f", did you mean {close!r}?" if close else ""), spec)
         for head in heads:
             found.setdefault(head, {}).update({v: t for v, t in part.items() if v in spec.sources[head].of})
         strange = [v for v in part if not any(v in spec.sources[h].of for h in heads)]
@@ -148,5 +149,5 @@ def by_variable(spec: Spec, batch: Any) -> Mapping[str, Any]:
     sources = list(spec.sources.values())
     if len(sources) != 1 or len(members) < len(sources[0].of):
         told = " and ".join(map(str, sources))
-        raise NetworkError(f"a tuple of {len(members)} is no batch of {told}\n  write: a dataset whose items are mappings")
+        raise NetworkError(f"a tuple of {len(members)} is not a batch of {told}\n  write: a dataset whose items are mappings")
     return dict(zip(sources[0].of, members, strict=False))

@@ -78,7 +78,7 @@ class Draws:
         if factor.empirical:
             if factor.head not in self.batch:
                 raise EmissionError(
-                    f"{variable} is observed, and there is no batch of {factor}\n  write: batch={{'{variable}': ...}}"
+                    f"{variable} is observed, and the batch of {factor} is missing\n  write: batch={{'{variable}': ...}}"
                 )
             observed = self.batch[factor.head]
             return {v: without_classes(observed[v].take(slice(rows)), len(classes)) for v in factor.of if v in observed}

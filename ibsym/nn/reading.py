@@ -203,7 +203,7 @@ class Reading:
                     raise self.error(f"{role.name} is {least:.3g} somewhere, and it must be positive", remedy)
                 case Constraint.DIRECTION if not torch.allclose(value.norm(dim=-1), value.new_ones(()), atol=1e-3):
                     remedy = f"torch.nn.functional.normalize({role.name}, dim=-1)"
-                    raise self.error(f"{role.name} is no unit vector", remedy)
+                    raise self.error(f"{role.name} is not a unit vector", remedy)
                 case Constraint.TRIANGULAR if not torch.equal(value, value.tril()):
                     raise self.error(f"{role.name} is not lower triangular", f"{role.name}.tril()")
 

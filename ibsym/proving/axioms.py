@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import permutations
 from typing import Any
 
-from ibsym.errors import SpecError
+from ibsym.errors import unknown
 from ibsym.proving.demand import Space
 from ibsym.proving.entropic import Mask, information
 from ibsym.terms.vectors import Vector, combine
@@ -93,9 +93,7 @@ def axioms(names: Iterable[str]) -> list[Axiom]:
         elif numbered and 1 <= int(numbered["s"]) <= LARGEST_S:
             found.append(matus(int(numbered["s"])))
         else:
-            raise SpecError(
-                f"unknown axiom {name!r}", key="axioms", remedy="one of " + ", ".join(NAMED) + f", matus-1 to matus-{LARGEST_S}"
-            )
+            raise unknown("axiom", name, [*NAMED, "matus-1", f"matus-{LARGEST_S}"], key="axioms")
     return list(dict.fromkeys(found))
 
 

@@ -157,7 +157,7 @@ class OnePass:
                 real = "float" if way is torch.float32 else "double"
                 found = loaded(self.source, self.stem, real, self.inputs)
         except Exception as error:
-            tell(f"there is no compiled code of {self.stem}: {error}".rstrip())
+            tell(f"no compiled code of {self.stem}: {error}".rstrip())
             found = None
         self.known[way] = found
         return found

@@ -62,7 +62,7 @@ def compiled_kernels() -> dict[str, Any] | None:
         triton = importlib.import_module("triton")
     except ImportError:
         logging.getLogger("ibsym").warning(
-            "rows of products are visited several times: there is no triton\n  write: pip install triton"
+            "rows of products are visited several times: triton is missing\n  write: pip install triton"
         )
         return None
     text = KERNELS or Path(__file__).with_name("stream_kernels.py").read_text("utf-8")

@@ -40,18 +40,18 @@ def values(text: str) -> tuple[str, tuple[float, ...]]:
     name, equals, what = (part.strip() for part in text.partition("="))
     remedy = f"{name or 'beta'}=0.01:10:log8, {name or 'beta'}=0:1:lin5, or {name or 'beta'}=1,2,5"
     if not (equals and name and what):
-        raise refused(f"{text!r:.80} names no values", option="--over", remedy=remedy)
+        raise refused(f"{text!r:.80} has no values", option="--over", remedy=remedy)
     form = FORM.fullmatch(what.replace(" ", ""))
     if form is None:
         if ":" in what:
-            raise refused(f"{what!r:.80} is no range", option="--over", remedy=remedy)
+            raise refused(f"{what!r:.80} is not a range", option="--over", remedy=remedy)
         found = [numeric(name, part, "--over") for part in what.split(",")]
     else:
         low, high, number = (numeric(name, form[k], "--over") for k in ("low", "high", "number"))
         if form["how"] == "log" and not (low > 0 and high > 0):
             raise refused(f"{what}: a logarithm needs ends above 0", option="--over", remedy=remedy)
         if not 1 <= number <= MOST or not abs(low) + abs(high) < float("inf"):
-            raise refused(f"{what!r:.80} is no range", option="--over", remedy=remedy)
+            raise refused(f"{what!r:.80} is not a range", option="--over", remedy=remedy)
         steps = [k / (number - 1) if number > 1 else 0.0 for k in range(int(number))]
         found = [low * (high / low) ** s if form["how"] == "log" else low + (high - low) * s for s in steps]
     rounded = tuple(float(f"{v:.6g}") for v in found)

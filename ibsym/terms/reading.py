@@ -214,7 +214,7 @@ class Reader:
                 raise self.fail("a conditional total correlation over coordinates is not supported", "TC_q(Z)", syntax.column)
             symbols = [v for v in groups[0] if len(groups) == 1 and self.spec.variables[v].kind == "categorical"]
             if symbols:
-                what = f"{symbols[0]} is {self.spec.variables[symbols[0]]}, whose classes are no coordinates"
+                what = f"{symbols[0]} is {self.spec.variables[symbols[0]]}, whose classes are not coordinates"
                 raise self.fail(what, f"a variable for each symbol, and TC_{joint.name}(Z1;Z2)", syntax.column)
             return TotalCorrelation(joint.name, groups, given)
         if len(groups) < 2:

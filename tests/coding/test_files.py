@@ -120,7 +120,7 @@ def test_what_is_refused(ibsym_, tmp_path: Path) -> None:
         (("decompress", "short.ibz", "-o", "back"), "short.ibz: the file is damaged: it announces"),
         (("decompress", "text.png", "-o", "back"), "not a file of ibsym compress"),
         (("decompress", "a.ibz", "-o", "full"), "is not empty"),
-        (("decompress", "a.ibz", "-o", "a.ibz"), "is no folder"),
+        (("decompress", "a.ibz", "-o", "a.ibz"), "is not a folder"),
     ):
         status, out, err = ibsym_(*arguments)
         assert (status, out) == (2, "")
@@ -141,7 +141,7 @@ def test_a_run_that_is_no_codec_says_so(tmp_path: Path) -> None:
             CodeError,
             "vae does not compress: q.z.x. is diagonal",
         ),
-        ({"model": state["model"] | {"hidden": 9}}, DataError, "the network of .* is no default one"),
+        ({"model": state["model"] | {"hidden": 9}}, DataError, "the network of .* is not a default one"),
         ({"model": state["model"] | {"views": {}}}, DataError, "was not trained on images"),
     ):
         save_checkpoint(tmp_path / "run", state | change)

@@ -94,7 +94,11 @@ def test_a_hang_is_reported_with_its_line(file, capfd):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("nobody", "has no 'nobody'"), ("Needy.averaged", "cannot be made without arguments"), ("1+1", "names no function")],
+    [
+        ("nobody", "has no 'nobody'"),
+        ("Needy.averaged", "cannot be made without arguments"),
+        ("1+1", "is not a function's name"),
+    ],
 )
 def test_what_is_no_function_is_said(file, name, words):
     with pytest.raises(IbsymError, match=words) as failed:

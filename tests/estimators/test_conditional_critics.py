@@ -43,7 +43,7 @@ def test_a_conditional_term_by_a_critic(term, estimator):
     ("term", "estimator", "message"),
     [
         ("I_q(X;Z|Y)", "nwj", r"no two rows share a value of y, which is real\[M\]\n.*KL\(q\(z\|x,y\)\|\|r\(z\|y\)\)"),
-        ("KL(q(z|x)||q(z|c))", "nwj", r"q\(z\|c\) is no declared factor\n  write: the relative entropy of the joint"),
+        ("KL(q(z|x)||q(z|c))", "nwj", r"q\(z\|c\) is not declared\n  write: the relative entropy of the joint"),
         ("I_q(X;Z|C)", "infonce", "infonce does not estimate"),
         ("KL(q(z|x)||p(z))", "mmd", "mmd does not estimate"),
     ],

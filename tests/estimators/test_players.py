@@ -211,7 +211,7 @@ def test_the_adversarys_loss_by_hand(draws):
     for wrong in ({}, {"s": given["s"]}, own | {"more": given["s"]}):
         with pytest.raises(TypeError, match="takes s, s_logits"):
             loss_class.critic_loss(name, **wrong)
-    with pytest.raises(ValueError, match="no critic for 'nothing'"):
+    with pytest.raises(ValueError, match="unknown critic 'nothing'"):
         loss_class.critic_loss("nothing")
 
 

@@ -99,7 +99,7 @@ def test_what_is_no_array_of_classes_is_named() -> None:
     with pytest.raises(ibsym.IbsymError, match="every array of symbols would be a value to sum over") as error:
         spec(families=DENSE["families"] | {"q(z|x)": {"family": "categorical", "marginal": "enumerate"}})
     assert "a variable for each symbol" in str(error.value)
-    with pytest.raises(ibsym.IbsymError, match="whose classes are no coordinates"):
+    with pytest.raises(ibsym.IbsymError, match="whose classes are not coordinates"):
         ibsym.derive(spec(objective="minimize TC_q(Z)", estimators={"TC_q(Z)": "density-ratio"}))
 
 

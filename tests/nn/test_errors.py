@@ -98,7 +98,7 @@ def test_domains_of_parameters():
     ):
         around("s-vae", spec)(X)
     spec["q(z|x)"] = lambda x: (x[:, :L] + 1, torch.ones(len(x)))
-    with pytest.raises(NetworkError, match=r"q\(z\|x\): mean is no unit vector\n  write: .*normalize"):
+    with pytest.raises(NetworkError, match=r"q\(z\|x\): mean is not a unit vector\n  write: .*normalize"):
         around("s-vae", spec)(X)
 
 
@@ -124,7 +124,7 @@ def test_names_of_networks(networks, error, message):
         ({"x": [1, 2]}, r"data\(x\): x is a list"),
         ({"x": torch.zeros(5, D).long()}, r"x is torch.int64, and x is binary\[D\]\n  write: x.float"),
         ({"x": torch.tensor(1.0)}, r"x has shape \(\)"),
-        ({"r": {"x": torch.zeros(5, D)}}, r"'r', which is no source"),
+        ({"r": {"x": torch.zeros(5, D)}}, r"unknown source 'r'"),
         (torch.zeros(5, D), "the batch has a Tensor"),
     ],
 )

@@ -74,7 +74,7 @@ def test_critics_move_as_on_the_whole(tmp_path, monkeypatch):
 
 def test_batches_that_do_not_fit():
     module = Module(around("semi-supervised-ib", sizes=dict.fromkeys("DKL", 4)))
-    with pytest.raises(NetworkError, match=r"a tuple of 2 is no batch of .*\n  write: a dataset whose items are mappings"):
+    with pytest.raises(NetworkError, match=r"a tuple of 2 is not a batch of .*\n  write: a dataset whose items are mappings"):
         module.batch((torch.zeros(2, D), torch.zeros(2)))
     with pytest.raises(NetworkError, match="prepare"):
         Module(around("vae", {"q(z|x)": nn.Linear(D, 2 * L)})).configure_optimizers()
