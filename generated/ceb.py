@@ -140,6 +140,17 @@ def _one_pass() -> Any:
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    exec(text, space := {"__name__": path.stem})
+    return space
+
+
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
@@ -158,6 +169,11 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
@@ -170,24 +186,8 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
 
 
-def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
-    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
-    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
-
-
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
     """The mean over rows, their sum, or every row."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
     return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
-
-
-@functools.cache
-def _runtime() -> dict[str, Any]:
-    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
-    path = Path(__file__).with_name("_ibsym_runtime.py")
-    text = path.read_text("utf-8") if path.is_file() else ""
-    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
-        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    exec(text, space := {"__name__": path.stem})
-    return space

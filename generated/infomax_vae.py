@@ -166,6 +166,17 @@ def _one_pass() -> Any:
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    exec(text, space := {"__name__": path.stem})
+    return space
+
+
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
@@ -189,13 +200,6 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
-def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
-    """The loss, or the loss times the size of the first batch."""
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
-    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
-
-
 def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, rows: int, group: Any = None) -> Any:
     """The rows in one random order, every part shifted by its place: parts of one row come from different rows."""
     if group is not None:
@@ -210,12 +214,8 @@ def _permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None, r
     return torch.stack(drawn, -1).reshape(z.shape) if isinstance(z, Tensor) else drawn
 
 
-@functools.cache
-def _runtime() -> dict[str, Any]:
-    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
-    path = Path(__file__).with_name("_ibsym_runtime.py")
-    text = path.read_text("utf-8") if path.is_file() else ""
-    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
-        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    exec(text, space := {"__name__": path.stem})
-    return space
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
+    """The loss, or the loss times the size of the first batch."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))

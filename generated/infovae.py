@@ -159,6 +159,17 @@ def _one_pass() -> Any:
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    exec(text, space := {"__name__": path.stem})
+    return space
+
+
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
@@ -177,6 +188,11 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
 def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
     """The values; with a group, their rows on all its ranks, along `dim`."""
     return values if group is None else _runtime()["rows"](group, dim, *values)
@@ -190,24 +206,8 @@ def _off_diagonal_mean(pairs: Tensor) -> Tensor:
     return ((pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)) / (rows * (rows - 1))).mean()
 
 
-def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
-    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
-    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
-
-
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
     """The loss, or the loss times the size of the first batch."""
     if reduction not in ("mean", "sum"):
         raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
     return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
-
-
-@functools.cache
-def _runtime() -> dict[str, Any]:
-    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
-    path = Path(__file__).with_name("_ibsym_runtime.py")
-    text = path.read_text("utf-8") if path.is_file() else ""
-    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
-        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    exec(text, space := {"__name__": path.stem})
-    return space

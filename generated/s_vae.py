@@ -116,6 +116,17 @@ def _one_pass() -> Any:
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    exec(text, space := {"__name__": path.stem})
+    return space
+
+
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
@@ -134,32 +145,25 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
-def _over_draws(values: Tensor) -> Tensor:
-    """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
-    return values.mean(0) if values.dim() == 2 else values
-
-
 def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
     """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
     return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
 
 
-def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
-    """The mean over rows, their sum, or every row."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
-    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
+def _over_draws(values: Tensor) -> Tensor:
+    """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
+    return values.mean(0) if values.dim() == 2 else values
+
+
+def _log_bessel(dimensions: int, t: Tensor) -> Tensor:
+    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, NaN below, computed in float64."""
+    return _bessel(dimensions / 2 - 1, torch.where(t >= 0, t, math.nan).double())[0].to(t.dtype)
 
 
 def _bessel_ratio(dimensions: int, t: Tensor) -> Tensor:
     """I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1: between 0 and 1, NaN below 0, computed in float64."""
     exact = torch.where(t >= 0, t, math.nan).double()
     return (exact * _bessel(dimensions / 2 - 1, exact)[1]).to(t.dtype)
-
-
-def _log_bessel(dimensions: int, t: Tensor) -> Tensor:
-    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, NaN below, computed in float64."""
-    return _bessel(dimensions / 2 - 1, torch.where(t >= 0, t, math.nan).double())[0].to(t.dtype)
 
 
 def _bessel(order: float, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,17 +182,6 @@ def _bessel(order: float, t: Tensor) -> tuple[Tensor, Tensor]:
     return start + torch.log(here) + above * torch.log(scale), before / (here * scale)
 
 
-@functools.cache
-def _runtime() -> dict[str, Any]:
-    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
-    path = Path(__file__).with_name("_ibsym_runtime.py")
-    text = path.read_text("utf-8") if path.is_file() else ""
-    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
-        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    exec(text, space := {"__name__": path.stem})
-    return space
-
-
 def _log_bessel_debye(order: float, t: Tensor) -> Tensor:
     """log I_w(t) - w log t by Debye's uniform expansion, for large orders w (DLMF 10.41)."""
     root = torch.sqrt(order**2 + t**2)
@@ -204,3 +197,10 @@ def _log_bessel_debye(order: float, t: Tensor) -> Tensor:
         - 0.5 * torch.log(2 * math.pi * root)
         + torch.log1p(first + second + third + fourth)
     )
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
+    """The mean over rows, their sum, or every row."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")

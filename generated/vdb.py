@@ -176,6 +176,17 @@ def _one_pass() -> Any:
         logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
+@functools.cache
+def _runtime() -> dict[str, Any]:
+    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
+    path = Path(__file__).with_name("_ibsym_runtime.py")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
+        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
+    exec(text, space := {"__name__": path.stem})
+    return space
+
+
 def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = None, symbols: Any = ()) -> list[Tensor]:
     """The tensors, half precision raised to float32; an error that names the first that is not as it was declared."""
     sizes: dict[str, int] = {}
@@ -194,16 +205,13 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
-def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
-    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
-    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
-
-
-def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
-    """The loss, or the loss times the size of the first batch."""
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
-    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+def _codes(declared: tuple[Input, ...], given: dict[str, Tensor], name: str, symbols: Any = ()) -> list[Tensor]:
+    """The inputs of one critic, checked, in the order in which they were declared; its logits have no part in a rate."""
+    own = tuple(entry for entry in declared if entry.role not in ("critic", "critic_reference"))
+    names = [entry.name for entry in own]
+    if not set(names) <= set(given) <= {entry.name for entry in declared}:
+        raise TypeError(f"the critic of {name} takes {', '.join(names) or 'no inputs'}, not {', '.join(given) or 'nothing'}")
+    return _checked(own, [given[n] for n in names], None, symbols)
 
 
 def _logits(declared: tuple[Input, ...], inputs: dict[str, Tensor], *given: Tensor | None) -> list[Tensor]:
@@ -216,15 +224,6 @@ def _logits(declared: tuple[Input, ...], inputs: dict[str, Tensor], *given: Tens
     return [logit for logit in found if logit is not None]
 
 
-def _codes(declared: tuple[Input, ...], given: dict[str, Tensor], name: str, symbols: Any = ()) -> list[Tensor]:
-    """The inputs of one critic, checked, in the order in which they were declared; its logits have no part in a rate."""
-    own = tuple(entry for entry in declared if entry.role not in ("critic", "critic_reference"))
-    names = [entry.name for entry in own]
-    if not set(names) <= set(given) <= {entry.name for entry in declared}:
-        raise TypeError(f"the critic of {name} takes {', '.join(names) or 'no inputs'}, not {', '.join(given) or 'nothing'}")
-    return _checked(own, [given[n] for n in names], None, symbols)
-
-
 def _ascended(multiplier: float | Tensor, value: float | Tensor, budget: float | Tensor, step: float) -> float | Tensor:
     """max(0, multiplier + step * (value - budget)), a number or a 0-d tensor as the multiplier was."""
     if isinstance(multiplier, Tensor):
@@ -234,12 +233,13 @@ def _ascended(multiplier: float | Tensor, value: float | Tensor, budget: float |
     return max(0.0, multiplier + step * (value - budget))
 
 
-@functools.cache
-def _runtime() -> dict[str, Any]:
-    """What losses share, in the file beside this one, which must be as it was written: compiled passes, the ranks of a group."""
-    path = Path(__file__).with_name("_ibsym_runtime.py")
-    text = path.read_text("utf-8") if path.is_file() else ""
-    if hashlib.sha256(text.encode()).hexdigest()[:16] != _BESIDE[path.name]:
-        raise ImportError(f"a group and compiled code need {path}, which is missing, damaged or from another version")
-    exec(text, space := {"__name__": path.stem})
-    return space
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
+    """The loss, or the loss times the size of the first batch."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))

@@ -13,8 +13,8 @@ from typing import ClassVar, NamedTuple
 import sympy
 from sympy.printing.codeprinter import CodePrinter
 
-SUM, PRODUCT, SIGN, POWER, ATOM = range(5)
-"""How tightly a text binds."""
+SUM, PRODUCT, SIGN, POWER, ATOM, WORD = range(6)
+"""How tightly a text binds; a word is a name or a number."""
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -64,7 +64,7 @@ class Formulas(CodePrinter, ABC):
 
     def symbol(self, name: str) -> Code:
         """What a symbol stands for."""
-        return Code(name)
+        return Code(name, WORD)
 
     @abstractmethod
     def power(self, base: sympy.Expr, exponent: sympy.Expr) -> Code:

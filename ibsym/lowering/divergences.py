@@ -143,10 +143,11 @@ def with_critic(section: Section, item: BoundTerm, estimator: Estimator) -> tupl
     if sides is None or side is None or critic is None:
         raise refuse(item)
     first, second = sides
-    f = sampling.critic(item.text, first)
-    g = sampling.critic(item.text, reference_of(first, second), "critic_reference")
+    reference = reference_of(first, second)
+    f, g = sampling.critic(item.text, first), sampling.critic(item.text, reference, "critic_reference")
     given = {o.name: o.default for o in estimator.options} | dict(item.options)
-    loss = replace(critic_loss(item, critic, dual, given), coordinates=_apart(sampling.spec, term, second))
+    joints = first.head, reference.head
+    loss = replace(critic_loss(item, critic, dual, given), coordinates=_apart(sampling.spec, term, second), joints=joints)
     value = estimate(critic, dual, given, f, g)
     formula = critic.text or dual.text
     comment = (f"{item.text} by {item.estimator}: {formula}" + (", s = softplus" if "s(" in formula else ""),)

@@ -148,13 +148,15 @@ class CriticLoss:
     """What the critic of a divergence minimises, over its logits on samples of either side.
 
     ``coordinates``: where the second argument is the product over a variable's coordinates, how many axes these have, and 0 where it is
-    the product over groups of variables. ``inputs`` and ``steps``: of a player that fits a density, what it takes in place of logits.
+    the product over groups of variables. ``joints``: those that either argument's samples are drawn from. ``inputs`` and ``steps``: of a
+    player that fits a density, what it takes in place of logits.
     """
 
     divergence: str
     node: Node
     comment: str
     coordinates: int | None = None
+    joints: tuple[str, str] = ("", "")
     inputs: tuple[Input, ...] = ()
     steps: tuple[Step, ...] = ()
 

@@ -65,7 +65,7 @@ REFUSED = {
         "I_q(Z;X)",
         {"estimator": "adversary", "density": "a(s|z)"},
         "a(s|z)",
-        r"no density of one argument of I_q\(Z;X\)",
+        r"not a density of one argument of I_q\(Z;X\)",
     ),
     "no value": ("I_q(Z;S)", {"estimator": "adversary", "density": "i(s|z)"}, "i(s|z)", "implicit and has no density"),
     "learned entropy": (

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ibsym.codegen.formulas import Code
+from ibsym.codegen.formulas import PRODUCT, WORD, Code
 from ibsym.codegen.runtime import NOTHING_USED, Definition
 from ibsym.codegen.templating import Text, render
-from ibsym.codegen.torch.evaluation import Torch, loads, reached
+from ibsym.codegen.torch.evaluation import Torch, Unpacked, loads, reached
 from ibsym.codegen.torch.expressions import render as formula
 from ibsym.codegen.torch.expressions import total
-from ibsym.codegen.torch.sharing import shared
+from ibsym.codegen.torch.sharing import Call, Reading, repeated
 from ibsym.codegen.torch.text import WIDTH, assigned, plain, quoted, tupled
 from ibsym.lowering.coupling import coupled, is_batch
-from ibsym.lowering.naming import TAKEN
-from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, InputKey, Limit, LossProgram, Step, TermValue
+from ibsym.lowering.naming import TAKEN, unused
+from ibsym.lowering.program import CRITIC, REFERENCE, CriticLoss, Input, InputKey, Limit, LossProgram, Ref, Step, TermValue
 
 Lines = tuple[str, ...]
 
@@ -32,7 +31,7 @@ class Written(NamedTuple):
 
 def parameter(name: str) -> Code:
     """A parameter, as its loss knows it."""
-    return Code(f"self.{name}", number=True)
+    return Code(f"self.{name}", WORD, number=True)
 
 
 def declared(entry: Input) -> str:
@@ -41,32 +40,81 @@ def declared(entry: Input) -> str:
     return f"Input({quoted(entry.name)}, {of}, {role}, {tupled(map(quoted, entry.shape))}, {joint})"
 
 
+class Block(NamedTuple):
+    """A step's assignment, the lines before it, and the names that they use."""
+
+    before: Lines
+    name: str
+    value: str
+    uses: frozenset[str]
+
+    @property
+    def lines(self) -> Lines:
+        """All of it."""
+        return (*self.before, *assigned(self.name, self.value))
+
+
 def statements(torch: Torch, steps: Iterable[Step], like: str) -> Written:
     """Each step under its comment, if that was not said before. A number becomes a tensor like the one named."""
-    lines: list[str] = []
-    uses = NOTHING_USED
+    found = blocks(torch, steps, like)
+    return Written(tuple(line for block in found for line in block.lines), NOTHING_USED.union(*(b.uses for b in found)))
+
+
+def blocks(torch: Torch, steps: Iterable[Step], like: str) -> list[Block]:
+    """The steps' assignments; what several of them call stands before the first under a name."""
+    found: list[Block] = []
     said: set[Lines] = set()
-    computed = [(step, torch.code(step.node), tuple(torch.gathers())) for step in steps]
-    texts, before = shared([code.text for _, code, _ in computed], {*TAKEN, *torch.names, *(s.name for s, _, _ in computed)})
-    everything = " ".join(texts)
-    for k, (step, found, gathers) in enumerate(computed):
-        code = found._replace(text=texts[k])
-        uses |= code.uses.union(*(g.uses for g in gathers))
-        for gather in gathers:
-            target, call = gather.text.split(" = ", 1)
-            alone = target.strip("(,)")
-            if target != alone and len(re.findall(rf"\b{alone}\b", everything)) == 1:
-                code = code._replace(text=re.sub(rf"\b{alone}\b", f"{call}[0]", code.text))  # rows that are read once
-            else:
-                lines += broken(target, call, 8)
+    for step, code, gathers, calls in _shared(torch, list(steps)):
+        lines = [line for gather in gathers for line in broken(gather, 8)]
         if step.comment not in said:
             said.add(step.comment)
             together = "; ".join(map(plain, step.comment))
             comments = [together] if len(together) + 10 <= WIDTH else map(plain, step.comment)
             lines += [f"# {piece}" for line in comments for piece in textwrap.wrap(line, WIDTH)]
-        lines += before.get(k, [])
-        lines += assigned(step.name, f"{like}.new_tensor({code.text})" if code.number and like else code.text)
-    return Written(tuple(lines), uses)
+        lines += [f"{torch.ledger.named[call]} = {call.text}" for call in calls]
+        value = f"{like}.new_tensor({code.text})" if code.number and like else code.text
+        uses = code.uses.union(*(g.call.uses for g in gathers), *(c.uses for c in calls))
+        found.append(Block(tuple(lines), step.name, value, uses))
+    return found
+
+
+def _shared(torch: Torch, steps: Sequence[Step]) -> Iterator[tuple[Step, Code, list[Unpacked], list[Call]]]:
+    """Each step with its code, what is gathered before it, and the calls that get their names before it.
+
+    A step is written again when a call of it has got a name, and when rows that were gathered for it are read there alone.
+    """
+    codes: list[Code] = []
+    reads: list[tuple[Reading, ...]] = []
+    gathers: list[list[Unpacked]] = []
+    calls: list[list[Call]] = [[] for _ in steps]
+
+    def write(step: Step) -> tuple[Code, tuple[Reading, ...]]:
+        return torch.ledger.apart(lambda: torch.code(step.node))
+
+    def again(reading: Reading) -> int:
+        places = [k for k, read in enumerate(reads) if reading in read]
+        for k in places:
+            codes[k], reads[k] = write(steps[k])
+        return places[0]
+
+    for step in steps:
+        code, read = write(step)
+        codes.append(code)
+        reads.append(read)
+        gathers.append(list(torch.gathers()))
+    taken = {*TAKEN, *torch.names, *(s.name for s in steps)}
+    while call := repeated(reads):
+        torch.ledger.named[call] = unused(call.name, taken)
+        taken.add(torch.ledger.named[call])
+        calls[again(call)].append(call)
+    everything = [*(r for row in reads for r in row), *(c.argument for row in calls for c in row)]
+    for unpacked in (g for row in gathers for g in row if g.tuple_of_one):
+        (name,) = unpacked.names
+        if everything.count(name) == 1 and any(name in row for row in reads):
+            torch.in_place[name] = unpacked.call._replace(text=f"{unpacked.call.text}[0]")
+            again(name)
+    kept = ([g for g in row if not set(g.names) & set(torch.in_place)] for row in gathers)
+    yield from zip(steps, codes, kept, calls, strict=True)
 
 
 def indented(lines: Iterable[str], width: int) -> Lines:
@@ -94,10 +142,19 @@ def filled(head: str, parts: Sequence[str], tail: str, width: int) -> Lines:
     return tuple(rows)
 
 
-def broken(target: str, call: str, width: int = 12) -> Lines:
+def broken(unpacked: Unpacked, width: int = 12) -> Lines:
     """``a, b = f(x)``, the names apart where it is long."""
-    line = f"{target} = {call}"
-    return (line,) if len(line) + width <= WIDTH else ("(", *(f"    {n}," for n in target.split(", ")), f") = {call}")
+    names, call, _ = unpacked
+    line = f"{unpacked.target} = {call.text}"
+    return (line,) if len(line) + width <= WIDTH else ("(", *(f"    {n}," for n in names), f") = {call.text}")
+
+
+def codes(inputs: Sequence[Input], entries: str, more: str = "") -> Lines:
+    """A player's inputs by name, as they were given by keyword."""
+    call = Code(
+        f"_codes({entries}.CRITIC_INPUTS[name], inputs, name{more and f', {entries}.{more}'})", uses=frozenset({"_codes"})
+    )
+    return broken(Unpacked(tuple(i.name for i in inputs), call, tuple_of_one=len(inputs) == 1))
 
 
 def class_attributes(program: LossProgram) -> Lines:
@@ -143,8 +200,8 @@ def logits(program: LossProgram, divergence: str) -> tuple[Input, ...]:
     if "critic" not in known and "critic_reference" not in known:
         return ()
     own = next(iter(known.values())).key.joint
-    parts = [part.split("(")[-2] for part in divergence.split("||")] if "||" in divergence else [own, own]
-    heads = dict(zip(("critic", "critic_reference"), parts, strict=True))
+    joints = next(c.joints for c in program.critics if c.divergence == divergence)
+    heads = dict(zip(("critic", "critic_reference"), joints, strict=True))
     for role, other in (("critic", "critic_reference"), ("critic_reference", "critic")):
         if role not in known:
             like = known[other]
@@ -299,10 +356,7 @@ def _player(critic: CriticLoss) -> tuple[str, Written]:
     """What a player minimises that fits a density: its parameters and the draws in place of logits."""
     torch = Torch({i.key: i.name for i in critic.inputs}, critic.steps, "group")
     body, loss = statements(torch, critic.steps, critic.inputs[0].name), torch.code(critic.node)
-    names = [i.name for i in critic.inputs]
-    target = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
-    indices = ", Loss.SYMBOLS" if symbols(critic.inputs) else ""
-    read = broken(target, f"_codes(Loss.CRITIC_INPUTS[name], inputs, name{indices})")
+    read = codes(critic.inputs, "Loss", "SYMBOLS" if symbols(critic.inputs) else "")
     lines = (f"# {plain(critic.comment)}", *read, *body.lines, f"return {loss.text}")
     return quoted(critic.divergence), Written(lines, body.uses | loss.uses | {"_codes"})
 
@@ -311,12 +365,11 @@ def _critic(torch: Torch, critic: CriticLoss, limit: Limit | None, any_held: boo
     torch = Torch(torch.inputs, group=torch.group)
     loss = torch.code(critic.node)
     gathers = list(torch.gathers())
-    loss = loss._replace(uses=loss.uses.union(*(g.uses for g in gathers)))
-    comment = (*(g.text for g in gathers), f"# {plain(critic.comment)}")
+    loss = loss._replace(uses=loss.uses.union(*(g.call.uses for g in gathers)))
+    comment = (*(f"{g.target} = {g.call.text}" for g in gathers), f"# {plain(critic.comment)}")
     if limit is not None:
         budget = formula(limit.budget, parameter)
-        budgeted = f"({budget.text})" if " + " in budget.text or " - " in budget.text else budget.text
-        price = f"self.{limit.multiplier} * (self.constraint_value(name, group=group, **inputs) - {budgeted})"
+        price = f"self.{limit.multiplier} * (self.constraint_value(name, group=group, **inputs) - {budget.at(PRODUCT)})"
         return quoted(critic.divergence), Written(
             (
                 *comment[:-1],
@@ -338,21 +391,20 @@ def constraints(program: LossProgram) -> Definition:
     uses = frozenset({"_codes", "_ascended"})
     for limit in program.limits:
         torch = Torch({i.key: i.name for i in limit.inputs}, limit.steps, "group")
-        body, rate, budget = (
-            statements(torch, limit.steps, limit.inputs[0].name),
-            torch.code(limit.rate),
-            formula(limit.budget, parameter),
-        )
-        uses |= body.uses | rate.uses | budget.uses
-        names = [i.name for i in limit.inputs]
-        target = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
-        indices = ", self.SYMBOLS" if symbols(limit.inputs) else ""
-        read = broken(target, f"_codes(self.CRITIC_INPUTS[name], inputs, name{indices})")
-        last = f"{rate.text} = "  # the rate has a name where it is the last step: it is returned at once
-        *before, final = body.lines
-        rows = (
-            (*before, f"return {final.removeprefix(last)}") if final.startswith(last) else (*body.lines, f"return {rate.text}")
-        )
+        steps_of, rate = blocks(torch, limit.steps, limit.inputs[0].name), torch.code(limit.rate)
+        budget = formula(limit.budget, parameter)
+        uses = uses.union(rate.uses, budget.uses, *(b.uses for b in steps_of))
+        rows = [line for block in steps_of for line in block.lines]
+        last = steps_of[-1]
+        if (
+            isinstance(limit.rate, Ref)
+            and limit.rate.index == len(limit.steps) - 1
+            and len(assigned(last.name, last.value)) == 1
+        ):
+            rows[-1] = f"return {last.value}"  # at once
+        else:
+            rows.append(f"return {rate.text}")
+        read = codes(limit.inputs, "self", "SYMBOLS" if symbols(limit.inputs) else "")
         lines = indented((*read, *rows), 12)
         values.append((quoted(limit.divergence), plain(limit.text), lines))
         update = f"self.{limit.multiplier} = _ascended(self.{limit.multiplier}, value, {budget.text}, step)"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import assert_never
+from functools import partial
+from typing import NamedTuple, assert_never
 
 import sympy
 
-from ibsym.codegen.formulas import ATOM, PRODUCT, SIGN, Code, called, union
-from ibsym.codegen.torch.expressions import render
+from ibsym.codegen.formulas import ATOM, PRODUCT, SIGN, WORD, Code, called, union
+from ibsym.codegen.torch.expressions import Operand, Tensors
+from ibsym.codegen.torch.sharing import LOG_SOFTMAX, Call, Ledger
 from ibsym.codegen.torch.text import quoted
 from ibsym.lowering.coupling import Coupling, are_scores, has_rows, is_batch
 from ibsym.lowering.naming import TAKEN, unused
@@ -51,10 +53,24 @@ from ibsym.lowering.program import (
 )
 
 
+class Unpacked(NamedTuple):
+    """Names for the values of one call; of a tuple of one, a comma says so."""
+
+    names: tuple[str, ...]
+    call: Code
+    tuple_of_one: bool = False
+
+    @property
+    def target(self) -> str:
+        """What stands before the sign of assignment."""
+        return f"({self.names[0]},)" if self.tuple_of_one else ", ".join(self.names)
+
+
 class Torch:
     """Writes nodes, given the names of inputs and steps; ``group`` is what the code calls the group of ranks whose rows are one batch.
 
-    What depends on several rows is computed of the rows of all ranks: of ``gathered`` copies of what is each row's own.
+    What depends on several rows is computed of the rows of all ranks: of ``gathered`` copies of what is each row's own. The ``ledger``
+    counts what is read and knows the calls that have names; rows that are read once stand where they are read, ``in_place``.
     """
 
     def __init__(self, inputs: Mapping[InputKey, str], steps: Sequence[Step] = (), group: str = "self.group"):
@@ -64,7 +80,9 @@ class Torch:
         self._wanted: list[tuple[str, Load | Ref]] = []
         self._paired: dict[tuple[Load, str], str] = {}
         self._shared: dict[LogPairShare, str] = {}
-        self._statements: list[Code] = []
+        self.ledger = Ledger()
+        self.in_place: dict[str, Code] = {}
+        self._statements: list[Unpacked] = []
 
     @property
     def names(self) -> set[str]:
@@ -75,7 +93,7 @@ class Torch:
         """The text of the expression that computes the node."""
         return self.code(node).text
 
-    def gathers(self) -> Iterator[Code]:
+    def gathers(self) -> Iterator[Unpacked]:
         """The statements that gather what has been written since the last call, and was not gathered before."""
         wanted, self._wanted = self._wanted, []
         by_place: dict[int, list[str]] = {}
@@ -84,9 +102,7 @@ class Torch:
             by_place.setdefault(place, []).append(name)
         for place, names in by_place.items():
             call = called("_all_rows", [self.group, str(place), *names])
-            target = ", ".join(self.gathered[n] for n in names)
-            target = f"({target},)" if len(names) == 1 else target
-            yield call._replace(text=f"{target} = {call.text}")
+            yield Unpacked(tuple(self.gathered[n] for n in names), call, tuple_of_one=len(names) == 1)
         yield from self._statements
         self._statements = []
 
@@ -98,15 +114,15 @@ class Torch:
                 return self._named(self.inputs[node.key], node, below)
             case Ref():
                 step = self.steps[node.index]
-                number = self.code(step.node).number  # what the step uses is counted where it is computed
+                number = self.ledger.apart(lambda: self.code(step.node))[0].number  # what it uses counts where it is computed
                 own = whole and not self.coupling.mixes(node)
                 return self._named(step.name, node, own)._replace(number=number)
             case Elementwise():
                 paired = self._pairs(node) if below else {}
                 formula, shares = (node.expression, {}) if below else self._shares(node)
                 left = {s.name for s in formula.free_symbols}
-                operands = {name: paired.get(name) or self.code(n, below) for name, n in node.operands if name in left}
-                return render(formula, (operands | shares).__getitem__)
+                operands = {n: paired.get(n) or self._operand(inner, below) for n, inner in node.operands if n in left}
+                return Tensors((operands | shares).__getitem__, self.ledger).code(formula)
             case Reduce():
                 return self._method(node.operand, below, node.kind, dims(node.dims))
             case Mean():
@@ -118,7 +134,7 @@ class Torch:
             case OverDraws():
                 return self._helper("_log_mean_exp_over_draws", below, node.operand)
             case LogSoftmax():
-                return self._method(node.operand, below, "log_softmax", "-1")
+                return self._log_softmax(node.operand, below)
             case Pick():
                 return self._helper("_pick", below, node.table, node.index)
             case Nearest():
@@ -153,11 +169,9 @@ class Torch:
             case Points():
                 return self._points(node)
             case Frequency():
-                index, like = self.code(node.index, below), self.code(node.like, below)
-                text = (
-                    f"F.one_hot({index.at(ATOM)}.flatten().long(), {like.at(ATOM)}.shape[-1]).to({like.at(ATOM)}.dtype).mean(0)"
-                )
-                return Code(text, uses=union((index, like)) | {"F"})
+                index, like, dtype = (self.code(n, below) for n in (node.index, node.like, node.like))
+                classes = f"F.one_hot({index.at(ATOM)}.flatten().long(), {like.at(ATOM)}.shape[-1])"
+                return Code(f"{classes}.to({dtype.at(ATOM)}.dtype).mean(0)", uses=union((index, like)) | {"F"})
             case Stratified():
                 total = str(node.total) if isinstance(node.total, int) else self.code(node.total, below)
                 rows, like = self.code(node.rows, below), self.code(node.like, below)
@@ -179,13 +193,33 @@ class Torch:
     def _named(self, name: str, node: Load | Ref, whole: bool) -> Code:
         """The name of an input or a step, or of its rows on all ranks."""
         if not whole or not has_rows(node):
-            return Code(name)
+            return Code(name, WORD)
         if name not in self.gathered:
             self.gathered[name] = unused(f"{name}_all", {*TAKEN, *self.inputs.values(), *(s.name for s in self.steps)})
             self._wanted.append((name, node))
-        return Code(self.gathered[name])
+        every = self.gathered[name]
+        if every in self.in_place:
+            return self.in_place[every]
+        self.ledger.read.append(every)
+        return Code(every, WORD)
 
-    def _pairs(self, node: Elementwise) -> dict[str, Code]:
+    def _operand(self, node: Node, whole: bool) -> Operand:
+        """What a symbol of a formula stands for."""
+        code, reads = self.ledger.apart(lambda: self.code(node, whole))
+        exponential = None
+        if isinstance(node, LogSoftmax) and reads and isinstance(last := reads[-1], Call):
+            exponential = Code(f"{last.argument}.softmax(-1)", uses=code.uses)
+        return Operand(code, reads, exponential, length=isinstance(node, Size) and len(node.dims) == 1)
+
+    def _log_softmax(self, operand: Node, whole: bool) -> Code:
+        """Of a tensor that has a name, a call that may have one, too."""
+        code, reads = self.ledger.apart(lambda: self.code(operand, whole))
+        if code.binds == WORD:
+            return self.ledger.code(Call(LOG_SOFTMAX, "", code.text), reads)
+        self.ledger.read += reads
+        return Code(f"{code.at(ATOM)}.{LOG_SOFTMAX}(-1)", uses=code.uses)
+
+    def _pairs(self, node: Elementwise) -> dict[str, Operand]:
         """Names for the value of each row i and the parameters of every row j, where the formula is over those."""
         rows: dict[str, Load] = {}
         columns: dict[str, Load] = {}
@@ -206,10 +240,10 @@ class Torch:
         if any(key not in self._paired for _, key in marked):
             self._paired |= {key: found[n] for n, key in marked}
             call = called("_pairs", [self.group, str(places.pop()), *(self.inputs[load.key] for _, (load, _) in marked)])
-            self._statements.append(call._replace(text=f"{', '.join(found.values())} = {call.text}"))
-        return {n: Code(name) for n, name in found.items()}
+            self._statements.append(Unpacked(tuple(found.values()), call))
+        return {n: Operand(Code(name, WORD)) for n, name in found.items()}
 
-    def _shares(self, node: Elementwise) -> tuple[sympy.Expr, dict[str, Code]]:
+    def _shares(self, node: Elementwise) -> tuple[sympy.Expr, dict[str, Operand]]:
         """f_ii - log sum_j e^f_ij of scores as one log-softmax, taken at the pair: the formula, and what its new symbol stands for."""
         nodes, formula = dict(node.operands), node.expression
         own = {n.operand: s for s, n in nodes.items() if isinstance(n, Diagonal) and are_scores(n.operand)}
@@ -217,16 +251,17 @@ class Torch:
             if isinstance(n, Reduce) and (n.kind, n.dims) == ("logsumexp", (-1,)) and n.operand in own:
                 first, second = (sympy.Symbol(s, real=True) for s in (own[n.operand], name))
                 if formula.coeff(first) == 1 and formula.coeff(second) == -1:
-                    share = self._method(n.operand, False, "log_softmax", "-1")
+                    share, reads = self.ledger.apart(partial(self._log_softmax, n.operand, False))
                     rest = formula - first + second
-                    return rest + sympy.Symbol("share", real=True), {"share": called("_matched", [share, self.group])}
+                    operand = Operand(called("_matched", [share, self.group]), reads)
+                    return rest + sympy.Symbol("share", real=True), {"share": operand}
         return formula, {}
 
     def _pair_share(self, node: LogPairShare) -> Code:
         """Shares of one table of products: of both directions together, where another step takes the other one."""
         mirrored = [other for step in self.steps for other in shares(step.node) if mirrors(node, other)]
         if node in self._shared:
-            return Code(self._shared[node])
+            return Code(self._shared[node], WORD)
         if not mirrored or (parts := divided(node)) is None or (other := divided(mirrored[0])) is None:
             return called("_log_pair_share", [self.code(node.first), self.code(node.second), self.group])
         taken = {*TAKEN, *self.inputs.values(), *(s.name for s in self.steps)}
@@ -234,9 +269,8 @@ class Torch:
             self._shared[direction] = unused(f"{embedding.key.of}_share", {*taken, *self._shared.values()})
         codes = [self.code(n) for n in (parts[0], node.second, parts[1], other[1])]
         call = called("_log_pair_shares", [*codes, self.group])
-        names = f"{self._shared[node]}, {self._shared[mirrored[0]]}"
-        self._statements.append(call._replace(text=f"{names} = {call.text}"))
-        return Code(self._shared[node])
+        self._statements.append(Unpacked((self._shared[node], self._shared[mirrored[0]]), call))
+        return Code(self._shared[node], WORD)
 
     def _mean(self, node: Mean, whole: bool) -> Code:
         """A mean over the rows of all ranks, which are here or not."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import sympy
 
-from ibsym.codegen.formulas import ATOM, POWER, PRODUCT, SIGN, SUM, Code, Formulas, called, union
+from ibsym.codegen.formulas import ATOM, POWER, PRODUCT, SIGN, SUM, WORD, Code, Formulas, called, union
+from ibsym.codegen.torch.sharing import FACTORS, Call, Ledger, Reading
 from ibsym.errors import EmissionError
 from ibsym.families import functions as f
 
@@ -42,6 +43,15 @@ NUMBER: dict[type, str] = {
 }
 
 
+class Operand(NamedTuple):
+    """What a symbol stands for: code and what it reads; its exponential, if that has a shorter code; whether it is a length."""
+
+    code: Code
+    reads: tuple[Reading, ...] = ()
+    exponential: Code | None = None
+    length: bool = False
+
+
 def render(expression: sympy.Expr, operand: Callable[[str], Code]) -> Code:
     """The formula, its symbols rendered by ``operand``.
 
@@ -49,25 +59,27 @@ def render(expression: sympy.Expr, operand: Callable[[str], Code]) -> Code:
     >>> render((t - 1)**2 * sympy.exp(-t) / 2, lambda name: Code(name)).text
     '0.5 * (t - 1) ** 2 * torch.exp(-t)'
     """
-    return Tensors(operand).code(expression)
+    return Tensors(lambda name: Operand(operand(name)), Ledger()).code(expression)
 
 
 class Tensors(Formulas):
-    """Formulas over tensors and numbers, each function by what its arguments are."""
+    """Formulas over tensors and numbers, each function by what its arguments are; what they read goes into the ledger."""
 
     calls = TENSOR
 
-    def __init__(self, operand: Callable[[str], Code]):
+    def __init__(self, operand: Callable[[str], Operand], ledger: Ledger):
         super().__init__()
-        self.operand = operand
+        self.operand, self.ledger = operand, ledger
 
     def symbol(self, name: str) -> Code:
         """The code that stands for an operand."""
-        return self.operand(name)
+        found = self.operand(name)
+        self.ledger.read += found.reads
+        return found.code
 
     def number(self, e: sympy.Expr) -> Code:
         """As Python writes it."""
-        return Code("math.pi", number=True, uses=frozenset({"math"})) if e is sympy.pi else number(e)
+        return Code("math.pi", WORD, number=True, uses=frozenset({"math"})) if e is sympy.pi else number(e)
 
     def split(self, coefficient: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
         """A quotient of small numbers divides by one of them."""
@@ -77,24 +89,42 @@ class Tensors(Formulas):
 
     def root(self, base: sympy.Expr) -> Code:
         """Of a tensor or of a number."""
+        if isinstance(base, sympy.Symbol) and (found := self._of_a_name("torch.sqrt", base)):
+            return found
         code = self.code(base)
         return called(f"{'math' if code.number else 'torch'}.sqrt", [code], number=code.number)
 
     def power(self, base: sympy.Expr, exponent: sympy.Expr) -> Code:
         """``x**2``, or ``(x - 1) ** 2``."""
         below, above = self.code(base), self.code(exponent)
-        star = "**" if re.fullmatch(r"[\w.]+", below.text) and above.binds == ATOM else " ** "
+        star = "**" if below.binds == WORD and above.binds >= ATOM else " ** "
         return Code(f"{below.at(ATOM)}{star}{above.at(SIGN)}", POWER, below.number and above.number, union((below, above)))
 
     def unknown(self, e: sympy.Expr) -> Exception:
         """Of a family that forgot its own functions."""
         return EmissionError(f"{type(e).__name__} has no code")
 
+    def _of_a_name(self, function: str, argument: sympy.Expr) -> Code | None:
+        """A function of one tensor's name, which may have a name itself; None of anything else."""
+        factor, rest = argument.as_coeff_Mul()
+        if function.startswith("_") or not isinstance(rest, sympy.Symbol) or factor not in FACTORS:
+            return None
+        operand = self.operand(rest.name)
+        if function == "torch.exp" and factor == 1 and operand.exponential is not None:
+            self.ledger.read += operand.reads
+            return operand.exponential
+        if operand.code.binds != WORD or operand.code.number:
+            return None
+        return self.ledger.code(Call(function, FACTORS[factor], operand.code.text), operand.reads)
+
     def _print_Function(self, e: sympy.Expr) -> Code:
+        if len(e.args) == 1 and (found := self._of_a_name(TENSOR.get(type(e), "_"), e.args[0])):
+            return found
         parts = [self.code(a) for a in e.args]
         plain = all(p.number for p in parts)
         if plain and isinstance(e, sympy.log) and e.free_symbols:
-            if re.fullmatch(r"[\w.]+\.shape\[-\d\]", parts[0].text):  # of an axis, which may be empty
+            (argument,) = e.args
+            if isinstance(argument, sympy.Symbol) and self.operand(argument.name).length:  # of an axis, which may be empty
                 return Code(f"math.log({parts[0].text} or math.nan)", number=True, uses=parts[0].uses | {"math"})
             return called("_log", parts, number=True)
         name = (NUMBER if plain else TENSOR).get(type(e))
@@ -105,7 +135,7 @@ class Tensors(Formulas):
     _print_Expr = _print_Function
 
     def _print_ExpBase(self, e: sympy.Expr) -> Code:
-        return Code("math.e", number=True, uses=frozenset({"math"})) if e.args[0] == 1 else self._print_Function(e)
+        return Code("math.e", WORD, number=True, uses=frozenset({"math"})) if e.args[0] == 1 else self._print_Function(e)
 
     def _print_standardised(self, e: f.standardised) -> Code:
         d, logvar = e.args
@@ -126,8 +156,7 @@ class Tensors(Formulas):
         return called("_expected", [self.code(w), self.code(t)])
 
     def _print_xlogx(self, e: f.xlogx) -> Code:
-        t = self.code(e.args[0])
-        return called("torch.xlogy", [t, t])
+        return called("torch.xlogy", [self.code(e.args[0]), self.code(e.args[0])])
 
 
 def number(value: sympy.Number) -> Code:
@@ -144,7 +173,7 @@ def number(value: sympy.Number) -> Code:
         return Code(f"{value.p} / {value.q}", PRODUCT, True)
     else:
         text = repr(float(value))
-    return Code(text, SIGN if text.startswith("-") else ATOM, True)
+    return Code(text, SIGN if value < 0 else WORD, True)
 
 
 LARGEST = 10**6

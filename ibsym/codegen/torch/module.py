@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from ibsym.codegen import runtime
 from ibsym.codegen.c.source import OnePass
@@ -22,19 +22,29 @@ WHERE: dict[Form, str] = {"beside": "beside", "bundle": "bundled", "plain": "lon
 """The module of the runtime that finds the files beside the loss, in each form."""
 
 LIBRARY = ("inputs", "means", "tensors", "functions")
-KNOWN = {
-    **{name: f"import {name}" for name in ("functools", "hashlib", "logging", "math", "os", "sys", "warnings")},
-    "Callable": "from collections.abc import Callable",
-    "Sequence": "from collections.abc import Sequence",
-    "Path": "from pathlib import Path",
-    "ModuleType": "from types import ModuleType",
-    "Any": "from typing import Any",
-    "NamedTuple": "from typing import NamedTuple",
-    "torch": "import torch",
-    "F": "import torch.nn.functional as F",
-    "Tensor": "from torch import Tensor",
+
+
+class Import(NamedTuple):
+    """``import package``, ``from package import member``, ``import package as alias``."""
+
+    package: str
+    member: str = ""
+    alias: str = ""
+
+
+IMPORTS: dict[str, Import] = {
+    **{name: Import(name) for name in ("functools", "hashlib", "logging", "math", "os", "sys", "warnings")},
+    "Callable": Import("collections.abc", "Callable"),
+    "Sequence": Import("collections.abc", "Sequence"),
+    "Path": Import("pathlib", "Path"),
+    "ModuleType": Import("types", "ModuleType"),
+    "Any": Import("typing", "Any"),
+    "NamedTuple": Import("typing", "NamedTuple"),
+    "torch": Import("torch"),
+    "F": Import("torch.nn.functional", alias="F"),
+    "Tensor": Import("torch", "Tensor"),
 }
-"""What an emitted module may import: name and statement."""
+"""What an emitted module may import, by the name that it uses."""
 
 
 def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str, str], form: Form) -> str:
@@ -69,8 +79,9 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
         types |= runtime.gathered(["_Parametrised"], ["parameters"])
     reduction, whole = ("whole", ", 1") if program.rows is None else ("rows", "")
     uses |= {"_runtime", "Any"}
-    known = [*LIBRARY, reduction, WHERE[form]]
-    helpers = {n: d for n, d in runtime.gathered(sorted(uses), known).items() if n not in types}
+    known = [WHERE[form], *LIBRARY, reduction]
+    met = runtime.gathered(uses, known)
+    helpers = {n: met[n] for library in known for n in runtime.definitions(library) if n in met and n not in types}
     arguments = [f"{p.name}: float | Tensor = {p.default!r}" for p in program.parameters]
     every = uses.union(
         *(d.uses for d in (*types.values(), *helpers.values())), {"Tensor", "math"} if program.parameters else ()
@@ -101,7 +112,7 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
             ),
             "methods": tuple(m.text for m in methods),
             "constants": _constants(program, neighbours, form),
-            "helpers": tuple(d.text for d in _ordered(helpers, methods)),
+            "helpers": tuple(d.text for d in helpers.values()),
         },
     )
 
@@ -144,21 +155,15 @@ def _constants(program: LossProgram, neighbours: Mapping[str, str], form: Form) 
 
 def _imports(used: Iterable[str]) -> tuple[str, ...]:
     """The imports of what is used: of the standard library, then of PyTorch."""
-    lines = [line for name, line in KNOWN.items() if name in set(used)]
-    own = [line for line in lines if "torch" not in line]
-    of_torch = [line for line in lines if "torch" in line]
-    joined: list[str] = []
-    for line in own:
-        head, _, name = line.partition(" import ")
-        if joined and name and joined[-1].startswith(f"{head} import "):
-            joined[-1] += f", {name}"
-        else:
-            joined.append(line)
-    return (*joined, "", *of_torch)
-
-
-def _ordered(helpers: Mapping[str, Definition], methods: Iterable[Definition]) -> list[Definition]:
-    """Definitions in the order in which the class uses them, and then one another."""
-    text = "\n".join(m.text for m in methods)
-    first = sorted(helpers, key=lambda n: text.find(f"{n}(") if f"{n}(" in text else len(text))
-    return [helpers[n] for n in first]
+    names = set(used)
+    members: dict[str, list[str]] = {}
+    for name, found in IMPORTS.items():
+        if name in names and found.member:
+            members.setdefault(found.package, []).append(found.member)
+    own: list[str] = []
+    of_torch: list[str] = []
+    for name, (package, member, alias) in IMPORTS.items():
+        if name in names and (not member or member == members[package][0]):
+            line = f"from {package} import {', '.join(members[package])}" if member else f"import {package}"
+            (of_torch if package.startswith("torch") else own).append(f"{line} as {alias}" if alias else line)
+    return (*own, "", *of_torch)

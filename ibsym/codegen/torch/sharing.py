@@ -1,58 +1,100 @@
-"""A call of one name that statements repeat, such as ``torch.exp(z_logvar)``, is computed once, under a name of its own."""
+"""A call of one name that statements repeat, such as ``torch.exp(z_logvar)``, is computed once, under a name of its own.
+
+Calls are counted as values while they are printed; a call that was given a name is printed by it.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
 
-from ibsym.lowering.naming import unused
+import sympy
 
-CALL = re.compile(r"(?<![\w.])(?:(?:torch|F)\.(\w+)\((-|-0\.5 \* )?([A-Za-z_]\w*)\)|(\w+)\.(log_softmax)\(-1\))")
+from ibsym.codegen.formulas import WORD, Code
 
-SOFTMAX = re.compile(r"torch\.exp\((\w+)\.log_softmax\(-1\)\)")
+FACTORS = {sympy.Integer(1): "", sympy.Integer(-1): "-", -sympy.Rational(1, 2): "-0.5 * "}
+"""What a name may be multiplied by inside of a call that is counted."""
+
+LOG_SOFTMAX = "log_softmax"
 
 
-def shared(texts: Sequence[str], taken: Iterable[str]) -> tuple[list[str], dict[int, list[str]]]:
-    """The texts with names for what they repeat, and by the place of a text the assignments that stand before it.
+class Call(NamedTuple):
+    """A function of one name and what it is multiplied by; the log-softmax of one.
 
-    >>> shared(["torch.exp(a.log_softmax(-1)) * a.log_softmax(-1)"], ())
-    (['torch.exp(a_log_softmax) * a_log_softmax'], {0: ['a_log_softmax = a.log_softmax(-1)']})
-    >>> shared(["torch.exp(a.log_softmax(-1)) * b"], ())
-    (['a.softmax(-1) * b'], {})
+    >>> [c.name for c in (Call("F.logsigmoid", "-", "z_logits"), Call("torch.exp", "-0.5 * ", "z_logvar"))]
+    ['minus_z_logsigmoid', 'z_deviation_inverse']
+    >>> Call("log_softmax", "", "z_logits").text, Call("torch.exp", "", "z_log_softmax").name
+    ('z_logits.log_softmax(-1)', 'z_softmax')
     """
-    written, used = list(texts), {*taken}
-    before: dict[int, list[str]] = {}
-    while call := _repeated(written):
-        name = unused(_name(call), used)
-        used.add(name)
-        pattern = re.compile(rf"(?<![\w.]){re.escape(call[0])}")
-        first = next(k for k, text in enumerate(written) if pattern.search(text))
-        before.setdefault(first, []).append(f"{name} = {call[0]}")
-        written = [pattern.sub(name, text) for text in written]
-    return [SOFTMAX.sub(r"\1.softmax(-1)", text) for text in written], before
+
+    function: str
+    factor: str
+    argument: str
+
+    @property
+    def text(self) -> str:
+        """The call as it is written."""
+        if self.function == LOG_SOFTMAX:
+            return f"{self.argument}.{LOG_SOFTMAX}(-1)"
+        return f"{self.function}({self.factor}{self.argument})"
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """The module that the function is in."""
+        return frozenset() if self.function == LOG_SOFTMAX else frozenset({self.function.partition(".")[0]})
+
+    @property
+    def name(self) -> str:
+        """What its value is called: of logits their log-softmax, of that the softmax, of a log-variance the deviation's inverse."""
+        match self.function, self.factor:
+            case "torch.exp", "" if self.argument.endswith("_log_softmax"):
+                return self.argument.replace("_log_softmax", "_softmax")
+            case "torch.exp", "-0.5 * " if self.argument.endswith("_logvar"):
+                return self.argument.replace("_logvar", "_deviation_inverse")
+        sign = {"": "", "-": "minus_", "-0.5 * ": "minus_half_"}[self.factor]
+        return f"{sign}{self.argument.removesuffix('_logits')}_{self.function.rpartition('.')[2]}"
 
 
-def _repeated(texts: Iterable[str]) -> re.Match[str] | None:
-    """The first call that stands twice in the texts."""
-    seen: dict[str, re.Match[str]] = {}
-    for call in (call for text in texts for call in CALL.finditer(text)):
-        if call[0] in seen:
+Reading: TypeAlias = Call | str
+"""What a text reads: a call of one name, or the name of rows that were gathered from all ranks."""
+
+
+class Ledger:
+    """What has been printed, in order, and the calls that have names.
+
+    >>> ledger = Ledger()
+    >>> ledger.code(Call("torch.exp", "", "a")).text, ledger.code(Call("torch.exp", "", "a")).text
+    ('torch.exp(a)', 'torch.exp(a)')
+    >>> ledger.named[repeated([ledger.read])] = "e"
+    >>> ledger.code(Call("torch.exp", "", "a")).text
+    'e'
+    """
+
+    def __init__(self) -> None:
+        self.named: dict[Call, str] = {}
+        self.read: list[Reading] = []
+
+    def code(self, call: Call, reads: Iterable[Reading] = ()) -> Code:
+        """A call by its name, if it has one; else as it is, after what its argument reads."""
+        if call in self.named:
+            return Code(self.named[call], WORD)
+        self.read += [*reads, call]
+        return Code(call.text, uses=call.uses)
+
+    def apart(self, write: Callable[[], Code]) -> tuple[Code, tuple[Reading, ...]]:
+        """Code, and what it reads, which counts where it is printed."""
+        outer, self.read = self.read, []
+        try:
+            return write(), tuple(self.read)
+        finally:
+            self.read = outer
+
+
+def repeated(reads: Iterable[Iterable[Reading]]) -> Call | None:
+    """The first call that is read twice."""
+    seen: set[Call] = set()
+    for call in (r for read in reads for r in read if isinstance(r, Call)):
+        if call in seen:
             return call
-        seen[call[0]] = call
+        seen.add(call)
     return None
-
-
-def _name(call: re.Match[str]) -> str:
-    """``z_log_softmax`` of logits, ``z_softmax`` of its exponential, ``z_deviation_inverse`` of a log-variance.
-
-    >>> [_name(CALL.search(c)) for c in ("F.logsigmoid(-z_logits)", "torch.exp(z_log_softmax)", "torch.exp(-0.5 * z_logvar)")]
-    ['minus_z_logsigmoid', 'z_softmax', 'z_deviation_inverse']
-    """
-    function, factor, argument = call[1] or call[5], call[2] or "", (call[3] or call[4])
-    match function, factor:
-        case "exp", "" if argument.endswith("_log_softmax"):
-            return argument.replace("_log_softmax", "_softmax")
-        case "exp", "-0.5 * " if argument.endswith("_logvar"):
-            return argument.replace("_logvar", "_deviation_inverse")
-    sign = {"": "", "-": "minus_", "-0.5 * ": "minus_half_"}[factor]
-    return f"{sign}{argument.removesuffix('_logits')}_{function}"
