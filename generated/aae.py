@@ -128,11 +128,11 @@ class AaeLoss(_Parametrised):
         if name == "KL(q(z)||p(z))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "70ec0f357b4395ac", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"aae.c": "70ec0f357b4395ac", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -131,13 +131,13 @@ class AliceLoss(_Parametrised):
         if name == "JS(q(x,z)||p(x,z))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
 _BESIDE = {"alice.c": "016c828b340bcfcf", "alice.triton.py": "69a15b7975975ced",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

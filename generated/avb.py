@@ -95,11 +95,11 @@ class AvbLoss(torch.nn.Module):
         if name == "KL(q(x,z)||data(x)p(z))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "8372b6884a156f8d", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"avb.c": "8372b6884a156f8d", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

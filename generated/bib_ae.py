@@ -146,13 +146,13 @@ class BibAeLoss(_Parametrised):
         if name in ("KL(q(z)||p(z))", "KL(q(x)||p(x))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"bib_ae.c": "57edb9a6932b3aff", "bib_ae.triton.py": "c1d988d0da1d2187",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

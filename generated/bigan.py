@@ -91,13 +91,13 @@ class BiganLoss(torch.nn.Module):
         if name == "JS(q(x,z)||p(x,z))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = BiganLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
 _BESIDE = {"bigan.c": "7377b752004006f0", "bigan.triton.py": "08841f5d05aa646f",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

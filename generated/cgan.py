@@ -90,12 +90,12 @@ class CganLoss(torch.nn.Module):
         if name == "JS(data(x,c)||p(x,c))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "c5a286fa01dd3911", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"cgan.c": "c5a286fa01dd3911", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "1168f4ecf981444e", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"cvae.c": "1168f4ecf981444e", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

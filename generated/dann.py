@@ -149,12 +149,12 @@ class DannLoss(_Parametrised):
             # log a(s|z) at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
             log_a_s = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(s_logits, s), reduction="none").sum(-1)
             return -_mean(log_a_s, group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = DannLoss
 _WHY = "I_u(Z;S) is averaged over the batch B_domains, E_q[log p(c|z)] over B"
-_BESIDE = {"dann.c": "cdec90853e2a7857", "dann.triton.py": "660de1c9bf4b3d73", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"dann.c": "cdec90853e2a7857", "dann.triton.py": "660de1c9bf4b3d73", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -146,7 +146,7 @@ class DimLoss(_Parametrised):
         if name in ("JS(q(x,z)||q(x)q(z))", "JS(q(y,z)||q(y)q(z))", "JS(q(z)||p(z))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
     @staticmethod
     def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
@@ -159,7 +159,7 @@ class DimLoss(_Parametrised):
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "b8f6c11c3f6fb162", "dim.triton.py": "81e7f354e393a861", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"dim.c": "b8f6c11c3f6fb162", "dim.triton.py": "81e7f354e393a861", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

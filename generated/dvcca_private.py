@@ -147,7 +147,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 Loss = DvccaPrivateLoss
 _BESIDE = {"dvcca_private.c": "7441784c12ef9948", "dvcca_private.triton.py": "992c47664063c876",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

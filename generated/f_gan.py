@@ -86,13 +86,13 @@ class FGanLoss(torch.nn.Module):
         if name == "F[pearson](data(x)||p(x))":
             # -(E_P[2 (e^f - 1)] - E_Q[e^2f - 1])
             return -(2 * _mean(torch.expm1(critic), group) - _mean(torch.expm1(2 * critic_reference), group))
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
 _BESIDE = {"f_gan.c": "ea9477a72f7a5620", "f_gan.triton.py": "17b75a95574bb402",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -136,7 +136,7 @@ class FactorVaeLoss(_Parametrised):
         if name == "TC_q(Z)":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
     @staticmethod
     def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "c99dbe2625d5f65b", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -91,12 +91,12 @@ class GanLoss(torch.nn.Module):
         if name == "JS(data(x)||p(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = GanLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"gan.c": "5c2f2275eaa2ad46", "gan.triton.py": "f3b2f9b8d1d8ff18", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"gan.c": "5c2f2275eaa2ad46", "gan.triton.py": "f3b2f9b8d1d8ff18", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

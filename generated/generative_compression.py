@@ -146,13 +146,13 @@ class GenerativeCompressionLoss(_Parametrised):
         if name == "JS(data(x)||g(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
 _BESIDE = {"generative_compression.c": "ffcc501f36ddbfc5", "generative_compression.triton.py": "f4eaa02ef85e9b6a",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

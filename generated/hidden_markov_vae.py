@@ -151,7 +151,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

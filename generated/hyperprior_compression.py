@@ -140,7 +140,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "789a84e5f189b3a7", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"hyperprior_compression.c": "789a84e5f189b3a7", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -132,13 +132,13 @@ class InfoganLoss(_Parametrised):
         if name == "JS(data(x)||p(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
 _BESIDE = {"infogan.c": "1dffbd908ff1e12c", "infogan.triton.py": "38d19608b2671514",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -139,7 +139,7 @@ class InfomaxVaeLoss(_Parametrised):
         if name == "I_q(X;Z)":
             # -(1 + E_P[f] - E_Q[e^f])
             return -(_mean(critic, group) + 1 - _mean(torch.exp(critic_reference), group))
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
     @staticmethod
     def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
@@ -153,7 +153,7 @@ class InfomaxVaeLoss(_Parametrised):
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
 _BESIDE = {"infomax_vae.c": "a183aa141214e055", "infomax_vae.triton.py": "e41f158f431fa3b1",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

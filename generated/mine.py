@@ -136,7 +136,7 @@ class MineLoss(_Parametrised):
             (critic_reference_all,) = _all_rows(group, -1, critic_reference)
             # -(E_P[f] - log E_Q[e^f])
             return -(_mean(critic, group) - _log_mean_exp(critic_reference_all))
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
     @staticmethod
     def permuted(z: Tensor | Sequence[Tensor], generator: torch.Generator | None = None, group: Any = None) -> Any:
@@ -149,7 +149,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "85ae230e22707ff2", "mine.triton.py": "a04f32bd148e983b", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"mine.c": "85ae230e22707ff2", "mine.triton.py": "a04f32bd148e983b", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -163,7 +163,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "7ba45dc5ba619ec6", "mvib.triton.py": "d3e1a2bbe228c975", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"mvib.c": "7ba45dc5ba619ec6", "mvib.triton.py": "d3e1a2bbe228c975", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -147,13 +147,13 @@ class NoveltyDetectionLoss(_Parametrised):
         if name in ("JS(p(z)||q(z))", "JS(inliers(x)||p(x))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"novelty_detection.c": "f0483247764f0fd3", "novelty_detection.triton.py": "a28bfd3ba1b7a852",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

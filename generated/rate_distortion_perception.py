@@ -144,13 +144,13 @@ class RateDistortionPerceptionLoss(_Parametrised):
         if name == "JS(data(x)||g(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
 _BESIDE = {"rate_distortion_perception.c": "39d3ae4445ee574f",
-           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -172,13 +172,13 @@ class SemiSupervisedIbLoss(_Parametrised):
         if name in ("KL(u(z)||p(z))", "KL(u(x)||p(x))"):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
 _BESIDE = {"semi_supervised_ib.c": "375c7629ef76f547", "semi_supervised_ib.triton.py": "2d6f3b62c73d6f88",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -120,7 +120,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "ba009a394c971ad0", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"vade.c": "ba009a394c971ad0", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -108,13 +108,13 @@ class VaeGanLoss(torch.nn.Module):
         if name == "KL(q(x)||p(x))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"vae_gan.c": "1e61910d0f6f43cf", "vae_gan.triton.py": "55da3b7c61e35fee",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class VdbLoss(_Parametrised):
             # E_P[s(-f)] + E_Q[s(f)], s = softplus, + mu (rate - Ic)
             loss = -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
             return loss + self.mu * (self.constraint_value(name, group=group, **inputs) - self.Ic)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
     def constraint_value(self, name: str, group: Any = None, **inputs: Tensor) -> Tensor:
         """The rate, in nats, that the critic of `name` is held to; takes the inputs of `CRITIC_INPUTS[name]` by keyword."""
@@ -151,19 +151,19 @@ class VdbLoss(_Parametrised):
             kl_t = (0.5 * _mean(0.5 * (data_t_mean**2 + torch.expm1(data_t_logvar) - data_t_logvar).sum(-1), group)
                     + 0.5 * _mean(0.5 * (p_t_mean**2 + torch.expm1(p_t_logvar) - p_t_logvar).sum(-1), group))
             return kl_t
-        raise ValueError(f"no constraint for {name!r}")
+        raise ValueError(f"unknown constraint {name!r}")
 
     def dual_step(self, name: str, value: float | Tensor, step: float) -> None:
         """One ascent step of the multiplier: max(0, multiplier + step * (value - budget)), `value` the rate itself."""
         if name == "JS(data(x)||p(x))":
             self.mu = _ascended(self.mu, value, self.Ic, step)
             return
-        raise ValueError(f"no constraint for {name!r}")
+        raise ValueError(f"unknown constraint {name!r}")
 
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "c4b1137b9a822ba5", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+_BESIDE = {"vdb.c": "c4b1137b9a822ba5", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache

@@ -134,13 +134,13 @@ class WaeGanLoss(_Parametrised):
         if name == "JS(p(z)||q(z))":
             # E_P[s(-f)] + E_Q[s(f)], s = softplus
             return -_mean(F.logsigmoid(critic), group) - _mean(F.logsigmoid(-critic_reference), group)
-        raise ValueError(f"no critic for {name!r}")
+        raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"wae_gan.c": "3b1f57c67c63ee94", "wae_gan.triton.py": "d298bbc06bf917fe",
-           "_ibsym_runtime.py": "88b52c1f4c5c351b"}
+           "_ibsym_runtime.py": "a8c56b943e7c41df"}
 
 
 @functools.cache
