@@ -62,6 +62,19 @@ def _uncompiled(monkeypatch):
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Drawing takes longer than all the rest: a few bytes stand for every picture, where no test is about them."""
+
+    def picture(folder: Path, *about) -> Path:
+        write(folder / "gaps.png", b"a picture")
+        return folder / "gaps.png"
+
+    monkeypatch.setattr("ibsym.training.train.save_terms", picture)
+    monkeypatch.setattr("ibsym.training.train.save_samples", picture)
+    monkeypatch.setattr("ibsym.sweeping.plots.save", lambda *about: {"gaps": picture(*about)})
+
+
 class Affine(nn.Module):
     """A mean that is affine in what is seen, at first near ``gain`` times it, and one log-variance a coordinate unless it is known."""
 
@@ -89,6 +102,7 @@ def swept(text: str, over: str, folder: Path, file: Path, networks):
     return sweep(loads(text), [over], out=folder, options=options, networks=networks)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_linear_vae_lies_on_probabilistic_pca(tmp_path: Path) -> None:
     """Of a direction with variance l > beta s^2, rate 1/2 log(l / beta s^2) and squared error beta s^2 (Tipping & Bishop 1999; reverse
     water-filling): within 0.1 nats, with 3000 rows of which a fifth is held out."""
@@ -112,6 +126,7 @@ def test_a_linear_vae_lies_on_probabilistic_pca(tmp_path: Path) -> None:
         assert information["low"] == pytest.approx(rate, abs=0.15), point
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_gaussian_bottleneck_lies_on_its_curve(tmp_path: Path) -> None:
     """I(X;Z) = 1/2 sum log((beta - 1) r^2 / (1 - r^2)), I(Z;Y) = I(X;Z) - 1/2 sum log(beta r^2) over canonical correlations with
     beta r^2 > 1 (Chechik et al. 2005): within 0.15 and 0.07 nats; near the optimum a rate is worth little. Of the 2400 rows that it
@@ -226,20 +241,13 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, monkeypatch, capsys) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_kills_and_a_sweep_that_was_never_killed_are_one(tmp_path: Path, monkeypatch) -> None:
     """Between things that are done to the files of runs, tables and pictures: the same call goes on, and ends with the same numbers."""
     known = certificate_of(loads(VAE))
     loss = class_of(lower(known))  # no child derives it anew
     monkeypatch.setattr("ibsym.sources.certificate_of", lambda source: known)
     monkeypatch.setattr("ibsym.sources.class_of", lambda program: loss)
-
-    def undrawn(folder: Path, *about) -> Path:  # drawing takes longer than all the rest
-        write(folder / "gaps.png", b"a picture")
-        return folder / "gaps.png"
-
-    monkeypatch.setattr("ibsym.training.train.save_terms", undrawn)
-    monkeypatch.setattr("ibsym.training.train.save_samples", undrawn)
-    monkeypatch.setattr("ibsym.sweeping.plots.save", lambda *about: {"gaps": undrawn(*about)})
     file = data(tmp_path / "x.npz", np.random.default_rng(0).normal(0, 0.1, (60, 2)))
 
     def networks():
@@ -264,6 +272,7 @@ def test_kills_and_a_sweep_that_was_never_killed_are_one(tmp_path: Path, monkeyp
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in (tmp_path / "straight").iterdir())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_cannot_go_on_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     """An error of one point is its result; a foreign folder, a foreign file and a value outside of its interval are refused before."""
     torch.manual_seed(0)
