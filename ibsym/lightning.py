@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
-from ibsym.errors import MissingDependencyError
+from ibsym.errors import MissingDependencyError, TrainingError
 
 try:
     from lightning.pytorch import LightningModule
+    from lightning.pytorch.strategies import DDPStrategy
 except ModuleNotFoundError as error:
     raise MissingDependencyError("ibsym.lightning needs Lightning\n  write: pip install 'ibsym[train]'") from error
 
@@ -31,7 +33,8 @@ class Module(LightningModule):
 
     A batch is a system's, or a tuple whose members are the observed variables in the order of the source's text; what a tuple has
     beyond them is left alone. ``optimizer`` makes an optimiser of a player's parameters. ``accumulate`` batches make a step as if they
-    were one. Systems whose networks are not all given are prepared first: ``system.prepare(batch)``.
+    were one; at the end of an epoch, those that are left. Under ``strategy="ddp"`` every player's gradient is that of the batches of all
+    processes together, accumulated or not, whoever has a part in it. Systems whose networks are not all given are prepared first: ``system.prepare(batch)``.
     """
 
     def __init__(
@@ -56,8 +59,20 @@ class Module(LightningModule):
 
     def setup(self, stage: str) -> None:
         """A loss that is spread over processes knows them."""
-        if self.trainer.world_size > 1 and hasattr(self.system.loss, "group"):
-            self.system.loss.group = torch.distributed.group.WORLD
+        strategy = self.trainer.strategy
+        if self.trainer.world_size > 1:
+            if not isinstance(strategy, DDPStrategy):
+                raise TrainingError(
+                    f"{type(strategy).__name__} spreads the networks of one loss, and players of several share theirs\n"
+                    '  write: Trainer(strategy="ddp")'
+                )
+            if hasattr(self.system.loss, "group"):
+                self.system.loss.group = torch.distributed.group.WORLD
+        if (self.pieces > 1 or self.clip is not None) and getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            raise TrainingError(
+                "gradients that are accumulated or clipped here are those of the loss, not of its multiple that float16 takes\n"
+                '  write: Trainer(precision="bf16-mixed")'
+            )
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One for every player, in the order of ``system.players``."""
@@ -75,11 +90,17 @@ class Module(LightningModule):
 
     def training_step(self, batch: Any, index: int) -> None:
         """A step of every critic, then of the model, once enough batches are here: as of one batch."""
-        system = self.system
         self._waiting.append(self.batch(batch))
-        if len(self._waiting) < self.pieces:
+        if len(self._waiting) < self.pieces and not self.trainer.is_last_batch:
             return
         rows, self._waiting = self._waiting, []
+        strategy = self.trainer.strategy
+        with strategy.block_backward_sync() if isinstance(strategy, DDPStrategy) else nullcontext():
+            self.steps(rows)
+
+    def steps(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A step of every player on several batches, as of one."""
+        system = self.system
         found = self.optimizers()
         optimisers = dict(zip(system.players, found if isinstance(found, list) else [found], strict=True))
         for name in system.wiring.critics:
@@ -114,19 +135,24 @@ class Module(LightningModule):
         """The loss and its terms on held-out rows."""
         rows = self.batch(batch)
         out = self.system(rows)
-        self.log("val/loss", out.loss, prog_bar=True)
-        self.told("val/terms", out.terms)
+        self.log("val/loss", out.loss, prog_bar=True, sync_dist=True)
+        self.told("val/terms", out.terms, together=True)
 
     def move(self, name: str, optimiser: Any, loss: Tensor | None) -> None:
         """One step of one player, down a loss or along gradients that are there."""
         if loss is not None:
             optimiser.zero_grad()
             self.manual_backward(loss)
+        if self.trainer.world_size > 1:  # in the order of players: not every loss reaches every parameter
+            for parameter in self.system.players[name]:
+                gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+                torch.distributed.all_reduce(gradient)
+                parameter.grad = gradient / self.trainer.world_size
         if self.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.system.players[name], self.clip)
         optimiser.step()
 
-    def told(self, group: str, numbers: Mapping[str, Tensor]) -> None:
+    def told(self, group: str, numbers: Mapping[str, Tensor], *, together: bool = False) -> None:
         """Numbers for the logger, under names that are safe as keys and as files."""
         names = safe_names(numbers)
-        self.log_dict({f"{group}/{names[n]}": v.detach() for n, v in numbers.items()})
+        self.log_dict({f"{group}/{names[n]}": v.detach() for n, v in numbers.items()}, sync_dist=together)

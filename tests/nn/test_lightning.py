@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import socket
+import traceback
 import warnings
 
 import pytest
@@ -78,3 +82,60 @@ def test_batches_that_do_not_fit():
         module.batch((torch.zeros(2, D), torch.zeros(2)))
     with pytest.raises(NetworkError, match="prepare"):
         Module(around("vae", {"q(z|x)": nn.Linear(D, 2 * L)})).configure_optimizers()
+
+
+ROWS = 12
+RANKED = [("clip", 1), ("clip", 3), ("factor-vae", 1), ("factor-vae", 2), ("bib-ae", 1), ("bib-ae", 2), ("vae", 2)]
+
+
+def moved(name, pieces, rank, ranks, folder):
+    """Parameters after an epoch of one step of all rows: of each process its half of them, in so many batches."""
+    torch.manual_seed(1)
+    system = around(name, sizes={"L": L}, hidden=4)
+    system.prepare({n: torch.full((2, D), 0.5) for n in (("x1", "x2") if name == "clip" else ("x",))})
+    draw = torch.Generator().manual_seed(2)
+    rows = [torch.rand(ROWS, D, generator=draw).round() for _ in range(2 if name == "clip" else 1)]
+    own = TensorDataset(*(x[rank * ROWS // ranks : (rank + 1) * ROWS // ranks] for x in rows))
+    module = Module(system, accumulate=pieces, clip=0.5, optimizer=lambda own: torch.optim.SGD(own, lr=0.1))
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    shared = {"strategy": "ddp", "devices": ranks, "use_distributed_sampler": False} if ranks > 1 else {"devices": 1}
+    trainer = Trainer(max_epochs=1, accelerator="cpu", default_root_dir=folder, **quiet, **shared)
+    trainer.fit(module, DataLoader(own, len(own) // pieces))
+    return [p.detach().tolist() for own in system.players.values() for p in own]
+
+
+def child(rank, port, folder):
+    """One process of two, as torchrun starts it."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "here"}
+    found = {f"{name} {pieces}": moved(name, pieces, rank, 2, folder) for name, pieces in RANKED}
+    (folder / f"found{rank}").write_text(json.dumps(found))
+
+
+@pytest.mark.slow
+def test_two_processes_step_as_one_on_all_rows(tmp_path, monkeypatch):
+    """DDP: every player moves along the gradient of all rows, in one batch or several, with critics, clipped; without noise."""
+    monkeypatch.setattr("torch.distributions.normal._standard_normal", lambda s, dtype, device: torch.zeros(s, dtype=dtype))
+    monkeypatch.setattr("torch.randperm", lambda n, **_: torch.arange(n).flip(0))
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        port = found.getsockname()[1]
+    pids = []
+    for rank in range(2):
+        if not (pid := os.fork()):
+            status = 1
+            try:
+                child(rank, port, tmp_path)
+                status = 0
+            except BaseException:
+                (tmp_path / f"said{rank}").write_text(traceback.format_exc())
+            os._exit(status)
+        pids.append(pid)
+    ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    assert ends == [0, 0], "\n".join(path.read_text() for path in tmp_path.glob("said*"))
+    ranked = [json.loads((tmp_path / f"found{rank}").read_text()) for rank in range(2)]
+    for name, pieces in RANKED:
+        alone = moved(name, 1, 0, 1, tmp_path)
+        for found in ranked:
+            for a, b in zip(alone, found[f"{name} {pieces}"], strict=True):
+                assert torch.allclose(torch.tensor(a), torch.tensor(b), atol=1e-6), (name, pieces)
