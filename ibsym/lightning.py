@@ -34,7 +34,8 @@ class Module(LightningModule):
     A batch is a system's, or a tuple whose members are the observed variables in the order of the source's text; what a tuple has
     beyond them is left alone. ``optimizer`` makes an optimiser of a player's parameters. ``accumulate`` batches make a step as if they
     were one; at the end of an epoch, those that are left. Under ``strategy="ddp"`` every player's gradient is that of the batches of all
-    processes together, accumulated or not, whoever has a part in it. Systems whose networks are not all given are prepared first: ``system.prepare(batch)``.
+    processes together, accumulated or not, whoever has a part in it. Systems whose networks are not all given are prepared first:
+    ``system.prepare(batch)``.
     """
 
     def __init__(

@@ -6,7 +6,6 @@ import errno
 import io
 import json
 import os
-import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -99,11 +98,12 @@ def load_checkpoint(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, A
     path = folder / CHECKPOINT
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        raise DataError(
-            f"{path}: not a checkpoint of ours: {str(error).splitlines()[0][:200]}\n  write: --overwrite to begin anew"
-        ) from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # bytes at random reach every corner of an unpickler
+        told = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        raise DataError(f"{path}: not a checkpoint of ours: {told}\n  write: --overwrite to begin anew") from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT or not isinstance(state.get("fingerprint"), dict):
         raise DataError(f"{path}: not a checkpoint of this version\n  write: --overwrite to begin anew")
     for key, value in fingerprint.items():
         if state["fingerprint"].get(key) != value:
@@ -112,6 +112,20 @@ def load_checkpoint(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, A
                 f"{path}: another run: {key} was {was!r:.60}, now {value!r:.60}\n  write: -o with another folder, or --overwrite"
             )
     return state
+
+
+@contextmanager
+def taken_up(folder: Path) -> Iterator[None]:
+    """What of a state does not fit what is trained: networks of another size, parts that are missing or of another kind."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = (lines[1] if len(lines) > 1 else f"{type(error).__name__}: {error}")[:200]
+        what = f"{folder / CHECKPOINT}: cannot be gone on with: {told}"
+        raise DataError(f"{what}\n  write: the networks that it was written with, or --overwrite to begin anew") from error
 
 
 def save_metrics(folder: Path, content: Mapping[str, Any]) -> Path:

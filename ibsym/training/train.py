@@ -27,6 +27,7 @@ from ibsym.training.checkpoint import (  # noqa: E402
     load_checkpoint,
     save_checkpoint,
     save_metrics,
+    taken_up,
     written,
 )
 from ibsym.training.data import load  # noqa: E402
@@ -138,7 +139,9 @@ def run(
         with held(folder, resume=resume, overwrite=overwrite) if alone and folder is not None else nullcontext():
             engine.wait()
             if resume and folder is not None:
-                trainer.restore(load_checkpoint(folder, fingerprint))
+                state = load_checkpoint(folder, fingerprint)
+                with taken_up(folder):
+                    trainer.restore(state)
             reporter = report if report is not None and engine.rank == 0 else Silent()
             unit = reporter.unit if isinstance(reporter, Lines | Bar) else Unit()
             unit.dimensions, unit.largest = trainer.dimensions, largest(spec, trainer.rows)

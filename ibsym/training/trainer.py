@@ -250,6 +250,8 @@ class Trainer:
         self.engine.restore_random(state["random"])
         self.loader.set_state(state["loader"])
         self.history = list(state["history"])
+        for entry in self.history:
+            _ = entry["epoch"], entry["train"]["loss"], entry["held_out"]["loss"]  # an error here, not in an epoch
         for entry in self.history:  # loggers begin their files anew
             self.engine.log(entry)
 

@@ -162,6 +162,14 @@ def test_archives_and_folders_of_images(tmp_path):
     (tmp_path / "d.npz").write_bytes(b"no archive")
     with pytest.raises(DataError, match=r"d\.npz: cannot be read"):
         load(tmp_path / "d.npz")
+    for name, content, told in (
+        ("e", {"images": pixels[:, :0], "labels": labels}, "expected"),
+        ("g", {"images": pixels, "labels": labels - 5}, "labels goes from -5 to -4"),
+        ("h", {"images": pixels, "labels": labels + 10**12}, "labels goes from 10"),
+    ):
+        np.savez(tmp_path / f"{name}.npz", **content)
+        with pytest.raises(DataError, match=told):
+            load(tmp_path / f"{name}.npz")
     Image.fromarray(pixels[0][:3]).save(tmp_path / "f" / "class0" / "99.png")
     with pytest.raises(DataError, match="one size for all"):
         load(tmp_path / "f")

@@ -1,16 +1,20 @@
 """Runs: the same from a seed, resumed as if never interrupted, honest about what they leave and what they cannot do."""
 
+import contextlib
 import json
 import os
 import re
 import stat
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import ibsym
 from ibsym.files import write
 from ibsym.training import DataError, TrainingError
+from ibsym.training.checkpoint import load_checkpoint, taken_up
 from ibsym.training.progress import Lines, Silent, summary
 from ibsym.training.settings import Choices, sized, sort_out
 from ibsym.training.train import run
@@ -80,6 +84,32 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
     with pytest.raises(DataError, match="not a checkpoint of ours"):
         go(out=tmp_path, resume=True)
+
+
+def test_parts_of_a_checkpoint_that_do_not_fit_are_named(tmp_path):
+    """Bytes at random, parts that are missing or of another kind, networks of another size: never a fault of ibsym's own."""
+    go(out=tmp_path, epochs=1)
+    path, random = tmp_path / "checkpoint.pt", np.random.default_rng(0)
+    whole, state = path.read_bytes(), torch.load(path, weights_only=True)
+    run_ = trainer("vib", settings=SMALL)
+    for number in range(40):
+        damaged = bytearray(whole[: random.integers(len(whole))] if number % 3 == 0 else whole)
+        for place in random.integers(max(1, len(damaged)), size=number % 20 if damaged else 0):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(DataError):
+            load_checkpoint(tmp_path, state["fingerprint"])
+    changes = [{key: value} for key in ("system", "optimisers", "random", "loader", "history") for value in (3, [{}])]
+    for change in [*changes, {"fingerprint": 3}, {"parameters": {"beta": "x"}}]:
+        torch.save(state | change, path)
+        with pytest.raises(DataError, match=r"checkpoint\.pt: .*\n  write: "), taken_up(tmp_path):
+            run_.restore(load_checkpoint(tmp_path, state["fingerprint"]))
+    path.write_bytes(whole)
+    wider = {"p(c|z)": nn.Sequential(nn.Linear(8, 3), nn.Linear(3, 10))}
+    with pytest.raises(
+        DataError, match=r"cannot be gone on with: .*p_c_given_z.*\n  write: the networks that it was written with"
+    ):
+        go(out=tmp_path, epochs=2, resume=True, networks=wider)
 
 
 def test_a_checkpoint_executes_nothing(tmp_path):
