@@ -138,7 +138,7 @@ class BetaTcvaeLoss(_Parametrised):
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
 _BESIDE = {"beta_tcvae.c": "eeb3542b9a5cd283", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class BiganLoss(torch.nn.Module):
 Loss = BiganLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
 _BESIDE = {"bigan.c": "7377b752004006f0", "bigan.triton.py": "08841f5d05aa646f",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

@@ -157,7 +157,7 @@ class DvsibLoss(_Parametrised):
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"dvsib.c": "a1df52ae52e91c1e", "dvsib.triton.py": "e580c23bbe5c3d9f",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

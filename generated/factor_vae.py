@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "c99dbe2625d5f65b", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

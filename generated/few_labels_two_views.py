@@ -155,7 +155,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"few_labels_two_views.c": "4e0251bf0e400098", "few_labels_two_views.triton.py": "b0d89f5950d92318",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

@@ -129,7 +129,7 @@ class GmVaeLoss(torch.nn.Module):
 
 Loss = GmVaeLoss
 _BESIDE = {"gm_vae.c": "d88eb92f96465dc7", "gm_vae.triton.py": "3f83cc21670c4e58",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

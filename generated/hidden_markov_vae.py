@@ -151,7 +151,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"_ibsym_runtime.py": "a8c56b943e7c41df"}
+_BESIDE = {"_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

@@ -140,7 +140,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "789a84e5f189b3a7", "_ibsym_runtime.py": "a8c56b943e7c41df"}
+_BESIDE = {"hyperprior_compression.c": "789a84e5f189b3a7", "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

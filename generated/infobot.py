@@ -124,7 +124,7 @@ class InfobotLoss(_Parametrised):
 
 Loss = InfobotLoss
 _BESIDE = {"infobot.c": "379f31ec1547c0c0", "infobot.triton.py": "5c469af17922aab2",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

@@ -138,7 +138,7 @@ class InfoganLoss(_Parametrised):
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
 _BESIDE = {"infogan.c": "1dffbd908ff1e12c", "infogan.triton.py": "38d19608b2671514",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

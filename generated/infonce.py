@@ -88,7 +88,7 @@ class InfonceLoss(torch.nn.Module):
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
 _BESIDE = {"infonce.c": "634aab9dd5bf520d", "infonce.triton.py": "afe7e1145daf8d17",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

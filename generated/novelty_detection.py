@@ -153,7 +153,7 @@ class NoveltyDetectionLoss(_Parametrised):
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"novelty_detection.c": "f0483247764f0fd3", "novelty_detection.triton.py": "a28bfd3ba1b7a852",
-           "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

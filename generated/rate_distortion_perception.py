@@ -150,7 +150,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
 _BESIDE = {"rate_distortion_perception.c": "39d3ae4445ee574f",
-           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "a8c56b943e7c41df"}
+           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

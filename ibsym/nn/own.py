@@ -15,12 +15,10 @@ from ibsym.nn.callables import held, parameters
 from ibsym.nn.reading import Reading, base_of, shapes
 from ibsym.nn.samples import Value
 from ibsym.nn.sizes import Sizes
+from ibsym.runtime._ibsym_runtime import HALVES
 from ibsym.spec.graphs import Factor
 
 Named = Sequence[tuple[str, Value]]
-
-
-HALVES = (torch.float16, torch.bfloat16)
 
 
 class Refused(NetworkError):

@@ -27,7 +27,7 @@ from torch.autograd import forward_ad
 from .libraries import for_one_process, library_path
 
 GPU = "cuda"
-HALF = (torch.float16, torch.bfloat16)
+HALVES = (torch.float16, torch.bfloat16)
 Way = torch.dtype | str  # who computes a loss: C in one precision, or kernels on a GPU
 
 THREADED = [True]  # a forked child has no threads but its own
@@ -139,7 +139,7 @@ class OnePass:
         named = dict(zip(library.terms, terms.unbind(), strict=True))
         if (others := getattr(type(loss), "_rest", None)) is not None:  # terms that no pass computes
             code = others.__code__
-            raised = [t.float() if t.dtype in HALF else t for t in given] if way == GPU else given
+            raised = [t.float() if t.dtype in HALVES else t for t in given] if way == GPU else given
             by_name = dict(zip([name for name, _ in self.inputs], raised, strict=True))
             rest = loss._rest(*(by_name[name] for name in code.co_varnames[1 : code.co_argcount]))
             value, named = value + rest.loss, {**named, **rest.terms}
@@ -223,7 +223,7 @@ def _on_gpu(given: Sequence[Tensor]) -> bool:
     for tensor in given:
         if type(tensor) not in PLAIN or tensor.device != place or tensor.layout is not torch.strided or not tensor.numel():
             return False
-        if tensor.is_floating_point() and tensor.dtype is not torch.float32 and tensor.dtype not in HALF:
+        if tensor.is_floating_point() and tensor.dtype is not torch.float32 and tensor.dtype not in HALVES:
             return False
     return True
 
@@ -342,7 +342,7 @@ class _Differentiable(torch.autograd.Function):
         needed = ctx.needs_input_grad[5:]
         if torch.is_grad_enabled():
             own = [t.view_as(t) for t in given]  # of this node alone: arguments that depend on one another count once
-            raised = [t.float() if t.dtype in HALF else t for t in own]
+            raised = [t.float() if t.dtype in HALVES else t for t in own]
             value = _at(loss, library, parameters, total).expression(*raised).loss
             wanted = [k for k, is_needed in enumerate(needed) if is_needed]
             found = torch.autograd.grad(value, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._ibsym_runtime import _transformed
-from .streams import HALVES, _alone, _by_formula, block, kernels_of, product
+from ._ibsym_runtime import HALVES, _transformed
+from .streams import _alone, _by_formula, block, kernels_of, product
 
 
 def log_pair_shares(

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._ibsym_runtime import _transformed, defined
+from ._ibsym_runtime import HALVES, _transformed, defined
 
 LEAST = 64
 """Rows of a block: fewer would leave the products waiting for memory."""
@@ -27,8 +27,6 @@ ROOM = 1 << 26
 
 KERNELS = ""
 """The text of `stream_kernels.py`, where that is not beside this."""
-
-HALVES = (torch.float16, torch.bfloat16)
 
 
 @functools.cache
