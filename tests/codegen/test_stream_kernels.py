@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ibsym.runtime import both_ways, streams, tensors  # noqa: E402
+from ibsym.runtime._ibsym_runtime import HALVES  # noqa: E402
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 3e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 
@@ -43,7 +44,7 @@ def close(got: Any, right: Any, tolerance: float) -> None:
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_a_head(by_kernels: Any, dtype: Any, has_bias: bool) -> None:
-    if by_kernels is None and dtype not in streams.HALVES:
+    if by_kernels is None and dtype not in HALVES:
         pytest.skip("the loop of the CPU: test_streams")
     torch.manual_seed(0)
     for rows, classes, width in ((7, 37, 5), (3, 8300, 2), (1, 1, 1)):
@@ -55,7 +56,7 @@ def test_a_head(by_kernels: Any, dtype: Any, has_bias: bool) -> None:
         for given in (weights, torch.full((rows,), -1.7), torch.tensor(0.3).expand(rows)):
             value = streams._LogShare.apply(plain, *leaves, *([] if has_bias else [None]), index)
             assert value.dtype is torch.promote_types(dtype, torch.float32)
-            close([value], [right.detach()], TOLERANCE[dtype] / 100 if dtype in streams.HALVES else TOLERANCE[dtype])
+            close([value], [right.detach()], TOLERANCE[dtype] / 100 if dtype in HALVES else TOLERANCE[dtype])
             wanted = torch.autograd.grad(right, exact, given.double(), retain_graph=True)
             for again in (True, False):
                 got = torch.autograd.grad(value, leaves, given.to(value.dtype), retain_graph=again)
