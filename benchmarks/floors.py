@@ -1,6 +1,6 @@
 """What no code can go below: the bytes of a loss at this machine's bandwidth, its exponentials at the speed of those in the pass.
 
-    python benchmarks/floors.py
+    python benchmarks/floors.py [--only PART ...]
 
 A small C program over the emitted code's own elementary functions, one thread, float32: a copy and a loop of exponentials, in cache and
 beyond it. Beside them the compiled pass by itself, on arguments in cache, without Python and autograd.
@@ -8,6 +8,7 @@ beyond it. Beside them the compiled pass by itself, on arguments in cache, witho
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import importlib
 import statistics
@@ -77,6 +78,9 @@ def loop(function: ctypes._NamedFuncPointer, count: int) -> float:
 
 def main() -> None:
     """The table, as Markdown."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of titles")
+    chosen = parser.parse_args().only
     torch.set_num_threads(1)
     compiled = program()
     for line in machine():
@@ -84,7 +88,7 @@ def main() -> None:
     print(
         "\n| loss | MB | its bytes copied | exponentials, million | microseconds | the pass by itself |\n|---|---|---|---|---|---|"
     )
-    for case in (c for c in cases() if c.title in EXPONENTIALS):
+    for case in (c for c in cases() if c.title in EXPONENTIALS and any(o in c.title for o in chosen)):
         spec, module = losses.module_of(case.spec)
         loss = module.Loss()
         given = losses.arguments(spec, loss, case.sizes)

@@ -1,12 +1,13 @@
 """Time to import, to derive, audit and emit the whole zoo, and to a first loss with a cold and a warm cache.
 
-    python benchmarks/startup.py
+    python benchmarks/startup.py [--only NAME ...]
 
 Imports and first losses are timed in processes of their own, in turns; a figure is the median.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -61,6 +62,9 @@ def median(call: Callable[[], object], rounds: int = 5) -> float:
 
 def main() -> None:
     """The tables, as Markdown."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=zoo_names(), help="systems")
+    names = parser.parse_args().only
     found: dict[str, list[float]] = {code: [] for code in ("pass", *IMPORTS)}
     for _ in range(7):
         for code, times in found.items():
@@ -71,7 +75,7 @@ def main() -> None:
         print(f"| `{code}` | {statistics.median(found[code]) - base:.2f} |")
 
     print("\n| spec | load and derive, ms | audit, ms | lower and emit, ms |\n|---|---|---|---|")
-    for name in zoo_names():
+    for name in names:
         derivation = ibsym.derive(name)
         certificate = ibsym.audit(derivation)
         parts = (
@@ -82,7 +86,7 @@ def main() -> None:
         print(f"| `{name}` | " + " | ".join(f"{1e3 * median(part):.0f}" for part in parts) + " |", flush=True)
 
     print("\n| first loss and gradients | cold cache, s | warm cache, ms |\n|---|---|---|")
-    for name in ("vae", "vib", "bib-ae", "infovae"):
+    for name in (n for n in ("vae", "vib", "bib-ae", "infovae") if n in names):
         with tempfile.TemporaryDirectory() as cache:
             code = FIRST.format(name=name.replace("-", "_"))
             runs = [

@@ -137,7 +137,7 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "eeb3542b9a5cd283", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
+_BESIDE = {"beta_tcvae.c": "a5c71889a8e67091", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

@@ -131,7 +131,7 @@ class ClubLoss(_Parametrised):
 
 Loss = ClubLoss
 _WHY = "I_q(X;Z) compares the rows of a batch"
-_BESIDE = {"club.c": "38fdd537787f6ec9", "club.triton.py": "fe77ae3f3f77db24", "_ibsym_runtime.py": "8c72b0e7728346b5"}
+_BESIDE = {"club.c": "80534915431c9804", "club.triton.py": "fe77ae3f3f77db24", "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

@@ -110,7 +110,7 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "6da0d38bdc5e7dce", "corex.triton.py": "00fd6b1559f2dd0c",
+_BESIDE = {"corex.c": "08b3948ab6c73688", "corex.triton.py": "00fd6b1559f2dd0c",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

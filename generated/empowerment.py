@@ -97,7 +97,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "123d5c3aeb88ecd0", "empowerment.triton.py": "7329bd79b9a53250",
+_BESIDE = {"empowerment.c": "56d939d296b69963", "empowerment.triton.py": "7329bd79b9a53250",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

@@ -148,7 +148,7 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "c99dbe2625d5f65b", "factor_vae.triton.py": "f4495bfe37a96229",
+_BESIDE = {"factor_vae.c": "f9b22309fdb3f59c", "factor_vae.triton.py": "f4495bfe37a96229",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

@@ -184,7 +184,7 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "a4f4cf0f8a506a43", "hfvae.triton.py": "58c9309230db6965",
+_BESIDE = {"hfvae.c": "e597d5121e32602f", "hfvae.triton.py": "58c9309230db6965",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

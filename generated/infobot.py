@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "379f31ec1547c0c0", "infobot.triton.py": "5c469af17922aab2",
+_BESIDE = {"infobot.c": "f996daf0b540aa44", "infobot.triton.py": "5c469af17922aab2",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "1dffbd908ff1e12c", "infogan.triton.py": "38d19608b2671514",
+_BESIDE = {"infogan.c": "a8c4404234f3bf77", "infogan.triton.py": "38d19608b2671514",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

@@ -145,7 +145,7 @@ class InfovaeLoss(_Parametrised):
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "a65e70c6b4efc8f3", "infovae.triton.py": "bbb09494c2c494d0",
+_BESIDE = {"infovae.c": "b4c22e7c70e8934e", "infovae.triton.py": "bbb09494c2c494d0",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

@@ -152,7 +152,7 @@ class JmvaeLoss(_Parametrised):
 
 
 Loss = JmvaeLoss
-_BESIDE = {"jmvae.c": "77f396fb906b3b6a", "jmvae.triton.py": "83f0e9ab298c7d95",
+_BESIDE = {"jmvae.c": "573ccd5db108a5e3", "jmvae.triton.py": "83f0e9ab298c7d95",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

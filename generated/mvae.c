@@ -386,9 +386,9 @@ static int elements_each(const Loop *loop, int64_t event, int threads, double *m
     PARALLEL(threads > 1 && loop->size >= WORTHWHILE)
     for (int64_t r = 0; r < count; r++) strip(loop, r * event, (r + 1) * event, values + r * SUMS);
     for (int m = 0; m < loop->sums; m++) {
-        means[m] = 0;
-        for (int64_t r = 0; r < count; r++) means[m] += values[r * SUMS + m];
-        means[m] /= (double)count;
+        double sum = 0;
+        for (int64_t r = 0; r < count; r++) sum += values[r * SUMS + m];
+        means[m] = sum / (double)count;
         if (!status) status = add_each(each, loop->weight[m], values + m, SUMS, count);
     }
     free(values);

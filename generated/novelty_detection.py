@@ -152,7 +152,7 @@ class NoveltyDetectionLoss(_Parametrised):
 
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"novelty_detection.c": "f0483247764f0fd3", "novelty_detection.triton.py": "a28bfd3ba1b7a852",
+_BESIDE = {"novelty_detection.c": "c20423d614338d75", "novelty_detection.triton.py": "a28bfd3ba1b7a852",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

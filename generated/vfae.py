@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "785773e2806f277b", "vfae.triton.py": "201e0e4dfdc766ee", "_ibsym_runtime.py": "8c72b0e7728346b5"}
+_BESIDE = {"vfae.c": "317a8fb72e8e4949", "vfae.triton.py": "201e0e4dfdc766ee", "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
 @functools.cache

@@ -378,9 +378,9 @@ static int elements_each(const Loop *loop, int64_t event, int threads, double *m
     PARALLEL(threads > 1 && loop->size >= WORTHWHILE)
     for (int64_t r = 0; r < count; r++) strip(loop, r * event, (r + 1) * event, values + r * SUMS);
     for (int m = 0; m < loop->sums; m++) {
-        means[m] = 0;
-        for (int64_t r = 0; r < count; r++) means[m] += values[r * SUMS + m];
-        means[m] /= (double)count;
+        double sum = 0;
+        for (int64_t r = 0; r < count; r++) sum += values[r * SUMS + m];
+        means[m] = sum / (double)count;
         if (!status) status = add_each(each, loop->weight[m], values + m, SUMS, count);
     }
     free(values);
@@ -491,29 +491,43 @@ INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e
 static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum, int apart)
 {
     const int64_t classes = c->classes, block = classes > CHUNK ? 1 : CHUNK / classes;
+    const int wide = classes >= LANES; /* a row alone fills a loop */
     REAL stack[CHUNK], *exponentials = stack;
     if (classes > CHUNK && !(exponentials = malloc(sizeof(REAL) * (size_t)classes))) return 2;
     int status = 0;
     for (int64_t row = from; row < to; row += block) {
         const int64_t rows = to - row < block ? to - row : block;
         const REAL *logits = c->logits + row * classes;
-        REAL top[CHUNK];
+        REAL top[CHUNK], norms[CHUNK];
         for (int64_t i = 0; i < rows; i++) {
             const REAL *a = logits + i * classes;
             REAL m = a[0];
             LOOP_MAX(m)
             for (int64_t k = 0; k < classes; k++) m = a[k] > m ? a[k] : m;
             top[i] = m;
-            LOOP
-            for (int64_t k = 0; k < classes; k++) exponentials[i * classes + k] = a[k] - m;
+            REAL *e = exponentials + i * classes, norm = 0;
+            if (wide) {
+                LOOP_SUM(norm)
+                for (int64_t k = 0; k < classes; k++) {
+                    e[k] = exponential_of_difference(a[k] - m);
+                    norm += e[k];
+                }
+            } else {
+                LOOP
+                for (int64_t k = 0; k < classes; k++) e[k] = a[k] - m;
+            }
+            norms[i] = norm;
         }
         LOOP
-        for (int64_t k = 0; k < rows * classes; k++) exponentials[k] = exponential_of_difference(exponentials[k]);
+        for (int64_t k = 0; k < (wide ? 0
+                                 : rows * classes); k++) exponentials[k] = exponential_of_difference(exponentials[k]);
         for (int64_t i = 0; i < rows; i++) {
             const REAL *e = exponentials + i * classes;
-            REAL norm = 0;
-            LOOP_SUM(norm)
-            for (int64_t k = 0; k < classes; k++) norm += e[k];
+            REAL norm = norms[i];
+            if (!wide) {
+                LOOP_SUM(norm)
+                for (int64_t k = 0; k < classes; k++) norm += e[k];
+            }
             REAL log_norm = logarithm(norm);
             if (norm < R(1.5)) { /* one class is likelier than all others together: add up what its 1 would swallow */
                 const REAL *a = logits + i * classes;

@@ -139,7 +139,7 @@ class WaeGanLoss(_Parametrised):
 
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"wae_gan.c": "3b1f57c67c63ee94", "wae_gan.triton.py": "d298bbc06bf917fe",
+_BESIDE = {"wae_gan.c": "eb74a564ed44f5b7", "wae_gan.triton.py": "d298bbc06bf917fe",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 

@@ -156,7 +156,7 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "ee255d0bf89a7c82", "wae_mmd.triton.py": "875d4d0e2f44628d",
+_BESIDE = {"wae_mmd.c": "df961340872f2b02", "wae_mmd.triton.py": "875d4d0e2f44628d",
            "_ibsym_runtime.py": "8c72b0e7728346b5"}
 
 
