@@ -60,7 +60,8 @@ class Players:
     def critic_step(self, name: str, draws: Draws, dual_step: float) -> float:
         """One step of one critic, and of its multiplier where it has one: up by what the rate exceeds its budget."""
         with self.engine.autocast():
-            loss = finite(self.wiring.critic_loss(name, draws), f"the loss of the critic of {name}")
+            loss = self.wiring.critic_loss(name, draws)
+        self.critic_finite(name, loss, draws)
         self.players[name].step(loss, self.engine)
         self.system.dual_step(name, draws, dual_step)
         return float(loss.detach())
@@ -69,10 +70,17 @@ class Players:
         """One step of one critic on several batches, as if they were one."""
         with self.engine.autocast():
             loss, draws = accumulate_critic(self.wiring, name, batches, self.system.copies)
-        finite(loss, f"the loss of the critic of {name}")
+        self.critic_finite(name, loss, draws)
         self.players[name].move(self.engine)
         self.system.dual_step(name, draws, dual_step)
         return float(loss)
+
+    def critic_finite(self, name: str, loss: Tensor, draws: Draws) -> None:
+        """Stops the run where a critic's loss is none, with the input and the row that are not finite."""
+        if not bool(torch.isfinite(loss)):
+            with torch.no_grad():
+                where = fault(self.wiring, self.wiring.tensors(draws), {})
+            finite(loss, f"the loss of the critic of {name}", where=where)
 
     def model_step(self, draws: Draws) -> tuple[float, dict[str, float]]:
         """One step of the model, critics frozen."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from ibsym.training.monitoring import fault, largest, ranges
 from ibsym.training.progress import Lines, summary
 from ibsym.training.train import run
 from ibsym.training.units import Unit
-from tests.training.helpers import compiled
+from tests.training.helpers import compiled, trainer
 
 SMALL = {"hidden": 16, "batch": 400}
 
@@ -89,6 +90,24 @@ def test_a_number_that_is_none_is_told_with_its_term_row_and_input() -> None:
     large["z_logvar"][2, 0] = 800.0
     terms = {n: float(t) for n, t in system.wiring.loss_of(large)[1].items()}
     assert fault(system.wiring, large, terms) == "KL(q(z|x)||p(z)) is inf at row 2; its largest input there is z_logvar = 800"
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_a_critic_that_is_no_number_is_told_with_its_input_and_row(pieces: int) -> None:
+    """A weight of the critic is none, in one batch and in one that is computed in pieces."""
+    made = trainer("bib-ae", settings=SMALL)
+    with torch.no_grad():
+        next(p for name, ps in made.players.wiring.players().items() if name == "KL(q(z)||p(z))" for p in ps).fill_(torch.nan)
+    batch = {s: {v: x.take(slice(8)) for v, x in rows.items()} for s, rows in made.binding.train.items()}
+    said = r"the loss of the critic of KL\(q\(z\)\|\|p\(z\)\) is nan: input z_critic, row 0 of the batch, is nan"
+    name, players = "KL(q(z)||p(z))", made.players
+    step = (
+        partial(players.critic_step, name, made.draws(batch))
+        if pieces == 1
+        else partial(players.critic_steps, name, [batch, batch])
+    )
+    with pytest.raises(TrainingError, match=said):
+        step(0.0)
 
 
 def test_the_last_good_checkpoint_is_kept(tmp_path) -> None:
