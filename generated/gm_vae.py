@@ -129,7 +129,7 @@ class GmVaeLoss(torch.nn.Module):
 
 Loss = GmVaeLoss
 _BESIDE = {"gm_vae.c": "659d163d41720c7e", "gm_vae.triton.py": "3f83cc21670c4e58",
-           "_ibsym_runtime.py": "8c72b0e7728346b5"}
+           "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

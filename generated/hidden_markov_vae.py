@@ -151,7 +151,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"_ibsym_runtime.py": "8c72b0e7728346b5"}
+_BESIDE = {"_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

@@ -140,7 +140,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "392d7a285e6c7b2f", "_ibsym_runtime.py": "8c72b0e7728346b5"}
+_BESIDE = {"hyperprior_compression.c": "392d7a285e6c7b2f", "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "6e068ecca493e430", "_ibsym_runtime.py": "8c72b0e7728346b5"}
+_BESIDE = {"iwae.c": "6e068ecca493e430", "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

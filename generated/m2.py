@@ -177,7 +177,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "583774cda6b08c0f", "m2.triton.py": "785d94269c669535", "_ibsym_runtime.py": "8c72b0e7728346b5"}
+_BESIDE = {"m2.c": "583774cda6b08c0f", "m2.triton.py": "785d94269c669535", "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

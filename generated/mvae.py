@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "7a77bd99a67a6755", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "8c72b0e7728346b5"}
+_BESIDE = {"mvae.c": "7a77bd99a67a6755", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

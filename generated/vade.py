@@ -120,7 +120,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "0001710c320be5ae", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "8c72b0e7728346b5"}
+_BESIDE = {"vade.c": "0001710c320be5ae", "vade.triton.py": "7e24dcceafe8faa4", "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

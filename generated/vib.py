@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "eb2263e954c8d73b", "vib.triton.py": "1161da9c56e69544", "_ibsym_runtime.py": "8c72b0e7728346b5"}
+_BESIDE = {"vib.c": "eb2263e954c8d73b", "vib.triton.py": "1161da9c56e69544", "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

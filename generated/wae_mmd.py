@@ -104,11 +104,12 @@ class WaeMmdLoss(_Parametrised):
         self.lam = lam
         self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
+        type(self).one_pass = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it
 
     def forward(self, *, z: Tensor, z_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = [z, z_reference, x, x_mean]
-        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
+        run = None if self.group else getattr(self, "one_pass", None) if torch.compiler.is_compiling() else _one_pass()
         return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z: Tensor, z_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
@@ -157,7 +158,7 @@ class WaeMmdLoss(_Parametrised):
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
 _BESIDE = {"wae_mmd.c": "df961340872f2b02", "wae_mmd.triton.py": "875d4d0e2f44628d",
-           "_ibsym_runtime.py": "8c72b0e7728346b5"}
+           "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

@@ -5,7 +5,9 @@ Inputs are random, small, in float64, and each of them is a point of the space t
 
 from __future__ import annotations
 
+import itertools
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -52,10 +54,11 @@ def rows_of(spec: Spec) -> set[str]:
 
 
 class Sizes:
-    """Small sizes for the axes of a module, different ones for different batches."""
+    """Small sizes for the axes of a module, or some times as large ones; different ones for different batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: int = 1) -> None:
         self.known: dict[str, int] = {"S": DRAWS}
+        self.times = times
 
     def __getitem__(self, axis: str) -> int:
         if axis.isdigit():
@@ -64,7 +67,7 @@ class Sizes:
             batches = sum(a.split("_")[0] == "B" for a in self.known)
             pool = BATCHES if axis.split("_")[0] == "B" else DIMENSIONS
             place = batches if pool is BATCHES else len(self.known) - batches - 1
-            self.known[axis] = pool[place % len(pool)]
+            self.known[axis] = pool[place % len(pool)] * self.times
         return self.known[axis]
 
     def of(self, axes: Iterable[str]) -> tuple[int, ...]:
@@ -99,6 +102,23 @@ def agree(spec: Spec, program: LossProgram, loss_class: Any, *, worlds: int = 3,
                 largest, comparisons = max(largest, error), comparisons + 1
             gradients += differences(spec, program, loss_class, parameters, inputs, sizes)
     return Agreement(comparisons, largest, gradients)
+
+
+def launched(spec: Spec, loss_class: Any, device: str) -> list[str]:
+    """The precisions in which kernels compute a loss and its gradients on a device; they are compiled for odd sizes and multiples of 16."""
+    run = sys.modules[loss_class.__module__]._one_pass()
+    parameters = {name: inside(entry.min, entry.max) for name, entry in spec.parameters.items()}
+    parameters |= {name: 16 * ROWS + inside(0, 1) for name in rows_of(spec)}
+    loss = loss_class(**parameters)
+    taken: dict[str, None] = {}
+    for dtype, times in itertools.product((torch.float32, torch.bfloat16, torch.float16), (1, 16)):
+        sizes = Sizes(times)
+        inputs = {i.name: sample(spec, i, sizes, drawn=True).to(device) for i in loss_class.INPUTS}
+        given = {n: t.to(dtype).requires_grad_() if t.is_floating_point() else t for n, t in inputs.items()}
+        loss(**given).loss.backward()
+        if run is not None and run.known.get("cuda") is not None:
+            taken[str(dtype).removeprefix("torch.")] = None
+    return list(taken)
 
 
 def compared(

@@ -257,11 +257,11 @@ class FiniteWorld:
 
     @cached_property
     def _symbols(self) -> dict[sympy.Expr, sympy.Expr]:
-        return {sympy.Symbol(n, real=True): sympy.Float(v, 30) for n, v in self.parameters.items()}
+        return symbols(self.parameters)
 
     def coefficient(self, expression: sympy.Expr) -> float:
         """A coefficient at the world's parameters."""
-        return float(expression.xreplace(self._symbols))
+        return number(expression, self._symbols)
 
     def evaluate(self, expression: Expression) -> float:
         """The sum of an expression's terms at the world's parameters."""
@@ -271,6 +271,16 @@ class FiniteWorld:
         """Coefficients and values, term by term; a term of coefficient zero is left out."""
         weighted = [(self.coefficient(w.coefficient), w.term) for w in expression]
         return [(c, self.value(t)) for c, t in weighted if c]
+
+
+def symbols(parameters: Mapping[str, float]) -> dict[sympy.Expr, sympy.Expr]:
+    """Parameters as an expression has them, and their values."""
+    return {sympy.Symbol(n, real=True): sympy.Float(v, 30) for n, v in parameters.items()}
+
+
+def number(expression: sympy.Expr, at: dict[sympy.Expr, sympy.Expr]) -> float:
+    """An expression's value where its symbols have these values."""
+    return float(expression if expression.is_Rational else expression.xreplace(at))
 
 
 def own_factors(spec: Spec) -> list[Factor]:

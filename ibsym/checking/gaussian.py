@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from ibsym.checking.finite import own_factors, parameter_value
+from ibsym.checking.finite import number, own_factors, parameter_value, symbols
 from ibsym.errors import IbsymError
 from ibsym.spec.graphs import Factor
 from ibsym.spec.model import Spec
@@ -225,9 +226,13 @@ class GaussianWorld:
             return self.entropy(joint, groups[0], given)
         return self._information(joint, groups[:-1], given) - self._information(joint, groups[:-1], (*given, *groups[-1]))
 
+    @cached_property
+    def _symbols(self) -> dict[sympy.Expr, sympy.Expr]:
+        return symbols(self.parameters)
+
     def coefficient(self, expression: sympy.Expr) -> float:
         """A coefficient at the world's parameters."""
-        return float(expression.subs({sympy.Symbol(n, real=True): v for n, v in self.parameters.items()}))
+        return number(expression, self._symbols)
 
     def evaluate(self, expression: Expression) -> float:
         """The sum of an expression's terms at the world's parameters."""

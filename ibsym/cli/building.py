@@ -16,7 +16,8 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
 
     Without this a loss compiles its own code at first use, in about a second. Either way the libraries lie in a cache folder:
     IBSYM_CACHE_DIR, or ibsym in the user's cache, under names that tell source, compiler, flags and processor. Needs PyTorch and
-    a C compiler.
+    a C compiler. Where there is a GPU, kernels are compiled for it as well, into Triton's cache, in every precision that they
+    take; sizes of other kinds than were tried are compiled at first use.
 
     \b
     Examples:
@@ -27,13 +28,18 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
     from ibsym.codegen.c.source import one_pass
     from ibsym.errors import MissingDependencyError
     from ibsym.lowering import lower
+    from ibsym.sources import class_of
 
     try:
+        import torch
+
+        from ibsym.conformance import launched
         from ibsym.runtime import libraries
     except ImportError:
         raise MissingDependencyError("a compiled loss needs PyTorch\n  write: pip install 'ibsym[torch]'") from None
     for spec in chosen(specs, everything):
-        found = one_pass(lower(ibsym.audit(ibsym.derive(spec))))
+        program = lower(ibsym.audit(ibsym.derive(spec)))
+        found = one_pass(program)
         if found is None:
             click.echo(f"{spec.name}: nothing to compile")
             continue
@@ -46,3 +52,6 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
             except Exception as error:
                 click.echo(f"ibsym: {spec.name} cannot be compiled: {error}", err=True)
                 context.exit(NO)
+        if torch.cuda.is_available():
+            taken = launched(spec, class_of(program), "cuda")
+            click.echo(f"{spec.name}: kernels for {torch.cuda.get_device_name()}: {', '.join(taken) or 'none'}")

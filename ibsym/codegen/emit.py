@@ -27,8 +27,9 @@ class PyTorch:
         found = one_pass(program)
         launched = kernels(program, found.rest) if found is not None else None
         neighbours = {} if found is None else {f"{stem}.c": found.source}
-        neighbours |= ({} if launched is None else {f"{stem}.triton.py": launched}) | {NATIVE: native_runtime()}
-        own = {f"{stem}.py": module(program, found, neighbours, self.form)}
+        neighbours |= ({} if launched is None else {f"{stem}.triton.py": launched.source}) | {NATIVE: native_runtime()}
+        in_graphs = launched is not None and launched.tables and found is not None and not found.rest
+        own = {f"{stem}.py": module(program, found, neighbours, self.form, in_graphs=in_graphs)}
         return own | neighbours if self.form == "beside" else own
 
 

@@ -70,8 +70,9 @@ MORE = {
     "import linecache\n": "import importlib\nimport itertools\nimport linecache\n",
     "import logging\n": "import logging\nimport math\n",
     "import os\n": "import os\nimport platform\nimport shlex\nimport shutil\nimport stat\n",
-    "import struct\n": "import struct\nimport subprocess\nimport tempfile\n",
+    "import struct\n": "import struct\nimport subprocess\nimport sys\nimport tempfile\n",
     "import torch\n": "import torch\nimport torch.distributed as dist\n",
+    "from pathlib import Path\n": "from pathlib import Path\nfrom types import ModuleType\n",
     "from typing import Any\n": "from typing import Any, NamedTuple\n",
 }
 """What the sections after the first import."""
@@ -83,7 +84,9 @@ def native_runtime() -> str:
     passes = text(NATIVE).replace("\nfrom .libraries import for_one_process, library_path\n", "")
     for line, with_more in MORE.items():
         passes = passes.replace(line, with_more, 1)
-    sections = (part for name in ("libraries", "launches", "kernels", "streams", "both_ways") for part in _section(name))
+    sections = (
+        part for name in ("libraries", "launches", "kernels", "graphs", "streams", "both_ways") for part in _section(name)
+    )
     kernels = "\n".join(_section("stream_kernels"))
     return "\n".join((passes, *sections, f'KERNELS = r"""{kernels}"""', *_section("ranks"), ""))
 

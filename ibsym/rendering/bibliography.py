@@ -60,16 +60,25 @@ def entries(sources: Iterable[str]) -> BibliographyData:
 
 def listed(sources: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Key and reference of each source, the reference as LaTeX; what is no entry of ours is said as it stands."""
-    from pybtex.backends.latex import Backend
     from pybtex.style.formatting.plain import Style
 
     from ibsym.rendering.tex import citation
 
     asked = tuple(sources)
-    known = [source for source in asked if source in _keys()]
-    for entry in Style().format_bibliography(entries(known)):
-        yield entry.key, entry.text.render(Backend()).replace("\n\\newblock", " ")
+    known = entries(source for source in asked if source in _keys()).entries
+    for entry in Style().sort(known.values()):
+        yield entry.key, _reference(entry.key)
     yield from ((key(source), f"{citation(source)}.") for source in asked if source not in _keys())
+
+
+@cache
+def _reference(name: str) -> str:
+    """The reference of an entry of ours, as LaTeX: the same in every document."""
+    from pybtex.backends.latex import Backend
+    from pybtex.style.formatting.plain import Style
+
+    (entry,) = Style().format_entries([library().entries[name]])
+    return str(entry.text.render(Backend())).replace("\n\\newblock", " ")
 
 
 def _said(source: str) -> list[tuple[str, str]]:

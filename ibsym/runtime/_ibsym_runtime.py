@@ -74,15 +74,19 @@ class OnePass:
     """A loss's output, by compiled code or its expression; ``right`` holds kinds and sizes of what was checked, and who computes it."""
 
     launches: Any = None  # what runs kernels on a GPU
+    graphs: Any = None  # what stands for kernels where torch.compile or torch.export traces
 
     def __init__(self, source: str, stem: str, inputs: Sequence[Any], output: Made, kernels: Callable[[], str] = lambda: ""):
         self.source, self.stem, self.output, self.kernels = source, stem, output, kernels
         self.inputs = tuple((i.name, tuple(i.shape)) for i in inputs)
         self.known: dict[Way, Any] = {}
         self.right: dict[Any, Way | None] = {}
+        self.in_graph = self.graphs and self.graphs()
 
     def __call__(self, loss: Any, given: list[Tensor], checked: Check) -> Any:
         """The output, differentiable."""
+        if torch.compiler.is_compiling():
+            return self.in_graph(loss, given, checked)
         if loss.BATCH_COUPLED and DISTRIBUTED():
             warn_alone(loss)
         if torch._C._get_tracing_state() is not None:

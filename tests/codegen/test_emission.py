@@ -32,7 +32,7 @@ CODE = {
 
 @pytest.mark.slow
 def test_equal_specs_emit_equal_text_in_every_process():
-    """Two hash seeds, without torch: importing it fails, and emission does not need it."""
+    """Two hash seeds, without torch: importing it fails, and emission does not need it. The zoo is written so from the wheel."""
     code = (
         "import sys, hashlib; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
@@ -41,7 +41,7 @@ def test_equal_specs_emit_equal_text_in_every_process():
         "from ibsym.derivation.engine import derive\n"
         "from ibsym.lowering import lower\n"
         "from ibsym.spec.loading import load\n"
-        "for path in sorted([*Path('ibsym/zoo').glob('*.toml'), *Path('tests/specs').glob('*.toml')]):\n"
+        "for path in sorted(Path('tests/specs').glob('*.toml')):\n"
         "    source = emit(lower(audit(derive(load(path)), worlds=0)))\n"
         "    print(path.stem, hashlib.sha256(source.encode()).hexdigest())\n"
     )
@@ -57,7 +57,7 @@ def test_equal_specs_emit_equal_text_in_every_process():
         )
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
-    assert len(outputs[0].splitlines()) >= 27
+    assert len(outputs[0].splitlines()) >= 16
 
 
 def test_a_module_stands_alone(made):

@@ -6,6 +6,7 @@ Whatever stands in the way, the loss is right, nothing is raised, and one notice
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -73,13 +74,19 @@ def libraries(cache: Path) -> list[Path]:
     return sorted(cache.glob("*.so"))
 
 
-@pytest.fixture
-def cache(tmp_path: Path, folder: Path) -> Path:
-    """A cache with one library in it."""
-    where = tmp_path / "cache"
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Path:
+    """A cache that a process has filled."""
+    where = tmp_path_factory.mktemp("filled") / "cache"
     assert run(folder, IBSYM_CACHE_DIR=where) == ("compiled", "")
     assert len(libraries(where)) == 1
     return where
+
+
+@pytest.fixture
+def cache(tmp_path: Path, filled: Path) -> Path:
+    """A cache with one library in it."""
+    return Path(shutil.copytree(filled, tmp_path / "cache"))
 
 
 def test_modes_whatever_the_umask(tmp_path: Path, folder: Path) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from torch import Tensor
+from torch._dynamo.backends.common import aot_autograd
 
+import ibsym
+from ibsym.conformance import launched
+from ibsym.sources import class_of
 from tests.native import worlds
 from tests.native.worlds import arguments, gradients, learning, module
 
@@ -135,7 +140,39 @@ def test_a_compiled_loss_is_the_expression():
     torch.testing.assert_close(whole(**given), loss(**given).loss)
 
 
+def test_kernels_are_compiled_ahead_in_every_precision():
+    found = worlds.program("vib")
+    assert launched(ibsym.load("vib"), class_of(found), "cpu") == ["float32", "bfloat16", "float16"]
+
+
 def test_every_kind_has_its_kernels():
     for name in KINDS:
         module(name)
         assert (worlds.CACHE / "emitted" / f"{name.replace('-', '_')}.triton.py").is_file(), name
+
+
+class Read:
+    """Runs a graph as it is, and keeps its text."""
+
+    def __call__(self, graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        self.code = graph.code
+        return make_boxed_func(graph.forward)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_graph_has_the_kernels_of_tables_as_an_operator(gradient, monkeypatch):
+    """As a graph is traced on a GPU: there the constructor finds the pass."""
+    found = module("beta-tcvae")
+    loss = found.Loss()
+    monkeypatch.setattr(found.Loss, "one_pass", found._one_pass(), raising=False)
+    given = arguments("beta-tcvae", sizes={"B": 9})
+    given = learning(given) if gradient else given
+    whole = torch.compile(lambda **g: loss(**g), fullgraph=True, backend=aot_autograd(fw_compiler=(read := Read())))
+    got, wanted = whole(**given), loss(**given)
+    torch.testing.assert_close(got, wanted)
+    assert read.code.count("torch.ops.ibsym.") == 1
+    assert "exp" not in read.code
+    if gradient:
+        slopes = gradients(2 * got.loss, given)
+        for key, slope in gradients(wanted.loss, given).items():
+            torch.testing.assert_close(slopes[key], 2 * slope)

@@ -21,6 +21,9 @@ Form: TypeAlias = Literal["beside", "bundle", "plain"]
 WHERE: dict[Form, str] = {"beside": "beside", "bundle": "bundled", "plain": "lone"}
 """The module of the runtime that finds the files beside the loss, in each form."""
 
+GRAPHED = "type(self).one_pass = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it"
+"""Of a loss whose kernels are faster than its expression in a graph, too: which finds what is there before it is traced."""
+
 LIBRARY = ("inputs", "means", "tensors", "functions")
 
 
@@ -47,12 +50,17 @@ IMPORTS: dict[str, Import] = {
 """What an emitted module may import, by the name that it uses."""
 
 
-def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str, str], form: Form) -> str:
-    """The text of a module. ``neighbours`` are the files of the compiled pass ``found``, by name."""
+def module(
+    program: LossProgram, found: OnePass | None, neighbours: Mapping[str, str], form: Form, *, in_graphs: bool = False
+) -> str:
+    """The text of a module. ``neighbours`` are the files of the compiled pass ``found``, by name.
+
+    ``in_graphs``, whether its kernels on a GPU are faster than the expression in a graph that torch.compile traces, too.
+    """
     rest = found.rest if found is not None else ()
     shared = (found is not None or bool(coupled(program))) and form != "plain"
     neighbours = {} if form == "plain" else neighbours
-    methods = [_forward(program, shared), context.expression(program, rest)]
+    methods = [_forward(program, shared, in_graphs), context.expression(program, rest)]
     if rest:
         methods.append(context.others(program, rest))
     if program.critics:
@@ -109,6 +117,7 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
                 *settings,
                 'self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels',
                 f"_reduced(torch.zeros(1), reduction{whole})  # is it one?",
+                *((GRAPHED,) if in_graphs else ()),
             ),
             "methods": tuple(m.text for m in methods),
             "constants": _constants(program, neighbours, form),
@@ -117,10 +126,11 @@ def module(program: LossProgram, found: OnePass | None, neighbours: Mapping[str,
     )
 
 
-def _forward(program: LossProgram, shared: bool) -> Definition:
+def _forward(program: LossProgram, shared: bool, in_graphs: bool) -> Definition:
     """The method that is called; ``shared``, whether the runtime has a say: it runs the compiled pass, and warns of ranks apart."""
     names = [i.name for i in program.inputs]
-    run = "run = None if self.group or torch.compiler.is_compiling() else _one_pass()"
+    traced = 'None if self.group else getattr(self, "one_pass", None) if' if in_graphs else "None if self.group or"
+    run = f"run = {traced} torch.compiler.is_compiling() else _one_pass()"
     symbols = ", self.SYMBOLS" if context.symbols(program.inputs) else ""
     products = {"hidden", "embedding"} & {i.key.role for i in program.inputs}
     checked = "_checked_as_given" if products else "_checked"
