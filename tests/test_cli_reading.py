@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import click
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
@@ -22,7 +23,8 @@ READ: dict[str, list[list[str]]] = {
     "prove": [["H(A,B,C,D) <= H(A)+H(B)+H(C)+H(D)"], ["I(X;Y|Z) <= I(X;Y)", "--given", "X -> Y -> Z"]],
     "compare": [["vae", "bib-ae"]],
     "identify": [["beta-vae"]],
-    "check": [["no-such"]],
+    "check": [["no-such"], ["vae"]],
+    "zoo": [["no-such"]],
 }
 """What is prose or a derivation. Lists are a line an entry in a pipe, files are as they are."""
 
@@ -54,6 +56,42 @@ def test_help_is_as_wide_as_there_is_room(name: str) -> None:
         result = CliRunner(env={"COLUMNS": str(width)}).invoke(cli, [*name.split(), "--help"], terminal_width=width)
         assert result.exit_code == 0
         assert all(len(line) <= width for line in result.output.splitlines() if not line.strip().startswith("ibsym "))
+
+
+@pytest.mark.parametrize("name", [*cli.commands])
+def test_every_command_can_be_quiet(name: str) -> None:
+    """By an option of its own, or by one before its name, which is its default then."""
+    (own,) = [p for p in cli.commands[name].params if p.name == "quiet"]
+    assert {"-q", "--quiet"} <= set(own.opts)
+    (wide,) = [p for p in cli.params if p.name == "quiet"]
+    group = click.Context(cli, info_name="ibsym")
+    wide.handle_parse_result(group, {"quiet": True}, [])
+    below = click.Context(cli.commands[name], parent=group, info_name=name)
+    assert own.consume_value(below, {})[0] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["-q", "prove", "H(X) >= 0"], 0),
+        (["prove", "H(X) <= 0", "--quiet"], 1),
+        (["--quiet", "prove", "H(X"], 2),
+        (["derive", "vae", "-q"], 0),
+        (["zoo", "-q"], 0),
+    ],
+)
+def test_a_quiet_command_answers_by_its_status(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: cli.main(args=arguments, prog_name="ibsym", standalone_mode=False)) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert bool(err) is (status == 2)
+
+
+def test_json_is_a_format_by_its_own_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("derive", "prove", "diagnose", "compare", "identify"):
+        assert any("--json" in p.opts for p in cli.commands[name].params), name
+    assert told(capsys, "prove", "H(X) >= 0", "--json") == told(capsys, "prove", "H(X) >= 0", "--format", "json")
+    assert json.loads(told(capsys, "identify", "vae", "--json"))
 
 
 def test_no_colour_where_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:

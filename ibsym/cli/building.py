@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ibsym.cli.common import NO, Command, chosen, known
+from ibsym.cli.common import NO, Command, chosen, known, say
 
 
 @click.command("build", cls=Command)
@@ -41,14 +41,14 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
         program = lower(ibsym.audit(ibsym.derive(spec)))
         found = one_pass(program)
         if found is None:
-            click.echo(f"{spec.name}: nothing to compile")
+            say(f"{spec.name}: nothing to compile")
             continue
         for real in ("float", "double"):
             try:
                 path = libraries.library_path(found.source, spec.module_name, real)
                 if libraries.for_one_process(path):
                     raise OSError("there is no folder to keep it in")
-                click.echo(f"{spec.name}: {path}")
+                say(f"{spec.name}: {path}")
             except Exception as error:
                 click.echo(f"ibsym: {spec.name} cannot be compiled: {error}", err=True)
                 context.exit(NO)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ibsym.cli.common import NO, Command, chosen, known, styled, write
+from ibsym.cli.common import NO, Command, chosen, known, say, styled, write
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
@@ -67,7 +67,7 @@ def generate_command(
         if not check:
             for path, text in own.items():
                 write(path, text)
-            click.echo(f"wrote {', '.join(map(str, own))}")
+            say(f"wrote {', '.join(map(str, own))}")
         files |= own
     package = Path(ibsym.__file__).resolve().parent
     if everything and folder.resolve() == package.parent / "generated":  # what `ibsym.losses` gives: its declarations as well
@@ -84,11 +84,11 @@ def generate_command(
             if path.suffix in (".py", ".c", ".tex") and path not in files
         ]
     for line in drift:
-        click.echo(line)
+        say(line)
     if drift:
         click.echo("write: the same command without --check", err=True)
         context.exit(NO)
-    click.echo(f"{len(files)} files are as they should be")
+    say(f"{len(files)} files are as they should be")
 
 
 def difference(path: Path, text: str) -> str | None:
@@ -124,9 +124,9 @@ def check_command(context: click.Context, specs: tuple[str, ...], everything: bo
             lines = audited(ibsym.derive(spec))
         except AuditError as error:
             failed = True
-            click.echo(f"{spec.name}: " + styled("fails", fg="red", bold=True) + f"\n  {error}")
+            say(f"{spec.name}: " + styled("fails", fg="red", bold=True) + f"\n  {error}")
             continue
-        click.echo(f"{spec.name}: " + styled("holds", fg="green") + "".join(f"\n  {line}" for line in lines))
+        say(f"{spec.name}: " + styled("holds", fg="green") + "".join(f"\n  {line}" for line in lines))
     if failed:
         context.exit(NO)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command
+from ibsym.cli.common import Command, say
 from ibsym.files import write
 
 
@@ -51,8 +51,8 @@ def compress_command(model: Path, images: tuple[Path, ...], file: Path, quiet: b
         return
     size = 8 * len(written.data)
     each = size / max(1, pixels.size)
-    click.echo(f"{file}: {len(pixels)} images in {len(written.data)} bytes, {each:.3f} bits a pixel")
-    click.echo(
+    say(f"{file}: {len(pixels)} images in {len(written.data)} bytes, {each:.3f} bits a pixel")
+    say(
         f"  the model's rate {written.rate:.1f} bits, the file {size} ({100 * (size / written.rate - 1):+.1f} %), "
         f"{size - 8 * written.code} of them around the code"
         if written.rate
@@ -92,4 +92,4 @@ def decompress_command(file: Path, model: Path | None, folder: Path, quiet: bool
     except CodeError as error:
         raise error if str(file) in str(error) else CodeError(f"{file}: {error}") from None
     if not quiet:
-        click.echo(f"{folder}: {contents.images} images of {contents.height} x {contents.width}")
+        say(f"{folder}: {contents.images} images of {contents.height} x {contents.width}")

@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,10 +29,49 @@ class Command(click.Command):
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
         self.help = (self.help or "").replace("\\b", "\b")
+        if not any(p.name == "quiet" for p in self.params):
+            self.params.append(_quiet())
+        if any(p.name == "form" and "json" in getattr(p.type, "choices", ()) for p in self.params):
+            self.params.append(_as_json())
 
     def get_help(self, context: click.Context) -> str:
         """The help, with a name of the zoo where it says so."""
         return named(super().get_help(context))
+
+    def invoke(self, context: click.Context) -> Any:
+        """What the command does; where it is to be quiet, nothing of it on standard output."""
+        if context.meta.get(JSON) and "form" in context.params:
+            context.params["form"] = "json"
+        if isinstance(self, click.Group) or not context.meta.get(QUIET):
+            return super().invoke(context)
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            return super().invoke(context)
+
+
+QUIET, JSON = "ibsym.quiet", "ibsym.json"
+
+
+def _as_json() -> click.Option:
+    """``--json``, for a command with formats."""
+
+    def remember(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        context.meta[JSON] = context.meta.get(JSON, False) or wanted
+
+    return click.Option(["--json"], is_flag=True, expose_value=False, callback=remember, help="The same as --format json.")
+
+
+def _quiet() -> click.Option:
+    """``--quiet``, for a command that has none of its own; before the command's name it is every command's."""
+
+    def remember(context: click.Context, _: click.Parameter, quiet: bool) -> None:
+        if isinstance(context.command, click.Group):
+            if quiet:
+                context.default_map = {name: {"quiet": True} for name in context.command.list_commands(context)}
+        elif quiet:
+            context.meta[QUIET] = True
+
+    words = "Nothing on standard output: files are written, mistakes told, and the exit status is the answer."
+    return click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=remember, help=words)
 
 
 class Commands(Command, click.Group):
@@ -104,6 +144,17 @@ def narrowed(line: str, width: int) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def told(text: str) -> str:
+    """Lines as wide as who reads them has room for; colours take no room."""
+    width = reading(sys.stdout)
+    return "\n".join(line if len(click.unstyle(line)) <= width else narrowed(line, width) for line in text.splitlines())
+
+
+def say(text: str) -> None:
+    """Lines on standard output, as wide as who reads them has room for."""
+    click.echo(told(text))
 
 
 def folded(start: str, words: str) -> str:

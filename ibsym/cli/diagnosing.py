@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
-from ibsym.cli.common import DONE, NO, Command, columns, known, narrowed, reading, write
+from ibsym.cli.common import DONE, NO, Command, columns, known, say, told, write
 
 
 @click.command("diagnose", cls=Command)
@@ -104,18 +103,12 @@ def identify_command(spec: str, form: str) -> None:
     click.echo(found.to_json() if form == "json" else told(str(found)))
 
 
-def told(text: str) -> str:
-    """Lines as wide as who reads them has room for."""
-    width = reading(sys.stdout)
-    return "\n".join(narrowed(line, width) for line in text.splitlines())
-
-
 def _written(text: str, target: Path | None) -> None:
     if target is None:
         click.echo(text, nl=False)
     else:
         write(target, text)
-        click.echo(f"wrote {target}")
+        say(f"wrote {target}")
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

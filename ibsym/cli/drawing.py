@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command, known
+from ibsym.cli.common import Command, known, say
 
 
 @click.command("figure", cls=Command)
@@ -49,4 +49,4 @@ def figure_command(spec: str, target: Path, kind: str) -> None:
     if form not in FORMATS:
         raise click.UsageError(f"{target} has no ending that is known\n  write: -o {target.stem}.svg, .pdf or .tikz")
     write(target, figure(ibsym.derive(spec), form, kind))
-    click.echo(f"wrote {target}")
+    say(f"wrote {target}")

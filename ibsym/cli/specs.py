@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ibsym.cli.common import Command, known, styled, terminal, write
+from ibsym.cli.common import Command, known, say, styled, terminal, write
 from ibsym.cli.common import columns as width
 from ibsym.shown import STEPS
 
@@ -105,7 +105,7 @@ def new_command(name: str) -> None:
             stream.write(text)
     except FileExistsError:
         raise click.UsageError(f"{name}.toml exists already; it was left alone") from None
-    click.echo(f"wrote {name}.toml; next: ibsym derive {name}.toml")
+    say(f"wrote {name}.toml; next: ibsym derive {name}.toml")
 
 
 @click.command("derive", cls=Command)
@@ -139,7 +139,7 @@ def derive_command(spec: str, form: str, columns: int | None, steps: str | None,
     text = rendered(ibsym.derive(spec), form, columns or 1, steps or "full", standalone)
     if target is not None:
         write(target, text)
-        click.echo(f"wrote {target}")
+        say(f"wrote {target}")
         return
     console = terminal() if form == "text" else None
     if console is None:
@@ -185,7 +185,7 @@ def cite_command(specs: tuple[str, ...], target: Path | None) -> None:
         click.echo(text, nl=False)
     else:
         write(target, text)
-        click.echo(f"wrote {target}")
+        say(f"wrote {target}")
 
 
 def coloured(text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ibsym.cli.common import DONE, NO, Command, terminal
+from ibsym.cli.common import DONE, NO, Command, say, terminal
 from ibsym.cli.training import train_command
 
 OWN = ("spec", "seed", "nproc", "logger", "folder", "resume", "overwrite", "quiet", "unit", "per_dimension")
@@ -78,11 +78,11 @@ def sweep_command(
         )
     finally:
         progress.stop()
-    click.echo(f"{read.name}: {len(result.found)} runs, {result.before} of them done before")
+    say(f"{read.name}: {len(result.found)} runs, {result.before} of them done before")
     for point, why in result.failed.items():
-        click.echo(f"  {point.name}: {why.splitlines()[0]}")
+        say(f"  {point.name}: {why.splitlines()[0]}")
     for what, path in result.files.items():
-        click.echo(f"{what:<18} {path}")
+        say(f"{what:<18} {path}")
     return NO if result.failed else DONE
 
 
@@ -124,7 +124,7 @@ class Progress(Quiet):
         self.bar: Any = None
         console = terminal()
         if console is None:
-            click.echo(f"{points} runs, {before} done before")
+            say(f"{points} runs, {before} done before")
             return
         from rich import progress
 
@@ -145,9 +145,9 @@ class Progress(Quiet):
         elif entry["kind"] == "result":
             held = entry["history"][-1]["held_out"]
             shown = {"loss": held["loss"]["loss"]} | held["metrics"]
-            click.echo(f"{self.ended}/{self.points} {point.name}: " + ", ".join(f"{n} {v:.4g}" for n, v in shown.items()))
+            say(f"{self.ended}/{self.points} {point.name}: " + ", ".join(f"{n} {v:.4g}" for n, v in shown.items()))
         elif entry["kind"] != "epoch":
-            click.echo(f"{self.ended}/{self.points} {point.name}: {entry['message'].splitlines()[0]}")
+            say(f"{self.ended}/{self.points} {point.name}: {entry['message'].splitlines()[0]}")
 
     def stop(self) -> None:
         """The terminal as it was."""

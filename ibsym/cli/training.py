@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command, known, terminal
+from ibsym.cli.common import Command, known, say, terminal
 
 
 @click.command("train", cls=Command)
@@ -107,7 +107,7 @@ def train_command(
     told = Unit(unit, per_dimension)
     read = load(spec)
     console = terminal()
-    reporter: Reporter = Silent() if quiet else (Bar(console, told) if console is not None else Lines(click.echo, told))
+    reporter: Reporter = Silent() if quiet else (Bar(console, told) if console is not None else Lines(say, told))
     out = folder if folder is not None else Path("runs") / read.module_name
     sets, rises = assignments(settings, "--set"), assignments(warmup, "--warmup")
     try:
@@ -140,4 +140,4 @@ def train_command(
             click.echo(f"{out} keeps the last whole epoch; the same command with --resume goes on from there", err=True)
         raise
     for line in summary(result, told) if first_process() else ():
-        click.echo(line)
+        say(line)
