@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch")
 
-_spec = importlib.util.spec_from_file_location("native_worlds", Path(__file__).parent / "worlds.py")
-worlds = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(worlds)
+from tests.native import worlds  # noqa: E402  once for all files: each program is lowered once
 
-from ibsym.codegen.c.source import one_pass  # noqa: E402
-
-BY_ROW = [n for n in worlds.SPECS if worlds.program(n).rows is not None and one_pass(worlds.program(n)) is not None]
+BY_ROW = [n for n in worlds.SPECS if worlds.program(n).rows is not None and worlds.fused(n)]
 
 
 def error(found, true):

@@ -6,16 +6,11 @@ gradient is asked for with ``create_graph``, as a gradient penalty, a Hessian an
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch")
 
-_spec = importlib.util.spec_from_file_location("native_worlds", Path(__file__).parent / "worlds.py")
-worlds = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(worlds)
+from tests.native import worlds  # noqa: E402  once for all files: each program is lowered once
 
 SMALL = {"B": 4, "S": 2, "L": 3, "D": 3, "D1": 3, "D2": 3, "K": 3, "M": 3, "L1": 3, "L2": 3, "T": 3}
 EACH = pytest.mark.parametrize("name", worlds.SPECS)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
-from pathlib import Path
 
 import pytest
 import sympy
 
 torch = pytest.importorskip("torch")
 
-_spec = importlib.util.spec_from_file_location("native_worlds", Path(__file__).parent / "worlds.py")
-worlds = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(worlds)
-
 import ibsym  # noqa: E402
 from ibsym.codegen.c.source import one_pass  # noqa: E402
 from ibsym.conformance import agree  # noqa: E402
 from ibsym.lowering import lower  # noqa: E402
 from ibsym.lowering.interpreter import evaluate  # noqa: E402
+from tests.native import worlds  # noqa: E402  once for all files: each program is lowered once
 
 # Looser than loss 1e-6, gradients 2e-7: be sure that your formula is right before you add an entry.
 LOSS: dict[str, float] = {"infovae": 1e-5, "wae-mmd": 1e-5}
@@ -96,7 +91,7 @@ def compare(name, given, dtype=torch.float32, upstream=-1.7, reduction="mean"):
     return mine
 
 
-FUSED = [n for n in worlds.SPECS if one_pass(worlds.program(n)) is not None]
+FUSED = [n for n in worlds.SPECS if worlds.fused(n)]
 
 
 def test_most_modules_have_a_pass():

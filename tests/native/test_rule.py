@@ -5,17 +5,12 @@ Where a rounding of the arguments alone moves the truth farther, the pass may be
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch")
 
-_spec = importlib.util.spec_from_file_location("native_passes", Path(__file__).parent / "test_passes.py")
-passes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(passes)
-worlds = passes.worlds
+from tests.native import test_passes as passes  # noqa: E402
+from tests.native import worlds  # noqa: E402
 
 SIZES = [{"B": 4, "D": 1, "L": 1}, {"B": 5, "D": 700, "L": 2}, {"B": 257, "D": 5, "L": 3}, {"B": 64, "D": 40, "L": 20}]
 SPREADS = (1e-3, 1.0, 10.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import os
 import pickle
 import subprocess
@@ -15,12 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import ibsym  # noqa: E402
-
-_spec = importlib.util.spec_from_file_location("native_worlds", Path(__file__).parent / "worlds.py")
-assert _spec is not None
-assert _spec.loader is not None
-worlds = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(worlds)
+from tests.native import worlds  # noqa: E402  once for all files: each program is lowered once
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {

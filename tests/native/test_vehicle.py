@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import os
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-_spec = importlib.util.spec_from_file_location("native_worlds", Path(__file__).parent / "worlds.py")
-worlds = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(worlds)
+from tests.native import worlds  # noqa: E402  once for all files: each program is lowered once
 
 MODULES = {"elementwise": "beta-vae", "pairwise": "beta-tcvae", "adversarial": "bib-ae"}
 TORCH_OWN = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own forward mode

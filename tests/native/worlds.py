@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import ibsym
+from ibsym.codegen.c.source import one_pass
 from ibsym.codegen.emit import files
 from ibsym.conformance import constraint_of
 from ibsym.families.facts import Constraint
@@ -32,6 +33,12 @@ SIZES = {"S": 2, "B": 9, "L": 3, "L1": 3, "L2": 4, "D": 131, "D1": 37, "D2": 5, 
 @cache
 def program(name: str) -> LossProgram:
     return lower(ibsym.audit(ibsym.derive(SPECS[name]), worlds=1))
+
+
+@cache
+def fused(name: str) -> bool:
+    """Whether any of its terms has a pass."""
+    return one_pass(program(name)) is not None
 
 
 @cache
