@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -106,13 +107,23 @@ def load_module(source: str, name: str, beside: OnePass | None = None) -> Any:
         copyreg.pickle(module.Loss, lambda loss: (_unpickled, (source, name), loss.__dict__.copy()))
         for kind in (module.Input, module.Output):
             copyreg.pickle(kind, lambda value: (_unpickled, (source, name, type(value).__name__, tuple(value))))
-        if beside is not None:
+        if hasattr(module, "_BESIDE") and not hasattr(module, "_FILES"):  # there are no files beside a module in memory
             from ibsym.runtime import _ibsym_runtime as runtime
 
-            compiled = runtime.OnePass(beside.source, name, module.Loss.INPUTS, module.Output)
+            compiled = runtime.OnePass(beside.source if beside else "", name, module.Loss.INPUTS, module.Output)
             module._one_pass = lambda: compiled  # type: ignore[attr-defined]
+            module._runtime = _native  # type: ignore[attr-defined]
         sys.modules[full] = module
     return sys.modules[full]
+
+
+@cache
+def _native() -> dict[str, Any]:
+    """What would lie beside every loss."""
+    from ibsym.codegen.runtime import NATIVE, native_runtime
+
+    exec(native_runtime(), space := {"__name__": NATIVE.removesuffix(".py")})  # noqa: S102  our own text
+    return space
 
 
 def _unpickled(source: str, name: str, kind: str = "Loss", values: tuple[Any, ...] | None = None) -> Any:

@@ -43,6 +43,15 @@ def test_a_spec_is_printed_and_read_again(ibsym_):
     assert ibsym_("derive", "mine.toml")[1] == ibsym_("derive", "vib")[1]
 
 
+def test_what_has_no_compiled_pass_is_checked_without_a_word_about_files(ibsym_, caplog):
+    """In memory no files lie beside a loss; one that couples rows, and whose value no pass computes, asks for none."""
+    keys = ('name = "m"', 'objective = "maximize I_q(X;Z)"', 'variables = { x = "real[D]", z = "real[L]" }')
+    rest = ('joints = { q = "data(x) q(z|x)" }', 'families = { "q(z|x)" = "diagonal-normal" }')
+    Path("m.toml").write_text("\n".join((*keys, *rest, 'estimators = { "I_q(X;Z)" = "smile" }')))
+    assert ibsym_("check", "m.toml")[::2] == (0, "")
+    assert not caplog.records
+
+
 def test_a_new_spec_derives_and_is_not_overwritten(ibsym_):
     status, out, _ = ibsym_("new", "my-own")
     assert status == 0
