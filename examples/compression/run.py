@@ -27,6 +27,7 @@ BATCH, RATE = 64, 1e-3
 STRIP = 192  # columns of each photograph that are held out
 LINEAR, HYPER, GENERATIVE = "PCA + scalar quantisation", "hyperprior-compression", "generative-compression"
 PERCEPTION = "rate-distortion-perception"
+PHOTOGRAPHS = "Photographs: scikit-learn's `load_sample_images` (CC BY). "
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of MS-SSIM (Wang et al. 2003), the finest scale first
 
 
@@ -332,7 +333,7 @@ def main() -> None:
     head = (
         f"# Compression, measured: {', '.join(data.name for data in sets)}",
         "Written by `make -C examples compression`; what it means is in the [README](README.md).",
-        f"{credits} Photographs: scikit-learn's `load_sample_images` (CC BY). ± is half of the 95 % interval "
+        f"{credits} {PHOTOGRAPHS if len(sets) > 1 else ''}± is half of the 95 % interval "
         f"of the mean over seeds (Student's t), where there are several. "
         f"{machine(clock.seconds)}",
         f"![curves]({picture})",
