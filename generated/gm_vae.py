@@ -91,7 +91,6 @@ class GmVaeLoss(torch.nn.Module):
     def expression(self, w_mean: Tensor, w_logvar: Tensor, y_logits: Tensor, q_z_logvar: Tensor, z: Tensor,
                    p_z_mean: Tensor, p_z_logvar: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(y_logits, z, p_z_mean, p_z_logvar)  # E_q[log p(z|w,y)]: what the compiled pass leaves
         # KL(q(w|x)||p(w)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_w = 0.5 * (w_mean**2 + torch.expm1(w_logvar) - w_logvar).sum(-1)
         # KL(q(y|z,w)||p(y)) in closed form: log K + sum r log r, r = softmax(a)
@@ -100,36 +99,28 @@ class GmVaeLoss(torch.nn.Module):
                            + math.log(y_logits.shape[-1] or math.nan))
         # E_q[log q(z|x)] in closed form: -(1/2 sum [log var + log 2 pi + 1])
         log_q_z = -0.5 * (q_z_logvar + 1 + math.log(2 * math.pi)).sum(-1)
-        # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                                  reduction="none").sum(-1))
-
-        per_row = kl_w + kl_y + log_q_z - log_p_x
-        terms = {"KL(q(w|x)||p(w))": _mean(kl_w.detach(), self.group),
-                 "KL(q(y|z,w)||p(y))": _mean(kl_y.detach(), self.group),
-                 "E_q[log q(z|x)]": _mean(log_q_z.detach(), self.group),
-                 "E_q[log p(z|w,y)]": rest.terms["E_q[log p(z|w,y)]"],
-                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
-        return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
-
-    def _rest(self, y_logits: Tensor, z: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
         # -1/2 sum [(v - mean)^2 / var + log var + log 2 pi], for every class
         log_p_z_given_y = -0.5 * (p_z_logvar + ((z.unsqueeze(-3) - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2
                                   + math.log(2 * math.pi)).sum(-1)
         # log q(y|z,w) of every class of y
-        log_q_y = y_logits.log_softmax(-1).movedim(-1, -2)
+        log_q_y = y_log_softmax.movedim(-1, -2)
         # E_q[log p(z|w,y)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]; the exact sum over y by q(y|z,w)
         log_p_z = _over_draws(_expected(torch.exp(log_q_y), log_p_z_given_y).sum(-2))
+        # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                                  reduction="none").sum(-1))
 
-        per_row = -log_p_z
-        terms = {"E_q[log p(z|w,y)]": _mean(log_p_z.detach(), self.group)}
+        per_row = kl_w + kl_y + log_q_z - log_p_z - log_p_x
+        terms = {"KL(q(w|x)||p(w))": _mean(kl_w.detach(), self.group),
+                 "KL(q(y|z,w)||p(y))": _mean(kl_y.detach(), self.group),
+                 "E_q[log q(z|x)]": _mean(log_q_z.detach(), self.group),
+                 "E_q[log p(z|w,y)]": _mean(log_p_z.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "659d163d41720c7e", "gm_vae.triton.py": "3f83cc21670c4e58",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"gm_vae.c": "b26dccdff93b8e51", "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 
 import functools
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,12 +93,38 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         """The loss to minimise, and the terms it is made of."""
         given = [q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x1, x1_logits, x2,
                  x2_logits, x3, x3_logits]
-        return self.expression(*_checked(self.INPUTS, given, self.group))
+        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
+        return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
                    q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor,
                    x2_logits: Tensor, x3: Tensor, x3_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
+        # KL(q(z1|x1,x2,x3)||p(z1)), KL(q(z2|z1,x2,x3)||p(z2|z1)), KL(q(z3|z2,x3)||p(z3|z2)), E_q[log p(x2|z2)], E_q[log
+        # p(x3|z3)]: what the compiled pass leaves
+        rest = self._rest(q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x2, x2_logits, x3, x3_logits)
+        # log q(z1|x1,x2,x3) of every class of z1
+        log_q_z1 = q_z1_logits.log_softmax(-1).movedim(-1, -2)
+        # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
+        log_p_x1_given_z1 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
+                                                                reduction="none").sum(-1)
+        # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z1 by
+        # q(z1|x1,x2,x3)
+        log_p_x1 = _expected(torch.exp(log_q_z1), log_p_x1_given_z1).sum(-2)
+
+        per_row = -log_p_x1
+        terms = {"KL(q(z1|x1,x2,x3)||p(z1))": rest.terms["KL(q(z1|x1,x2,x3)||p(z1))"],
+                 "KL(q(z2|z1,x2,x3)||p(z2|z1))": rest.terms["KL(q(z2|z1,x2,x3)||p(z2|z1))"],
+                 "KL(q(z3|z2,x3)||p(z3|z2))": rest.terms["KL(q(z3|z2,x3)||p(z3|z2))"],
+                 "E_q[log p(x1|z1)]": _mean(log_p_x1.detach(), self.group),
+                 "E_q[log p(x2|z2)]": rest.terms["E_q[log p(x2|z2)]"],
+                 "E_q[log p(x3|z3)]": rest.terms["E_q[log p(x3|z3)]"]}
+        return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
+
+    def _rest(self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
+              q_z3_logits: Tensor, p_z3_logits: Tensor, x2: Tensor, x2_logits: Tensor, x3: Tensor,
+              x3_logits: Tensor) -> Output:
+        """The terms that the compiled pass leaves to tensor operations."""
         # KL(q(z1|x1,x2,x3)||p(z1)) in closed form: sum r log r/r', r = softmax(a)
         q_z1_log_softmax = q_z1_logits.log_softmax(-1)
         kl_z1 = _expected(torch.exp(q_z1_log_softmax), q_z1_log_softmax - p_z1_logits.log_softmax(-1)).sum(-1)
@@ -119,11 +146,6 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         # KL(q(z3|z2,x3)||p(z3|z2)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z2 by q(z2|z1,x2,x3)
         kl_z3 = _expected(log_q_z1_exp, kl_z3_given_z1).sum(-2)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
-        log_p_x1_given_z1 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
-                                                                reduction="none").sum(-1)
-        # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z1 by
-        # q(z1|x1,x2,x3)
-        log_p_x1 = _expected(log_q_z1_exp, log_p_x1_given_z1).sum(-2)
         log_p_x2_given_z2 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x2_logits, x2),
                                                                 reduction="none").sum(-1)
         log_p_x2_given_z1 = _expected(log_q_z2_exp, log_p_x2_given_z2).sum(-2)
@@ -140,18 +162,27 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         # E_q[log p(x3|z3)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z3 by q(z3|z2,x3)
         log_p_x3 = _expected(log_q_z1_exp, log_p_x3_given_z1).sum(-2)
 
-        per_row = kl_z1 + kl_z2 + kl_z3 - log_p_x1 - log_p_x2 - log_p_x3
+        per_row = kl_z1 + kl_z2 + kl_z3 - log_p_x2 - log_p_x3
         terms = {"KL(q(z1|x1,x2,x3)||p(z1))": _mean(kl_z1.detach(), self.group),
                  "KL(q(z2|z1,x2,x3)||p(z2|z1))": _mean(kl_z2.detach(), self.group),
                  "KL(q(z3|z2,x3)||p(z3|z2))": _mean(kl_z3.detach(), self.group),
-                 "E_q[log p(x1|z1)]": _mean(log_p_x1.detach(), self.group),
                  "E_q[log p(x2|z2)]": _mean(log_p_x2.detach(), self.group),
                  "E_q[log p(x3|z3)]": _mean(log_p_x3.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"hidden_markov_vae.c": "a71942a06218667d", "_ibsym_runtime.py": "77098a2f61d050d7"}
+
+
+@functools.cache
+def _one_pass() -> Any:
+    """The compiled pass, of the files beside this one; None, and one notice, where they are missing or not as written."""
+    try:
+        return _runtime()["one_pass"](Path(__file__), _BESIDE, Loss.INPUTS, Output)
+    except Exception as error:
+        why = f"{Loss.__name__} runs as plain PyTorch, which is right and slower: {error}"
+        logging.getLogger("ibsym").warning("%s\n  write: ibsym generate, or IBSYM_NATIVE=0 for no compiled code", why)
 
 
 @functools.cache

@@ -276,11 +276,14 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_q_z_mean, *in_q_z_logvar, *in_q_x, *in_q_x_logits, *in_u_c_logits, *in_q_c_logits;
+    const REAL *in_q_z_mean, *in_q_z_logvar, *in_q_x, *in_q_x_logits, *in_u_z_mean, *in_u_z_logvar, *in_u_c_logits,
+        *in_u_x, *in_u_x_logits, *in_q_c_logits;
     const int64_t *in_c;
-    REAL *d_q_z_mean, *d_q_z_logvar, *d_q_x, *d_q_x_logits, *d_u_c_logits, *d_q_c_logits;
-    int64_t n_q_z_mean, n_q_z_logvar, n_q_x, n_q_x_logits, n_u_c_logits, n_c, n_q_c_logits;
-    int64_t size_L, size_D, size_K, size_B;
+    REAL *d_q_z_mean, *d_q_z_logvar, *d_q_x, *d_q_x_logits, *d_u_z_mean, *d_u_z_logvar, *d_u_c_logits, *d_u_x,
+        *d_u_x_logits, *d_q_c_logits;
+    int64_t n_q_z_mean, n_q_z_logvar, n_q_x, n_q_x_logits, n_u_z_mean, n_u_z_logvar, n_u_c_logits, n_u_x, n_u_x_logits,
+        n_c, n_q_c_logits;
+    int64_t size_L, size_D, size_K, size_B_unlabelled, size_B;
     double parameter_alpha;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
@@ -289,9 +292,10 @@ typedef struct {
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
 const char *const fields =
-    "in_q_z_mean in_q_z_logvar in_q_x in_q_x_logits in_u_c_logits in_q_c_logits in_c d_q_z_mean d_q_z_logvar d_q_x "
-    "d_q_x_logits d_u_c_logits d_q_c_logits n_q_z_mean n_q_z_logvar n_q_x n_q_x_logits n_u_c_logits n_c "
-    "n_q_c_logits size_L size_D size_K size_B parameter_alpha";
+    "in_q_z_mean in_q_z_logvar in_q_x in_q_x_logits in_u_z_mean in_u_z_logvar in_u_c_logits in_u_x in_u_x_logits "
+    "in_q_c_logits in_c d_q_z_mean d_q_z_logvar d_q_x d_q_x_logits d_u_z_mean d_u_z_logvar d_u_c_logits d_u_x "
+    "d_u_x_logits d_q_c_logits n_q_z_mean n_q_z_logvar n_q_x n_q_x_logits n_u_z_mean n_u_z_logvar n_u_c_logits "
+    "n_u_x n_u_x_logits n_c n_q_c_logits size_L size_D size_K size_B_unlabelled size_B parameter_alpha";
 const char *const terms =
     "KL(q(z|x,c)||p(z))\nE_q[log p(x|z,c)]\nKL(u(z|x,c)||p(z))\nKL(u(c|x)||p(c))\nE_u[log p(x|z,c)]\n"
     "E_q[log u(c|x)]";
@@ -427,6 +431,144 @@ static int elements(Loop *loop, int64_t event, int threads, double *means, Each 
         free(loop->repeated[k]);
     }
     (void)threads, (void)serial;
+    return status;
+}
+
+/* The mean over draws and rows of sum_k p_k w_k, where p is the softmax of a row's logits, and w at a draw, class and
+   row is a constant and the sums of a few loops times their weights. A class of probability 0 does not count, nor does
+   its slope. */
+
+enum { OF_ROWS = 1, OF_CLASSES = 2, OF_DRAWS = 4 }; /* the axes that an operand has before its event */
+
+typedef struct {
+    const REAL *logits;
+    REAL *d;              /* where their gradient goes, or NULL */
+    int adds;             /* whether others add to it: it was cleared before */
+    int64_t n, classes, rows;
+} Table;
+
+/* softmax of every row of logits, 0 where the tensors' own numbers have none so small */
+static void probabilities(const Table *t, double *p)
+{
+    for (int64_t i = 0; i < t->n; i += t->classes) {
+        const REAL *a = t->logits + i;
+        double top = (double)a[0], norm = 0;
+        for (int64_t k = 1; k < t->classes; k++) top = (double)a[k] > top ? (double)a[k] : top;
+        for (int64_t k = 0; k < t->classes; k++) norm += p[i + k] = exp((double)a[k] - top);
+        for (int64_t k = 0; k < t->classes; k++) p[i + k] = (REAL)(p[i + k] / norm) == 0 ? 0 : p[i + k] / norm;
+    }
+}
+
+/* how many elements an operand has at one draw */
+static int64_t a_draw(int place, const Table *t, int64_t event)
+{
+    return event * (place & OF_CLASSES ? t->classes : 1) * (place & OF_ROWS ? t->rows : 1);
+}
+
+/* where an operand's event stands, in events */
+static int64_t stands(int place, const Table *t, int64_t draws, int64_t s, int64_t k, int64_t b)
+{
+    int64_t at = place & OF_DRAWS && draws > 1 ? s : 0;
+    if (place & OF_CLASSES) at = at * t->classes + k;
+    return place & OF_ROWS ? at * t->rows + b : at;
+}
+
+/* w of one draw, class and row; its gradient, times its share in the loss */
+static double weighed(const Table *t, Loop *loops, const int *places, const int64_t *events, int count, double constant,
+                      double share, int64_t s, int64_t k, int64_t b)
+{
+    double w = constant;
+    for (int l = 0; l < count; l++) {
+        Loop one = loops[l];
+        double sums[SUMS] = {0};
+        for (int o = 0; o < one.operands; o++) {
+            const int place = places[l * OPERANDS + o];
+            const int64_t at = events[l] * stands(place, t, one.n[o] / a_draw(place, t, events[l]), s, k, b);
+            one.in[o] += at;
+            if (one.repeated[o]) one.repeated[o] += at;
+            if (one.d[o]) one.d[o] += at;
+            one.shared[o] |= one.repeated[o] != 0;
+            one.n[o] = events[l];
+        }
+        for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * share);
+        one.size = events[l];
+        strip(&one, 0, events[l], sums);
+        for (int m = 0; m < one.sums; m++) w += one.weight[m] * sums[m];
+    }
+    return w;
+}
+
+/* what no class of positive probability wrote */
+static void cleared(Loop *loops, const int64_t *events, int count, int64_t at)
+{
+    for (int l = 0; l < count; l++)
+        for (int o = 0; o < loops[l].operands; o++)
+            if (loops[l].d[o] && !loops[l].repeated[o] && !loops[l].shared[o])
+                memset(loops[l].d[o] + at * events[l], 0, sizeof(REAL) * (size_t)events[l]);
+}
+
+static int mean_over_classes(const Table *t, Loop *loops, const int *places, const int64_t *events, int count,
+                             double constant, double weight, int threads, double *mean, Each each)
+{
+    const int64_t classes = t->classes, rows = t->rows, cells = classes * rows;
+    if (!cells || !t->n) return 3;
+    const int64_t own = t->n / cells;
+    int64_t draws = own, size = 0;
+    int status = 0, serial = 0;
+    for (int l = 0; l < count; l++)
+        for (int o = 0; o < loops[l].operands; o++) {
+            const int64_t whole = a_draw(places[l * OPERANDS + o], t, events[l]);
+            if (!whole || !loops[l].n[o]) return 3;
+            if (loops[l].n[o] / whole > draws) draws = loops[l].n[o] / whole;
+        }
+    for (int l = 0; l < count; l++) {
+        Loop *loop = &loops[l];
+        size += draws * cells * events[l];
+        for (int o = 0; o < loop->operands; o++) {
+            if (!loop->d[o]) continue;
+            if (loop->want < loop->level[o]) loop->want = loop->level[o];
+            if (loop->n[o] == draws * cells * events[l]) continue;
+            if (!(loop->repeated[o] = calloc((size_t)loop->n[o], sizeof(double)))) status = 2;
+            serial |= !(places[l * OPERANDS + o] & OF_ROWS);
+        }
+    }
+    double *p = malloc(sizeof(double) * (size_t)t->n), *slope = calloc((size_t)t->n, sizeof(double));
+    double *of_rows = malloc(sizeof(double) * (size_t)(draws * rows));
+    double *w = malloc(sizeof(double) * (size_t)(draws * cells));
+    const double scale = weight / (double)(draws * rows);
+    if (p && slope && of_rows && w && !status) {
+        probabilities(t, p);
+        PARALLEL(threads > 1 && size >= WORTHWHILE && !serial)
+        for (int64_t b = 0; b < rows; b++)
+            for (int64_t s = 0; s < draws; s++) {
+                const int64_t row = ((own > 1 ? s : 0) * rows + b) * classes;
+                double *here = w + (s * rows + b) * classes, sum = 0;
+                for (int64_t k = 0; k < classes; k++) {
+                    const double share = p[row + k];
+                    if (share == 0) cleared(loops, events, count, (s * classes + k) * rows + b);
+                    else here[k] = weighed(t, loops, places, events, count, constant, share * scale, s, k, b);
+                    sum += share == 0 ? 0 : share * here[k];
+                }
+                of_rows[s * rows + b] = sum;
+                for (int64_t k = 0; k < classes; k++)
+                    if (p[row + k] != 0) slope[row + k] += scale * p[row + k] * (here[k] - sum);
+            }
+        double sum = 0;
+        for (int64_t i = 0; i < draws * rows; i++) sum += of_rows[i];
+        *mean = sum / (double)(draws * rows);
+        if (each.loss) status = add_each(each, weight, of_rows, 1, draws * rows);
+        for (int64_t i = 0; t->d && i < t->n; i++) t->d[i] = (REAL)(slope[i] + (t->adds ? (double)t->d[i] : 0));
+    } else status = 2;
+    for (int l = 0; l < count; l++)
+        for (int o = 0; o < loops[l].operands; o++) {
+            double *from = loops[l].repeated[o];
+            REAL *to = loops[l].d[o];
+            for (int64_t i = 0; from && i < loops[l].n[o]; i++)
+                to[i] = (REAL)(from[i] + (loops[l].shared[o] ? (double)to[i] : 0));
+            free(from);
+        }
+    free(p), free(slope), free(of_rows), free(w);
+    (void)threads, (void)size, (void)serial;
     return status;
 }
 
@@ -686,6 +828,139 @@ static int loop1(const Arguments *g, double *means)
     return elements(&loop, g->size_D, (int)g->threads, means, (Each){0});
 }
 
+/* inside: -u_z_logvar + u_z_mean**2 + expm1(u_z_logvar) */
+INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    const REAL *restrict in_u_z_logvar = in[0];
+    const REAL *restrict in_u_z_mean = in[1];
+    REAL *restrict d_u_z_logvar = d[0];
+    REAL *restrict d_u_z_mean = d[1];
+    REAL *restrict row0 = row[0];
+    const REAL s0 = scale[0];
+    LOOP
+    for (int j = 0; j < LANES; j++) {
+        const REAL v_u_z_logvar = in_u_z_logvar[j];
+        const REAL v_u_z_mean = in_u_z_mean[j];
+        const REAL t0 = exponential_minus_one(v_u_z_logvar);
+        row0[j] += t0 + square(v_u_z_mean) - v_u_z_logvar;
+        if (want >= 1) d_u_z_logvar[j] = s0 * t0;
+        if (want >= 1) d_u_z_mean[j] = 2 * s0 * v_u_z_mean;
+    }
+}
+
+static void span2_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span2(0, in, d, scale, row);
+}
+
+static void span2_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span2(1, in, d, scale, row);
+}
+
+static Loop inner2(const Arguments *g)
+{
+    Loop loop = {
+        .operands = 2,
+        .rows = 1,
+        .sums = 1,
+        .span = {span2_0, span2_1, span2_1},
+        .in = {g->in_u_z_logvar, g->in_u_z_mean},
+        .n = {g->n_u_z_logvar, g->n_u_z_mean},
+        .d = {g->d_u_z_logvar, g->d_u_z_mean},
+        .level = {1, 1},
+        .shared = {0, 0},
+        .sum = {0},
+        .factor = {0},
+        .weight = {0.5},
+    };
+    return loop;
+}
+
+/* KL(u(z|x,c)||p(z)): the sum over classes by softmax(u_c_logits) */
+static int mixed0(const Arguments *g, double *mean)
+{
+    Loop loops[] = {inner2(g)};
+    const int places[] = {3, 3};
+    const int64_t events[] = {g->size_L};
+    const Table table = {
+        g->in_u_c_logits, g->d_u_c_logits, 1, g->n_u_c_logits, g->size_K, g->size_B_unlabelled
+    };
+    return mean_over_classes(&table, loops, places, events, 1, 0.0, rows(g), (int)g->threads, mean, (Each){0});
+}
+
+/* inside: binary_cross_entropy(u_x, u_x_logits) */
+INLINE void span3(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    const REAL *restrict in_u_x = in[0];
+    const REAL *restrict in_u_x_logits = in[1];
+    REAL *restrict d_u_x = d[0];
+    REAL *restrict d_u_x_logits = d[1];
+    REAL *restrict row0 = row[0];
+    REAL *restrict row1 = row[1];
+    const REAL s0 = scale[0];
+    LOOP
+    for (int j = 0; j < LANES; j++) {
+        const REAL v_u_x = in_u_x[j];
+        const REAL v_u_x_logits = in_u_x_logits[j];
+        const REAL a0 = v_u_x_logits, e0 = exponential_of_negative(-absolute(a0));
+        const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
+        const REAL toward1 = a0 >= 0 ? r0 : er0;
+        const REAL away2 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = 1 - v_u_x;
+        row0[j] += t0 * v_u_x_logits + positive(-v_u_x_logits);
+        row1[j] += e0 + row1[j] * e0;
+        if (want >= 2) d_u_x[j] = -s0 * v_u_x_logits;
+        if (want >= 1) d_u_x_logits[j] = s0 * (t0 * toward1 - away2 * v_u_x);
+    }
+}
+
+static void span3_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span3(0, in, d, scale, row);
+}
+
+static void span3_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span3(1, in, d, scale, row);
+}
+
+static void span3_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span3(2, in, d, scale, row);
+}
+
+static Loop inner3(const Arguments *g)
+{
+    Loop loop = {
+        .operands = 2,
+        .rows = 2,
+        .sums = 1,
+        .span = {span3_0, span3_1, span3_2},
+        .in = {g->in_u_x, g->in_u_x_logits},
+        .n = {g->n_u_x, g->n_u_x_logits},
+        .d = {g->d_u_x, g->d_u_x_logits},
+        .level = {2, 1},
+        .shared = {0, 0},
+        .sum = {0, 0},
+        .factor = {0, 1.0},
+        .weight = {-1.0},
+    };
+    return loop;
+}
+
+/* E_u[log p(x|z,c)]: the sum over classes by softmax(u_c_logits) */
+static int mixed1(const Arguments *g, double *mean)
+{
+    Loop loops[] = {inner3(g)};
+    const int places[] = {1, 7};
+    const int64_t events[] = {g->size_D};
+    const Table table = {
+        g->in_u_c_logits, g->d_u_c_logits, 1, g->n_u_c_logits, g->size_K, g->size_B_unlabelled
+    };
+    return mean_over_classes(&table, loops, places, events, 1, 0.0, rows(g) * (-1.0), (int)g->threads, mean, (Each){0});
+}
+
 /* u_c_logits: expected(log_p, log_p) */
 static int class_row0(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
 {
@@ -719,7 +994,7 @@ static int classes0(const Arguments *g, double *mean)
         .n = g->n_u_c_logits,
         .classes = g->size_K,
         .d = g->d_u_c_logits,
-        .adds = 0,
+        .adds = 1,
         .weight = rows(g),
     };
     return class_mean(&c, (int)g->threads, mean, (Each){0});
@@ -746,22 +1021,27 @@ static int classes1(const Arguments *g, double *mean)
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
+    if (g->d_u_c_logits) memset(g->d_u_c_logits, 0, sizeof(REAL) * (size_t)g->n_u_c_logits);
     double loop_0[1];
     double loop_1[1];
+    double mixed_0;
+    double mixed_1;
     double classes_0;
     double classes_1;
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
+    if ((status = mixed0(g, &mixed_0))) return status;
+    if ((status = mixed1(g, &mixed_1))) return status;
     if ((status = classes0(g, &classes_0))) return status;
     if ((status = classes1(g, &classes_1))) return status;
     g->terms[0] = (REAL)(0.5 * loop_0[0]);
     g->terms[1] = (REAL)(-1.0 * loop_1[0]);
-    g->terms[2] = 0; /* computed elsewhere */
+    g->terms[2] = (REAL)(mixed_0);
     g->terms[3] = (REAL)(classes_0 + log(g->size_K));
-    g->terms[4] = 0; /* computed elsewhere */
+    g->terms[4] = (REAL)(mixed_1);
     g->terms[5] = (REAL)(classes_1);
-    const double loss = 0.5 * loop_0[0] - (-1.0 * loop_1[0]) + classes_0 + log(g->size_K)
+    const double loss = 0.5 * loop_0[0] - (-1.0 * loop_1[0]) + mixed_0 + classes_0 + log(g->size_K) - mixed_1
         - g->parameter_alpha * classes_1;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

@@ -130,54 +130,44 @@ class M2Loss(_Parametrised):
                    u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor, u_x_logits: Tensor, c: Tensor,
                    q_c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # KL(u(z|x,c)||p(z)), E_u[log p(x|z,c)]: what the compiled pass leaves
-        rest = self._rest(q_z_mean, u_z_mean, u_z_logvar, u_c_logits, u_x, u_x_logits)
         # KL(q(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x_c_under_q = _mean(0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1), self.group)
         # E_q[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x_given_z_c_under_q = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(q_x_logits, q_x),
                                                                               reduction="none").sum(-1), self.group)
-        # KL(u(c|x)||p(c)) in closed form: log K + sum r log r, r = softmax(a)
-        u_c_log_softmax = u_c_logits.log_softmax(-1)
-        kl_c = _mean(_expected(torch.exp(u_c_log_softmax), u_c_log_softmax).sum(-1)
-                     + math.log(u_c_logits.shape[-1] or math.nan), self.group)
-        # E_q[log u(c|x)] at samples: log softmax(a)_v
-        log_u_c_2 = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
-
-        loss = kl_z_given_x_c_under_q - log_p_x_given_z_c_under_q + kl_c - self.alpha * log_u_c_2
-        terms = {"KL(q(z|x,c)||p(z))": kl_z_given_x_c_under_q.detach(),
-                 "E_q[log p(x|z,c)]": log_p_x_given_z_c_under_q.detach(),
-                 "KL(u(z|x,c)||p(z))": rest.terms["KL(u(z|x,c)||p(z))"],
-                 "KL(u(c|x)||p(c))": kl_c.detach(),
-                 "E_u[log p(x|z,c)]": rest.terms["E_u[log p(x|z,c)]"],
-                 "E_q[log u(c|x)]": log_u_c_2.detach()}
-        return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2], self.group) + rest.loss, terms)
-
-    def _rest(self, q_z_mean: Tensor, u_z_mean: Tensor, u_z_logvar: Tensor, u_c_logits: Tensor, u_x: Tensor,
-              u_x_logits: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
         # 1/2 sum [var - 1 - log var + mean^2], for every class
         kl_z_given_c = 0.5 * (u_z_mean**2 + torch.expm1(u_z_logvar) - u_z_logvar).sum(-1)
         # log u(c|x) of every class of c
-        log_u_c = u_c_logits.log_softmax(-1).movedim(-1, -2)
+        u_c_log_softmax = u_c_logits.log_softmax(-1)
+        log_u_c = u_c_log_softmax.movedim(-1, -2)
         # KL(u(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]; the exact sum over c by u(c|x)
         log_u_c_exp = torch.exp(log_u_c)
         kl_z_given_x_c_under_u = _mean(_expected(log_u_c_exp, kl_z_given_c).sum(-2), self.group)
+        # KL(u(c|x)||p(c)) in closed form: log K + sum r log r, r = softmax(a)
+        kl_c = _mean(_expected(torch.exp(u_c_log_softmax), u_c_log_softmax).sum(-1)
+                     + math.log(u_c_logits.shape[-1] or math.nan), self.group)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
         log_p_x_given_c = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(u_x_logits, u_x),
                                                               reduction="none").sum(-1)
         # E_u[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over c by u(c|x)
         log_p_x_given_z_c_under_u = _mean(_expected(log_u_c_exp, log_p_x_given_c).sum(-2), self.group)
+        # E_q[log u(c|x)] at samples: log softmax(a)_v
+        log_u_c_2 = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
 
-        loss = kl_z_given_x_c_under_u - log_p_x_given_z_c_under_u
-        terms = {"KL(u(z|x,c)||p(z))": kl_z_given_x_c_under_u.detach(),
-                 "E_u[log p(x|z,c)]": log_p_x_given_z_c_under_u.detach()}
+        loss = (kl_z_given_x_c_under_q - log_p_x_given_z_c_under_q + kl_z_given_x_c_under_u + kl_c
+                - log_p_x_given_z_c_under_u - self.alpha * log_u_c_2)
+        terms = {"KL(q(z|x,c)||p(z))": kl_z_given_x_c_under_q.detach(),
+                 "E_q[log p(x|z,c)]": log_p_x_given_z_c_under_q.detach(),
+                 "KL(u(z|x,c)||p(z))": kl_z_given_x_c_under_u.detach(),
+                 "KL(u(c|x)||p(c))": kl_c.detach(),
+                 "E_u[log p(x|z,c)]": log_p_x_given_z_c_under_u.detach(),
+                 "E_q[log u(c|x)]": log_u_c_2.detach()}
         return Output(_reduced(loss, self.reduction, q_z_mean.shape[-2], self.group), terms)
 
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "583774cda6b08c0f", "m2.triton.py": "785d94269c669535", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"m2.c": "67b3b654078fb188", "_ibsym_runtime.py": "77098a2f61d050d7"}
 
 
 @functools.cache

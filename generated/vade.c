@@ -276,10 +276,10 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_x, *in_x_logits;
-    REAL *d_x, *d_x_logits;
-    int64_t n_x, n_x_logits;
-    int64_t size_B, size_D;
+    const REAL *in_q_z_mean, *in_q_z_logvar, *in_p_z_mean, *in_p_z_logvar, *in_q_c_logits, *in_x, *in_x_logits;
+    REAL *d_q_z_mean, *d_q_z_logvar, *d_p_z_mean, *d_p_z_logvar, *d_q_c_logits, *d_x, *d_x_logits;
+    int64_t n_q_z_mean, n_q_z_logvar, n_p_z_mean, n_p_z_logvar, n_q_c_logits, n_x, n_x_logits;
+    int64_t size_B, size_D, size_L, size_K;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms;
@@ -287,10 +287,13 @@ typedef struct {
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
-const char *const fields = "in_x in_x_logits d_x d_x_logits n_x n_x_logits size_B size_D each_B";
+const char *const fields =
+    "in_q_z_mean in_q_z_logvar in_p_z_mean in_p_z_logvar in_q_c_logits in_x in_x_logits d_q_z_mean d_q_z_logvar "
+    "d_p_z_mean d_p_z_logvar d_q_c_logits d_x d_x_logits n_q_z_mean n_q_z_logvar n_p_z_mean n_p_z_logvar "
+    "n_q_c_logits n_x n_x_logits size_B size_D size_L size_K each_B";
 const char *const terms = "KL(q(z|x)||p(z|c))\nKL(q(c|x)||p(c))\nE_q[log p(x|z)]";
 
-enum { OPERANDS = 2, ROWS = 2, SUMS = 1 };
+enum { OPERANDS = 4, ROWS = 2, SUMS = 1 };
 
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
@@ -424,6 +427,144 @@ static int elements(Loop *loop, int64_t event, int threads, double *means, Each 
     return status;
 }
 
+/* The mean over draws and rows of sum_k p_k w_k, where p is the softmax of a row's logits, and w at a draw, class and
+   row is a constant and the sums of a few loops times their weights. A class of probability 0 does not count, nor does
+   its slope. */
+
+enum { OF_ROWS = 1, OF_CLASSES = 2, OF_DRAWS = 4 }; /* the axes that an operand has before its event */
+
+typedef struct {
+    const REAL *logits;
+    REAL *d;              /* where their gradient goes, or NULL */
+    int adds;             /* whether others add to it: it was cleared before */
+    int64_t n, classes, rows;
+} Table;
+
+/* softmax of every row of logits, 0 where the tensors' own numbers have none so small */
+static void probabilities(const Table *t, double *p)
+{
+    for (int64_t i = 0; i < t->n; i += t->classes) {
+        const REAL *a = t->logits + i;
+        double top = (double)a[0], norm = 0;
+        for (int64_t k = 1; k < t->classes; k++) top = (double)a[k] > top ? (double)a[k] : top;
+        for (int64_t k = 0; k < t->classes; k++) norm += p[i + k] = exp((double)a[k] - top);
+        for (int64_t k = 0; k < t->classes; k++) p[i + k] = (REAL)(p[i + k] / norm) == 0 ? 0 : p[i + k] / norm;
+    }
+}
+
+/* how many elements an operand has at one draw */
+static int64_t a_draw(int place, const Table *t, int64_t event)
+{
+    return event * (place & OF_CLASSES ? t->classes : 1) * (place & OF_ROWS ? t->rows : 1);
+}
+
+/* where an operand's event stands, in events */
+static int64_t stands(int place, const Table *t, int64_t draws, int64_t s, int64_t k, int64_t b)
+{
+    int64_t at = place & OF_DRAWS && draws > 1 ? s : 0;
+    if (place & OF_CLASSES) at = at * t->classes + k;
+    return place & OF_ROWS ? at * t->rows + b : at;
+}
+
+/* w of one draw, class and row; its gradient, times its share in the loss */
+static double weighed(const Table *t, Loop *loops, const int *places, const int64_t *events, int count, double constant,
+                      double share, int64_t s, int64_t k, int64_t b)
+{
+    double w = constant;
+    for (int l = 0; l < count; l++) {
+        Loop one = loops[l];
+        double sums[SUMS] = {0};
+        for (int o = 0; o < one.operands; o++) {
+            const int place = places[l * OPERANDS + o];
+            const int64_t at = events[l] * stands(place, t, one.n[o] / a_draw(place, t, events[l]), s, k, b);
+            one.in[o] += at;
+            if (one.repeated[o]) one.repeated[o] += at;
+            if (one.d[o]) one.d[o] += at;
+            one.shared[o] |= one.repeated[o] != 0;
+            one.n[o] = events[l];
+        }
+        for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * share);
+        one.size = events[l];
+        strip(&one, 0, events[l], sums);
+        for (int m = 0; m < one.sums; m++) w += one.weight[m] * sums[m];
+    }
+    return w;
+}
+
+/* what no class of positive probability wrote */
+static void cleared(Loop *loops, const int64_t *events, int count, int64_t at)
+{
+    for (int l = 0; l < count; l++)
+        for (int o = 0; o < loops[l].operands; o++)
+            if (loops[l].d[o] && !loops[l].repeated[o] && !loops[l].shared[o])
+                memset(loops[l].d[o] + at * events[l], 0, sizeof(REAL) * (size_t)events[l]);
+}
+
+static int mean_over_classes(const Table *t, Loop *loops, const int *places, const int64_t *events, int count,
+                             double constant, double weight, int threads, double *mean, Each each)
+{
+    const int64_t classes = t->classes, rows = t->rows, cells = classes * rows;
+    if (!cells || !t->n) return 3;
+    const int64_t own = t->n / cells;
+    int64_t draws = own, size = 0;
+    int status = 0, serial = 0;
+    for (int l = 0; l < count; l++)
+        for (int o = 0; o < loops[l].operands; o++) {
+            const int64_t whole = a_draw(places[l * OPERANDS + o], t, events[l]);
+            if (!whole || !loops[l].n[o]) return 3;
+            if (loops[l].n[o] / whole > draws) draws = loops[l].n[o] / whole;
+        }
+    for (int l = 0; l < count; l++) {
+        Loop *loop = &loops[l];
+        size += draws * cells * events[l];
+        for (int o = 0; o < loop->operands; o++) {
+            if (!loop->d[o]) continue;
+            if (loop->want < loop->level[o]) loop->want = loop->level[o];
+            if (loop->n[o] == draws * cells * events[l]) continue;
+            if (!(loop->repeated[o] = calloc((size_t)loop->n[o], sizeof(double)))) status = 2;
+            serial |= !(places[l * OPERANDS + o] & OF_ROWS);
+        }
+    }
+    double *p = malloc(sizeof(double) * (size_t)t->n), *slope = calloc((size_t)t->n, sizeof(double));
+    double *of_rows = malloc(sizeof(double) * (size_t)(draws * rows));
+    double *w = malloc(sizeof(double) * (size_t)(draws * cells));
+    const double scale = weight / (double)(draws * rows);
+    if (p && slope && of_rows && w && !status) {
+        probabilities(t, p);
+        PARALLEL(threads > 1 && size >= WORTHWHILE && !serial)
+        for (int64_t b = 0; b < rows; b++)
+            for (int64_t s = 0; s < draws; s++) {
+                const int64_t row = ((own > 1 ? s : 0) * rows + b) * classes;
+                double *here = w + (s * rows + b) * classes, sum = 0;
+                for (int64_t k = 0; k < classes; k++) {
+                    const double share = p[row + k];
+                    if (share == 0) cleared(loops, events, count, (s * classes + k) * rows + b);
+                    else here[k] = weighed(t, loops, places, events, count, constant, share * scale, s, k, b);
+                    sum += share == 0 ? 0 : share * here[k];
+                }
+                of_rows[s * rows + b] = sum;
+                for (int64_t k = 0; k < classes; k++)
+                    if (p[row + k] != 0) slope[row + k] += scale * p[row + k] * (here[k] - sum);
+            }
+        double sum = 0;
+        for (int64_t i = 0; i < draws * rows; i++) sum += of_rows[i];
+        *mean = sum / (double)(draws * rows);
+        if (each.loss) status = add_each(each, weight, of_rows, 1, draws * rows);
+        for (int64_t i = 0; t->d && i < t->n; i++) t->d[i] = (REAL)(slope[i] + (t->adds ? (double)t->d[i] : 0));
+    } else status = 2;
+    for (int l = 0; l < count; l++)
+        for (int o = 0; o < loops[l].operands; o++) {
+            double *from = loops[l].repeated[o];
+            REAL *to = loops[l].d[o];
+            for (int64_t i = 0; from && i < loops[l].n[o]; i++)
+                to[i] = (REAL)(from[i] + (loops[l].shared[o] ? (double)to[i] : 0));
+            free(from);
+        }
+    free(p), free(slope), free(of_rows), free(w);
+    (void)threads, (void)size, (void)serial;
+    return status;
+}
+
 /* the size of the first batch, where the loss is a sum over it */
 static double rows(const Arguments *g)
 {
@@ -490,17 +631,96 @@ static int loop0(const Arguments *g, double *means)
     return elements(&loop, g->size_D, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
+/* inside: p_z_logvar - q_z_logvar + expm1(-p_z_logvar + q_z_logvar) + quadratic(-p_z_mean + q_z_mean, p_z_logvar) */
+INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    const REAL *restrict in_p_z_logvar = in[0];
+    const REAL *restrict in_p_z_mean = in[1];
+    const REAL *restrict in_q_z_logvar = in[2];
+    const REAL *restrict in_q_z_mean = in[3];
+    REAL *restrict d_p_z_logvar = d[0];
+    REAL *restrict d_p_z_mean = d[1];
+    REAL *restrict d_q_z_logvar = d[2];
+    REAL *restrict d_q_z_mean = d[3];
+    REAL *restrict row0 = row[0];
+    const REAL s0 = scale[0];
+    LOOP
+    for (int j = 0; j < LANES; j++) {
+        const REAL v_p_z_logvar = in_p_z_logvar[j];
+        const REAL v_p_z_mean = in_p_z_mean[j];
+        const REAL v_q_z_logvar = in_q_z_logvar[j];
+        const REAL v_q_z_mean = in_q_z_mean[j];
+        const REAL t0 = v_p_z_logvar - v_q_z_logvar;
+        const REAL t1 = exponential_minus_one(-t0);
+        const REAL t2 = v_q_z_mean - v_p_z_mean;
+        const REAL t3 = -v_p_z_logvar;
+        const REAL t4 = t2 * exponential_first(t3);
+        const REAL t5 = exponential_second(t3);
+        const REAL t6 = t1 + t4 * (t2 * t5);
+        const REAL t7 = 2 * s0 * (t4 * t5);
+        row0[j] += t0 + t6;
+        if (want >= 1) d_p_z_logvar[j] = -s0 * t6;
+        if (want >= 1) d_p_z_mean[j] = -t7;
+        if (want >= 1) d_q_z_logvar[j] = s0 * t1;
+        if (want >= 1) d_q_z_mean[j] = t7;
+    }
+}
+
+static void span1_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span1(0, in, d, scale, row);
+}
+
+static void span1_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span1(1, in, d, scale, row);
+}
+
+static Loop inner1(const Arguments *g)
+{
+    Loop loop = {
+        .operands = 4,
+        .rows = 1,
+        .sums = 1,
+        .span = {span1_0, span1_1, span1_1},
+        .in = {g->in_p_z_logvar, g->in_p_z_mean, g->in_q_z_logvar, g->in_q_z_mean},
+        .n = {g->n_p_z_logvar, g->n_p_z_mean, g->n_q_z_logvar, g->n_q_z_mean},
+        .d = {g->d_p_z_logvar, g->d_p_z_mean, g->d_q_z_logvar, g->d_q_z_mean},
+        .level = {1, 1, 1, 1},
+        .shared = {0, 0, 0, 0},
+        .sum = {0},
+        .factor = {0},
+        .weight = {0.5},
+    };
+    return loop;
+}
+
+/* KL(q(z|x)||p(z|c)): the sum over classes by softmax(q_c_logits) */
+static int mixed0(const Arguments *g, double *mean)
+{
+    Loop loops[] = {inner1(g)};
+    const int places[] = {3, 3, 1, 1};
+    const int64_t events[] = {g->size_L};
+    const Table table = {
+        g->in_q_c_logits, g->d_q_c_logits, 0, g->n_q_c_logits, g->size_K, g->size_B
+    };
+    return mean_over_classes(&table, loops, places, events, 1, 0.0, rows(g), (int)g->threads, mean,
+                             (Each){g->each_B, g->size_B});
+}
+
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
     double loop_0[1];
+    double mixed_0;
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
-    g->terms[0] = 0; /* computed elsewhere */
+    if ((status = mixed0(g, &mixed_0))) return status;
+    g->terms[0] = (REAL)(mixed_0);
     g->terms[1] = 0; /* computed elsewhere */
     g->terms[2] = (REAL)(-1.0 * loop_0[0]);
-    const double loss = -(-1.0 * loop_0[0]);
+    const double loss = mixed_0 - (-1.0 * loop_0[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

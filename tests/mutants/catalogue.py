@@ -1415,6 +1415,7 @@ RUNTIME = [
         (NATIVE_PASSES,),
         ('any(len(lead) != 2 or lead[0] != "S" for lead in leads)', "False"),
         ("parts.append(self.mean(others[name]).scaled(factor))", "parts.append(self.mean(others[name]))"),
+        ("return replace(load, axes=node.axes)", "return load"),
     ),
     *mutants(
         "ibsym/lowering/fusion/plan.py",
@@ -1425,6 +1426,8 @@ RUNTIME = [
         "ibsym/codegen/c/source.py",
         (NATIVE_PASSES,),
         ('f"-{grouped}" if coefficient == -1', 'f"{grouped}" if coefficient == -1'),
+        ('"adds": str(int(self.gradients.get(logits, 0) > 1))', '"adds": "0"'),
+        ('if axis != "1")', ")"),
     ),
 ]
 

@@ -25,6 +25,7 @@ GRADIENT: dict[str, float] = {
     "dvcca": 3e-7,
     "hyperprior-compression": 3e-7,
     "gm-vae": 3e-7,
+    "vade": 3e-7,
     "hfvae": 1.2e-6,
     **dict.fromkeys(["infovae", "discrepancy", "discrepancy-wide", "vfae", "dependence-of-three"], 1e-6),
 }
@@ -237,6 +238,28 @@ def test_a_masked_class_has_probability_zero():
     found = worlds.gradients(output.loss, leaves)["c_logits"]
     assert torch.isfinite(output.loss)
     assert (found[..., 0] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["m2", "gm-vae"])
+def test_a_class_of_probability_zero_is_left_out_of_the_sum(name):
+    """Whatever it is worth: the loss is that without it, its own tensors get zeros, not what was in the memory."""
+    (logits, worth), given = (
+        {"m2": ("u_c_logits", "u_x_logits"), "gm-vae": ("y_logits", "p_z_mean")}[name],
+        worlds.arguments(name),
+    )
+    given[logits][..., 0] = -torch.inf
+    found = []
+    for value in (0.5, 1e30):
+        given[worth][..., 0, :, :] = value
+        leaves = worlds.learning(given)
+        output = worlds.module(name).Loss()(**leaves)
+        assert fused(output, worlds.module(name).Loss())
+        found.append((output.loss, worlds.gradients(output.loss, leaves)))
+    (loss, slopes), (other, others) = found
+    assert torch.isfinite(loss)
+    assert torch.equal(loss, other)
+    assert (slopes[worth][..., 0, :, :] == 0).all()
+    assert all(torch.equal(slopes[n], others[n]) for n in slopes if slopes[n] is not None)
 
 
 def test_a_logarithm_over_draws_of_what_has_none_is_left_to_the_expression():

@@ -79,6 +79,7 @@ class _Writer(Plan):
         for k, kernel in enumerate(self.kernels):
             place |= {item: f"pairs_{k}[{item.kind.upper()}]" for item in kernel.sums}
         place |= {item: f"draws_{k}" for k, (item, _) in enumerate(self.draws)}
+        place |= {item: f"mixed_{k}" for k, (item, _) in enumerate(self.mixed)}
         return place | {item: f"classes_{k}" for k, item in enumerate(self.classes)}
 
     def inside(self, e: sympy.Expr) -> str:
@@ -92,6 +93,7 @@ class _Writer(Plan):
         """The whole text."""
         parts = [self._elements(k, loop) for k, loop in enumerate(self.loops)]
         parts += self._draws()
+        parts += self._mixed()
         parts += [self._classes(k, item) for k, item in enumerate(self.classes)]
         parts += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
         body = self._body()
@@ -137,7 +139,7 @@ class _Writer(Plan):
         return ["", f"enum {{ {', '.join(f'{n} = {v}' for n, v in found.items())} }};"] if found else []
 
     def _engines(self) -> list[str]:
-        loops = (("elements", self.every_loop), ("element_means", self.loops), ("draws", self.draws))
+        loops = (("elements", self.every_loop), ("element_means", self.loops), ("draws", self.draws), ("mixed", self.mixed))
         kinds = (*loops, ("classes", self.classes), ("pairs", self.kernels))
         beside = ["points.h"] if any(k.beside for k in self.kernels) else []
         return [header(name) for name in (*(f"{n}.h" for n, used in kinds if used), *beside)]
@@ -168,10 +170,12 @@ class _Writer(Plan):
         lines = [f"if (g->d_{n}) memset(g->d_{n}, 0, sizeof(REAL) * (size_t)g->n_{n});" for n in gradients]
         lines += [f"double loop_{k}[{len(loop.sums)}];" for k, loop in enumerate(self.loops)]
         lines += [f"double draws_{k};" for k in range(len(self.draws))]
+        lines += [f"double mixed_{k};" for k in range(len(self.mixed))]
         lines += [f"double classes_{k};" for k in range(len(self.classes))]
         lines += [f"double pairs_{k}[KINDS];" for k in range(len(self.kernels))]
         calls = [f"loop{k}(g, loop_{k})" for k in range(len(self.loops))]
         calls += [f"draws{k}(g, &draws_{k})" for k in range(len(self.draws))]
+        calls += [f"mixed{k}(g, &mixed_{k})" for k in range(len(self.mixed))]
         calls += [f"classes{k}(g, &classes_{k})" for k in range(len(self.classes))]
         calls += [f"pairs{k}(g, pairs_{k})" for k in range(len(self.kernels))]
         if calls:
@@ -259,8 +263,38 @@ class _Writer(Plan):
             k += len(inner)
         return parts
 
+    def _mixed(self) -> list[str]:
+        """Exact sums over a class: the loops inside, where their operands stand, and how they are put together."""
+        parts, k = [], len(self.loops) + sum(len(inner) for _, inner in self.draws)
+        most = max((len(loop.operands) for loop in self.every_loop), default=0)
+        for number, (item, inner) in enumerate(self.mixed):
+            factors = {s: f for f, s in item.weights.parts if isinstance(s, Elements)}
+            parts += [self._elements(k + n, loop, factors) for n, loop in enumerate(inner)]
+            logits = self.names[item.logits.key]
+            learns = item in self.weighted
+            names = {
+                "k": str(number),
+                "comment": comment(f"{self.texts([item])}: the sum over classes by softmax({logits})"),
+                "loops": braced([f"inner{k + n}(g)" for n in range(len(inner))]),
+                "places": braced([p for loop in inner for p in padded(loop, most)]),
+                "events": braced([self._whole(size_of(event_axes(loop))) for loop in inner]),
+                "count": str(len(inner)),
+                "constant": self.inside(item.weights.constant),
+                "logits": f"g->in_{logits}",
+                "n": f"g->n_{logits}",
+                "d": f"g->d_{logits}" if learns else "0",
+                "adds": str(int(self.gradients.get(logits, 0) > 1)),
+                "classes": self._whole(size_of(item.logits.axes[-1:])),
+                "each": self.each,
+                "rows": self._whole(size_of((item.rows,))),
+                "weight": self._times(self.inside(self.weight(item))) if learns else "0",
+            }
+            parts.append(render("c/mixed.c.j2", names))
+            k += len(inner)
+        return parts
+
     def _elements(self, k: int, loop: Loop, factors: Mapping[Elements, sympy.Expr] | None = None) -> str:
-        """A loop; inside of a logarithm over draws, ``factors`` are those of its sums in the weights."""
+        """A loop; inside of a logarithm or of a sum over a class, ``factors`` are those of its sums in the weights."""
         written = elements.body(loop)
         levels = self._levels(loop)
         operands = [name(s) for s in loop.operands]
@@ -369,6 +403,22 @@ class _Writer(Plan):
             self.inside(sympy.Symbol(size, positive=True))
         names = pairs.Names(lambda load: self.names[load.key], learns, lambda axes: self._whole(size_of(axes)))
         return pairs.written(k, kernel, names, weights, self._whole(kernel.table.width), about, self.each)
+
+
+def place(axes: Sequence[str], event: int) -> int:
+    """Which of the axes of draws, classes and rows a tensor has before its event: 4, 2 and 1, added up.
+
+    >>> place(("S", "1", "B", "L"), 1), place(("K", "B"), 0), place(("L",), 1)
+    (5, 3, 0)
+    """
+    lead = axes[: len(axes) - event]
+    return sum(2**k for k, axis in enumerate(reversed(lead)) if axis != "1")
+
+
+def padded(loop: Loop, most: int) -> list[str]:
+    """The places of a loop's operands, and zeros up to the largest number of them."""
+    found = [str(place(load.axes, loop.event)) for load in loop.operands.values()]
+    return [*found, *["0"] * (most - len(found))]
 
 
 def braced(values: Sequence[str]) -> str:

@@ -250,7 +250,8 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
         call = f"rest = self._rest({', '.join(used_inputs(part(program, rest)))})"
         left = f"# {', '.join(program.terms[k].text for k in rest)}: what the compiled pass leaves"
         beside = len(f"{call}  {left}") + 8 <= WIDTH
-        lines = [f"{call}  {left}", *lines] if beside else [left, call, *lines]
+        above = textwrap.wrap(left, WIDTH - 8, subsequent_indent="# ", break_long_words=False)
+        lines = [f"{call}  {left}", *lines] if beside else [*above, call, *lines]
     values = [torch.code(t.surrogate or t.value) for t in own.terms]
     loss = total(zip((t.coefficient for t in own.terms), values, strict=True), parameter)
     reduced = _reduced(program, torch)

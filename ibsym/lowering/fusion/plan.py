@@ -12,7 +12,19 @@ import sympy
 
 from ibsym.lowering.fusion.calculus import derivative, expected, times, weighted
 from ibsym.lowering.fusion.pairing import Beside, Pairs, Table
-from ibsym.lowering.fusion.regions import LOG_P, Classes, Draws, Elements, Matched, Picked, Quantity, Reader, Sum, quantities
+from ibsym.lowering.fusion.regions import (
+    LOG_P,
+    Classes,
+    Draws,
+    Elements,
+    Matched,
+    Mixed,
+    Picked,
+    Quantity,
+    Reader,
+    Sum,
+    quantities,
+)
 from ibsym.lowering.program import Axes, Input, Load, LossProgram, broadcast
 
 WEIGHT = sympy.Symbol("weight", real=True)
@@ -193,12 +205,13 @@ class Plan:
         self.classes = [s for s in self.sums if isinstance(s, Picked | Classes | Matched)]
         self.kernels = kernels([s for s in self.sums if isinstance(s, Pairs)])
         self.draws = [(s, loops(s.sums, s.sums if s in self.weighted else ())) for s in self.sums if isinstance(s, Draws)]
+        self.mixed = [(s, loops(s.sums, s.sums if s in self.weighted else ())) for s in self.sums if isinstance(s, Mixed)]
         self.gradients = self._gradients()
 
     @property
     def every_loop(self) -> list[Loop]:
-        """The loops of means, then those inside of logarithms over draws."""
-        return [*self.loops, *(loop for _, inner in self.draws for loop in inner)]
+        """The loops of means, then those inside of logarithms over draws and of sums over a class."""
+        return [*self.loops, *(loop for _, inner in (*self.draws, *self.mixed) for loop in inner)]
 
     def _gradients(self) -> dict[str, int]:
         """Inputs with a gradient, and how many loops write it; tables of pairs always add."""
@@ -206,7 +219,7 @@ class Plan:
         for loop in self.every_loop:
             for symbol in loop.differentiated():
                 found[name(symbol)] = found.get(name(symbol), 0) + 1
-        for item in self.classes:
+        for item in (*self.classes, *(mixed for mixed, _ in self.mixed)):
             if item in self.weighted:
                 logits = self.names[item.logits.key]
                 found[logits] = found.get(logits, 0) + 1
@@ -237,7 +250,7 @@ class Plan:
 
     def inputs(self) -> list[Input]:
         """What the pass reads."""
-        loads = {load for loop in self.every_loop for load in loop.operands.values()}
+        loads = {load for loop in self.every_loop for load in loop.operands.values()} | {item.logits for item, _ in self.mixed}
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
         for kernel in self.kernels:
@@ -249,7 +262,7 @@ class Plan:
 def fused(program: LossProgram, draws: bool = False) -> list[Quantity | None]:
     """For each term of a program what a pass computes of it, its inputs by symbols ``v_NAME``; none where no term fuses.
 
-    ``draws``: logarithms over draws too, where a target has them.
+    ``draws``: logarithms over draws and exact sums over a class too, where a target has them.
     """
     names = {i.key: i.name for i in program.inputs}
     found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}", draws))
