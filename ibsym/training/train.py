@@ -193,7 +193,11 @@ class Keeper:
 
     def finish(self) -> dict[str, Path]:
         """The last numbers and pictures; all the files by what they are."""
-        self.kept(self.metrics, self.plot, self.samples)
+        there = (
+            (self.metrics, "metrics"),
+            (self.plot, "plot"),
+        )  # written last of all at the end, unless nothing was left to do
+        self.kept(*(save for save, name in there if name not in self.files), self.samples)
         return self.files
 
     def checkpoint(self) -> None:

@@ -9,11 +9,12 @@ import stat
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import ibsym
 from ibsym.files import write
-from ibsym.training import DataError, TrainingError
+from ibsym.training import DataError, TrainingError, train
 from ibsym.training.checkpoint import load_checkpoint, taken_up
 from ibsym.training.progress import Lines, Silent, summary
 from ibsym.training.settings import Choices, sized, sort_out
@@ -52,7 +53,7 @@ def test_resumed_is_as_if_never_interrupted(tmp_path, name):
         assert torch.equal(a, b)
 
 
-def test_what_a_run_leaves(tmp_path):
+def test_what_a_run_leaves(tmp_path, pictures):
     result = go(out=tmp_path / "deep" / "run")
     assert sorted(p.name for p in (tmp_path / "deep" / "run").iterdir()) == ["checkpoint.pt", "metrics.json", "terms.png"]
     content = json.loads(result.files["metrics"].read_text())
@@ -61,12 +62,27 @@ def test_what_a_run_leaves(tmp_path):
     assert content["sizes"] == {"D": 64, "K": 10, "L": 8}
     assert content["history"] == result.history
     assert content["held_out"]["metrics"] == result.metrics
-    assert result.files["plot"].read_bytes()[:4] == b"\x89PNG"
+    with Image.open(result.files["plot"]) as picture:
+        assert picture.size[0] > 100
     lines = list(summary(result))
     assert any("accuracy" in line and "%" in line for line in lines)
 
 
-def test_generators_leave_pictures(tmp_path):
+def test_a_picture_is_drawn_no_more_often_than_it_changes(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(*_):
+        drawn.append(1)
+        return tmp_path / "terms.png"
+
+    monkeypatch.setattr(train, "save_terms", draw)
+    go(out=tmp_path, epochs=1)
+    assert len(drawn) == 1
+    assert set(go(out=tmp_path, epochs=1, resume=True).files) >= {"metrics", "plot"}  # nothing was left to do
+    assert len(drawn) == 2
+
+
+def test_generators_leave_pictures(tmp_path, pictures):
     result = go("gan", out=tmp_path, epochs=1)
     assert result.files["samples"].read_bytes()[:4] == b"\x89PNG"
 
