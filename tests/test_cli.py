@@ -169,6 +169,9 @@ def test_a_check_that_fails(ibsym_, monkeypatch):
     assert status == 1
     assert out.count("fails") == 2
     assert "step 3 (made up)" in out
+    status, out, _ = ibsym_("check", "vib", "--json")
+    assert status == 1
+    assert json.loads(out) == [{"name": "vib", "holds": False, "checked": ["step 3 (made up) does not hold"]}]
 
 
 @pytest.mark.torch

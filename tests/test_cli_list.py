@@ -56,6 +56,9 @@ def test_everything_that_exists_is_listed(ibsym_, what, names):
         assert line.startswith(name)
         assert len(line.split("  ")[-1]) >= 3, f"{name} has no line of mathematics"
     assert "\\" not in out
+    status, told, err = ibsym_("list", what, "--json")
+    assert (status, err) == (0, "")
+    assert ["".join(entry.values()).replace(" ", "") for entry in json.loads(told)] == [line.replace(" ", "") for line in lines]
 
 
 def test_an_unknown_list_is_refused(ibsym_):
@@ -176,6 +179,14 @@ def test_the_zoo_in_a_pipe_is_a_line_an_entry(ibsym_, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     lines = ibsym_("zoo")[1].splitlines()
     assert [line.split()[0] for line in lines] == ibsym.zoo()
+
+
+def test_an_entry_of_the_zoo_as_json(ibsym_):
+    status, out, _ = ibsym_("zoo", "vae", "--json")
+    assert status == 0
+    entry = json.loads(out)
+    assert (entry["name"], entry["class"], entry["relation"]) == ("vae", "densities", "<=")
+    assert entry["bound"].startswith("KL(")
 
 
 def test_a_list_on_a_terminal_is_folded():

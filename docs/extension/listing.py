@@ -107,7 +107,7 @@ def table(name: str) -> Callable[[], str]:
     """What ``ibsym list`` prints, as a table."""
 
     def text() -> str:
-        rows = [" | ".join(code(cell.replace("|", r"\|")) for cell in row) for row in LISTS[name]()]
+        rows = [" | ".join(code(cell.replace("|", r"\|")) for cell in row) for row in LISTS[name][1]()]
         width = rows[0].count(" | ") + 1
         return "\n".join(["| " * width + "|", "|---" * width + "|", *(f"| {row} |" for row in rows)])
 

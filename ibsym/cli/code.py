@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ibsym.cli.common import NO, Command, chosen, known, say, styled, write
+from ibsym.cli.common import NO, TABLES, Command, chosen, known, say, styled, write
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
@@ -103,8 +104,9 @@ def difference(path: Path, text: str) -> str | None:
 @click.command("check", cls=Command)
 @click.argument("specs", nargs=-1, metavar="SPEC...", shell_complete=known)
 @click.option("--all", "everything", is_flag=True, help="The whole zoo.")
+@TABLES
 @click.pass_context
-def check_command(context: click.Context, specs: tuple[str, ...], everything: bool) -> None:
+def check_command(context: click.Context, specs: tuple[str, ...], everything: bool, form: str) -> None:
     r"""Audit derivations, certificates and emitted code.
 
     Derivations are replayed in random worlds and their certificates verified over the rationals; the code is held against an
@@ -114,19 +116,23 @@ def check_command(context: click.Context, specs: tuple[str, ...], everything: bo
     Examples:
       ibsym check {name} mine.toml
       ibsym check --all
+      ibsym check {name} --format json
     """
     import ibsym
     from ibsym.errors import AuditError
 
-    failed = False
+    failed, found = False, []
     for spec in chosen(specs, everything):
         try:
-            lines = audited(ibsym.derive(spec))
+            holds, lines = True, audited(ibsym.derive(spec))
         except AuditError as error:
-            failed = True
-            say(f"{spec.name}: " + styled("fails", fg="red", bold=True) + f"\n  {error}")
-            continue
-        say(f"{spec.name}: " + styled("holds", fg="green") + "".join(f"\n  {line}" for line in lines))
+            holds, lines, failed = False, (str(error),), True
+        found.append({"name": spec.name, "holds": holds, "checked": lines})
+        if form == "text":
+            verdict = styled("holds", fg="green") if holds else styled("fails", fg="red", bold=True)
+            say(f"{spec.name}: {verdict}" + "".join(f"\n  {line}" for line in lines))
+    if form == "json":
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     if failed:
         context.exit(NO)
 

@@ -74,6 +74,12 @@ def _quiet() -> click.Option:
     return click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=remember, help=words)
 
 
+TABLES = click.option(
+    "--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="What to write."
+)
+"""The formats of what is a table, or a line of words for each spec."""
+
+
 class Commands(Command, click.Group):
     """All commands, in the order of a first session."""
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from ibsym.cli.common import Command, folded
+from ibsym.cli.common import TABLES, Command, folded
 
 Row = tuple[str, ...]
 
 
 @click.command("list", cls=Command)
 @click.argument("what", type=click.Choice(("families", "estimators", "divergences", "rules", "spaces")))
-def list_command(what: str) -> None:
+@TABLES
+def list_command(what: str, form: str) -> None:
     r"""What exists, a line of mathematics each.
 
     The name comes first, then what it applies to, then the mathematics; in a pipe each entry is one line.
@@ -23,8 +24,13 @@ def list_command(what: str) -> None:
     Examples:
       ibsym list families
       ibsym list estimators | cut -d' ' -f1
+      ibsym list rules --format json
     """
-    rows = list(LISTS[what]())
+    names, entries = LISTS[what]
+    rows = list(entries())
+    if form == "json":
+        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+        return
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     for row in rows:
         start = "".join(f"{cell:<{width}}  " for cell, width in zip(row, widths, strict=False))
@@ -91,13 +97,14 @@ def spaces() -> Iterator[Row]:
         yield f"{kind}[{dimension}]", "discrete" if discrete else "continuous", SETS[kind]
 
 
-LISTS: dict[str, Callable[[], Iterator[Row]]] = {
-    "families": families,
-    "estimators": estimators,
-    "divergences": divergences,
-    "rules": rules,
-    "spaces": spaces,
+LISTS: dict[str, tuple[Row, Callable[[], Iterator[Row]]]] = {
+    "families": (("name", "spaces", "parameters", "mathematics"), families),
+    "estimators": (("name", "term", "mathematics"), estimators),
+    "divergences": (("name", "mathematics"), divergences),
+    "rules": (("name", "mathematics"), rules),
+    "spaces": (("name", "kind", "mathematics"), spaces),
 }
+"""What each list's columns are called, and its rows."""
 
 
 @click.command("schema", cls=Command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ibsym.cli.common import Command, known, say, styled, terminal, write
+from ibsym.cli.common import TABLES, Command, known, say, styled, terminal, write
 from ibsym.cli.common import columns as width
 from ibsym.shown import STEPS
 
@@ -24,7 +25,8 @@ FORMATS = ("text", "latex", "typst", "html", "json")
 
 @click.command("zoo", cls=Command)
 @click.argument("name", required=False, shell_complete=known)
-def zoo_command(name: str | None) -> None:
+@TABLES
+def zoo_command(name: str | None, form: str) -> None:
     r"""List the specs that travel with ibsym, or print one.
 
     On a terminal they stand in classes, by what their losses need, with objective and bound; in a pipe each is one line, its
@@ -34,9 +36,14 @@ def zoo_command(name: str | None) -> None:
     Examples:
       ibsym zoo
       ibsym zoo {name} > mine.toml
+      ibsym zoo --format json
     """
     from ibsym.spec.loading import load, zoo_names, zoo_text
 
+    if form == "json":
+        entries = [told_of(entry) for entry in (zoo_names() if name is None else (name,))]
+        click.echo(json.dumps(entries if name is None else entries[0], indent=2, ensure_ascii=False))
+        return
     if name is not None:
         click.echo(zoo_text(name), nl=False)
         return
@@ -71,6 +78,22 @@ def classified(names: Sequence[str]) -> str:
         found[kind] += lines
     blocks = [[styled(CLASSES[kind], bold=True), *lines] for kind, lines in found.items() if lines]
     return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def told_of(name: str) -> dict[str, str]:
+    """What the zoo says of an entry: its title, what its loss needs, its objective, its bound."""
+    import ibsym
+
+    derivation = ibsym.derive(name)
+    spec = derivation.spec
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "class": kind_of(derivation),
+        "objective": spec.objective_text,
+        "relation": str(derivation.relation),
+        "bound": str(derivation.final),
+    }
 
 
 def kind_of(derivation: Derivation) -> str:
