@@ -1,4 +1,4 @@
-"""Gaussian mixture VAE (Dilokthanakul et al. 2017): the negative evidence bound of p(w) p(y) p(z|w,y) p(x|z) with the
+"""Gaussian mixture VAE (Dilokthanakul et al. 2016): the negative evidence bound of p(w) p(y) p(z|w,y) p(x|z) with the
 encoder q(z|x) q(w|x) q(y|z,w), y one of K components, summed out:
 
     E_q log q(z|x) + KL(q(w|x)||p(w)) + E KL(q(y|z,w)||p(y)) - E sum_y q(y|z,w) log p(z|w,y) - E_q log p(x|z).
