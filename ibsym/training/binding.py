@@ -135,6 +135,11 @@ class _Binder:
 
     def size_label(self, variable: str) -> None:
         (dim,) = self.spec.variables[variable].dims  # a label is one symbol
+        if self.images.classes < 2:
+            what = f"{variable} is a label, and {self.images.name} has none that tells one image from another"
+            raise refused(
+                what, option="--data", remedy=f"data with labels 0, 1, ..., or a spec that does not observe {variable}"
+            )
         size = int(dim) if dim.isdigit() else self.sizes.setdefault(dim, self.images.classes)
         if size < self.images.classes:
             what = f"{variable} has {size} classes, and {self.images.name} has {self.images.classes}"

@@ -153,6 +153,9 @@ def test_archives_and_folders_of_images(tmp_path):
         data = load(tmp_path / name)
         assert (data.height, data.width, data.classes, len(data.held_out)) == (4, 5, 2, held)
         assert data.train.images.max() <= 1
+    np.savez(tmp_path / "n.npz", images=pixels)
+    with pytest.raises(ibsym.SpecError, match=r"c is a label, and n has none"):
+        ibsym.train("vib", data=tmp_path / "n.npz", out=tmp_path / "n")
     np.savez(tmp_path / "b.npz", other=pixels)
     with pytest.raises(DataError, match=r"has other; expected images \(N, H, W\)"):
         load(tmp_path / "b.npz")
