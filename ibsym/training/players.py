@@ -97,9 +97,19 @@ class Players:
         with self.engine.autocast():
             loss, terms = accumulate(self.wiring, batches, self.system.copies)
         numbers = {name: float(t) for name, t in terms.items()}
-        finite(loss, "the loss", numbers)
+        if not bool(torch.isfinite(loss)):
+            finite(loss, "the loss", numbers, self.fault_among(batches, numbers))
         self.players["model"].move(self.engine)
         return float(loss), numbers
+
+    @torch.no_grad()
+    def fault_among(self, batches: Sequence[Mapping[str, Rows]], terms: Mapping[str, float]) -> str:
+        """The first of several batches in which an input or a term is no number, drawn once more, and where in it."""
+        for k, rows in enumerate(batches):
+            where = fault(self.wiring, self.wiring.tensors(Draws(self.system.bank, rows, copies=self.system.copies)), terms)
+            if where:
+                return f"{where}, in batch {k} of {len(batches)}"
+        return ""
 
 
 def finite(loss: Tensor, what: str, terms: Mapping[str, float] | None = None, where: str = "") -> Tensor:

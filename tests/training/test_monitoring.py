@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -108,6 +109,17 @@ def test_a_critic_that_is_no_number_is_told_with_its_input_and_row(pieces: int) 
     )
     with pytest.raises(TrainingError, match=said):
         step(0.0)
+
+
+def test_a_step_on_several_batches_that_is_no_number_is_told_with_its_input_row_and_batch() -> None:
+    """A row of the second of two is none."""
+    made = trainer("vae", settings=SMALL)
+    batch, other = ({s: {v: x.take(slice(8)) for v, x in rows.items()} for s, rows in made.binding.train.items()} for _ in "ab")
+    ((_, rows),) = other.items()
+    rows["x"] = replace(rows["x"], code=rows["x"].code.clone())
+    rows["x"].code[5, 0] = torch.nan
+    with pytest.raises(TrainingError, match=r"the loss is nan .*: input \w+, row 5 of the batch, is nan, in batch 1 of 2"):
+        made.players.model_steps([batch, other])
 
 
 def test_the_last_good_checkpoint_is_kept(tmp_path) -> None:
