@@ -154,8 +154,11 @@ def unknown(
     column: int | None = None,
     place: Place | None = None,
     path: tuple[str, ...] = (),
+    meant: str = "",
 ) -> SpecError:
-    """The error about a name that is none of those known: the likeliest of them, or all. ``path``: whose value the name is.
+    """The error about a name that is none of those known: the likeliest of them, or all.
+
+    ``path``: whose value the name is. ``meant``: what others call so, if that is known.
 
     >>> print(unknown("family", "laplac", ["gaussian", "laplace"]))
     unknown family 'laplac', did you mean 'laplace'?
@@ -165,7 +168,7 @@ def unknown(
       write: one of gaussian, laplace
     """
     names = list(known)
-    close = nearest(name, names)
+    close = meant or nearest(name, names)
     message = f"unknown {what} {shown(name, 80)!r}" + (f", did you mean {close!r}?" if close else "")
     remedy = close or ("one of " + ", ".join(names) if names else f"nothing: there is no {what} to name here")
     ways = [(Edit(path, n),) for n in ([close] if close else names) if path]

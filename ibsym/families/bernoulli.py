@@ -19,6 +19,7 @@ family(
         reparameterised=False,
         options={"relax": relaxation(), "temperature": positive(0.5)},
         draws=drawn("Bernoulli", logits="logits"),
+        called=("sigmoid", "binary"),
     )
 )
 

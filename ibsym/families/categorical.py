@@ -36,6 +36,7 @@ family(
                 Role("bias", axes=Axes.CLASSES, shared=True),
             )
         },
+        called=("softmax", "multinomial", "discrete", "one-hot-categorical"),
     )
 )
 

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from ibsym.families.facts import ANY, FamilyFacts, Role, family
 
-family(FamilyFacts("deterministic", ANY, (Role("value"),), evaluated=False))
+family(FamilyFacts("deterministic", ANY, (Role("value"),), evaluated=False, called=("delta", "dirac", "point")))

@@ -12,6 +12,7 @@ family(
         ("real",),
         (Role("mean"), Role("logvar", Constraint.LOGARITHM)),
         draws=drawn("Normal", loc="mean", scale=gaussian.DEVIATION),
+        called=("normal", "gaussian", "diagonal-gaussian", "diag-normal", "diag-gaussian", "mean-field", "factorised-gaussian"),
     )
 )
 

@@ -175,6 +175,7 @@ class FamilyFacts:
     ``quantised`` says that all of its mass is on the class whose vector is nearest, so that draws are seen as these vectors.
     ``draws`` is how it is drawn from, ``draws_on`` the same by space, where that depends on it.
     ``heads`` are the roles by the value of the option ``head``, where that is not the default.
+    ``called`` is what others call it, so that who writes that is told its name here.
     """
 
     name: str
@@ -190,6 +191,7 @@ class FamilyFacts:
     cell: str | None = None
     quantised: bool = False
     heads: Mapping[str, tuple[Role, ...]] = field(default_factory=dict)
+    called: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ family(
         ("real",),
         (Role("mean"), Role("cholesky", Constraint.TRIANGULAR, Axes.MATRIX)),
         draws=drawn_whole("MultivariateNormal", loc="mean", scale_tril="cholesky"),
+        called=("multivariate-normal", "multivariate-gaussian", "full-gaussian", "full-covariance-normal"),
     )
 )
 

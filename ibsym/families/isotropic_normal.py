@@ -13,6 +13,7 @@ family(
         (Role("mean"),),
         options={"scale": positive(1.0)},
         draws=drawn("Normal", loc="mean", scale="scale"),
+        called=("isotropic-gaussian", "spherical-gaussian", "spherical-normal", "mse"),
     )
 )
 

@@ -14,6 +14,7 @@ family(
         ("real",),
         (Role("mean"),),
         options={"scale": positive(1.0, learnable=True)},
+        called=("laplacian", "double-exponential"),
         draws=drawn("Laplace", loc="mean", scale="scale"),
     )
 )

@@ -25,6 +25,7 @@ family(
             mixture_distribution=drawn("Categorical", logits="logits"),
             component_distribution=drawn("Normal", loc="mean", scale=DEVIATION),
         ),
+        called=("gmm", "gaussian-mixture", "mixture-of-gaussians", "mixture"),
     )
 )
 

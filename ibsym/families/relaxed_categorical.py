@@ -18,6 +18,7 @@ family(
         (Role("logits"),),
         options={"temperature": positive(0.5)},
         draws=drawn_whole("RelaxedOneHotCategorical", temperature="temperature", logits="logits"),
+        called=("gumbel-softmax", "concrete"),
     )
 )
 

@@ -14,6 +14,7 @@ family(
         ("real",),
         learned=False,
         draws=drawn("Normal", loc=sympy.Integer(0), scale=sympy.Integer(1)),
+        called=("unit-normal", "unit-gaussian", "standard-gaussian"),
     )
 )
 

@@ -20,6 +20,7 @@ family(
         ("categorical",),
         (Role("code", axes=Axes.VECTORS), Role("codebook", axes=Axes.VECTOR_OF_CLASS, shared=True)),
         reparameterised=False,
+        called=("vq", "vector-quantized"),
         options={
             "dimension": number_of("E"),
             "codebook": weight(1.0),

@@ -15,6 +15,7 @@ family(
         ("sphere",),
         (Role("mean", Constraint.DIRECTION), Role("concentration", Constraint.POSITIVE, Axes.SCALAR)),
         draws=drawn_whole("VonMisesFisher", mean="mean", concentration="concentration"),
+        called=("vmf",),
     )
 )
 

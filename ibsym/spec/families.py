@@ -39,8 +39,10 @@ def read_family(factor: str, entry: object, space: Space) -> FamilyUse:
         options = dict(entry)
         entry = options.pop("family", None)
     if not isinstance(entry, str) or entry not in FAMILIES:
-        path = ("families", factor)
-        raise unknown("family", entry if isinstance(entry, str) else repr(entry), FAMILIES, key=key, path=path)
+        said = entry if isinstance(entry, str) else repr(entry)
+        plain = said.casefold().replace("_", "-").replace(" ", "-")
+        meant = next((f.name for f in FAMILIES.values() if plain in f.called and kind in f.spaces), "")
+        raise unknown("family", said, FAMILIES, key=key, path=("families", factor), meant=meant)
     facts = FAMILIES[entry]
     if kind not in facts.spaces:
         fitting = [f.name for f in FAMILIES.values() if kind in f.spaces and not f.source]

@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from ibsym.errors import nearest
+
 QUANTITY = r"(?:I|H|TC|KL|CE|JS|E|F)(?:_[A-Za-z]\w*)?\s*[(\[]"
 
 HABITS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
@@ -24,8 +26,11 @@ HABITS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     ("[\N{DOUBLE VERTICAL LINE}\N{PARALLEL TO}]", "||"),
     (r"[Ͱ-Ͽ]", lambda m: latin(m[0])),
     (r"^\s*(?:arg)?(min|max)(?:imi[sz]e)?(?:_\w+)?\s*:?\s+", r"\1imize "),
+    (r"^\s*([A-Za-z]+)(?=\s)", lambda m: nearest(m[1], ("minimize", "maximize")) or m[0]),
+    (r"\b((?:KL|CE|JSD?|TC|I|H)(?:_\w+)?)\[([^\[\]]*)\]", r"\1(\2)"),
+    (r"\bln\b", "log"),
     (r"\b(?:MI|Info)(?=(?:_\w+)?\s*\()", "I"),
-    (r"\bD_?(KL|JS)(?=\s*\()", r"\1"),
+    (r"\b(?:D_?)?(KL|JS)D?(?=\s*\()", r"\1"),
     (r"\b(?:KL|kl)(?:_\w+)?(?=\s*\()", "KL"),
     (r"\b(KL|CE|JS)\(\s*(\w+\([^()]*\))\s*[,;|]\s*(?=\w+\()", r"\1(\2||"),
     (r"\bE(_\w+)?\s*\(\s*(log\s+\w+\([^()]*\))\s*\)", r"E\1[\2]"),

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ibsym.errors import SpecError, unknown
+from ibsym.errors import SpecError, nearest, unknown
 from ibsym.facts import Fact
 
 SpaceKind: TypeAlias = Literal["real", "positive", "unit", "simplex", "sphere", "binary", "count", "categorical"]
@@ -38,7 +38,32 @@ WHOLE = ("categorical", "simplex", "sphere")
 """The kinds whose values have one axis, along which coordinates depend on each other."""
 RESERVED_AXES = ("B", "S")
 _SPACE = re.compile(r"\s*([A-Za-z]\w*)\s*\[\s*([^\[\];]*?)\s*(?:;\s*([^\[\];]*?)\s*)?\]\s*", re.ASCII)
+_MEANT = re.compile(r"\s*([A-Za-z]\w*)\s*[\[(^]\s*\{?\s*([^\[\](){};]+?)\s*[\])}]*\s*", re.ASCII)
+_CALLED: dict[str, SpaceKind] = {
+    **dict.fromkeys(("r", "reals", "continuous", "float", "vector", "normal", "gaussian"), "real"),
+    **dict.fromkeys(("discrete", "class", "classes", "label", "labels", "onehot", "symbol", "symbols"), "categorical"),
+    **dict.fromkeys(("bool", "bits", "bit", "bernoulli"), "binary"),
+    **dict.fromkeys(("int", "integer", "counts", "natural", "poisson"), "count"),
+    **dict.fromkeys(("interval", "image"), "unit"),
+    **dict.fromkeys(("probability", "probabilities"), "simplex"),
+    **dict.fromkeys(("hypersphere", "direction"), "sphere"),
+}
+"""What others call these spaces."""
 _DIMENSION = re.compile(r"[A-Za-z]\w*|[1-9]\d{0,8}", re.ASCII)
+
+
+def _meant(text: str) -> str:
+    """The space that was meant by another name, or in other brackets; "" where there is no telling.
+
+    >>> _meant("R^D"), _meant("real(L)"), _meant("discrete[K]"), _meant("quaternion[D]")
+    ('real[D]', 'real[L]', 'categorical[K]', '')
+    """
+    found = _MEANT.fullmatch(text)
+    if found is None:
+        return ""
+    name = found[1].casefold()
+    kind = _CALLED.get(name) or nearest(name, KINDS)
+    return f"{kind}[{found[2]}]" if kind else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +88,7 @@ class Space:
         match = _SPACE.fullmatch(text)
         kind = next((k for k in KINDS if match and match[1] == k), None)
         if match is None or kind is None:
-            raise unknown("space", text, [f"{k}[D]" for k in KINDS], key=key)
+            raise unknown("space", text, [f"{k}[D]" for k in KINDS], key=key, meant=_meant(text))
         parts = [match[2]] if match[3] is None else [match[2], match[3]]
         dims = tuple(d.strip() for part in parts for d in part.split(","))
         if len(parts) > 1 and (kind != "categorical" or "," in match[2]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -33,6 +34,10 @@ SAID = {
     "minimize I_q(X;Z) − β·I_q(Z;C)": "minimize I_q(X;Z) - beta*I_q(Z;C)",
     r"\min I_{q}(X;Z) - \beta I_{q}(Z;C)": "minimize I_q(X;Z) - beta*I_q(Z;C)",
     "minimize MI_q(X;Z)": "minimize I_q(X;Z)",
+    "minimize"[:5] + "ze I_q(X;Z)": "minimize I_q(X;Z)",
+    "minimize KL[q(z|x)||p(z)]": "minimize KL(q(z|x)||p(z))",
+    "minimize I_q[X;Z]": "minimize I_q(X;Z)",
+    "minimize -E_q[ln p(c|z)]": "minimize -E_q[log p(c|z)]",
     "minimize I_q(X;Z": "minimize I_q(X;Z)",
     "minimize -E_q(log p(c|z))": "minimize -E_q[log p(c|z)]",
     "minimize -E_q[log(p(c|z))]": "minimize -E_q[log p(c|z)]",
@@ -45,6 +50,27 @@ def test_a_habit_is_answered_with_the_same_in_this_language(written: str) -> Non
         ibsym.Spec(objective=written, **SPEC)
     assert refused.value.remedy == f'"{SAID[written]}"'
     assert ibsym.derive(ibsym.Spec(objective=SAID[written], **SPEC)).steps is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "written", "meant"),
+    [
+        ("families", "q(z|x)", "gaussian", "diagonal-normal"),
+        ("families", "q(z|x)", "Multivariate Normal", "full-normal"),
+        ("families", "p(c|z)", "softmax", "categorical"),
+        ("variables", "z", "R^L", "real[L]"),
+        ("variables", "z", "real(L)", "real[L]"),
+        ("variables", "c", "discrete[K]", "categorical[K]"),
+        ("variables", "x", "reel[D]", "real[D]"),
+    ],
+)
+def test_what_others_call_so_is_meant(key: str, name: str, written: str, meant: str) -> None:
+    """And the spec with what is meant derives."""
+    spec = {**SPEC, "objective": "minimize I_q(X;Z) - beta*I_q(Z;C)"}
+    with pytest.raises(SpecError, match=f"did you mean '{re.escape(meant)}'") as refused:
+        ibsym.Spec(**{**spec, key: {**spec[key], name: written}})
+    assert refused.value.remedy == meant
+    assert ibsym.derive(ibsym.Spec(**{**spec, key: {**spec[key], name: meant}})).steps is not None
 
 
 @pytest.mark.parametrize("written", ["minimize foo bar", "", "I", "minimize ))", "minimize I_q(X;Z) I_q(Z;X)"])
