@@ -105,12 +105,12 @@ class BetaTcvaeLoss(_Parametrised):
         self.beta = beta
         self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
-        type(self).one_pass = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it
+        type(self)._traced = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it
 
     def forward(self, *, z_mean: Tensor, z_logvar: Tensor, z: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = [z_mean, z_logvar, z, x, x_logits]
-        run = None if self.group else getattr(self, "one_pass", None) if torch.compiler.is_compiling() else _one_pass()
+        run = None if self.group else getattr(self, "_traced", None) if torch.compiler.is_compiling() else _one_pass()
         return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z_mean: Tensor, z_logvar: Tensor, z: Tensor, x: Tensor, x_logits: Tensor) -> Output:

@@ -124,7 +124,7 @@ class VfaeLoss(_Parametrised):
         self.alpha, self.lam = alpha, lam
         self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
-        type(self).one_pass = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it
+        type(self)._traced = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it
 
     def forward(self, *, z2_mean: Tensor, z2_logvar: Tensor, q_z1_logvar: Tensor, z1: Tensor, p_z1_mean: Tensor,
                 p_z1_logvar: Tensor, x: Tensor, x_logits: Tensor, c: Tensor, c_logits: Tensor, s: Tensor,
@@ -132,7 +132,7 @@ class VfaeLoss(_Parametrised):
         """The loss to minimise, and the terms it is made of."""
         given = [z2_mean, z2_logvar, q_z1_logvar, z1, p_z1_mean, p_z1_logvar, x, x_logits, c, c_logits, s, s_reference,
                  z1_reference]
-        run = None if self.group else getattr(self, "one_pass", None) if torch.compiler.is_compiling() else _one_pass()
+        run = None if self.group else getattr(self, "_traced", None) if torch.compiler.is_compiling() else _one_pass()
         return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z2_mean: Tensor, z2_logvar: Tensor, q_z1_logvar: Tensor, z1: Tensor, p_z1_mean: Tensor,

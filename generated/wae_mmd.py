@@ -104,12 +104,12 @@ class WaeMmdLoss(_Parametrised):
         self.lam = lam
         self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
-        type(self).one_pass = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it
+        type(self)._traced = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it
 
     def forward(self, *, z: Tensor, z_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = [z, z_reference, x, x_mean]
-        run = None if self.group else getattr(self, "one_pass", None) if torch.compiler.is_compiling() else _one_pass()
+        run = None if self.group else getattr(self, "_traced", None) if torch.compiler.is_compiling() else _one_pass()
         return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z: Tensor, z_reference: Tensor, x: Tensor, x_mean: Tensor) -> Output:

@@ -166,7 +166,7 @@ def test_a_graph_has_the_kernels_of_tables_as_an_operator(gradient, monkeypatch)
     """As a graph is traced on a GPU: there the constructor finds the pass."""
     found = module("beta-tcvae")
     loss = found.Loss()
-    monkeypatch.setattr(found.Loss, "one_pass", found._one_pass(), raising=False)
+    monkeypatch.setattr(found.Loss, "_traced", found._one_pass(), raising=False)
     given = arguments("beta-tcvae", sizes={"B": 9})
     given = learning(given) if gradient else given
     whole = torch.compile(lambda **g: loss(**g), fullgraph=True, backend=aot_autograd(fw_compiler=(read := Read())))

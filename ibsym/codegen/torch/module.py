@@ -21,7 +21,7 @@ Form: TypeAlias = Literal["beside", "bundle", "plain"]
 WHERE: dict[Form, str] = {"beside": "beside", "bundle": "bundled", "plain": "lone"}
 """The module of the runtime that finds the files beside the loss, in each form."""
 
-GRAPHED = "type(self).one_pass = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it"
+GRAPHED = "type(self)._traced = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it"
 """Of a loss whose kernels are faster than its expression in a graph, too: which finds what is there before it is traced."""
 
 LIBRARY = ("inputs", "means", "tensors", "functions")
@@ -129,7 +129,7 @@ def module(
 def _forward(program: LossProgram, shared: bool, in_graphs: bool) -> Definition:
     """The method that is called; ``shared``, whether the runtime has a say: it runs the compiled pass, and warns of ranks apart."""
     names = [i.name for i in program.inputs]
-    traced = 'None if self.group else getattr(self, "one_pass", None) if' if in_graphs else "None if self.group or"
+    traced = 'None if self.group else getattr(self, "_traced", None) if' if in_graphs else "None if self.group or"
     run = f"run = {traced} torch.compiler.is_compiling() else _one_pass()"
     symbols = ", self.SYMBOLS" if context.symbols(program.inputs) else ""
     products = {"hidden", "embedding"} & {i.key.role for i in program.inputs}
