@@ -5,13 +5,18 @@ Whatever stands in the way, the loss is right, nothing is raised, and one notice
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import textwrap
+import traceback
+import warnings
 from pathlib import Path
 
 import pytest
@@ -21,7 +26,10 @@ from ibsym.codegen.emit import files
 from ibsym.lowering import lower
 
 pytest.importorskip("torch")
-pytestmark = pytest.mark.slow  # forty processes that import torch
+pytestmark = [
+    pytest.mark.slow,  # sixty processes
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="each is a child that has torch already"),
+]
 
 VALUE = """
 import sys
@@ -56,18 +64,46 @@ def run(folder: Path, code: str = VALUE, **settings: str | Path | None) -> tuple
             environment.pop(name, None)
         else:
             environment[name] = str(value)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code.format(folder=str(folder))],
-        env=environment,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout.strip(), done.stderr.strip()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads that wait
+        child = os.fork()
+        if not child:
+            in_child(code.format(folder=str(folder)), environment, out.fileno(), err.fileno())
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        out.seek(0)
+        err.seek(0)
+        said, told = out.read().decode(), err.read().decode(errors="replace")
+    assert status == 0, told
+    assert "Traceback" not in told
+    return said.strip(), told.strip()
+
+
+def in_child(code: str, environment: dict[str, str], out: int, err: int) -> None:
+    """Runs code as a process of its own would, which has torch already; and ends that process."""
+    status = 1
+    try:
+        signal.alarm(300)
+        os.environ.clear()
+        os.environ.update(environment)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", errors="replace", closefd=False)  # noqa: SIM115
+        atexit._clear()
+        tempfile.tempdir = None
+        warnings.resetwarnings()
+        warnings.simplefilter("error")
+        logging.getLogger().handlers.clear()
+        logging.getLogger("ibsym").__dict__.pop("told", None)
+        sys.modules.pop("vae", None)
+        exec(code, {"__name__": "__main__"})  # noqa: S102
+        status = 0
+    except BaseException:  # whatever it is, it is told
+        traceback.print_exc()
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def libraries(cache: Path) -> list[Path]:
