@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations
 
 from ibsym.errors import SolverError
@@ -21,25 +22,34 @@ from ibsym.terms.reading import Reader
 from ibsym.terms.vectors import Coordinate, Coordinates, LogDensity, Vector, combine
 
 
+@lru_cache(maxsize=4)
+def _space(
+    names: tuple[str, ...], heads: tuple[str, ...], continuous: bool
+) -> tuple[Spec, Coordinates, tuple[ElementalInequality, ...]]:
+    """Joints of the same variables, their coordinates and what holds in them whatever is presumed: a claim is read several times."""
+    variables = dict.fromkeys(names, "real[D]" if continuous else "binary[D]")
+    joined = ",".join(variables)
+    keys = {
+        "name": "claim",
+        "objective": f"minimize H_{heads[0]}({','.join(v[:1].upper() + v[1:] for v in variables)})",
+        "variables": variables,
+        "joints": {h: f"{h}({joined})" for h in heads},
+        "families": {f"{h}({joined})": "implicit" for h in heads},
+    }
+    spec = Spec(**keys)
+    coordinates = Coordinates(spec)
+    return spec, coordinates, tuple(elemental_rows(coordinates, heads))
+
+
 class Several:
     """Claims about several joints, in cross-entropy space: relative entropies between them are further rows."""
 
     def __init__(self, problem: Problem, continuous: bool):
         self.problem = problem
-        variables = dict.fromkeys((n.casefold() for n in problem.variables), "real[D]" if continuous else "binary[D]")
-        joined = ",".join(variables)
-        self.heads = problem.joints or ("q",)
-        keys = {
-            "name": "claim",
-            "objective": f"minimize H_{self.heads[0]}({','.join(v[:1].upper() + v[1:] for v in variables)})",
-            "variables": variables,
-            "joints": {h: f"{h}({joined})" for h in self.heads},
-            "families": {f"{h}({joined})": "implicit" for h in self.heads},
-        }
-        self.spec = Spec(**keys)
-        self.coordinates = Coordinates(self.spec)
+        self.heads = tuple(problem.joints) or ("q",)
+        self.spec, self.coordinates, rows = _space(tuple(n.casefold() for n in problem.variables), self.heads, continuous)
         self.reader = Reader(self.spec, "claim")
-        self.rows = elemental_rows(self.coordinates, self.heads)
+        self.rows = list(rows)
         self.premises: list[Premise] = []
         for chain in problem.chains:
             self.premises += self._chain(chain)
