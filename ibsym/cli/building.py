@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import click
 
 from ibsym.cli.common import NO, Command, chosen, known, say
@@ -28,12 +30,9 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
     from ibsym.codegen.c.source import one_pass
     from ibsym.errors import MissingDependencyError
     from ibsym.lowering import lower
-    from ibsym.sources import class_of
 
+    gpu = device()
     try:
-        import torch
-
-        from ibsym.conformance import launched
         from ibsym.runtime import libraries
     except ImportError:
         raise MissingDependencyError("a compiled loss needs PyTorch\n  write: pip install 'ibsym[torch]'") from None
@@ -52,6 +51,17 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
             except Exception as error:
                 click.echo(f"ibsym: {spec.name} cannot be compiled: {error}", err=True)
                 context.exit(NO)
-        if torch.cuda.is_available():
-            taken = launched(spec, class_of(program), "cuda")
-            click.echo(f"{spec.name}: kernels for {torch.cuda.get_device_name()}: {', '.join(taken) or 'none'}")
+        if gpu:
+            from ibsym.conformance import launched
+            from ibsym.sources import class_of
+
+            say(f"{spec.name}: kernels for {gpu}: {', '.join(launched(spec, class_of(program), 'cuda')) or 'none'}")
+
+
+def device() -> str:
+    """The GPU that kernels can be compiled for; "" where there is none, or no Triton, and then PyTorch is not imported."""
+    if find_spec("triton") is None or find_spec("torch") is None:
+        return ""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
