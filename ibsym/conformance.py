@@ -53,6 +53,12 @@ def rows_of(spec: Spec) -> set[str]:
     return {str(v) for use in spec.estimators for k, v in use.options if OPTIONS[k].kind == "size" and isinstance(v, str)}
 
 
+def numbers(spec: Spec, rows: int) -> dict[str, float]:
+    """A value for every parameter, inside its interval; for those that are numbers of rows, one above ``rows``."""
+    found = {name: inside(entry.min, entry.max) for name, entry in spec.parameters.items()}
+    return found | {name: rows + inside(0, 1) for name in rows_of(spec)}
+
+
 class Sizes:
     """Small sizes for the axes of a module, or some times as large ones; different ones for different batches."""
 
@@ -85,8 +91,7 @@ def agree(spec: Spec, program: LossProgram, loss_class: Any, *, worlds: int = 3,
         torch.manual_seed(seed)
         for world in range(worlds):
             sizes = Sizes()
-            parameters = {name: inside(entry.min, entry.max) for name, entry in spec.parameters.items()}
-            parameters |= {name: ROWS + inside(0, 1) for name in rows_of(spec)}
+            parameters = numbers(spec, ROWS)
             inputs = {i.name: sample(spec, i, sizes, drawn=world != 1) for i in loss_class.INPUTS}
             for name, got, wanted in compared(program, loss_class, parameters, inputs, sizes):
                 error = far(got, wanted)
@@ -107,9 +112,7 @@ def agree(spec: Spec, program: LossProgram, loss_class: Any, *, worlds: int = 3,
 def launched(spec: Spec, loss_class: Any, device: str) -> list[str]:
     """The precisions in which kernels compute a loss and its gradients on a device; they are compiled for odd sizes and multiples of 16."""
     run = sys.modules[loss_class.__module__]._one_pass()
-    parameters = {name: inside(entry.min, entry.max) for name, entry in spec.parameters.items()}
-    parameters |= {name: 16 * ROWS + inside(0, 1) for name in rows_of(spec)}
-    loss = loss_class(**parameters)
+    loss = loss_class(**numbers(spec, 16 * ROWS))
     taken: dict[str, None] = {}
     for dtype, times in itertools.product((torch.float32, torch.bfloat16, torch.float16), (1, 16)):
         sizes = Sizes(times)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ibsym.cli.common import NO, TABLES, Command, chosen, known, say, styled, write
+from ibsym.cli.common import NO, TABLES, Command, chosen, known, say, show, styled, write
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
@@ -132,7 +131,7 @@ def check_command(context: click.Context, specs: tuple[str, ...], everything: bo
             verdict = styled("holds", fg="green") if holds else styled("fails", fg="red", bold=True)
             say(f"{spec.name}: {verdict}" + "".join(f"\n  {line}" for line in lines))
     if form == "json":
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        show(found)
     if failed:
         context.exit(NO)
 

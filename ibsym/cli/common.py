@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -161,6 +163,20 @@ def told(text: str) -> str:
 def say(text: str) -> None:
     """Lines on standard output, as wide as who reads them has room for."""
     click.echo(told(text))
+
+
+def show(value: Any) -> None:
+    """A value as JSON on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def put(text: str, target: Path | None) -> None:
+    """The text on standard output, or in a file, and a word of that."""
+    if target is None:
+        click.echo(text, nl=False)
+    else:
+        write(target, text)
+        say(f"wrote {target}")
 
 
 def folded(start: str, words: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import DONE, NO, Command, columns, known, say, told, write
+from ibsym.cli.common import DONE, NO, Command, columns, known, put, told
 
 
 @click.command("diagnose", cls=Command)
@@ -81,9 +81,7 @@ def compare_command(specs: tuple[str, ...], form: str, target: Path | None) -> N
     if len(specs) < 2:
         raise click.UsageError("a comparison takes two specs or more\n  write: ibsym compare A B")
     found = ibsym.compare(specs)
-    _written(
-        found.to_json() + "\n" if form == "json" else found.to_latex() if form == "latex" else found.to_text(columns()), target
-    )
+    put(found.to_json() + "\n" if form == "json" else found.to_latex() if form == "latex" else found.to_text(columns()), target)
 
 
 @click.command("identify", cls=Command)
@@ -101,14 +99,6 @@ def identify_command(spec: str, form: str) -> None:
 
     found = ibsym.identify(spec)
     click.echo(found.to_json() if form == "json" else told(str(found)))
-
-
-def _written(text: str, target: Path | None) -> None:
-    if target is None:
-        click.echo(text, nl=False)
-    else:
-        write(target, text)
-        say(f"wrote {target}")
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

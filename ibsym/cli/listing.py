@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 
 import click
 
-from ibsym.cli.common import TABLES, Command, folded
+from ibsym.cli.common import TABLES, Command, folded, show
 
 Row = tuple[str, ...]
 
@@ -29,7 +28,7 @@ def list_command(what: str, form: str) -> None:
     names, entries = LISTS[what]
     rows = list(entries())
     if form == "json":
-        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+        show([dict(zip(names, row, strict=True)) for row in rows])
         return
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     for row in rows:
@@ -119,4 +118,4 @@ def schema_command() -> None:
     """
     from ibsym.spec.schema import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    show(json_schema())

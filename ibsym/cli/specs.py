@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import textwrap
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ibsym.cli.common import TABLES, Command, known, say, styled, terminal, write
+from ibsym.cli.common import TABLES, Command, known, put, say, show, styled, terminal, write
 from ibsym.cli.common import columns as width
 from ibsym.shown import STEPS
 
@@ -42,7 +41,7 @@ def zoo_command(name: str | None, form: str) -> None:
 
     if form == "json":
         entries = [told_of(entry) for entry in (zoo_names() if name is None else (name,))]
-        click.echo(json.dumps(entries if name is None else entries[0], indent=2, ensure_ascii=False))
+        show(entries if name is None else entries[0])
         return
     if name is not None:
         click.echo(zoo_text(name), nl=False)
@@ -204,11 +203,7 @@ def cite_command(specs: tuple[str, ...], target: Path | None) -> None:
     from ibsym.rendering.outline import sources
 
     text = bibtex(dict.fromkeys(source for spec in specs for source in sources(ibsym.derive(spec))))
-    if target is None:
-        click.echo(text, nl=False)
-    else:
-        write(target, text)
-        say(f"wrote {target}")
+    put(text, target)
 
 
 def coloured(text: str) -> Any:
