@@ -6,6 +6,7 @@ g(e^f), written here in forms that do not overflow early (Nguyen, Wainwright & J
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -126,6 +127,11 @@ def _product(joint: str, groups: tuple[tuple[str, ...], ...], given: tuple[str, 
     return Density(joint, tuple(v for g in groups for v in g), given), tuple(Density(joint, g, given) for g in groups)
 
 
+def explained(line: str) -> str:
+    """A line of mathematics, and what s is where it has one."""
+    return f"{line}, s = softplus" if re.search(r"\bs\(", line) else line
+
+
 def dual_of(term: Term) -> Dual:
     """The dual of a divergence."""
     match term:
@@ -150,14 +156,14 @@ def with_critic(section: Section, item: BoundTerm, estimator: Estimator) -> tupl
     loss = replace(critic_loss(item, critic, dual, given), coordinates=_apart(sampling.spec, term, second), joints=joints)
     value = estimate(critic, dual, given, f, g)
     formula = critic.text or dual.text
-    comment = (f"{item.text} by {item.estimator}: {formula}" + (", s = softplus" if "s(" in formula else ""),)
+    comment = (explained(f"{item.text} by {item.estimator}: {formula}"),)
     if not side.surrogate:
         rows = f.axes[-1] if critic.first_only else None
         return Estimated(value, comment, rows=rows, why="" if rows else TWO_BATCHES), loss
     if side.form == "nwj" and dual is not RELATIVE:
         raise refuse(item)
     surrogate, text = surrogate_of(dual, side, f, g)
-    note = f"the model {VERBS.get(side.weight, 'takes')} {text}" + (", s = softplus" if "s(" in text else "")
+    note = explained(f"the model {VERBS.get(side.weight, 'takes')} {text}")
     return Estimated(mean(value), comment, surrogate, note, why=TWO_BATCHES, note=note), loss
 
 
@@ -267,6 +273,6 @@ def critic_loss(item: BoundTerm, critic: Critic, dual: Dual, given: Mapping[str,
     """What the critic minimises: the logistic loss of telling P from Q, or minus the estimate."""
     if critic.loss == "logistic":
         sides = {"a": mean(elementwise(logsigmoid(F), f=CRITIC)), "b": mean(elementwise(logsigmoid(-F), f=REFERENCE))}
-        return CriticLoss(item.text, elementwise(-A - B, **sides), "E_P[s(-f)] + E_Q[s(f)], s = softplus")
+        return CriticLoss(item.text, elementwise(-A - B, **sides), explained("E_P[s(-f)] + E_Q[s(f)]"))
     value = estimate(critic, dual, given, CRITIC, REFERENCE)
     return CriticLoss(item.text, elementwise(-A, a=value), f"-({critic.text or dual.text})")
