@@ -139,7 +139,7 @@ class BetaTcvaeLoss(_Parametrised):
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
 _BESIDE = {"beta_tcvae.c": "a5c71889a8e67091", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

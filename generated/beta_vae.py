@@ -124,7 +124,7 @@ class BetaVaeLoss(_Parametrised):
 
 Loss = BetaVaeLoss
 _BESIDE = {"beta_vae.c": "b28c2e70f3f54be2", "beta_vae.triton.py": "3029d3b766cdc68d",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "f2acdb1efb8506f5", "ceb.triton.py": "f16e79a7f8eaae7f", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"ceb.c": "f2acdb1efb8506f5", "ceb.triton.py": "f16e79a7f8eaae7f", "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

@@ -111,7 +111,7 @@ class CorexLoss(torch.nn.Module):
 
 Loss = CorexLoss
 _BESIDE = {"corex.c": "08b3948ab6c73688", "corex.triton.py": "00fd6b1559f2dd0c",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

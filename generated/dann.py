@@ -154,7 +154,7 @@ class DannLoss(_Parametrised):
 
 Loss = DannLoss
 _WHY = "I_u(Z;S) is averaged over the batch B_domains, E_q[log p(c|z)] over B"
-_BESIDE = {"dann.c": "a0b1776533933e73", "dann.triton.py": "660de1c9bf4b3d73", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"dann.c": "a0b1776533933e73", "dann.triton.py": "660de1c9bf4b3d73", "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

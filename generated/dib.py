@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "c7a8418982fdb5a5", "dib.triton.py": "bbf0151119bfb2c5", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"dib.c": "c7a8418982fdb5a5", "dib.triton.py": "bbf0151119bfb2c5", "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

@@ -157,7 +157,7 @@ class DvsibLoss(_Parametrised):
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"dvsib.c": "e74e0cb79dfc71cb", "dvsib.triton.py": "e580c23bbe5c3d9f",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

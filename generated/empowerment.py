@@ -98,7 +98,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 Loss = EmpowermentLoss
 _BESIDE = {"empowerment.c": "56d939d296b69963", "empowerment.triton.py": "7329bd79b9a53250",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

@@ -155,7 +155,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"few_labels_two_views.c": "a364b2955586c643", "few_labels_two_views.triton.py": "b0d89f5950d92318",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

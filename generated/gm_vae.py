@@ -120,7 +120,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "b26dccdff93b8e51", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"gm_vae.c": "b26dccdff93b8e51", "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

@@ -172,7 +172,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "a71942a06218667d", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"hidden_markov_vae.c": "a71942a06218667d", "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

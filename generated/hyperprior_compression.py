@@ -140,7 +140,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "392d7a285e6c7b2f", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"hyperprior_compression.c": "392d7a285e6c7b2f", "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

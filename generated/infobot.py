@@ -124,7 +124,7 @@ class InfobotLoss(_Parametrised):
 
 Loss = InfobotLoss
 _BESIDE = {"infobot.c": "f996daf0b540aa44", "infobot.triton.py": "5c469af17922aab2",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

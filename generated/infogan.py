@@ -138,7 +138,7 @@ class InfoganLoss(_Parametrised):
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
 _BESIDE = {"infogan.c": "a8c4404234f3bf77", "infogan.triton.py": "38d19608b2671514",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

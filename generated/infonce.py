@@ -88,7 +88,7 @@ class InfonceLoss(torch.nn.Module):
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
 _BESIDE = {"infonce.c": "c87e0a67104333fe", "infonce.triton.py": "afe7e1145daf8d17",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

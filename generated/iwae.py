@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "6e068ecca493e430", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"iwae.c": "6e068ecca493e430", "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

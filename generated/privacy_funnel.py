@@ -129,7 +129,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 Loss = PrivacyFunnelLoss
 _BESIDE = {"privacy_funnel.c": "19994c4203e9e815", "privacy_funnel.triton.py": "602fc20b20ce122d",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

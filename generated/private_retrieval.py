@@ -142,7 +142,7 @@ class PrivateRetrievalLoss(_Parametrised):
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"private_retrieval.c": "da27d54640ba842d", "private_retrieval.triton.py": "f6fe47c118cc95f6",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

@@ -178,7 +178,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
 _BESIDE = {"semi_supervised_ib.c": "a10d6282e309f1cd", "semi_supervised_ib.triton.py": "2d6f3b62c73d6f88",
-           "_ibsym_runtime.py": "77098a2f61d050d7"}
+           "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

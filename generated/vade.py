@@ -117,7 +117,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "29b72e4c2dce6d1f", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"vade.c": "29b72e4c2dce6d1f", "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

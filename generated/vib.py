@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "eb2263e954c8d73b", "vib.triton.py": "1161da9c56e69544", "_ibsym_runtime.py": "77098a2f61d050d7"}
+_BESIDE = {"vib.c": "eb2263e954c8d73b", "vib.triton.py": "1161da9c56e69544", "_ibsym_runtime.py": "4eaa71148aba61b8"}
 
 
 @functools.cache

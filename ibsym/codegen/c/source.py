@@ -14,7 +14,7 @@ from ibsym.codegen.runtime import VERSION
 from ibsym.codegen.runtime import text as header
 from ibsym.codegen.templating import render
 from ibsym.lowering.fusion.calculus import Unfused
-from ibsym.lowering.fusion.pairing import ENTRY, size_of
+from ibsym.lowering.fusion.pairing import ENTRY, SIZE, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
 from ibsym.lowering.fusion.regions import Affine, Classes, Elements, Matched, Picked, Quantity, Sum
 from ibsym.lowering.program import Input, LossProgram
@@ -85,8 +85,8 @@ class _Writer(Plan):
     def inside(self, e: sympy.Expr) -> str:
         """A formula in sizes and parameters, where both are fields of the arguments."""
         for s in sorted(e.free_symbols, key=str):
-            if s.name.startswith("size_"):
-                self.sizes[s.name.removeprefix("size_")] = None
+            if s.name.startswith(SIZE):
+                self.sizes[s.name.removeprefix(SIZE)] = None
         return double(e.xreplace({s: sympy.Symbol(f"g->{s.name}", **s.assumptions0) for s in e.free_symbols}))
 
     def written(self) -> OnePass:
@@ -231,7 +231,7 @@ class _Writer(Plan):
             (("const int64_t ", "*"), [f"in_{i.name}" for i in inputs if i.integer]),
             (("REAL ", "*"), [f"d_{i.name}" for i in inputs if i.name in self.gradients]),
             (("int64_t ", ""), [f"n_{i.name}" for i in inputs]),
-            (("int64_t ", ""), [f"size_{axis}" for axis in self.sizes]),
+            (("int64_t ", ""), [SIZE + axis for axis in self.sizes]),
             (("double ", ""), [f"parameter_{p}" for p in self.parameters if p in used]),
             (("double ", "*"), [f"each_{self.program.rows}"] if self.program.rows is not None else []),
         ]

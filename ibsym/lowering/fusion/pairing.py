@@ -75,6 +75,8 @@ class Pairs:
 
 
 ENTRY = sympy.Symbol("entry", real=True)
+SIZE = "size_"
+"""What the symbol of an axis's length begins with."""
 
 
 class PairReader:
@@ -245,4 +247,4 @@ def size_of(axes: Axes) -> sympy.Expr:
     >>> size_of(("L", "3"))
     3*size_L
     """
-    return sympy.Mul(*[sympy.Integer(a) if a.isdigit() else sympy.Symbol(f"size_{a}", positive=True) for a in axes])
+    return sympy.Mul(*[sympy.Integer(a) if a.isdigit() else sympy.Symbol(SIZE + a, positive=True) for a in axes])
