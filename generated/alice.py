@@ -137,7 +137,7 @@ class AliceLoss(_Parametrised):
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
 _BESIDE = {"alice.c": "f91a221731ddefda", "alice.triton.py": "69a15b7975975ced",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "f1111bc93faa88c7", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"avb.c": "f1111bc93faa88c7", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

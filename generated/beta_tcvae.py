@@ -139,7 +139,7 @@ class BetaTcvaeLoss(_Parametrised):
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
 _BESIDE = {"beta_tcvae.c": "a5c71889a8e67091", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -124,7 +124,7 @@ class BetaVaeLoss(_Parametrised):
 
 Loss = BetaVaeLoss
 _BESIDE = {"beta_vae.c": "b28c2e70f3f54be2", "beta_vae.triton.py": "3029d3b766cdc68d",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class BibAeLoss(_Parametrised):
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"bib_ae.c": "06934f5e62dae7f4", "bib_ae.triton.py": "c1d988d0da1d2187",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class BiganLoss(torch.nn.Module):
 Loss = BiganLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
 _BESIDE = {"bigan.c": "8fb276f725a6aaeb", "bigan.triton.py": "08841f5d05aa646f",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class BlindCodeLoss(_Parametrised):
 
 Loss = BlindCodeLoss
 _BESIDE = {"blind_code.c": "9202f4785360b428", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

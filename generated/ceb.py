@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "f2acdb1efb8506f5", "ceb.triton.py": "f16e79a7f8eaae7f", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"ceb.c": "f2acdb1efb8506f5", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -95,7 +95,7 @@ class CganLoss(torch.nn.Module):
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "f9a725ef40090063", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"cgan.c": "f9a725ef40090063", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"clip.c": "5dccec005d3cb229", "clip.triton.py": "411c8bbf8022d3c5", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"clip.c": "5dccec005d3cb229", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -111,7 +111,7 @@ class CorexLoss(torch.nn.Module):
 
 Loss = CorexLoss
 _BESIDE = {"corex.c": "08b3948ab6c73688", "corex.triton.py": "00fd6b1559f2dd0c",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -154,7 +154,7 @@ class DannLoss(_Parametrised):
 
 Loss = DannLoss
 _WHY = "I_u(Z;S) is averaged over the batch B_domains, E_q[log p(c|z)] over B"
-_BESIDE = {"dann.c": "a0b1776533933e73", "dann.triton.py": "660de1c9bf4b3d73", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"dann.c": "a0b1776533933e73", "dann.triton.py": "9fa73d84c4006f63", "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "c7a8418982fdb5a5", "dib.triton.py": "bbf0151119bfb2c5", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"dib.c": "c7a8418982fdb5a5", "dib.triton.py": "af8542eba609fec3", "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -138,7 +138,7 @@ class DvccaLoss(_Parametrised):
 
 Loss = DvccaLoss
 _BESIDE = {"dvcca.c": "6ec4108463b0b518", "dvcca.triton.py": "d5889355e738b4e3",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -147,7 +147,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 Loss = DvccaPrivateLoss
 _BESIDE = {"dvcca_private.c": "1460b12e7353473b", "dvcca_private.triton.py": "992c47664063c876",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -97,8 +97,8 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "56d939d296b69963", "empowerment.triton.py": "7329bd79b9a53250",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"empowerment.c": "56d939d296b69963", "empowerment.triton.py": "9b79d2b98d68ddba",
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

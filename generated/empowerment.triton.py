@@ -59,8 +59,8 @@ def classes_0(
     place = logits + i[:, None] * classes + k[None, :]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a,
-                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    # `top` of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a, -3.4e38)
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     if not WHOLE:
         for start in range(WIDTH, classes, WIDTH):

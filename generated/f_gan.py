@@ -92,7 +92,7 @@ class FGanLoss(torch.nn.Module):
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
 _BESIDE = {"f_gan.c": "92e6beb9868c9618", "f_gan.triton.py": "17b75a95574bb402",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "f9b22309fdb3f59c", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

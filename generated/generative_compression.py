@@ -152,7 +152,7 @@ class GenerativeCompressionLoss(_Parametrised):
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
 _BESIDE = {"generative_compression.c": "67c9865d65953a4d", "generative_compression.triton.py": "f4eaa02ef85e9b6a",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -120,7 +120,8 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "b26dccdff93b8e51", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"gm_vae.c": "b26dccdff93b8e51", "gm_vae.triton.py": "480c97a05c35550d",
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -185,7 +185,7 @@ class HfvaeLoss(_Parametrised):
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"hfvae.c": "e597d5121e32602f", "hfvae.triton.py": "58c9309230db6965",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

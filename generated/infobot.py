@@ -123,8 +123,8 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "f996daf0b540aa44", "infobot.triton.py": "5c469af17922aab2",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"infobot.c": "f996daf0b540aa44", "infobot.triton.py": "8620a87a332774f1",
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

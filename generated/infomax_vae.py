@@ -153,7 +153,7 @@ class InfomaxVaeLoss(_Parametrised):
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
 _BESIDE = {"infomax_vae.c": "c6dff466464b38a4", "infomax_vae.triton.py": "e41f158f431fa3b1",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

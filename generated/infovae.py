@@ -147,7 +147,7 @@ class InfovaeLoss(_Parametrised):
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
 _BESIDE = {"infovae.c": "b4c22e7c70e8934e", "infovae.triton.py": "bbb09494c2c494d0",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -153,7 +153,7 @@ class JmvaeLoss(_Parametrised):
 
 Loss = JmvaeLoss
 _BESIDE = {"jmvae.c": "573ccd5db108a5e3", "jmvae.triton.py": "83f0e9ab298c7d95",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -139,7 +139,7 @@ class LadderVaeLoss(_Parametrised):
 
 Loss = LadderVaeLoss
 _BESIDE = {"ladder_vae.c": "63f340191eb5b541", "ladder_vae.triton.py": "d19bca85bec068d9",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

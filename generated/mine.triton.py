@@ -49,8 +49,8 @@ def classes_0(
     chosen = tl.load(index + i % n_index, row, 0)[:, None]
     own = row[:, None] & (k < classes)[None, :]
     a = tl.load(place, own, float("-inf")).to(tl.float32)
-    top = tl.maximum(a,
-                     -3.4e38)  # of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    # `top` of each lane; and `rest`: the sum of e^(a - top), without the 1 of the largest itself
+    top = tl.maximum(a, -3.4e38)
     rest = tl.where(own, tl.where(a == a, 0.0, a), -1.0)
     picked = tl.where(chosen == k[None, :], a, 0.0)
     if not WHOLE:

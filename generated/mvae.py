@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "7a77bd99a67a6755", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"mvae.c": "7a77bd99a67a6755", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

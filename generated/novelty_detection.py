@@ -153,7 +153,7 @@ class NoveltyDetectionLoss(_Parametrised):
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"novelty_detection.c": "c20423d614338d75", "novelty_detection.triton.py": "a28bfd3ba1b7a852",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -103,7 +103,7 @@ class SVaeLoss(torch.nn.Module):
 
 Loss = SVaeLoss
 _BESIDE = {"s_vae.c": "3d6f3e063ce88110", "s_vae.triton.py": "0540129fbb61b675",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

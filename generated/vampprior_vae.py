@@ -152,7 +152,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 Loss = VamppriorVaeLoss
 _BESIDE = {"vampprior_vae.c": "17f14801071dde24", "vampprior_vae.triton.py": "2470360c3ef1cc10",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "317a8fb72e8e4949", "vfae.triton.py": "cbd114fd1217a919", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"vfae.c": "317a8fb72e8e4949", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "eb2263e954c8d73b", "vib.triton.py": "1161da9c56e69544", "_ibsym_runtime.py": "4eaa71148aba61b8"}
+_BESIDE = {"vib.c": "eb2263e954c8d73b", "vib.triton.py": "e40e577d5bd899fb", "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -116,7 +116,7 @@ class VqVaeLoss(torch.nn.Module):
 
 Loss = VqVaeLoss
 _BESIDE = {"vq_vae.c": "ff02983835210c90", "vq_vae.triton.py": "e4e2c016a043de35",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

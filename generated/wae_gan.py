@@ -140,7 +140,7 @@ class WaeGanLoss(_Parametrised):
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"wae_gan.c": "eb74a564ed44f5b7", "wae_gan.triton.py": "d298bbc06bf917fe",
-           "_ibsym_runtime.py": "4eaa71148aba61b8"}
+           "_ibsym_runtime.py": "9dbf5c836a023177"}
 
 
 @functools.cache

@@ -85,7 +85,9 @@ def native_runtime() -> str:
     for line, with_more in MORE.items():
         passes = passes.replace(line, with_more, 1)
     sections = (
-        part for name in ("libraries", "launches", "kernels", "graphs", "streams", "both_ways") for part in _section(name)
+        part
+        for name in ("libraries", "launches", "weighed", "kernels", "graphs", "streams", "both_ways")
+        for part in _section(name)
     )
     kernels = "\n".join(_section("stream_kernels"))
     return "\n".join((passes, *sections, f'KERNELS = r"""{kernels}"""', *_section("ranks"), ""))

@@ -14,14 +14,11 @@ import torch
 from torch import Tensor
 
 from ._ibsym_runtime import OnePass
-from .launches import Launch, Tape, blocks_of, power_above, side_by_side, taped
+from .launches import Declined, Launch, Tape, blocks_of, power_above, side_by_side, taped
+from .weighed import Weighed
 
 WIDEST = 32768
 """The most columns of a table whose rows one program holds."""
-
-
-class Declined(Exception):
-    """What kernels do not take; the expression computes it, or says what is wrong."""
 
 
 class Kernels:
@@ -195,7 +192,7 @@ def strata(mask: str, columns: int, total: int) -> dict[str, float]:
     return {"own": -math.log(total), "following": math.log((total - left) / (total * left)), "others": -math.log(left)}
 
 
-class Pass:
+class Pass(Weighed):
     """One evaluation: what is read, what is written, and the means that the loss is made of."""
 
     def __init__(
@@ -223,9 +220,9 @@ class Pass:
         """Runs a kernel, and notes that it was run."""
         self.launches.append(self.kernels.run_kernel(kernel, grid, warps, arguments))
 
-    def parts(self, number: int) -> Tensor:
+    def parts(self, number: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Room for partial sums and the like."""
-        found = self.room.new_empty(number)
+        found = self.room.new_empty(number, dtype=dtype)
         self.scratch.append(found)
         return found
 

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 
 
+class Declined(Exception):
+    """What kernels do not take; the expression computes it, or says what is wrong."""
+
+
 class Launch(NamedTuple):
     """A kernel as it was launched: what runs it, and its arguments."""
 

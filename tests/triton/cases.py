@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -24,7 +25,12 @@ KINDS = {
     "beta-tcvae": "a mixture together and apart",
     "infovae": "a function of pairs",
     "semi-supervised-ib": "terms left to the expression",
+    "m2": "sums over a class",
+    "vade": "sums over a class beside terms left to the expression",
+    "gm-vae": "a sum over a class whose logits have draws",
+    "weighted-draws": "a logarithm over draws",
 }
+WEIGHED = ("m2", "vade", "gm-vae", "weighted-draws")
 HALF = {torch.bfloat16: 2e-2, torch.float16: 4e-3}
 
 
@@ -55,7 +61,39 @@ def check(name: str, given: dict[str, Tensor], limit: float = 2e-6) -> None:
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("sizes", [{"B": 4}, {"B": 33, "L": 5, "K": 17}], ids=["few", "odd"])
 def test_against_float64(name, sizes):
-    check(name, arguments(name, sizes=sizes))
+    check(name, arguments(name, sizes=sizes | ({"D": 9} if name in WEIGHED else {})))
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+def test_without_draws(name):
+    check(name, arguments(name, sizes={"B": 3, "D": 5}, draws=False))
+
+
+def test_an_event_of_several_strips():
+    check("m2", arguments("m2", sizes={"S": 1, "B": 2, "B_unlabelled": 1, "K": 2, "D": 300}))
+
+
+@pytest.mark.parametrize("name", ["m2", "gm-vae"])
+def test_a_class_of_probability_zero_does_not_count(name):
+    """Nor does its slope: its logarithm of a density is infinite there."""
+    given = arguments(name, sizes={"B": 3, "D": 4})
+    logits, mean = ("u_c_logits", "u_z_mean") if name == "m2" else ("y_logits", "p_z_mean")
+    given[logits][..., 1] = -math.inf
+    given[mean][..., 1, :, :] = math.inf
+    check(name, given)
+    given = learning(given)
+    module(name).Loss()(**given).loss.backward()
+    assert not given[mean].grad[..., 1, :, :].any()
+    assert not given[logits].grad[..., 1].any()
+
+
+@pytest.mark.parametrize("far", [-2e4, 2e4])
+def test_a_logarithm_over_draws_of_large_weights(far):
+    """e^w is 0 or infinite, and its shares are not."""
+    given = arguments("weighted-draws", sizes={"S": 3, "B": 2, "D": 2})
+    given["x_mean"][0] += far
+    given["x"] += far / 2
+    check("weighted-draws", given)
 
 
 def test_rows_of_many_classes():

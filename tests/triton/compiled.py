@@ -14,7 +14,9 @@ from ibsym.runtime._ibsym_runtime import defined
 from ibsym.runtime.kernels import Kernels
 from tests.native.worlds import CACHE, arguments, module
 
-POINTERS = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int64: "*i64"}
+GENERAL = ("totals", "over_draws", "class_shares", "over_classes")
+"""Kernels that have no number, since they are the same for every loss."""
+POINTERS = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int64: "*i64", torch.float64: "*fp64"}
 
 
 class Compiled:
@@ -49,7 +51,7 @@ def compiled(name: str, dtype: torch.dtype) -> None:
     text = (CACHE / "emitted" / f"{name.replace('-', '_')}.triton.py").read_text(encoding="utf-8")
     space = defined(text, f"{name}.triton.py")
     launched = [n for n, v in space.items() if type(v).__name__ == "JITFunction" and not n.startswith("_")]
-    space |= {n: Compiled(space[n]) for n in launched if n.rpartition("_")[2].isdigit() or n == "totals"}
+    space |= {n: Compiled(space[n]) for n in launched if n.rpartition("_")[2].isdigit() or n in GENERAL}
     found = arguments(name, sizes={"B": 64, "L": 8, "K": 10})
     given = [found[i.name].to(dtype) if found[i.name].is_floating_point() else found[i.name] for i in loss.INPUTS]
     kernels = Kernels(space, [i.name for i in loss.INPUTS])

@@ -221,3 +221,60 @@ def total(parts, n, BLOCK: tl.constexpr):
 def log_weight(i, j, columns, own, following, others):
     """log w_ij, by which column j counts in row i's mixture: its own, the one that follows, any other."""
     return tl.where(i == j, own, tl.where(j == (i + 1) % columns, following, others))
+
+
+@triton.jit
+def over_draws(values, shares, sums, rows, draws, log_draws, BLOCK: tl.constexpr):
+    """log 1/S sum_s e^w_s of every row, and each draw's share of the sum, e^w / sum_s e^w."""
+    b = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    row = b < rows
+    top = tl.full((BLOCK,), float("-inf"), tl.float64)
+    for s in range(draws):
+        w = tl.load(values + s * rows + b, row, 0.0)
+        top = tl.where(w > top, w, top)
+    top = tl.where(finite(top), top, 0.0)
+    norm = tl.zeros((BLOCK,), tl.float64)
+    for s in range(draws):
+        norm += tl.exp(tl.load(values + s * rows + b, row, 0.0) - top)
+    for s in range(draws):
+        tl.store(shares + s * rows + b, tl.exp(tl.load(values + s * rows + b, row, 0.0) - top) / norm, row)
+    found = top + tl.log(norm) - log_draws
+    tl.store(sums + tl.program_id(0), tl.sum(tl.where(row, found, 0.0), 0))
+
+
+@triton.jit
+def class_shares(logits, shares, count, rows, classes, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+    """The softmax of every row of logits, classes before rows; 0 where single precision has no number so small."""
+    i = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    k = tl.arange(0, WIDTH)
+    own = (i < count)[:, None] & (k < classes)[None, :]
+    a = tl.load(logits + i[:, None] * classes + k[None, :], own, float("-inf")).to(tl.float64)
+    e = tl.exp(a - tl.max(a, 1)[:, None])
+    p = e / tl.sum(e, 1)[:, None]
+    p = tl.where(p.to(tl.float32) == 0, 0.0, p)
+    tl.store(shares + (i // rows * classes * rows + i % rows)[:, None] + (k * rows)[None, :], p, own)
+
+
+@triton.jit
+def over_classes(
+    shares, values, d, sums, up, count, rows, classes, draws, scale, WANTS: tl.constexpr, ADDS: tl.constexpr,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    """sum_k p_k w_k of every row, over all draws that share its logits; and its slope by these, p_k (w_k - sum_j p_j w_j)."""
+    i = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    k = tl.arange(0, WIDTH)
+    own = (i < count)[:, None] & (k < classes)[None, :]
+    cell = (i // rows * classes * rows + i % rows)[:, None] + (k * rows)[None, :]
+    p = tl.load(shares + cell, own, 0.0)
+    found = tl.zeros((ROWS,), tl.float64)
+    slope = tl.zeros((ROWS, WIDTH), tl.float64)
+    for _ in range(draws):
+        w = tl.where(p == 0, 0.0, tl.load(values + cell, own, 0.0))  # a class of probability 0 does not count
+        mean = tl.sum(p * w, 1)
+        found += mean
+        slope += tl.where(p == 0, 0.0, p * (w - mean[:, None]))
+        cell += rows * classes
+    tl.store(sums + tl.program_id(0), tl.sum(tl.where(i < count, found, 0.0), 0))
+    if WANTS:
+        place = d + i[:, None] * classes + k[None, :]
+        written(place, slope * (scale * tl.load(up).to(tl.float32)), own, ADDS)
