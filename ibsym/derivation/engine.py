@@ -199,7 +199,7 @@ class _Engine:
             raise SpecError(
                 f"{text!r} does not expand an entropy through a model",
                 key=key,
-                remedy='"H_q(X) with p(x)": an entropy, and a density of the same variables',
+                remedy='an entropy, and a density of the same variables, as in "H_q(X) with p(x)"',
             )
         coefficient = state.coefficient(entropy)
         if coefficient == 0:

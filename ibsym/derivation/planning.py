@@ -20,6 +20,7 @@ from ibsym.derivation.model import Computable, Plan
 from ibsym.derivation.programs import TIER_2, Found, Widening, priced, undominated, used
 from ibsym.errors import Edit, Remedy, SolverError, SpecError
 from ibsym.estimators import ESTIMATORS, ONE_SIDED
+from ibsym.estimators.base import Drawn
 from ibsym.facts import Side
 from ibsym.proving.elemental import ElementalInequality, elemental_rows, estimator_row, subsets
 from ibsym.proving.program import solve
@@ -102,6 +103,13 @@ def estimates(estimator: str, term: Term) -> bool:
     return plain and isinstance(term, tuple(KINDS[k] for k in ESTIMATORS[estimator].estimates))
 
 
+def _of_classes(spec: Spec, estimator: str, term: Term) -> bool:
+    """Whether an estimator counts classes, and the term's variables have none."""
+    if ESTIMATORS[estimator].drawn is not Drawn.CONDITIONERS or not isinstance(term, RelativeEntropy):
+        return False
+    return any(spec.variables[v].kind != "categorical" for v in term.first.of)
+
+
 def requested_term(spec: Spec, use: EstimatorUse) -> Term:
     """The term that an entry names, if the estimator estimates such terms."""
     key = f'estimators."{use.key}"'
@@ -109,9 +117,10 @@ def requested_term(spec: Spec, use: EstimatorUse) -> Term:
     if not estimates(use.estimator, term):
         example = ESTIMATORS[use.estimator].example
         # an entry that is left out changes no objective; another estimator that fits does neither
-        fitting = [n for n in ESTIMATORS if not ESTIMATORS[n].options and estimates(n, term)]
+        fitting = [n for n in ESTIMATORS if not ESTIMATORS[n].options and estimates(n, term) and not _of_classes(spec, n, term)]
+        fitting.sort(key=lambda n: not ESTIMATORS[n].usual)
         ways = [(Edit(("estimators", use.key), n),) for n in fitting] or [(Edit(("estimators", use.key)),)]
-        others = "one of " + ", ".join(fitting) if fitting else "leave it out"
+        others = ("one of " if len(fitting) > 1 else "") + ", ".join(fitting) if fitting else "leave it out"
         what = f"{use.estimator} does not estimate {term}, but terms such as {example}"
         raise SpecError(what, key=key, remedy=Remedy(others, *ways))
     if ESTIMATORS[use.estimator].critic is not None:

@@ -29,4 +29,5 @@ ESTIMATOR = Estimator(
         note="its value is E_{joint}[log {density}]; {left_out}, which nothing learned touches, is left out",
     ),
     player=True,
+    called=("gradient-reversal", "grl"),
 )

@@ -210,6 +210,7 @@ class Estimator:
     stands for an aggregated law; or it is ``plain``: the term as it stands, at draws, conditional ones too, and the derivation has no
     step for it. ``player``: the option ``density`` names a factor that a player of its own fits. ``usual``: advice names it
     first. ``coupled``: the value is no average over rows, so that it is of a whole batch and of no part of it.
+    ``called`` is what others call it, so that who writes that is told its name here.
     """
 
     name: str
@@ -227,6 +228,7 @@ class Estimator:
     player: bool = False
     usual: bool = False
     coupled: bool = False
+    called: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if sum(way is not None for way in (self.critic, self.value, self.mixture, self.plain or None)) != 1:

@@ -13,4 +13,5 @@ ESTIMATOR = Estimator(
     known="estimate, exact at the optimal critic",
     critic=Critic(lambda m: m.P(m.f), "E_P[f]", loss="logistic", first_only=True),
     usual=True,
+    called=("discriminator", "critic", "adversarial", "ratio", "log-ratio"),
 )

@@ -13,4 +13,5 @@ ESTIMATOR = Estimator(
     known="estimate, biased upwards on minibatches: a lower bound with exact expectations only",
     critic=Critic(lambda m: m.P(m.f) - m.log(m.Q(m.exp(m.f))), "E_P[f] - log E_Q[e^f]", normalised=False),
     coupled=True,
+    called=("mine", "donsker-varadhan"),
 )

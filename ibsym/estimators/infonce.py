@@ -27,4 +27,5 @@ ESTIMATOR = Estimator(
     options=(Option("critic", "choice", "scores", choices=("scores", "inner-product")),),
     value=Value(value, "E log e^f_ii / mean_j e^f_ij, at most log B", within_rows=True),
     coupled=True,
+    called=("nce", "nt-xent", "contrastive", "simclr"),
 )

@@ -29,4 +29,5 @@ ESTIMATOR = Estimator(
         drawn=Drawn.LATENTS,
         copies=8,
     ),
+    called=("importance-weighted", "importance-sampling"),
 )

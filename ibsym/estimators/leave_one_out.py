@@ -25,4 +25,5 @@ ESTIMATOR = Estimator(
     options=(Option("density", "density"),),
     value=Value(value, "E log q(z_i|x_i) / mean_(j != i) q(z_i|x_j)"),
     coupled=True,
+    called=("loo",),
 )

@@ -14,4 +14,5 @@ ESTIMATOR = Estimator(
     known="lower bound, exact at the optimal critic",
     side=Side.LOWER,
     critic=Critic(loss="logistic"),
+    called=("jsd", "js"),
 )

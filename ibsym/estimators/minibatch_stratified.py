@@ -22,4 +22,5 @@ ESTIMATOR = Estimator(
     options=(Option("dataset_size", "size", above=1),),
     mixture=Mixture(mixture, lambda n: "log of the weighted sum_j over the batch's components"),
     coupled=True,
+    called=("mss", "minibatch-stratified-sampling"),
 )

@@ -23,4 +23,5 @@ ESTIMATOR = Estimator(
     options=(Option("dataset_size", "size", above=1),),
     mixture=Mixture(mixture, lambda n: f"log of {'1/B' if n is None else f'1/({n} B)'} sum_j over the batch's components"),
     coupled=True,
+    called=("mws", "minibatch-weighted-sampling"),
 )

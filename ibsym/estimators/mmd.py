@@ -48,4 +48,5 @@ ESTIMATOR = Estimator(
     ),
     value=Value(value, "unbiased, E k(a, a') + E k(b, b') - 2 E k(a, b)", why="compares two samples as wholes"),
     coupled=True,
+    called=("kernel", "rbf", "maximum-mean-discrepancy"),
 )

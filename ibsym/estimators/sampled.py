@@ -12,4 +12,5 @@ ESTIMATOR = Estimator(
     sources=("Kingma & Welling 2014",),
     known="the same value in expectation as the closed form, of more variance",
     plain=True,
+    called=("monte-carlo", "mc", "sample"),
 )

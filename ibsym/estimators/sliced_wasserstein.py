@@ -22,4 +22,5 @@ ESTIMATOR = Estimator(
     options=(Option("projections", "whole", 50, most=100_000),),
     value=Value(value, "the mean over directions of the integral of (F^-1 - G^-1)^2", why="compares two samples as wholes"),
     coupled=True,
+    called=("swd", "wasserstein", "swae"),
 )

@@ -14,7 +14,7 @@ family(
         ("real",),
         learned=False,
         draws=drawn("Normal", loc=sympy.Integer(0), scale=sympy.Integer(1)),
-        called=("unit-normal", "unit-gaussian", "standard-gaussian"),
+        called=("n(0,1)", "n(0,i)", "normal(0,1)", "normal(0,i)", "unit-normal", "unit-gaussian", "standard-gaussian"),
     )
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ibsym.errors import Edit, Remedy, SpecError, unknown
@@ -37,10 +38,12 @@ def read_family(factor: str, entry: object, space: Space) -> FamilyUse:
     options: dict[str, object] = {}
     if isinstance(entry, Mapping):
         options = dict(entry)
-        entry = options.pop("family", None)
+        if "family" not in options:
+            raise _without_family(factor, options, space)
+        entry = options.pop("family")
     if not isinstance(entry, str) or entry not in FAMILIES:
         said = entry if isinstance(entry, str) else repr(entry)
-        plain = said.casefold().replace("_", "-").replace(" ", "-")
+        plain = re.sub("[_ ]", "-", re.sub(r"\s*,\s*", ",", said.casefold()))
         meant = next((f.name for f in FAMILIES.values() if plain in f.called and kind in f.spaces), "")
         raise unknown("family", said, FAMILIES, key=key, path=("families", factor), meant=meant)
     facts = FAMILIES[entry]
@@ -80,6 +83,14 @@ def read_family(factor: str, entry: object, space: Space) -> FamilyUse:
     if "features" in options and not use.headed:
         raise SpecError("features are those of a linear head", key=key, remedy='head = "linear", or leave features out')
     return use
+
+
+def _without_family(factor: str, options: Mapping[str, object], space: Space) -> SpecError:
+    """A table that names no family: what stands under another key is meant, or else the usual one of the space."""
+    named = next((k for k, v in options.items() if isinstance(v, str) and v in FAMILIES), None)
+    told = {"family": USUAL[space.kind] if named is None else options[named]}
+    way = (Edit(("families", factor), told | {k: v for k, v in options.items() if k != named}),)
+    return SpecError("the key 'family' is missing", key=f'families."{factor}"', remedy=Remedy.of(way))
 
 
 def _without(name: str, facts: FamilyFacts, kind: str, owners: list[str]) -> str:

@@ -17,7 +17,7 @@ from lark.exceptions import LarkError, UnexpectedInput, UnexpectedToken
 
 from ibsym.errors import SpecError, shown
 from ibsym.facts import Sense
-from ibsym.spec.habits import mended
+from ibsym.spec.habits import FACTORS, HABITS, QUANTITY, mended, unescaped
 
 GRAMMAR = r"""
 objective: DIRECTION sum
@@ -26,10 +26,11 @@ constraint: quantity LE sum
 claim: sum (LE | GE | EQUAL) sum
 
 ?sum: product | sum "+" product -> add | sum "-" product -> subtract
-?product: signed | product "*" signed -> multiply | product "/" signed -> divide
+?product: factor | product "*" factor -> multiply | product "/" signed -> divide
+?factor: power | NUMBER quantity -> multiply_number | "-" factor -> negate | "+" factor
 ?signed: power | "-" signed -> negate | "+" signed
 ?power: atom | atom ("^" | "**") signed -> power
-?atom: NUMBER -> number | NAME -> parameter | quantity | NUMBER quantity -> multiply_number | "(" sum ")"
+?atom: NUMBER -> number | NAME -> parameter | quantity | "(" sum ")"
 
 quantity: INFORMATION "(" groups ["|" names] ")" -> information
         | ENTROPY "(" names ["|" names] ")" -> entropy
@@ -292,6 +293,11 @@ def parse(text: str, start: str, key: str = "") -> object:
     what, example = WHAT[start]
     if len(text) > MAX_LENGTH:
         raise SpecError(f"{what} has {len(text)} characters, more than {MAX_LENGTH}", key=key, remedy="a shorter one")
+    if (meant := unescaped(text)) != text:
+        wanted = "a backslash between double quotes is the beginning of an escape, such as that of a tab"
+        place = next(k for k, (a, b) in enumerate(zip(text, meant, strict=False)) if a != b)
+        remedy = _remedy(meant, start) or f"'{meant}', in single quotes"
+        raise SpecError(wanted, key=key, remedy=remedy, column=place + 1)
     text = "".join(" " if c in "\t\r\n" else c for c in text)  # so that columns are offsets
     refuse_deep(text, what, key, MAX_OPERATORS)
     try:
@@ -307,9 +313,21 @@ def parse(text: str, start: str, key: str = "") -> object:
 
 def _remedy(text: str, start: str) -> str:
     """What is written by habit, in this language; nothing where that does not parse either."""
-    proposed = mended(text)
-    try:
-        _parser(start).parse(proposed)
-    except (LarkError, SpecError):
+    proposed = mended(text, FACTORS if start == "joint" else HABITS)
+    if _parses(proposed, start):
+        return f'"{proposed}"'
+    if start != "objective" or not re.search(QUANTITY, proposed):
         return ""
-    return f'"{proposed}"'
+    if re.search(r"\bs\.?\s*t\.?\s|subject to|<=|>=", proposed):
+        return 'its constraint as a term with a weight, the multiplier: "minimize ... + mu*(...)"'
+    if _parses(f"minimize {proposed}", start):
+        return f'"minimize {proposed}", or "maximize {proposed}"'
+    return ""
+
+
+def _parses(text: str, start: str) -> bool:
+    try:
+        _parser(start).parse(text)
+    except (LarkError, SpecError):
+        return False
+    return True

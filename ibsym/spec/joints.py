@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from ibsym.errors import Edit, Remedy, SpecError, nearest
+from ibsym.errors import Edit, Remedy, SpecError
 from ibsym.spec.families import FAMILIES, USUAL, FamilyUse, read_family
 from ibsym.spec.grammar import DensitySyntax, MixtureSyntax, decimal, parse
 from ibsym.spec.graphs import Component, Factor, Joint
 from ibsym.spec.schema import check_name
-from ibsym.spec.spaces import Space
+from ibsym.spec.spaces import WHOLE, Space
 from ibsym.spec.variables import ordered, resolve
 
 EMPIRICAL = FamilyUse(FAMILIES["empirical"])
@@ -50,7 +51,16 @@ class JointReader:
 
     def resolve(self, name: str, key: str, column: int | None = None) -> str:
         """The variable of a density."""
-        return resolve(self.variables, name, key, column, capital=False)
+        return resolve(self.variables, name, key, column, capital=False, space=self._space(name))
+
+    def _space(self, name: str) -> str:
+        """The space of a variable that was not declared, by the family of its factor."""
+        for text, entry in self.families.items():
+            family = entry.get("family") if isinstance(entry, dict) else entry
+            if text.split("(", 1)[1].split("|")[0].rstrip(")") == name and isinstance(family, str) and family in FAMILIES:
+                kind = FAMILIES[family].spaces[0]
+                return f"{kind}[{'K' if kind in WHOLE else 'D'}]"
+        return "real[D]"
 
     def ordered(self, names: Iterable[str]) -> tuple[str, ...]:
         """Variables in the order of their declaration."""
@@ -88,11 +98,10 @@ class JointReader:
             written = parse(text, "density")
             assert isinstance(written, DensitySyntax)
             if text not in self.factors and written.head not in self.sources:
-                close = nearest(text, self.factors)
                 raise SpecError(
-                    f"{text} is a factor of no joint" + (f", did you mean {close}?" if close else ""),
-                    key=f'families."{text}"',
-                    remedy=Remedy(close or "leave it out, or use it in a joint", (Edit(("families", text)),)),
+                    f"{text} is a factor of no joint",
+                    key=f'families."{text}"',  # every factor of a joint has its family by now
+                    remedy=Remedy("leave it out, or use it in a joint", (Edit(("families", text)),)),
                 )
         return self.joints, self.sources
 
@@ -148,13 +157,7 @@ class JointReader:
         if len({*of, *given}) < len(of) + len(given):
             raise SpecError(f"a variable occurs twice in {text}", key=key, remedy="each variable once", column=part.column)
         if text not in self.families:
-            usual = USUAL[self.variables[of[0]].kind] if len(of) == 1 else "implicit"
-            raise SpecError(
-                f"{text} has no family",
-                key=key,
-                remedy=Remedy.of((Edit(("families", text), usual),), otherwise="another"),
-                column=part.column,
-            )
+            raise self._without_family(part, text, of, key)
         entry = self.families[text]
         name = entry.get("family") if isinstance(entry, dict) else entry
         if len(of) > 1 and isinstance(name, str) and name in FAMILIES and name != "implicit":
@@ -168,6 +171,19 @@ class JointReader:
         if family is not None and family.headed and "features" not in dict(family.options):
             family = replace(family, options=tuple(sorted((*family.options, ("features", self.features(text))))))
         return Factor(part.head, of, given, family)
+
+    def _without_family(self, part: DensitySyntax, text: str, of: tuple[str, ...], key: str) -> SpecError:
+        """A factor without a family: that of a key that looks like it and is no factor's, or the usual one of its space."""
+        used = {str(p) for parts in self.syntax.values() for p in parts}
+        folded = {re.sub(r"^(\w+?)_\w+\(", r"\1(", k.casefold()): k for k in self.families if k not in used}
+        close = folded.get(text.casefold())
+        if close is not None:
+            way = (Edit(("families", close)), Edit(("families", text), self.families[close]))
+            remedy = Remedy(f'{way[1]}, in place of families."{close}"', way)
+        else:
+            usual = USUAL[self.variables[of[0]].kind] if len(of) == 1 else "implicit"
+            remedy = Remedy.of((Edit(("families", text), usual),), otherwise="another")
+        return SpecError(f"{text} has no family", key=key, remedy=remedy, column=part.column)
 
     def features(self, text: str) -> str:
         """The axis of the features of a linear head: N, or, where that says too little, N with a number."""
@@ -257,7 +273,7 @@ class JointReader:
             raise SpecError(
                 f"the weights of {part} sum to {decimal(total)}",
                 key=key,
-                remedy='positive weights that sum to 1 exactly: "(1/3*data(x) + 2/3*p(x))"',
+                remedy='positive weights that sum to 1 exactly, as in "(1/3*data(x) + 2/3*p(x))"',
                 column=part.column,
             )
         for weight, density in part.parts:

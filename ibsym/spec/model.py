@@ -174,7 +174,9 @@ class Spec:
         if isinstance(entry, str):
             entry = EstimatorTable(estimator=entry)
         if entry.estimator not in ESTIMATORS:
-            raise unknown("estimator", entry.estimator, ESTIMATORS, key=key, path=("estimators", text))
+            plain = entry.estimator.casefold().replace("_", "-").replace(" ", "-")
+            meant = next((e.name for e in ESTIMATORS.values() if plain in e.called), "")
+            raise unknown("estimator", entry.estimator, ESTIMATORS, key=key, path=("estimators", text), meant=meant)
         options = {k: v for k, v in entry.model_dump(exclude_none=True).items() if k not in ("estimator", "model")}
         known = [o.name for o in ESTIMATORS[entry.estimator].options]
         for option in options:

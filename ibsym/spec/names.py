@@ -12,7 +12,7 @@ from ibsym.errors import SpecError
 _SPEC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*")
 LONGEST = 80
 GREEK_NAMES = """
-    alpha beta gamma delta epsilon zeta eta theta iota kappa lambda_ mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega
+    alpha beta gamma delta epsilon zeta eta theta iota kappa lam mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega
 """.split()  # noqa: SIM905  read as a page of words
 GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψω", GREEK_NAMES, strict=True))
 
@@ -21,7 +21,7 @@ def latin(name: str) -> str:
     """A name in ASCII letters: Greek ones by their names.
 
     >>> latin("β"), latin("λ1"), latin("größe")
-    ('beta', 'lambda_1', 'grosse')
+    ('beta', 'lam1', 'grosse')
     """
     letters = (GREEK.get(letter, letter) for letter in unicodedata.normalize("NFKD", name[:200].casefold()))
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter[0]))

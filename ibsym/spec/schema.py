@@ -145,9 +145,14 @@ class SpecFile(Strict):
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
+def allowed(name: str) -> bool:
+    """Whether variables, joints and parameters may have this name."""
+    return IDENTIFIER.fullmatch(name) is not None and not keyword.iskeyword(name) and len(name) <= 40
+
+
 def check_name(name: str, key: str, what: str) -> None:
     """Names reach Python, LaTeX and file names: ASCII identifiers that are no keyword."""
-    if not IDENTIFIER.fullmatch(name) or keyword.iskeyword(name) or len(name) > 40:
+    if not allowed(name):
         raise SpecError(
             f"{name!r} cannot be the name of a {what}",
             key=key,

@@ -11,6 +11,9 @@ from ibsym.spec.wording import quoted
 
 DEEP = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){50}""")
 _KEY = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_.-]+)"""
+MOST_LINES = 8
+"""How many more lines are looked at for the end of a text."""
+TABLES = ("variables", "joints", "families", "parameters", "estimators", "derivation", "critics")
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?|\.\d+|\d[\d_]*\.\d*)([eE][+-]?\d+)?")
 
 
@@ -45,8 +48,33 @@ def explained(error: str, text: str, file: str) -> SpecError:
     if column <= 1 and line > 1 and not _ends(lines[line - 2]):  # the reader notices an open line at the next
         line, found = line - 1, lines[line - 2]
         place = Place(file=file, line=line, column=len(found) + 1)
-    what, remedy = _diagnosis(found.rstrip("\r"))
+    what, remedy = _heading(found) or _folded(lines[line - 1 : line + MOST_LINES]) or _diagnosis(found.rstrip("\r"))
     return SpecError(f"this is not TOML: {what}", place=place, remedy=remedy)
+
+
+def _heading(line: str) -> tuple[str, str] | None:
+    """``variables:`` is meant for ``[variables]``."""
+    found = re.fullmatch(r"\s*([A-Za-z]+)\s*:?=?\s*", line)
+    if found and found[1] in TABLES:
+        return "a table begins with its name in brackets, on a line of its own", f"[{found[1]}]"
+    return None
+
+
+def _folded(lines: list[str]) -> tuple[str, str] | None:
+    """A text that goes on on the next lines, in single quotation marks: the same on one line."""
+    opened = re.fullmatch(rf"""\s*({_KEY})\s*=\s*(["'])((?:(?!\2).)*)""", lines[0].rstrip("\r")) if lines else None
+    if opened is None or opened[3].rstrip().endswith("\\"):
+        return None
+    parts = [opened[3].strip()]
+    for line in lines[1:]:
+        if re.match(rf"\s*(?:{_KEY}\s*=|\[|$)", line):
+            return None
+        body, closed, rest = line.strip().partition(opened[2])
+        parts.append(body.strip())
+        if closed:
+            text = f"{opened[1]} = {opened[2]}{' '.join(parts)}{opened[2]}"
+            return None if rest and not rest.lstrip().startswith("#") else ("a text in quotes stands on one line", text)
+    return None
 
 
 def _ends(line: str) -> bool:
@@ -87,6 +115,8 @@ def _diagnosis(line: str) -> tuple[str, str]:
             what = "a table in braces stands on one line, keys with = and commas between them"
         case "[":
             what = "a list is closed by a bracket, with commas between its entries"
+        case "'" if value.startswith('"') and "\\" in value:
+            what = "a backslash between double quotes is the beginning of an escape; between single ones it is itself"
         case '"' | "'":
             what = "a text stands in quotes, on one line"
         case "t" | "f":
@@ -123,6 +153,8 @@ def _value(value: str, depth: int = 0) -> str:
         inner = body.strip("{} ")
         pairs = [_halves(part) for part in re.split(r",(?![^\[]*\])", inner) if part.strip()]
         return "{ " + ", ".join(f"{k or 'key'} = {_value(v, depth + 1)}" for k, _, v in pairs) + " }"
+    if re.match(r"\w+\s*=\s*[^=\s]", body):
+        return _value("{" + body + "}", depth)
     if body.startswith("["):
         parts = [part.strip() for part in re.split(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)", body.strip("[] ")) if part.strip()]
         return "[" + ", ".join(_value(part, depth + 1) for part in parts) + "]"

@@ -38,8 +38,10 @@ def ordered(variables: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda v: (place[v.rstrip("'")], v)))
 
 
-def resolve(variables: Iterable[str], name: str, key: str, column: int | None = None, *, capital: bool) -> str:
-    """The variable that ``name`` means: ``Z`` means z in a term, ``z`` means z in a density."""
+def resolve(
+    variables: Iterable[str], name: str, key: str, column: int | None = None, *, capital: bool, space: str = "real[D]"
+) -> str:
+    """The variable that ``name`` means: ``Z`` means z in a term, ``z`` means z in a density; ``space`` is what an unknown one may have."""
     folded = {v.casefold(): v for v in variables}
     found = folded.get(name.casefold())
     if found is None:
@@ -48,7 +50,7 @@ def resolve(variables: Iterable[str], name: str, key: str, column: int | None = 
         raise SpecError(
             f"unknown variable {shown(name, 80)!r}" + (f", did you mean {close!r}?" if close else ""),
             key=key,
-            remedy=Remedy(f'{remedy}: variables.{name.lower()} = "real[D]"', (Edit(("variables", name.lower()), "real[D]"),)),
+            remedy=Remedy(f'{remedy}: variables.{name.lower()} = "{space}"', (Edit(("variables", name.lower()), space),)),
             column=column,
         )
     if capital and name[0].islower():

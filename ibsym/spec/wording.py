@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import reprlib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from ibsym.errors import SpecError, shown, unknown
+from ibsym.errors import Edit, Remedy, SpecError, shown, unknown
 
 LIMITS = {"gt": "above {}", "ge": "from {} on", "lt": "below {}", "le": "at most {}"}
 Hint = Any  # a type as it is written in a declaration
@@ -27,11 +27,16 @@ def explained(error: ValidationError, model: type[BaseModel]) -> SpecError:
     key = ".".join(map(quoted, names))
     if first["type"] == "extra_forbidden":
         tables = [bare(h) for h in alternatives(walked(model, first["loc"][:-1])[1]) if is_table(bare(h))]
-        return unknown("key", names[-1], tables[0].model_fields, key=key)
+        return _unknown_key(names[-1], first["input"], tables[0].model_fields, key)
     value, context = first["input"], first.get("ctx", {})
     listed = isinstance(first["loc"][-1], int) and origin(bare(hint)) is not dict and "[key]" not in first["loc"]
     whole = walked(model, first["loc"][:-1])[1] if listed else hint
+    meant = " ".join(value) if names[0] == "joints" and isinstance(value, list | tuple) and _texts(value) else ""
+    if meant:
+        return SpecError(f"{excerpt(value)} is not {words(hint)}", key=key, remedy=f'{quoted(names[-1])} = "{meant}"')
     example = f"{quoted(names[-1])} = {sample(whole, value)}"
+    if names[0] in ("objective", "joints"):  # of which nobody but the author knows what it is to be
+        example = f"for example {example}"
     if first["type"] == "missing":
         return SpecError(f"the key {names[-1]!r} is missing", key=key, remedy=example)
     if first["type"].endswith("too_long"):
@@ -45,6 +50,37 @@ def explained(error: ValidationError, model: type[BaseModel]) -> SpecError:
         return SpecError(f"{excerpt(value)} is not a name", key=key, remedy="a text as the key")
     where = f"entry {first['loc'][-1] + 1}, {excerpt(value)}," if listed else excerpt(value)  # type: ignore[operator]
     return SpecError(f"{where} is not {words(hint)}", key=key, remedy=example)
+
+
+def _texts(values: Iterable[object]) -> bool:
+    return all(isinstance(v, str) for v in values)
+
+
+CALLED = {
+    **dict.fromkeys(("loss", "cost", "goal", "target", "minimise", "maximise", "min", "max"), "objective"),
+    **dict.fromkeys(("latents", "latent", "spaces", "shapes", "data"), "variables"),
+    **dict.fromkeys(("factors", "models", "model", "graph", "graphs", "factorisations", "factorizations"), "joints"),
+    **dict.fromkeys(("distributions", "densities", "priors", "encoders", "decoders"), "families"),
+    **dict.fromkeys(("hyperparameters", "constants", "coefficients", "weights", "hparams"), "parameters"),
+    **dict.fromkeys(("bounds", "estimates", "approximations"), "estimators"),
+    **dict.fromkeys(("references", "citations", "source", "paper"), "cite"),
+    **dict.fromkeys(("description", "comment"), "notes"),
+    **dict.fromkeys(("value", "initial", "init"), "default"),
+    **dict.fromkeys(("minimum", "low", "lower"), "min"),
+    **dict.fromkeys(("maximum", "high", "upper"), "max"),
+    **dict.fromkeys(("name", "method", "kind", "type"), "estimator"),
+}
+"""What others call a key."""
+
+
+def _unknown_key(name: str, value: object, known: Iterable[str], key: str) -> SpecError:
+    """The error about a key: the one that was meant; of a direction as a key, the objective itself."""
+    direction = re.fullmatch(r"(min|max)(imi[sz]e)?", name, re.IGNORECASE)
+    if direction and "objective" in known and isinstance(value, str):
+        way = (Edit((name,)), Edit(("objective",), f"{direction[1].lower()}imize {value}"))
+        return SpecError(f"unknown key {name!r}, did you mean 'objective'?", key=key, remedy=Remedy(str(way[1]), way))
+    meant = CALLED.get(name.casefold(), "")
+    return unknown("key", name, known, key=key, meant=meant if meant in known else "")
 
 
 def quoted(name: str) -> str:

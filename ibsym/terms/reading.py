@@ -14,6 +14,9 @@ from ibsym.spec.families import USUAL
 from ibsym.spec.grammar import Arithmetic, DensitySyntax, ExpressionSyntax, QuantitySyntax
 from ibsym.spec.graphs import Joint
 from ibsym.spec.model import Spec
+from ibsym.spec.names import identifier
+from ibsym.spec.schema import allowed
+from ibsym.spec.variables import capitalised
 from ibsym.terms.measures import (
     CrossEntropy,
     Density,
@@ -31,6 +34,7 @@ from ibsym.terms.measures import (
 MAX_EXPONENT = 16
 MAX_SUMMANDS = 64
 MAX_DIGITS = 300
+LINEAR = "a sum of terms, each with a weight of numbers and parameters"
 GENERATORS = ("kl", "reverse-kl", "pearson", "neyman", "squared-hellinger", "jensen-shannon", "jeffreys")
 
 
@@ -90,6 +94,24 @@ def vanishes(scalar: sympy.Expr) -> bool:
     point = {s: sympy.Rational(10**9 + 7 + k, 998_244_353) for k, s in enumerate(sorted(scalar.free_symbols, key=str))}
     value = scalar.subs(point)
     return not value.is_finite or bool(value == 0)
+
+
+def _names(variables: tuple[str, ...]) -> str:
+    """Variables as a term has them."""
+    return ",".join(map(capitalised, variables))
+
+
+def _two(joint: str, of: tuple[str, ...], given: tuple[str, ...]) -> str:
+    """What an information of one argument may be meant for."""
+    rest = f"|{_names(given)}" if given else ""
+    entropy = f"H_{joint}({_names(of)}{rest})"
+    if len(of) > 1:
+        return f"I_{joint}({_names(of[:1])};{_names(of[1:])}{rest})"
+    return (
+        f"I_{joint}({_names(of)};{_names(given)}), or {entropy}"
+        if given
+        else f"{entropy}, or a second argument, after a semicolon"
+    )
 
 
 class Reader:
@@ -155,9 +177,7 @@ class Reader:
                 return a - b, p - r
             case "*":
                 if len(p) and len(r):
-                    raise self.fail(
-                        "a product of two information terms is not linear", "one term in each product", syntax.column
-                    )
+                    raise self.fail("a product of two information terms is not linear", LINEAR, syntax.column)
                 return a * b, p.scaled(b) + r.scaled(a)
             case "/":
                 if len(r) or vanishes(b):
@@ -167,10 +187,10 @@ class Reader:
                 return a / b, p.scaled(1 / b)
             case "^":
                 if len(p) or len(r):
-                    raise self.fail("a power of an information term is not linear", "the term itself", syntax.column)
+                    raise self.fail("a power of an information term is not linear", LINEAR, syntax.column)
                 if not b.is_Integer or abs(int(b)) > MAX_EXPONENT or (b < 0 and vanishes(a)):
                     raise self.fail(
-                        f"the exponent {b} is to be a whole number of at most {MAX_EXPONENT}", "beta^2", syntax.column
+                        f"the exponent {b} is to be a whole number of at most {MAX_EXPONENT}", f"such as {a}^2", syntax.column
                     )
                 return a**b, Expression()
         assert_never(operator)
@@ -178,11 +198,15 @@ class Reader:
     def _parameter(self, syntax: Arithmetic) -> sympy.Expr:
         if syntax.value not in self.spec.parameters:
             close = nearest(syntax.value, self.spec.parameters)
-            raise self.fail(
-                f"unknown parameter {syntax.value!r}" + (f", did you mean {close!r}?" if close else ""),
-                Remedy.of((Edit(("parameters", syntax.value), {"default": 1.0, "min": 0}),)),
-                syntax.column,
-            )
+            name = syntax.value if allowed(syntax.value) else identifier(syntax.value)
+            way = (Edit(("parameters", name), {"default": 1.0, "min": 0}),)
+            if name != syntax.value:  # a name that no parameter may have
+                renamed = self._instead(syntax.column, syntax.value, name)
+                remedy = Remedy(f"{name} in its place, and {way[0]}", *((*w, *way) for w in renamed))
+            else:
+                remedy = Remedy(f"{close!r}, or declare it: {way[0]}" if close else str(way[0]), way)
+            what = f"unknown parameter {syntax.value!r}" + (f", did you mean {close!r}?" if close else "")
+            raise self.fail(what, remedy, syntax.column)
         return parameter(syntax.value)
 
     def term(self, syntax: QuantitySyntax) -> Term:
@@ -211,14 +235,16 @@ class Reader:
                     syntax.column,
                 )
             if len(groups) == 1 and given:
-                raise self.fail("a conditional total correlation over coordinates is not supported", "TC_q(Z)", syntax.column)
+                split = f"TC_{joint.name}(Z1;Z2|{_names(given)})"
+                what = "a conditional total correlation over coordinates is not supported"
+                raise self.fail(what, f"a variable for each coordinate, and {split}", syntax.column)
             symbols = [v for v in groups[0] if len(groups) == 1 and self.spec.variables[v].kind == "categorical"]
             if symbols:
                 what = f"{symbols[0]} is {self.spec.variables[symbols[0]]}, whose classes are not coordinates"
                 raise self.fail(what, f"a variable for each symbol, and TC_{joint.name}(Z1;Z2)", syntax.column)
             return TotalCorrelation(joint.name, groups, given)
         if len(groups) < 2:
-            raise self.fail("mutual information needs two arguments", "I_q(X;Z)", syntax.column)
+            raise self.fail("mutual information needs two arguments", _two(joint.name, groups[0], given), syntax.column)
         return MutualInformation(joint.name, groups, given)
 
     def _variables(self, names: tuple[str, ...], syntax: QuantitySyntax) -> tuple[str, ...]:
@@ -250,10 +276,33 @@ class Reader:
             raise self._without_law(self.spec.joints[name], column)
         missing = scope - set(rooted[name].variables)
         if missing:
-            raise self.fail(
-                f"the joint {name} has no variable {', '.join(sorted(missing))}", f"a factor for it in joints.{name}", column
-            )
+            raise self._lacks(rooted[name], missing, column)
         return rooted[name]
+
+    def _lacks(self, joint: Joint, missing: set[str] | frozenset[str], column: int) -> SpecError:
+        """Variables that a joint does not have: more of its source, or a factor for each that sees what the joint has."""
+        names = self.spec.ordered(missing)
+        text = " ".join(map(str, joint.factors))
+        source = next((f for f in joint.factors if f.head in self.spec.sources), None)
+        if joint.name in self.spec.sources:
+            remedy = Remedy(
+                f"{joint.name} with {', '.join(names)} in a joint: {joint.name}({','.join((*joint.variables, *names))})"
+            )
+        elif source is not None:
+            wider = f"{source.head}({','.join((*source.of, *names))})"
+            way: Way = (Edit(("joints", joint.name), text.replace(str(source), wider)),)
+            remedy = Remedy(f"{way[0]}, if it is observed, or a factor for it", way)
+        else:
+            seen, way = list(joint.variables), ()
+            for v in names:
+                factor = f"{joint.name}({v}|{','.join(seen)})"
+                seen.append(v)
+                way += (
+                    Edit(("joints", joint.name), factor, more=True),
+                    Edit(("families", factor), USUAL[self.spec.variables[v].kind]),
+                )
+            remedy = Remedy(f"{'; '.join(map(str, way))}, or another factor for it", way)
+        return self.fail(f"the joint {joint.name} has no variable {', '.join(sorted(names))}", remedy, column)
 
     def density(self, syntax: DensitySyntax) -> Density:
         """A density that its joint has.
@@ -271,11 +320,7 @@ class Reader:
         found = density(self.spec, syntax.head, of, given)
         missing = found.scope - set(joint.variables)
         if missing:
-            raise self.fail(
-                f"the joint {joint.name} has no variable {', '.join(sorted(missing))}",
-                f"a factor for it in joints.{joint.name}",
-                syntax.column,
-            )
+            raise self._lacks(joint, missing, syntax.column)
         if not joint.exists(of, given):
             outside = ",".join(self.spec.ordered(joint.external))
             inside = [v for v in found.of if v not in joint.external]

@@ -41,6 +41,8 @@ OBJECTIVES = {
     "an entropy": "maximize H_q(Z) + I_q(Z;C)",
     "a variable too many": "minimize I_q(X;W) - I_q(Z;C)",
     "no law": "minimize I_p(X;Z) - I_q(Z;C)",
+    "a variable that a model lacks": "minimize KL(q(z|x)||p(z|x)) - I_q(Z;C)",
+    "a parameter misspelt": "minimize I_q(X;Z) - betta*I_q(Z;C)",
 }
 TERMS = ("I_q(X;Z)", "TC_q(Z;C)", "KL(q(z)||p(z))", "JS(q(z)||p(z))", "CE(q(z)||p(z))", "E_q[log p(c|z)]")
 
@@ -69,6 +71,10 @@ def refused() -> Iterator[tuple[str, Keys]]:
         yield f"implicit, {factor}", _with(Edit(("families", factor), "implicit"))
     yield "written with spaces", _with(Edit(("families", "p(c|z)")), Edit(("families", "p( c | z )"), "implicit"))
     yield "a factor of no joint", _with(Edit(("families", "p(s|z)"), "categorical"))
+    yield "a table without its family", _with(Edit(("families", "p(c|z)"), {"name": "categorical"}))
+    yield "a key with a parameter", _with(Edit(("families", "p(c|z)")), Edit(("families", "p_theta(c|z)"), "categorical"))
+    yield "a key in capitals", _with(Edit(("families", "p(c|z)")), Edit(("families", "p(C|Z)"), "categorical"))
+    yield "not observed", _with(Edit(("joints", "q"), "data(x,s) q(z|x)"))
     yield "twice", _with(Edit(("joints", "p"), "p(c|z)", more=True))
     yield "a source and a factor", _with(Edit(("joints", "p"), "data(c) p(z) p(c|z)"))
     yield "a conditional source", _with(Edit(("joints", "q"), "data(c,s|x) q(z|x)"))

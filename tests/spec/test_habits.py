@@ -41,6 +41,26 @@ SAID = {
     "minimize I_q(X;Z": "minimize I_q(X;Z)",
     "minimize -E_q(log p(c|z))": "minimize -E_q[log p(c|z)]",
     "minimize -E_q[log(p(c|z))]": "minimize -E_q[log p(c|z)]",
+    r"\min_{\phi,\theta} I_q(X;Z) - \beta\,\mathrm{I}_q(Z;C)": "minimize I_q(X;Z) - beta*I_q(Z;C)",
+    r"minimize D_{KL}(q_\phi(z \mid x) \| p(z))": "minimize KL(q(z|x)||p(z))",
+    r"minimize -\mathbb{E}_{q_\phi(z|x)}[\log p_\theta(c|z)]": "minimize -E_q[log p(c|z)]",
+    r"minimize \mathcal{L} = I_q(X;Z) - \frac{1}{2} I_q(Z;C)": "minimize I_q(X;Z) - 1/2*I_q(Z;C)",
+    "loss = I_q(X;Z) - beta*I_q(Z;C).": "minimize I_q(X;Z) - beta*I_q(Z;C)",
+    "minimize -E_{z~q(z|x)}[log p(c|z)]": "minimize -E_q[log p(c|z)]",
+    "minimize -E_q log p(c|z)": "minimize -E_q[log p(c|z)]",
+    "minimize 𝔼_q[−log p(c∣z)]": "minimize -E_q[log p(c|z)]",
+    "minimize E_q[log q(z|x) - log p(z)]": "minimize (E_q[log q(z|x)] - E_q[log p(z)])",
+    "minimize E_q[log q(z|x)/p(z)]": "minimize (E_q[log q(z|x)] - E_q[log p(z)])",
+    "minimize cross_entropy(q(c|z), p(c|z))": "minimize CE(q(c|z)||p(c|z))",
+    "minimize D(q(z|x)||p(z))": "minimize KL(q(z|x)||p(z))",
+    "minimize Iq(X;Z) - beta.I_q(Z;C)": "minimize I_q(X;Z) - beta*I_q(Z;C)",
+    "minimize I(X;Z)_q - 1/2 I_{q(z,c)}(Z;C)": "minimize I_q(X;Z) - 1/2*I_q(Z;C)",
+    "minimize I_q(X:Z) - beta^2 I_q(Z;C)": "minimize I_q(X;Z) - beta^2*I_q(Z;C)",
+    "minimize I_q(X;Z) − β² I_q(Z;C)": "minimize I_q(X;Z) - beta^2*I_q(Z;C)",
+    "minimize I_q(X;Z) - 2 beta I_q(Z;C))": "minimize I_q(X;Z) - 2*beta*I_q(Z;C)",
+    "minimize 2(I_q(X;Z) - beta (I_q(Z;C)))": "minimize 2*(I_q(X;Z) - beta*(I_q(Z;C)))",
+    "minimize I_q(X;Z) - \beta I_q(Z;C)": "minimize I_q(X;Z) - beta*I_q(Z;C)",
+    "minimize I_q(X;Z) - \frac{1}{2} I_q(Z;C)": "minimize I_q(X;Z) - 1/2*I_q(Z;C)",
 }
 
 
@@ -113,7 +133,8 @@ def test_random_texts_are_refused_in_time_and_what_is_proposed_parses() -> None:
             parse(text, "objective")
         except SpecError as refused:
             if refused.remedy.startswith('"'):
-                parse(refused.remedy[1:-1], "objective")
+                for proposed in refused.remedy[1:-1].split('", or "'):
+                    parse(proposed, "objective")
     for long in ("a" + " " * 3990, "(" * 39 + "a " * 1900, "β" * 3999):
         with pytest.raises(SpecError):
             parse(long, "objective")

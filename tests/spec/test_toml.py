@@ -44,6 +44,10 @@ from ibsym.spec.toml import read
         ('cite = ["a", "b"', "a list is closed", 'cite = ["a", "b"]'),
         ("cite = [a, b]", "a list is closed", 'cite = ["a", "b"]'),
         ("a = True", "have no capitals", "a = true"),
+        ("families:", "begins with its name in brackets", "[families]"),
+        ("beta = default=1.0", "a table in braces", "beta = { default = 1.0 }"),
+        (r'a = "\min I_q(X;Z)"', "a backslash between double quotes", r"a = '\min I_q(X;Z)'"),
+        ('a = "minimize I_q(X;Z)\n  - I_q(Z;C)"', "stands on one line", 'a = "minimize I_q(X;Z) - I_q(Z;C)"'),
         ("a = " + "1" * 9000, "cannot be read", 'a = "...", a text; or a number, a list, a table in braces'),
     ],
 )
