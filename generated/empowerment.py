@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -79,7 +80,7 @@ class EmpowermentLoss(torch.nn.Module):
         rest = self._rest(a, r_a_logits)  # E_w[log r(a|s,t)]: what the compiled pass leaves
         # E_w[log w(a|s)] in closed form: sum r log r, r = softmax(a)
         w_a_log_softmax = w_a_logits.log_softmax(-1)
-        log_w_a = _expected(torch.exp(w_a_log_softmax), w_a_log_softmax).sum(-1)
+        log_w_a = _xlogx(torch.exp(w_a_log_softmax), w_a_log_softmax).sum(-1)
 
         per_row = log_w_a
         terms = {"E_w[log w(a|s)]": _mean(log_w_a.detach(), self.group),
@@ -152,12 +153,12 @@ def _over_draws(values: Tensor) -> Tensor:
 
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * torch.where((weight != 0) | (values.abs() < math.inf), values, 0)
+    return weight * torch.where((weight.detach() != 0) | (values.detach().abs() < math.inf), values, 0)
 
 
-def _expected(share: Tensor, values: Tensor) -> Tensor:
-    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
-    return share * torch.where(share > 0, values, 0)
+def _xlogx(share: Tensor, log_share: Tensor) -> Tensor:
+    """share * log share for a probability, and 0 where it is 0."""
+    return share * F.threshold(log_share, -math.inf, 0.0)
 
 
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:

@@ -95,7 +95,7 @@ class GmVaeLoss(torch.nn.Module):
         kl_w = 0.5 * (w_mean**2 + torch.expm1(w_logvar) - w_logvar).sum(-1)
         # KL(q(y|z,w)||p(y)) in closed form: log K + sum r log r, r = softmax(a)
         y_log_softmax = y_logits.log_softmax(-1)
-        kl_y = _over_draws(_expected(torch.exp(y_log_softmax), y_log_softmax).sum(-1)
+        kl_y = _over_draws(_xlogx(torch.exp(y_log_softmax), y_log_softmax).sum(-1)
                            + math.log(y_logits.shape[-1] or math.nan))
         # E_q[log q(z|x)] in closed form: -(1/2 sum [log var + log 2 pi + 1])
         log_q_z = -0.5 * (q_z_logvar + 1 + math.log(2 * math.pi)).sum(-1)
@@ -176,6 +176,11 @@ def _over_draws(values: Tensor) -> Tensor:
 def _expected(share: Tensor, values: Tensor) -> Tensor:
     """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
     return share * torch.where(share > 0, values, 0)
+
+
+def _xlogx(share: Tensor, log_share: Tensor) -> Tensor:
+    """share * log share for a probability, and 0 where it is 0."""
+    return share * F.threshold(log_share, -math.inf, 0.0)
 
 
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:

@@ -193,19 +193,14 @@ def _over_draws(values: Tensor) -> Tensor:
 
 
 def _log_normal_cell(d: Tensor, w: Tensor | float) -> Tensor:
-    """log [Phi(d + w) - Phi(d - w)], in float64: Taylor's series where the cell is narrow, else from the middle or its near edge."""
-    x, h = torch.broadcast_tensors(d.abs().double(), torch.as_tensor(w, dtype=torch.float64, device=d.device))
-    narrow = (h >= 0) & (h * x.clamp(min=1) <= 1 / 32)
-    centre, half = torch.where(narrow, x, 0), torch.where(narrow, h, 1)
-    u, v = centre**2, half**2
-    mean = 1 + v * ((u - 1) / 6 + v * ((u * (u - 6) + 3) / 120 + v * (u * (u * (u - 15) + 45) - 15) / 5040))
-    inside = torch.log(half * mean) - u / 2 - math.log(math.pi / 2) / 2
-    x, h = torch.where(narrow, 0, x), torch.where(narrow, 1, h)
-    near, far, root = (x - h).clamp(min=0), x + h, math.sqrt(0.5)
-    edges = torch.special.erfcx(root * near) - torch.exp(-2 * x * h) * torch.special.erfcx(root * far)
-    middle = torch.log1p(-(torch.erfc(root * (h - x).clamp(min=0)) + torch.erfc(root * far)) / 2)
-    wide = torch.where(x >= h, torch.log(edges / 2) - near**2 / 2, middle)
-    return torch.where(narrow, inside, wide).to(d.dtype)
+    """log [Phi(d + w) - Phi(d - w)], in float64: from the tails beyond both ends, or, where the cell is narrow, by its middle's density."""
+    x, h = d.abs().double() * math.sqrt(0.5), torch.as_tensor(w, dtype=torch.float64, device=d.device) * math.sqrt(0.5)
+    product, near = x * h, (x - h).clamp(min=-6)  # erfc(-6) is 2
+    tails = torch.special.erfcx(near) - torch.exp(-4 * product) * torch.special.erfcx(x + h)
+    wide = torch.log(tails.clamp(min=1e-200)) - near.square()
+    curved = 1 - 2 / 3 * h.square()
+    narrow = torch.addcmul(torch.log(h) + curved / 2, x.square(), curved, value=-1) + math.log(16 / math.pi) / 2 - 0.5
+    return (torch.where(product + h <= 1e-3, narrow, wide) - math.log(2)).to(d.dtype)
 
 
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:

@@ -144,7 +144,7 @@ class M2Loss(_Parametrised):
         log_u_c_exp = torch.exp(log_u_c)
         kl_z_given_x_c_under_u = _mean(_expected(log_u_c_exp, kl_z_given_c).sum(-2), self.group)
         # KL(u(c|x)||p(c)) in closed form: log K + sum r log r, r = softmax(a)
-        kl_c = _mean(_expected(torch.exp(u_c_log_softmax), u_c_log_softmax).sum(-1)
+        kl_c = _mean(_xlogx(torch.exp(u_c_log_softmax), u_c_log_softmax).sum(-1)
                      + math.log(u_c_logits.shape[-1] or math.nan), self.group)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
         log_p_x_given_c = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(u_x_logits, u_x),
@@ -224,6 +224,11 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
 def _expected(share: Tensor, values: Tensor) -> Tensor:
     """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
     return share * torch.where(share > 0, values, 0)
+
+
+def _xlogx(share: Tensor, log_share: Tensor) -> Tensor:
+    """share * log share for a probability, and 0 where it is 0."""
+    return share * F.threshold(log_share, -math.inf, 0.0)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

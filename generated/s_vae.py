@@ -91,10 +91,9 @@ class SVaeLoss(torch.nn.Module):
     def _rest(self, z_mean: Tensor, z_concentration: Tensor) -> Output:
         """The terms that the compiled pass leaves to tensor operations."""
         # KL(q(z|x)||p(z)) in closed form: k A(k) + log C(k) + log area, A(k) = I_(n/2)(k) / I_(n/2-1)(k)
-        kl_z = (z_concentration * _bessel_ratio(z_mean.shape[-1], z_concentration)
-                + 0.5 * z_mean.shape[-1] * math.log(math.pi) + math.log(2)
-                - 0.5 * z_mean.shape[-1] * math.log(2 * math.pi) - _log_bessel(z_mean.shape[-1], z_concentration)
-                - math.lgamma(0.5 * z_mean.shape[-1]))
+        z_log_bessel, z_bessel_ratio = _bessel(z_mean.shape[-1], z_concentration)
+        kl_z = (z_concentration * z_bessel_ratio + 0.5 * z_mean.shape[-1] * math.log(math.pi) + math.log(2)
+                - 0.5 * z_mean.shape[-1] * math.log(2 * math.pi) - z_log_bessel - math.lgamma(0.5 * z_mean.shape[-1]))
 
         per_row = kl_z
         terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group)}
@@ -155,48 +154,20 @@ def _over_draws(values: Tensor) -> Tensor:
     return values.mean(0) if values.dim() == 2 else values
 
 
-def _log_bessel(dimensions: int, t: Tensor) -> Tensor:
-    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, NaN below, computed in float64."""
-    return _bessel(dimensions / 2 - 1, torch.where(t >= 0, t, math.nan).double())[0].to(t.dtype)
+def _bessel(dimensions: int, t: Tensor) -> tuple[Tensor, Tensor]:
+    """log I_v(t) - v log t and I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1, computed in float64; NaN below 0.
 
-
-def _bessel_ratio(dimensions: int, t: Tensor) -> Tensor:
-    """I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1: between 0 and 1, NaN below 0, computed in float64."""
-    exact = torch.where(t >= 0, t, math.nan).double()
-    return (exact * _bessel(dimensions / 2 - 1, exact)[1]).to(t.dtype)
-
-
-def _bessel(order: float, t: Tensor) -> tuple[Tensor, Tensor]:
-    """log I_v(t) - v log t and I_{v+1}(t) / (t I_v(t)).
-
-    Debye's expansion at an order of 50 and more, then down by I_{w-1} = 2w/t I_w + I_{w+1}, whose terms are positive: each over I_top and
-    over as many factors of the scale, so that none is too large.
+    I_{v+1}(t) t^-(v+1) is an integral of e^(t c) (1 - c^2)^(a-1) over -1 < c < 1, up to a constant. With c = tanh(y/2) and y the mode,
+    asinh(t/a), plus 2 sinh(u)/sqrt(a), sums over a grid of u have 15 digits. Then I_v = (n/t) I_{v+1} + I_{v+2}, n the dimensions.
     """
-    above = max(0, math.ceil(50 - order))
-    top = order + above
-    scale, start = top + torch.sqrt(top**2 + t**2), _log_bessel_debye(top, t)
-    here, before = torch.ones_like(t), torch.exp(_log_bessel_debye(top + 1, t) - start) * scale
-    first, second = 1 / scale, (t / scale) ** 2
-    for w in range(above):
-        here, before = torch.add(second * before, first * here, alpha=2 * (top - w)), here
-    return start + torch.log(here) + above * torch.log(scale), before / (here * scale)
-
-
-def _log_bessel_debye(order: float, t: Tensor) -> Tensor:
-    """log I_w(t) - w log t by Debye's uniform expansion, for large orders w (DLMF 10.41)."""
-    root = torch.sqrt(order**2 + t**2)
-    p = order / root
-    q, s = p**2, p / order
-    first = s * (3 - 5 * q) / 24
-    second = s**2 * (81 + q * (-462 + 385 * q)) / 1152
-    third = s**3 * (30375 + q * (-369603 + q * (765765 - 425425 * q))) / 414720
-    fourth = s**4 * (4465125 + q * (-94121676 + q * (349922430 + q * (-446185740 + 185910725 * q)))) / 39813120
-    return (
-        root
-        - order * torch.log(order + root)
-        - 0.5 * torch.log(2 * math.pi * root)
-        + torch.log1p(first + second + third + fourth)
-    )
+    exact, a = torch.where(t >= 0, t, math.nan).double(), (dimensions + 1) / 2
+    u = torch.linspace(-3.7, 3.7, 96, dtype=torch.float64, device=t.device)
+    y = torch.asinh(exact.detach() / a).unsqueeze(-1) + 2 / math.sqrt(a) * torch.sinh(u)
+    far = torch.sigmoid(-y)  # (1 - c) / 2
+    exponents = a * (2 * F.logsigmoid(y) - y) + torch.log(torch.cosh(u)) - 2 * far * exact.unsqueeze(-1)
+    below = dimensions + exact * (1 - 2 * (exponents.softmax(-1) * far).sum(-1))
+    constant = math.log(7.4 / 95 * 2 / math.sqrt(a * math.pi)) + dimensions / 2 * math.log(2) - math.lgamma(a)
+    return (exact + exponents.logsumexp(-1) + torch.log(below) + constant).to(t.dtype), (exact / below).to(t.dtype)
 
 
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:

@@ -239,7 +239,7 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
 
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * torch.where((weight != 0) | (values.abs() < math.inf), values, 0)
+    return weight * torch.where((weight.detach() != 0) | (values.detach().abs() < math.inf), values, 0)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

@@ -8,17 +8,23 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
 def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not count."""
-    return weight * torch.where((weight != 0) | (values.abs() < math.inf), values, 0)
+    return weight * torch.where((weight.detach() != 0) | (values.detach().abs() < math.inf), values, 0)
 
 
 def _expected(share: Tensor, values: Tensor) -> Tensor:
     """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
     return share * torch.where(share > 0, values, 0)
+
+
+def _xlogx(share: Tensor, log_share: Tensor) -> Tensor:
+    """share * log share for a probability, and 0 where it is 0."""
+    return share * F.threshold(log_share, -math.inf, 0.0)
 
 
 def _log_gamma(t: Tensor) -> Tensor:
@@ -57,19 +63,14 @@ def _is_zero(t: Tensor) -> Tensor:
 
 
 def _log_normal_cell(d: Tensor, w: Tensor | float) -> Tensor:
-    """log [Phi(d + w) - Phi(d - w)], in float64: Taylor's series where the cell is narrow, else from the middle or its near edge."""
-    x, h = torch.broadcast_tensors(d.abs().double(), torch.as_tensor(w, dtype=torch.float64, device=d.device))
-    narrow = (h >= 0) & (h * x.clamp(min=1) <= 1 / 32)
-    centre, half = torch.where(narrow, x, 0), torch.where(narrow, h, 1)
-    u, v = centre**2, half**2
-    mean = 1 + v * ((u - 1) / 6 + v * ((u * (u - 6) + 3) / 120 + v * (u * (u * (u - 15) + 45) - 15) / 5040))
-    inside = torch.log(half * mean) - u / 2 - math.log(math.pi / 2) / 2
-    x, h = torch.where(narrow, 0, x), torch.where(narrow, 1, h)
-    near, far, root = (x - h).clamp(min=0), x + h, math.sqrt(0.5)
-    edges = torch.special.erfcx(root * near) - torch.exp(-2 * x * h) * torch.special.erfcx(root * far)
-    middle = torch.log1p(-(torch.erfc(root * (h - x).clamp(min=0)) + torch.erfc(root * far)) / 2)
-    wide = torch.where(x >= h, torch.log(edges / 2) - near**2 / 2, middle)
-    return torch.where(narrow, inside, wide).to(d.dtype)
+    """log [Phi(d + w) - Phi(d - w)], in float64: from the tails beyond both ends, or, where the cell is narrow, by its middle's density."""
+    x, h = d.abs().double() * math.sqrt(0.5), torch.as_tensor(w, dtype=torch.float64, device=d.device) * math.sqrt(0.5)
+    product, near = x * h, (x - h).clamp(min=-6)  # erfc(-6) is 2
+    tails = torch.special.erfcx(near) - torch.exp(-4 * product) * torch.special.erfcx(x + h)
+    wide = torch.log(tails.clamp(min=1e-200)) - near.square()
+    curved = 1 - 2 / 3 * h.square()
+    narrow = torch.addcmul(torch.log(h) + curved / 2, x.square(), curved, value=-1) + math.log(16 / math.pi) / 2 - 0.5
+    return (torch.where(product + h <= 1e-3, narrow, wide) - math.log(2)).to(d.dtype)
 
 
 def _log_laplace_cell(d: Tensor, w: Tensor | float) -> Tensor:
@@ -106,44 +107,26 @@ def _unit_mean(t: Tensor) -> Tensor:
 
 
 def _log_bessel(dimensions: int, t: Tensor) -> Tensor:
-    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, NaN below, computed in float64."""
-    return _bessel(dimensions / 2 - 1, torch.where(t >= 0, t, math.nan).double())[0].to(t.dtype)
+    """log I_v(t) - v log t, v = dimensions / 2 - 1: finite at 0, NaN below."""
+    return _bessel(dimensions, t)[0]
 
 
 def _bessel_ratio(dimensions: int, t: Tensor) -> Tensor:
-    """I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1: between 0 and 1, NaN below 0, computed in float64."""
-    exact = torch.where(t >= 0, t, math.nan).double()
-    return (exact * _bessel(dimensions / 2 - 1, exact)[1]).to(t.dtype)
+    """I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1: between 0 and 1, NaN below 0."""
+    return _bessel(dimensions, t)[1]
 
 
-def _bessel(order: float, t: Tensor) -> tuple[Tensor, Tensor]:
-    """log I_v(t) - v log t and I_{v+1}(t) / (t I_v(t)).
+def _bessel(dimensions: int, t: Tensor) -> tuple[Tensor, Tensor]:
+    """log I_v(t) - v log t and I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1, computed in float64; NaN below 0.
 
-    Debye's expansion at an order of 50 and more, then down by I_{w-1} = 2w/t I_w + I_{w+1}, whose terms are positive: each over I_top and
-    over as many factors of the scale, so that none is too large.
+    I_{v+1}(t) t^-(v+1) is an integral of e^(t c) (1 - c^2)^(a-1) over -1 < c < 1, up to a constant. With c = tanh(y/2) and y the mode,
+    asinh(t/a), plus 2 sinh(u)/sqrt(a), sums over a grid of u have 15 digits. Then I_v = (n/t) I_{v+1} + I_{v+2}, n the dimensions.
     """
-    above = max(0, math.ceil(50 - order))
-    top = order + above
-    scale, start = top + torch.sqrt(top**2 + t**2), _log_bessel_debye(top, t)
-    here, before = torch.ones_like(t), torch.exp(_log_bessel_debye(top + 1, t) - start) * scale
-    first, second = 1 / scale, (t / scale) ** 2
-    for w in range(above):
-        here, before = torch.add(second * before, first * here, alpha=2 * (top - w)), here
-    return start + torch.log(here) + above * torch.log(scale), before / (here * scale)
-
-
-def _log_bessel_debye(order: float, t: Tensor) -> Tensor:
-    """log I_w(t) - w log t by Debye's uniform expansion, for large orders w (DLMF 10.41)."""
-    root = torch.sqrt(order**2 + t**2)
-    p = order / root
-    q, s = p**2, p / order
-    first = s * (3 - 5 * q) / 24
-    second = s**2 * (81 + q * (-462 + 385 * q)) / 1152
-    third = s**3 * (30375 + q * (-369603 + q * (765765 - 425425 * q))) / 414720
-    fourth = s**4 * (4465125 + q * (-94121676 + q * (349922430 + q * (-446185740 + 185910725 * q)))) / 39813120
-    return (
-        root
-        - order * torch.log(order + root)
-        - 0.5 * torch.log(2 * math.pi * root)
-        + torch.log1p(first + second + third + fourth)
-    )
+    exact, a = torch.where(t >= 0, t, math.nan).double(), (dimensions + 1) / 2
+    u = torch.linspace(-3.7, 3.7, 96, dtype=torch.float64, device=t.device)
+    y = torch.asinh(exact.detach() / a).unsqueeze(-1) + 2 / math.sqrt(a) * torch.sinh(u)
+    far = torch.sigmoid(-y)  # (1 - c) / 2
+    exponents = a * (2 * F.logsigmoid(y) - y) + torch.log(torch.cosh(u)) - 2 * far * exact.unsqueeze(-1)
+    below = dimensions + exact * (1 - 2 * (exponents.softmax(-1) * far).sum(-1))
+    constant = math.log(7.4 / 95 * 2 / math.sqrt(a * math.pi)) + dimensions / 2 * math.log(2) - math.lgamma(a)
+    return (exact + exponents.logsumexp(-1) + torch.log(below) + constant).to(t.dtype), (exact / below).to(t.dtype)

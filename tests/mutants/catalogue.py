@@ -1071,9 +1071,10 @@ LAWS = [
     *mutants(
         "ibsym/runtime/functions.py",
         (EDGES,),
-        ("(weight != 0) | (values.abs() < math.inf)", "(weight != 0) | (values == values)"),
+        ("(weight.detach() != 0) | (values.detach().abs() < math.inf)", "(weight.detach() != 0) | (values == values)"),
+        ("F.threshold(log_share, -math.inf, 0.0)", "log_share"),
         ("torch.where(share > 0, values, 0)", "values"),
-        ("torch.where(x >= h, torch.log(edges / 2) - near**2 / 2, middle)", "middle"),
+        ("product + h <= 1e-3, narrow, wide", "product + h <= 1e3, narrow, wide"),
         ("1 / size - torch.exp(-size) / -torch.expm1(-size)", "1 / size"),
         ("torch.where(t >= 0, t, math.nan)", "t", 1),
     ),

@@ -104,8 +104,9 @@ def _shared(torch: Torch, steps: Sequence[Step]) -> Iterator[tuple[Step, Code, l
         gathers.append(list(torch.gathers()))
     taken = {*TAKEN, *torch.names, *(s.name for s in steps)}
     while call := repeated(reads):
-        torch.ledger.named[call] = unused(call.name, taken)
-        taken.add(torch.ledger.named[call])
+        for name in call.name.split(", "):
+            taken.add(own := unused(name, taken))
+            torch.ledger.named[call] = ", ".join(filter(None, [torch.ledger.named.get(call), own]))
         calls[again(call)].append(call)
     everything = [*(r for row in reads for r in row), *(c.argument for row in calls for c in row)]
     for unpacked in (g for row in gathers for g in row if g.tuple_of_one):

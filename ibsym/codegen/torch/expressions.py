@@ -150,10 +150,20 @@ class Tensors(Formulas):
         found = called("F.binary_cross_entropy_with_logits", [alike, 'reduction="none"'])
         return found._replace(uses=union((values, logits)) | {"F", "torch"})
 
+    def _print_bessel(self, e: sympy.Expr) -> Code:
+        """log I_v or the ratio; both together, where both are read."""
+        size, t = map(self.code, e.args)
+        alone = called(TENSOR[type(e)], [size, t])
+        if t.binds != WORD:
+            return alone
+        return self.ledger.code(Call("_bessel", f"{size.text}, ", t.text), (), int(isinstance(e, f.bessel_ratio)), alone)
+
+    _print_log_bessel = _print_bessel_ratio = _print_bessel
+
     def _print_expected(self, e: f.expected) -> Code:
         log_w, t = e.args
         w = f.sigmoid(log_w.args[0]) if isinstance(log_w, f.logsigmoid) else sympy.exp(log_w)
-        return called("_expected", [self.code(w), self.code(t)])
+        return called("_xlogx" if t == log_w else "_expected", [self.code(w), self.code(t)])
 
     def _print_xlogx(self, e: f.xlogx) -> Code:
         return called("torch.xlogy", [self.code(e.args[0]), self.code(e.args[0])])

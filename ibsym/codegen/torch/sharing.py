@@ -19,12 +19,14 @@ LOG_SOFTMAX = "log_softmax"
 
 
 class Call(NamedTuple):
-    """A function of one name and what it is multiplied by; the log-softmax of one.
+    """A function of one name and what it is multiplied by; the log-softmax of one; Bessel's functions of a length and one name.
 
     >>> [c.name for c in (Call("F.logsigmoid", "-", "z_logits"), Call("torch.exp", "-0.5 * ", "z_logvar"))]
     ['minus_z_logsigmoid', 'z_deviation_inverse']
     >>> Call("log_softmax", "", "z_logits").text, Call("torch.exp", "", "z_log_softmax").name
     ('z_logits.log_softmax(-1)', 'z_softmax')
+    >>> Call("_bessel", "z_mean.shape[-1], ", "z_concentration").name
+    'z_log_bessel, z_bessel_ratio'
     """
 
     function: str
@@ -45,8 +47,14 @@ class Call(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its value is called: of logits their log-softmax, of that the softmax, of a log-variance the deviation's inverse."""
+        """What its value is called: of logits their log-softmax, of that the softmax, of a log-variance the deviation's inverse.
+
+        What returns several values has a name for each.
+        """
         match self.function, self.factor:
+            case "_bessel", _:
+                stem = self.argument.removesuffix("_concentration")
+                return f"{stem}_log_bessel, {stem}_bessel_ratio"
             case "torch.exp", "" if self.argument.endswith("_log_softmax"):
                 return self.argument.replace("_log_softmax", "_softmax")
             case "torch.exp", "-0.5 * " if self.argument.endswith("_logvar"):
@@ -74,12 +82,15 @@ class Ledger:
         self.named: dict[Call, str] = {}
         self.read: list[Reading] = []
 
-    def code(self, call: Call, reads: Iterable[Reading] = ()) -> Code:
-        """A call by its name, if it has one; else as it is, after what its argument reads."""
+    def code(self, call: Call, reads: Iterable[Reading] = (), place: int = 0, alone: Code | None = None) -> Code:
+        """A call by its name, if it has one; else as it is, after what its argument reads.
+
+        Of what returns several values, the one in that place; where there is no name, what computes that one ``alone``.
+        """
         if call in self.named:
-            return Code(self.named[call], WORD)
+            return Code(self.named[call].split(", ")[place], WORD)
         self.read += [*reads, call]
-        return Code(call.text, uses=call.uses)
+        return alone or Code(call.text, uses=call.uses)
 
     def apart(self, write: Callable[[], Code]) -> tuple[Code, tuple[Reading, ...]]:
         """Code, and what it reads, which counts where it is printed."""
