@@ -89,7 +89,7 @@ def system(name: str, derivation: Derivation) -> str:
             f"`{name}` · {'; '.join(spec.cite)}" if spec.cite else f"`{name}`",
             spec.notes,
             f"```text\n{spec.objective_text}\n```",
-            f"```{{image}} figures/{name}.svg\n:alt: the system {name}\n:class: figure\n```",
+            picture(name, f"the system {name}"),
             *(
                 f"## {title}\n\n{raw(body)}{information(name, title)}"
                 for title, body in sections(page(derivation))
@@ -113,8 +113,13 @@ def information(name: str, title: str) -> str:
         return ""
     return (
         "\n\nEach step is a circle between the terms that it takes and those that it makes; what it drops hangs below.\n\n"
-        f"```{{image}} figures/{name}-information.svg\n:alt: the derivation of {name}, step by step\n:class: figure\n```"
+        + picture(f"{name}-information", f"the derivation of {name}, step by step")
     )
+
+
+def picture(file: str, alt: str) -> str:
+    """A figure; where the page is narrow it is scrolled, since its letters would be too small."""
+    return f"````{{container}} wide\n```{{image}} figures/{file}.svg\n:alt: {alt}\n:class: figure\n```\n````"
 
 
 def raw(html: str) -> str:

@@ -120,8 +120,10 @@ def layout(scheme: Scheme) -> Layout:
     for chain, (a, b) in zip(chains, edges, strict=True):
         level = [(points[i][0] + turn * wide[where[i]] / 2, points[i][1]) for i in chain[1:-1] for turn in (-1, 1)]
         start, end = places[a], places[b]
-        ends = (start.x + start.width / 2, start.y), (end.x - end.width / 2, end.y)
-        lines.append(Line((ends[0], *level, ends[1]), (a, b) in scheme.looks))
+        leaves = [start.x + start.width / 2, start.x + wide[depth[a]] / 2]  # level as far as its layer's widest node reaches
+        enters = [end.x - wide[depth[b]] / 2, end.x - end.width / 2]
+        way = [*((x, start.y) for x in leaves), *level, *((x, end.y) for x in enters)]
+        lines.append(Line(tuple(dict.fromkeys(way)), (a, b) in scheme.looks))
     return Layout(places, tuple(lines), width, (high - low) * ROW + HEIGHT)
 
 

@@ -113,7 +113,9 @@ def law(who: str, of: tuple[str, ...], given: tuple[str, ...] = ()) -> Box:
 
 
 def density(item: Density | Factor) -> Box:
-    """A density; for a mixture its components with their weights."""
+    """A density; for a mixture its components with their weights, if there are several."""
+    if isinstance(item, Factor) and len(item.components) == 1:
+        return law(item.components[0].joint, item.components[0].of)
     if isinstance(item, Factor) and item.components:
         parts = [row(number(sympy.Rational(c.weight)), Mark.THIN, law(c.joint, c.of)) for c in item.components]
         return Fence("()", joined(Mark.PLUS, tuple(parts)))

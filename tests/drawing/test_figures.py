@@ -36,6 +36,7 @@ def test_a_figure_has_every_term_and_nothing_covers_anything(name: str) -> None:
     assert all(any(end is term for _, end in found.looks) for term in terms)
     assert all(any(node in edge for edge in (*found.flow, *found.looks)) for node in found.nodes.values())
     apart(placed)
+    beside(placed)
     assert all(line.points[0][0] < line.points[-1][0] for line in placed.lines)  # from left to right
 
 
@@ -57,7 +58,9 @@ def told(derivation: ibsym.Derivation, found: Scheme) -> None:
 @pytest.mark.parametrize("form", ["svg", "tikz"])
 def test_what_was_dropped_is_drawn(name: str, form: str) -> None:
     derivation = ibsym.derive(name)
-    apart(layout(information(derivation)))
+    placed = layout(information(derivation))
+    apart(placed)
+    beside(placed)
     data = figure(derivation, form, "information")
     assert data == figure(derivation, form, "information")
     assert (b"north east lines" in data) if form == "tikz" else ElementTree.fromstring(data).tag.endswith("svg")
@@ -77,16 +80,12 @@ def apart(placed: Layout) -> None:
         assert place.y + place.height / 2 <= placed.height + 1e-9
 
 
-def test_lines_pass_beside_what_they_do_not_touch() -> None:
-    """Through a layer a line runs level, at least as far from its nodes as it has room."""
-    for name in ("dvcca-private", "hidden-markov-vae", "semi-supervised-ib"):
-        _, _, placed = drawn(name)
-        for line in placed.lines:
-            for (x0, y), (x1, _) in zip(line.points[1:-1:2], line.points[2:-1:2], strict=True):
-                inside = [
-                    p for p in placed.places.values() if x0 - 1e-6 <= p.x - p.width / 2 and p.x + p.width / 2 <= x1 + 1e-6
-                ]
-                assert all(abs(p.y - y) > p.height / 2 for p in inside)
+def beside(placed: Layout) -> None:
+    """A line bends between layers only, and runs level through a layer beside its nodes: under no box but where it ends."""
+    for line in placed.lines:
+        for (x0, y0), (x1, y1) in itertools.pairwise(line.points):
+            inside = [p for p in placed.places.values() if x0 < p.x + p.width / 2 - 1e-6 and p.x - p.width / 2 + 1e-6 < x1]
+            assert all(y0 == y1 and abs(p.y - y0) > p.height / 2 for p in inside)
 
 
 def test_a_network_that_is_used_twice_is_shown_as_one() -> None:
