@@ -283,7 +283,7 @@ typedef struct {
     double parameter_beta;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -546,8 +546,8 @@ int fused(const Arguments *g)
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
-    g->terms[0] = (REAL)(loop_0[0]);
-    g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    *g->terms[0] = (REAL)(loop_0[0]);
+    *g->terms[1] = (REAL)(-1.0 * loop_1[0]);
     const double loss = loop_0[0] - g->parameter_beta * (-1.0 * loop_1[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

@@ -132,7 +132,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "ef7737aca36ad5f5", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"aae.c": "fb2582d988b0ffd4", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

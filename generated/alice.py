@@ -136,8 +136,8 @@ class AliceLoss(_Parametrised):
 
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
-_BESIDE = {"alice.c": "f91a221731ddefda", "alice.triton.py": "69a15b7975975ced",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"alice.c": "4f5661e97119c6e7", "alice.triton.py": "69a15b7975975ced",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "f1111bc93faa88c7", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"avb.c": "f7afbda1473dc4eb", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_L, size_D, size_B;
     double parameter_beta;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[3];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -864,9 +864,9 @@ int fused(const Arguments *g)
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = pairs0(g, pairs_0))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L * log(g->size_B) - log(g->size_B));
-    g->terms[2] = (REAL)(-1.0 * loop_1[0]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L * log(g->size_B) - log(g->size_B));
+    *g->terms[2] = (REAL)(-1.0 * loop_1[0]);
     const double loss = 0.5 * loop_0[0]
         + (g->parameter_beta - 1.0)
             * (pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L * log(g->size_B) - log(g->size_B))

@@ -138,8 +138,8 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "a5c71889a8e67091", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"beta_tcvae.c": "ad890ecbf9f046bd", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

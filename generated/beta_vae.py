@@ -123,8 +123,8 @@ class BetaVaeLoss(_Parametrised):
 
 
 Loss = BetaVaeLoss
-_BESIDE = {"beta_vae.c": "b28c2e70f3f54be2", "beta_vae.triton.py": "3029d3b766cdc68d",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"beta_vae.c": "f8fc991aa5b0552b", "beta_vae.triton.py": "3029d3b766cdc68d",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_L, size_D, size_B;
     double parameter_beta;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[4];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -688,10 +688,10 @@ int fused(const Arguments *g)
     if ((status = loop2(g, loop_2))) return status;
     if ((status = loop3(g, loop_3))) return status;
     if ((status = loop4(g, loop_4))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(loop_1[0]);
-    g->terms[2] = (REAL)(-1.0 * loop_2[0]);
-    g->terms[3] = (REAL)(loop_3[0]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(loop_1[0]);
+    *g->terms[2] = (REAL)(-1.0 * loop_2[0]);
+    *g->terms[3] = (REAL)(loop_3[0]);
     const double loss = 0.5 * loop_0[0] - loop_1[0] - g->parameter_beta * (-1.0 * loop_2[0])
         + g->parameter_beta * (-1.0 * loop_4[0]);
     *g->loss = (REAL)(rows(g) * loss);

@@ -284,7 +284,7 @@ typedef struct {
     double parameter_beta, parameter_gamma;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[3];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -568,9 +568,9 @@ int fused(const Arguments *g)
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
-    g->terms[0] = (REAL)(loop_0[0]);
-    g->terms[1] = (REAL)(loop_0[1]);
-    g->terms[2] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456);
+    *g->terms[0] = (REAL)(loop_0[0]);
+    *g->terms[1] = (REAL)(loop_0[1]);
+    *g->terms[2] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456);
     for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += -0.5 * g->size_D
         * (-g->parameter_beta - g->parameter_gamma) * 1.8378770664093456;
     const double loss = -loop_0[0] + g->parameter_gamma * loop_0[1]

@@ -136,8 +136,8 @@ class BlindCodeLoss(_Parametrised):
 
 
 Loss = BlindCodeLoss
-_BESIDE = {"blind_code.c": "9202f4785360b428", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"blind_code.c": "510f5e9346f339f1", "blind_code.triton.py": "72da07e7524eeac0",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_K, size_L, size_B;
     double parameter_beta;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -779,8 +779,8 @@ int fused(const Arguments *g)
     int status = 0;
     if ((status = classes0(g, &classes_0))) return status;
     if ((status = pairs0(g, pairs_0))) return status;
-    g->terms[0] = (REAL)(pairs_0[OWN] - 1.0 * pairs_0[OFF]);
-    g->terms[1] = (REAL)(classes_0);
+    *g->terms[0] = (REAL)(pairs_0[OWN] - 1.0 * pairs_0[OFF]);
+    *g->terms[1] = (REAL)(classes_0);
     const double loss = g->parameter_beta * (pairs_0[OWN] - 1.0 * pairs_0[OFF]) - classes_0;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_B, size_D1, size_D2, size_D3, size_L;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[4];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -676,10 +676,10 @@ int fused(const Arguments *g)
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
     if ((status = loop3(g, loop_3))) return status;
-    g->terms[0] = (REAL)(-1.0 * loop_0[0]);
-    g->terms[1] = (REAL)(-1.0 * loop_1[0]);
-    g->terms[2] = (REAL)(-1.0 * loop_2[0]);
-    g->terms[3] = (REAL)(0.5 * loop_3[0]);
+    *g->terms[0] = (REAL)(-1.0 * loop_0[0]);
+    *g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    *g->terms[2] = (REAL)(-1.0 * loop_2[0]);
+    *g->terms[3] = (REAL)(0.5 * loop_3[0]);
     const double loss = -(-1.0 * loop_0[0]) - (-1.0 * loop_1[0]) - (-1.0 * loop_2[0]) + 0.5 * loop_3[0];
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

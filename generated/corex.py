@@ -110,8 +110,8 @@ class CorexLoss(torch.nn.Module):
 
 
 Loss = CorexLoss
-_BESIDE = {"corex.c": "08b3948ab6c73688", "corex.triton.py": "00fd6b1559f2dd0c",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"corex.c": "3abc37bee20f627e", "corex.triton.py": "00fd6b1559f2dd0c",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -281,7 +281,7 @@ typedef struct {
     int64_t n_c_z1_scores, n_c_z2_scores;
     int64_t size_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -476,8 +476,8 @@ int fused(const Arguments *g)
     int status = 0;
     if ((status = classes0(g, &classes_0))) return status;
     if ((status = classes1(g, &classes_1))) return status;
-    g->terms[0] = (REAL)(classes_0 + log(g->size_B));
-    g->terms[1] = (REAL)(classes_1 + log(g->size_B));
+    *g->terms[0] = (REAL)(classes_0 + log(g->size_B));
+    *g->terms[1] = (REAL)(classes_1 + log(g->size_B));
     const double loss = -(classes_0 + log(g->size_B)) - (classes_1 + log(g->size_B));
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

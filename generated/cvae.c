@@ -282,7 +282,7 @@ typedef struct {
     int64_t size_B, size_L, size_D;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -567,8 +567,8 @@ int fused(const Arguments *g)
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(-1.0 * loop_1[0]);
     const double loss = 0.5 * loop_0[0] - (-1.0 * loop_1[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

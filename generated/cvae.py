@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "5f1e29daf12078a8", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"cvae.c": "63591feb5de5c44c", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_G, size_K, size_B;
     double parameter_lam;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -660,8 +660,8 @@ int fused(const Arguments *g)
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = classes0(g, &classes_0))) return status;
-    g->terms[0] = (REAL)(-1.0 * loop_0[0]);
-    g->terms[1] = (REAL)(classes_0);
+    *g->terms[0] = (REAL)(-1.0 * loop_0[0]);
+    *g->terms[1] = (REAL)(classes_0);
     const double loss = g->parameter_lam * (-1.0 * loop_0[0]) - classes_0;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

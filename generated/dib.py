@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "c7a8418982fdb5a5", "dib.triton.py": "af8542eba609fec3", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"dib.c": "abfe4a0031f453ca", "dib.triton.py": "af8542eba609fec3", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -285,7 +285,7 @@ typedef struct {
     int64_t size_B;
     double parameter_alpha, parameter_beta, parameter_gamma;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[3];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -748,9 +748,9 @@ int fused(const Arguments *g)
     if ((status = loop3(g, loop_3))) return status;
     if ((status = loop4(g, loop_4))) return status;
     if ((status = loop5(g, loop_5))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0] + 0.5 * loop_1[0] + 0.6931471805599453);
-    g->terms[1] = (REAL)(0.5 * loop_2[0] + 0.5 * loop_3[0] + 0.6931471805599453);
-    g->terms[2] = (REAL)(0.5 * loop_4[0] + 0.5 * loop_5[0] + 0.6931471805599453);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0] + 0.5 * loop_1[0] + 0.6931471805599453);
+    *g->terms[1] = (REAL)(0.5 * loop_2[0] + 0.5 * loop_3[0] + 0.6931471805599453);
+    *g->terms[2] = (REAL)(0.5 * loop_4[0] + 0.5 * loop_5[0] + 0.6931471805599453);
     const double loss = -g->parameter_alpha * (0.5 * loop_0[0] + 0.5 * loop_1[0] + 0.6931471805599453)
         - g->parameter_beta * (0.5 * loop_2[0] + 0.5 * loop_3[0] + 0.6931471805599453)
             + g->parameter_gamma * (0.5 * loop_4[0] + 0.5 * loop_5[0] + 0.6931471805599453);

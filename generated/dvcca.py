@@ -137,8 +137,8 @@ class DvccaLoss(_Parametrised):
 
 
 Loss = DvccaLoss
-_BESIDE = {"dvcca.c": "6ec4108463b0b518", "dvcca.triton.py": "d5889355e738b4e3",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"dvcca.c": "5c34bf59d19c3317", "dvcca.triton.py": "d5889355e738b4e3",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

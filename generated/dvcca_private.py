@@ -146,8 +146,8 @@ class DvccaPrivateLoss(_Parametrised):
 
 
 Loss = DvccaPrivateLoss
-_BESIDE = {"dvcca_private.c": "1460b12e7353473b", "dvcca_private.triton.py": "992c47664063c876",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"dvcca_private.c": "1ec6fb43b0050c21", "dvcca_private.triton.py": "992c47664063c876",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

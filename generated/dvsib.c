@@ -284,7 +284,7 @@ typedef struct {
     int64_t size_L1, size_L2, size_D1, size_D2, size_B;
     double parameter_beta;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[5];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -820,11 +820,11 @@ int fused(const Arguments *g)
     if ((status = loop2(g, loop_2))) return status;
     if ((status = loop3(g, loop_3))) return status;
     if ((status = classes0(g, &classes_0))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(0.5 * loop_1[0]);
-    g->terms[2] = (REAL)(classes_0 + log(g->size_B));
-    g->terms[3] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D1 * 1.8378770664093456);
-    g->terms[4] = (REAL)(-1.0 * loop_3[0]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(0.5 * loop_1[0]);
+    *g->terms[2] = (REAL)(classes_0 + log(g->size_B));
+    *g->terms[3] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D1 * 1.8378770664093456);
+    *g->terms[4] = (REAL)(-1.0 * loop_3[0]);
     const double loss = 0.5 * loop_0[0] + 0.5 * loop_1[0] - g->parameter_beta * (classes_0 + log(g->size_B))
         - g->parameter_beta * (-0.5 * loop_2[0] - 0.5 * g->size_D1 * 1.8378770664093456)
             - g->parameter_beta * (-1.0 * loop_3[0]);

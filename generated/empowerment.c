@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_B, size_K;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -484,8 +484,8 @@ int fused(const Arguments *g)
     double classes_0;
     int status = 0;
     if ((status = classes0(g, &classes_0))) return status;
-    g->terms[0] = (REAL)(classes_0);
-    g->terms[1] = 0; /* computed elsewhere */
+    *g->terms[0] = (REAL)(classes_0);
+    *g->terms[1] = 0; /* computed elsewhere */
     const double loss = classes_0;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

@@ -98,8 +98,8 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "56d939d296b69963", "empowerment.triton.py": "9b79d2b98d68ddba",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"empowerment.c": "657fbd66b2abed75", "empowerment.triton.py": "9b79d2b98d68ddba",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -91,8 +91,8 @@ class FGanLoss(torch.nn.Module):
 
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
-_BESIDE = {"f_gan.c": "92e6beb9868c9618", "f_gan.triton.py": "17b75a95574bb402",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"f_gan.c": "add0c27aa3e1e821", "f_gan.triton.py": "17b75a95574bb402",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -284,7 +284,7 @@ typedef struct {
     double parameter_gamma;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[3];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -598,9 +598,9 @@ int fused(const Arguments *g)
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(loop_1[0]);
-    g->terms[2] = (REAL)(-1.0 * loop_2[0]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(loop_1[0]);
+    *g->terms[2] = (REAL)(-1.0 * loop_2[0]);
     const double loss = 0.5 * loop_0[0] + g->parameter_gamma * loop_1[0] - (-1.0 * loop_2[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

@@ -148,8 +148,8 @@ class FactorVaeLoss(_Parametrised):
 
 
 Loss = FactorVaeLoss
-_BESIDE = {"factor_vae.c": "f9b22309fdb3f59c", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"factor_vae.c": "d5653fd9bb741a64", "factor_vae.triton.py": "f4495bfe37a96229",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -284,7 +284,7 @@ typedef struct {
     int64_t size_L1, size_L2, size_K, size_B_unlabelled, size_B;
     double parameter_beta, parameter_gamma;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[5];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -740,11 +740,11 @@ int fused(const Arguments *g)
     if ((status = classes0(g, &classes_0))) return status;
     if ((status = classes1(g, &classes_1))) return status;
     if ((status = classes2(g, &classes_2))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(0.5 * loop_1[0]);
-    g->terms[2] = (REAL)(classes_0);
-    g->terms[3] = (REAL)(classes_1);
-    g->terms[4] = (REAL)(classes_2 + log(g->size_B_unlabelled));
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(0.5 * loop_1[0]);
+    *g->terms[2] = (REAL)(classes_0);
+    *g->terms[3] = (REAL)(classes_1);
+    *g->terms[4] = (REAL)(classes_2 + log(g->size_B_unlabelled));
     const double loss = 0.5 * loop_0[0] + 0.5 * loop_1[0] - g->parameter_beta * classes_0
         - g->parameter_beta * classes_1 - g->parameter_gamma * (classes_2 + log(g->size_B_unlabelled));
     *g->loss = (REAL)(rows(g) * loss);

@@ -154,8 +154,8 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "a364b2955586c643", "few_labels_two_views.triton.py": "8c715d9464b29fc2",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"few_labels_two_views.c": "6cfd041274c5697c", "few_labels_two_views.triton.py": "8c715d9464b29fc2",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

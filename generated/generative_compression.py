@@ -151,8 +151,8 @@ class GenerativeCompressionLoss(_Parametrised):
 
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"generative_compression.c": "67c9865d65953a4d", "generative_compression.triton.py": "f4eaa02ef85e9b6a",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"generative_compression.c": "36b441f7cbe20803", "generative_compression.triton.py": "f4eaa02ef85e9b6a",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -284,7 +284,7 @@ typedef struct {
     int64_t size_B, size_M, size_L, size_D, size_K;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[5];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -994,11 +994,11 @@ int fused(const Arguments *g)
     if ((status = loop2(g, loop_2))) return status;
     if ((status = mixed0(g, &mixed_0))) return status;
     if ((status = classes0(g, &classes_0))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(classes_0 + log(g->size_K));
-    g->terms[2] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_L * 2.8378770664093453);
-    g->terms[3] = (REAL)(mixed_0);
-    g->terms[4] = (REAL)(-1.0 * loop_2[0]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(classes_0 + log(g->size_K));
+    *g->terms[2] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_L * 2.8378770664093453);
+    *g->terms[3] = (REAL)(mixed_0);
+    *g->terms[4] = (REAL)(-1.0 * loop_2[0]);
     for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += log(g->size_K)
         - 0.5 * g->size_L * 2.8378770664093453;
     const double loss = 0.5 * loop_0[0] + classes_0 + log(g->size_K) - 0.5 * loop_1[0]

@@ -120,8 +120,8 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "b26dccdff93b8e51", "gm_vae.triton.py": "480c97a05c35550d",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"gm_vae.c": "6d812082e42f6d17", "gm_vae.triton.py": "480c97a05c35550d",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_L1, size_L2, size_D, size_B;
     double parameter_gamma;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[6];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -1011,12 +1011,12 @@ int fused(const Arguments *g)
     if ((status = loop2(g, loop_2))) return status;
     if ((status = pairs0(g, pairs_0))) return status;
     if ((status = pairs1(g, pairs_1))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(0.5 * loop_1[0]);
-    g->terms[2] = 0; /* computed elsewhere */
-    g->terms[3] = (REAL)(pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L1 * log(g->size_B) - log(g->size_B));
-    g->terms[4] = (REAL)(pairs_1[TOGETHER] - 1.0 * pairs_1[APART] + g->size_L2 * log(g->size_B) - log(g->size_B));
-    g->terms[5] = (REAL)(-1.0 * loop_2[0]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(0.5 * loop_1[0]);
+    *g->terms[2] = 0; /* computed elsewhere */
+    *g->terms[3] = (REAL)(pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L1 * log(g->size_B) - log(g->size_B));
+    *g->terms[4] = (REAL)(pairs_1[TOGETHER] - 1.0 * pairs_1[APART] + g->size_L2 * log(g->size_B) - log(g->size_B));
+    *g->terms[5] = (REAL)(-1.0 * loop_2[0]);
     const double loss = 0.5 * loop_0[0] + 0.5 * loop_1[0]
         + (g->parameter_gamma - 1.0)
             * (pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L1 * log(g->size_B) - log(g->size_B))

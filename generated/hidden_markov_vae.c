@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_B, size_D1, size_K;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[6];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -593,12 +593,12 @@ int fused(const Arguments *g)
     double mixed_0;
     int status = 0;
     if ((status = mixed0(g, &mixed_0))) return status;
-    g->terms[0] = 0; /* computed elsewhere */
-    g->terms[1] = 0; /* computed elsewhere */
-    g->terms[2] = 0; /* computed elsewhere */
-    g->terms[3] = (REAL)(mixed_0);
-    g->terms[4] = 0; /* computed elsewhere */
-    g->terms[5] = 0; /* computed elsewhere */
+    *g->terms[0] = 0; /* computed elsewhere */
+    *g->terms[1] = 0; /* computed elsewhere */
+    *g->terms[2] = 0; /* computed elsewhere */
+    *g->terms[3] = (REAL)(mixed_0);
+    *g->terms[4] = 0; /* computed elsewhere */
+    *g->terms[5] = 0; /* computed elsewhere */
     const double loss = -mixed_0;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

@@ -172,8 +172,8 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "a71942a06218667d", "hidden_markov_vae.triton.py": "703f5f5caeac0c1b",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"hidden_markov_vae.c": "cbfff5b6146f51dc", "hidden_markov_vae.triton.py": "703f5f5caeac0c1b",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

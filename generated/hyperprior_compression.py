@@ -140,7 +140,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "392d7a285e6c7b2f", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"hyperprior_compression.c": "bb184566f30022b0", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

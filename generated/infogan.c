@@ -284,7 +284,7 @@ typedef struct {
     int64_t size_K, size_B;
     double parameter_lam;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -696,8 +696,8 @@ int fused(const Arguments *g)
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = classes0(g, &classes_0))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0] + 0.5 * loop_1[0] + 0.6931471805599453);
-    g->terms[1] = (REAL)(classes_0);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0] + 0.5 * loop_1[0] + 0.6931471805599453);
+    *g->terms[1] = (REAL)(classes_0);
     const double loss = -0.5 * loop_1[1] - g->parameter_lam * classes_0;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

@@ -137,8 +137,8 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "a8c4404234f3bf77", "infogan.triton.py": "6ddb72c0421fd9da",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"infogan.c": "bb1dd01dba66c3a5", "infogan.triton.py": "6ddb72c0421fd9da",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

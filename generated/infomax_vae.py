@@ -152,8 +152,8 @@ class InfomaxVaeLoss(_Parametrised):
 
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"infomax_vae.c": "c6dff466464b38a4", "infomax_vae.triton.py": "e41f158f431fa3b1",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"infomax_vae.c": "dde5a3b4e90099d3", "infomax_vae.triton.py": "e41f158f431fa3b1",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -282,7 +282,7 @@ typedef struct {
     int64_t n_z_y_scores;
     int64_t size_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[1];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -459,7 +459,7 @@ int fused(const Arguments *g)
     double classes_0;
     int status = 0;
     if ((status = classes0(g, &classes_0))) return status;
-    g->terms[0] = (REAL)(classes_0 + log(g->size_B));
+    *g->terms[0] = (REAL)(classes_0 + log(g->size_B));
     const double loss = -(classes_0 + log(g->size_B));
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

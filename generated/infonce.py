@@ -87,8 +87,8 @@ class InfonceLoss(torch.nn.Module):
 
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
-_BESIDE = {"infonce.c": "c87e0a67104333fe", "infonce.triton.py": "dde0dba03d4b1ad4",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"infonce.c": "e949f3e370506eb4", "infonce.triton.py": "dde0dba03d4b1ad4",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_L, size_D, size_B;
     double parameter_alpha, parameter_lam;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[3];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -997,9 +997,9 @@ int fused(const Arguments *g)
     if ((status = pairs0(g, pairs_0))) return status;
     if ((status = pairs1(g, pairs_1))) return status;
     if ((status = pairs2(g, pairs_2))) return status;
-    g->terms[0] = (REAL)(pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]);
-    g->terms[1] = (REAL)(0.5 * loop_0[0]);
-    g->terms[2] = (REAL)(-1.0 * loop_1[0]);
+    *g->terms[0] = (REAL)(pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]);
+    *g->terms[1] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[2] = (REAL)(-1.0 * loop_1[0]);
     const double loss = (g->parameter_alpha + g->parameter_lam - 1.0)
         * (pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]) + (1.0 - g->parameter_alpha) * 0.5 * loop_0[0]
             - (-1.0 * loop_1[0]);

@@ -282,7 +282,7 @@ typedef struct {
     int64_t size_B, size_L, size_D;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[1];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -616,7 +616,7 @@ int fused(const Arguments *g)
     double draws_0;
     int status = 0;
     if ((status = draws0(g, &draws_0))) return status;
-    g->terms[0] = (REAL)(draws_0);
+    *g->terms[0] = (REAL)(draws_0);
     const double loss = -draws_0;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "6e068ecca493e430", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"iwae.c": "44cbebf43ac831eb", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

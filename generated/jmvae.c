@@ -287,7 +287,7 @@ typedef struct {
     double parameter_alpha;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[5];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -657,11 +657,11 @@ int fused(const Arguments *g)
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(-1.0 * loop_1[0]);
-    g->terms[2] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D2 * 1.8378770664093456);
-    g->terms[3] = (REAL)(0.5 * loop_0[1]);
-    g->terms[4] = (REAL)(0.5 * loop_0[2]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    *g->terms[2] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D2 * 1.8378770664093456);
+    *g->terms[3] = (REAL)(0.5 * loop_0[1]);
+    *g->terms[4] = (REAL)(0.5 * loop_0[2]);
     for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += 0.5 * g->size_D2 * 1.8378770664093456;
     const double loss = 0.5 * loop_0[0] - (-1.0 * loop_1[0])
         - (-0.5 * loop_2[0] - 0.5 * g->size_D2 * 1.8378770664093456) + g->parameter_alpha * 0.5 * loop_0[1]

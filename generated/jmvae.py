@@ -152,8 +152,8 @@ class JmvaeLoss(_Parametrised):
 
 
 Loss = JmvaeLoss
-_BESIDE = {"jmvae.c": "573ccd5db108a5e3", "jmvae.triton.py": "83f0e9ab298c7d95",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"jmvae.c": "1a3cd6d7f7acdb54", "jmvae.triton.py": "83f0e9ab298c7d95",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -138,8 +138,8 @@ class LadderVaeLoss(_Parametrised):
 
 
 Loss = LadderVaeLoss
-_BESIDE = {"ladder_vae.c": "63f340191eb5b541", "ladder_vae.triton.py": "d19bca85bec068d9",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"ladder_vae.c": "9dcbf4841b77ee9c", "ladder_vae.triton.py": "d19bca85bec068d9",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -286,7 +286,7 @@ typedef struct {
     int64_t size_L, size_D, size_K, size_B_unlabelled, size_B;
     double parameter_alpha;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[6];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -1035,12 +1035,12 @@ int fused(const Arguments *g)
     if ((status = mixed1(g, &mixed_1))) return status;
     if ((status = classes0(g, &classes_0))) return status;
     if ((status = classes1(g, &classes_1))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(-1.0 * loop_1[0]);
-    g->terms[2] = (REAL)(mixed_0);
-    g->terms[3] = (REAL)(classes_0 + log(g->size_K));
-    g->terms[4] = (REAL)(mixed_1);
-    g->terms[5] = (REAL)(classes_1);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    *g->terms[2] = (REAL)(mixed_0);
+    *g->terms[3] = (REAL)(classes_0 + log(g->size_K));
+    *g->terms[4] = (REAL)(mixed_1);
+    *g->terms[5] = (REAL)(classes_1);
     const double loss = 0.5 * loop_0[0] - (-1.0 * loop_1[0]) + mixed_0 + classes_0 + log(g->size_K) - mixed_1
         - g->parameter_alpha * classes_1;
     *g->loss = (REAL)(rows(g) * loss);

@@ -282,7 +282,7 @@ typedef struct {
     int64_t n_c, n_c_logits;
     int64_t size_K, size_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -461,8 +461,8 @@ int fused(const Arguments *g)
     double classes_0;
     int status = 0;
     if ((status = classes0(g, &classes_0))) return status;
-    g->terms[0] = 0; /* computed elsewhere */
-    g->terms[1] = (REAL)(classes_0);
+    *g->terms[0] = 0; /* computed elsewhere */
+    *g->terms[1] = (REAL)(classes_0);
     const double loss = -classes_0;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

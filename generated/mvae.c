@@ -286,7 +286,7 @@ typedef struct {
     double parameter_beta, parameter_lam1, parameter_lam2;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[7];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -836,13 +836,13 @@ int fused(const Arguments *g)
     if ((status = loop4(g, loop_4))) return status;
     if ((status = loop5(g, loop_5))) return status;
     if ((status = loop6(g, loop_6))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(-1.0 * loop_1[0]);
-    g->terms[2] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D2 * 1.8378770664093456);
-    g->terms[3] = (REAL)(0.5 * loop_3[0]);
-    g->terms[4] = (REAL)(-1.0 * loop_4[0]);
-    g->terms[5] = (REAL)(0.5 * loop_5[0]);
-    g->terms[6] = (REAL)(-0.5 * loop_6[0] - 0.5 * g->size_D2 * 1.8378770664093456);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    *g->terms[2] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D2 * 1.8378770664093456);
+    *g->terms[3] = (REAL)(0.5 * loop_3[0]);
+    *g->terms[4] = (REAL)(-1.0 * loop_4[0]);
+    *g->terms[5] = (REAL)(0.5 * loop_5[0]);
+    *g->terms[6] = (REAL)(-0.5 * loop_6[0] - 0.5 * g->size_D2 * 1.8378770664093456);
     for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += 0.5 * g->parameter_lam2 * g->size_D2
         * 1.8378770664093456 + 0.5 * g->parameter_lam2 * g->size_D2 * 1.8378770664093456;
     const double loss = g->parameter_beta * 0.5 * loop_0[0] - g->parameter_lam1 * (-1.0 * loop_1[0])

@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "7a77bd99a67a6755", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"mvae.c": "524efe288d6a3503", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

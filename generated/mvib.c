@@ -285,7 +285,7 @@ typedef struct {
     int64_t size_L, size_B;
     double parameter_beta;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[4];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -751,10 +751,10 @@ int fused(const Arguments *g)
     if ((status = loop1(g, loop_1))) return status;
     if ((status = classes0(g, &classes_0))) return status;
     if ((status = classes1(g, &classes_1))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(0.5 * loop_1[0]);
-    g->terms[2] = (REAL)(classes_0 + log(g->size_B));
-    g->terms[3] = (REAL)(classes_1 + log(g->size_B));
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(0.5 * loop_1[0]);
+    *g->terms[2] = (REAL)(classes_0 + log(g->size_B));
+    *g->terms[3] = (REAL)(classes_1 + log(g->size_B));
     const double loss = 0.5 * g->parameter_beta * 0.5 * loop_0[0] + 0.5 * g->parameter_beta * 0.5 * loop_1[0]
         - 0.5 * (classes_0 + log(g->size_B)) - 0.5 * (classes_1 + log(g->size_B));
     *g->loss = (REAL)(rows(g) * loss);

@@ -152,8 +152,8 @@ class NoveltyDetectionLoss(_Parametrised):
 
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
-_BESIDE = {"novelty_detection.c": "c20423d614338d75", "novelty_detection.triton.py": "a28bfd3ba1b7a852",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"novelty_detection.c": "347e86837d9bacba", "novelty_detection.triton.py": "a28bfd3ba1b7a852",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

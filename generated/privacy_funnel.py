@@ -128,8 +128,8 @@ class PrivacyFunnelLoss(_Parametrised):
 
 
 Loss = PrivacyFunnelLoss
-_BESIDE = {"privacy_funnel.c": "19994c4203e9e815", "privacy_funnel.triton.py": "602fc20b20ce122d",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"privacy_funnel.c": "04934097caa00b0e", "privacy_funnel.triton.py": "602fc20b20ce122d",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

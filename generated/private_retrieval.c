@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_L, size_D1, size_B;
     double parameter_gamma;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[3];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -703,9 +703,9 @@ int fused(const Arguments *g)
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = classes0(g, &classes_0))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_D1 * 1.8378770664093456);
-    g->terms[2] = (REAL)(classes_0 + log(g->size_B));
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_D1 * 1.8378770664093456);
+    *g->terms[2] = (REAL)(classes_0 + log(g->size_B));
     const double loss = g->parameter_gamma * 0.5 * loop_0[0]
         - g->parameter_gamma * (-0.5 * loop_1[0] - 0.5 * g->size_D1 * 1.8378770664093456)
             - (classes_0 + log(g->size_B));

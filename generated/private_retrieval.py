@@ -141,8 +141,8 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "da27d54640ba842d", "private_retrieval.triton.py": "c85ae0315f4e734b",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"private_retrieval.c": "8e9b6031860e96bb", "private_retrieval.triton.py": "c85ae0315f4e734b",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_L, size_D, size_B;
     double parameter_lam, parameter_mu;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[3];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -643,9 +643,9 @@ int fused(const Arguments *g)
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
     if ((status = loop3(g, loop_3))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456);
-    g->terms[2] = (REAL)(0.5 * loop_2[0] + 0.5 * loop_3[0] + 0.6931471805599453);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456);
+    *g->terms[2] = (REAL)(0.5 * loop_2[0] + 0.5 * loop_3[0] + 0.6931471805599453);
     const double loss = 0.5 * loop_0[0] - g->parameter_lam * (-0.5 * loop_1[0] - 0.5 * g->size_D * 1.8378770664093456)
         + g->parameter_mu * (-0.5 * loop_3[1]);
     *g->loss = (REAL)(rows(g) * loss);

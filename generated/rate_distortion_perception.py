@@ -149,8 +149,8 @@ class RateDistortionPerceptionLoss(_Parametrised):
 
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
-_BESIDE = {"rate_distortion_perception.c": "f5ad9bbd68061e91",
-           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"rate_distortion_perception.c": "fc838e0a249d505e",
+           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

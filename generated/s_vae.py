@@ -101,8 +101,8 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "3d6f3e063ce88110", "s_vae.triton.py": "0540129fbb61b675",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"s_vae.c": "aa407b42263e79d2", "s_vae.triton.py": "0540129fbb61b675",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

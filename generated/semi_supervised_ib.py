@@ -177,8 +177,8 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "a10d6282e309f1cd", "semi_supervised_ib.triton.py": "89abf8085cb8b3a1",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"semi_supervised_ib.c": "0f283d35101b5135", "semi_supervised_ib.triton.py": "89abf8085cb8b3a1",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

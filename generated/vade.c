@@ -282,7 +282,7 @@ typedef struct {
     int64_t size_B, size_D, size_L, size_K;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[3];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -717,9 +717,9 @@ int fused(const Arguments *g)
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = mixed0(g, &mixed_0))) return status;
-    g->terms[0] = (REAL)(mixed_0);
-    g->terms[1] = 0; /* computed elsewhere */
-    g->terms[2] = (REAL)(-1.0 * loop_0[0]);
+    *g->terms[0] = (REAL)(mixed_0);
+    *g->terms[1] = 0; /* computed elsewhere */
+    *g->terms[2] = (REAL)(-1.0 * loop_0[0]);
     const double loss = mixed_0 - (-1.0 * loop_0[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

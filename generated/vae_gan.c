@@ -282,7 +282,7 @@ typedef struct {
     int64_t n_z_mean, n_z_logvar, n_x, n_x_logits, n_x_critic, n_x_critic_reference;
     int64_t size_L, size_D, size_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[3];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -640,9 +640,9 @@ int fused(const Arguments *g)
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
     if ((status = loop3(g, loop_3))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(-1.0 * loop_1[0]);
-    g->terms[2] = (REAL)(loop_2[0]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    *g->terms[2] = (REAL)(loop_2[0]);
     const double loss = 0.5 * loop_0[0] - (-1.0 * loop_1[0]) - 1.0 * loop_3[0];
     *g->loss = (REAL)(rows(g) * loss);
     return 0;

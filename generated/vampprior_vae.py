@@ -151,8 +151,8 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "17f14801071dde24", "vampprior_vae.triton.py": "2470360c3ef1cc10",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"vampprior_vae.c": "a349e54ea44a5638", "vampprior_vae.triton.py": "2470360c3ef1cc10",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

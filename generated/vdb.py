@@ -163,7 +163,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "e3c653b6173271b4", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"vdb.c": "aa093499b818e9e3", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -286,7 +286,7 @@ typedef struct {
     int64_t size_L2, size_L1, size_D, size_K, size_G, size_B;
     double parameter_alpha, parameter_lam;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[6];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -1346,12 +1346,12 @@ int fused(const Arguments *g)
     if ((status = pairs0(g, pairs_0))) return status;
     if ((status = pairs1(g, pairs_1))) return status;
     if ((status = pairs2(g, pairs_2))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0]);
-    g->terms[1] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_L1 * 2.8378770664093453);
-    g->terms[2] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_L1 * 1.8378770664093456);
-    g->terms[3] = (REAL)(-1.0 * loop_3[0]);
-    g->terms[4] = (REAL)(classes_0);
-    g->terms[5] = (REAL)(pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0]);
+    *g->terms[1] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_L1 * 2.8378770664093453);
+    *g->terms[2] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_L1 * 1.8378770664093456);
+    *g->terms[3] = (REAL)(-1.0 * loop_3[0]);
+    *g->terms[4] = (REAL)(classes_0);
+    *g->terms[5] = (REAL)(pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]);
     const double loss = 0.5 * loop_0[0] - 0.5 * loop_1[0] - 0.5 * g->size_L1 * 2.8378770664093453
         - (-0.5 * loop_2[0] - 0.5 * g->size_L1 * 1.8378770664093456) - (-1.0 * loop_3[0])
             - g->parameter_alpha * classes_0

@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "317a8fb72e8e4949", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"vfae.c": "d04262ffc8c79905", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_B, size_D, size_K, size_N;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[4];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -492,10 +492,10 @@ int fused(const Arguments *g)
     double loop_0[1];
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
-    g->terms[0] = (REAL)(g->size_N * log(g->size_K));
-    g->terms[1] = (REAL)(-0.5 * loop_0[0] - 0.5 * g->size_D * 1.8378770664093456);
-    g->terms[2] = 0; /* computed elsewhere */
-    g->terms[3] = 0; /* computed elsewhere */
+    *g->terms[0] = (REAL)(g->size_N * log(g->size_K));
+    *g->terms[1] = (REAL)(-0.5 * loop_0[0] - 0.5 * g->size_D * 1.8378770664093456);
+    *g->terms[2] = 0; /* computed elsewhere */
+    *g->terms[3] = 0; /* computed elsewhere */
     for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += g->size_N * log(g->size_K)
         + 0.5 * g->size_D * 1.8378770664093456;
     const double loss = g->size_N * log(g->size_K) - (-0.5 * loop_0[0] - 0.5 * g->size_D * 1.8378770664093456);

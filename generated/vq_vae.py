@@ -115,8 +115,8 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "ff02983835210c90", "vq_vae.triton.py": "e4e2c016a043de35",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"vq_vae.c": "10968cfaf7b7ac85", "vq_vae.triton.py": "e4e2c016a043de35",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

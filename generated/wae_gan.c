@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_D, size_B;
     double parameter_lam;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -592,8 +592,8 @@ int fused(const Arguments *g)
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
-    g->terms[0] = (REAL)(0.5 * loop_0[0] + 0.5 * loop_1[0] + 0.6931471805599453);
-    g->terms[1] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D * 1.144729882493337);
+    *g->terms[0] = (REAL)(0.5 * loop_0[0] + 0.5 * loop_1[0] + 0.6931471805599453);
+    *g->terms[1] = (REAL)(-0.5 * loop_2[0] - 0.5 * g->size_D * 1.144729882493337);
     const double loss = g->parameter_lam * (-0.5 * loop_1[1])
         - (-0.5 * loop_2[0] - 0.5 * g->size_D * 1.144729882493337);
     *g->loss = (REAL)(rows(g) * loss);

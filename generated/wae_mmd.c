@@ -283,7 +283,7 @@ typedef struct {
     int64_t size_D, size_L, size_B;
     double parameter_lam;
     int64_t sum, threads; /* whether the loss is a sum over rows */
-    REAL *loss, *terms;
+    REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
@@ -973,8 +973,8 @@ int fused(const Arguments *g)
     if ((status = pairs0(g, pairs_0))) return status;
     if ((status = pairs1(g, pairs_1))) return status;
     if ((status = pairs2(g, pairs_2))) return status;
-    g->terms[0] = (REAL)(pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]);
-    g->terms[1] = (REAL)(-0.5 * loop_0[0] - 0.5 * g->size_D * 1.144729882493337);
+    *g->terms[0] = (REAL)(pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]);
+    *g->terms[1] = (REAL)(-0.5 * loop_0[0] - 0.5 * g->size_D * 1.144729882493337);
     const double loss = g->parameter_lam * (pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED])
         - (-0.5 * loop_0[0] - 0.5 * g->size_D * 1.144729882493337);
     *g->loss = (REAL)(rows(g) * loss);

@@ -157,8 +157,8 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "df961340872f2b02", "wae_mmd.triton.py": "875d4d0e2f44628d",
-           "_ibsym_runtime.py": "9dbf5c836a023177"}
+_BESIDE = {"wae_mmd.c": "8e5d92c86750c307", "wae_mmd.triton.py": "875d4d0e2f44628d",
+           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
 
 
 @functools.cache

@@ -27,13 +27,15 @@ from torch.autograd import forward_ad
 from .libraries import for_one_process, library_path
 
 GPU = "cuda"
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 HALVES = (torch.float16, torch.bfloat16)
 Way = torch.dtype | str  # who computes a loss: C in one precision, or kernels on a GPU
 
 THREADED = [True]  # a forked child has no threads but its own
 os.register_at_fork(after_in_child=THREADED.clear)
 PLAIN = (Tensor, torch.nn.Parameter)
-KIND = operator.attrgetter("__class__", "shape", "dtype", "layout", "device")
+KIND = operator.attrgetter("__class__", "shape", "dtype", "layout", "device", "requires_grad")
+IS_DENSE, IS_NEGATED, IS_INFERENCE = Tensor.is_contiguous, Tensor.is_neg, Tensor.is_inference
 ACTIVE = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 MODES = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
 DISTRIBUTED = torch.distributed.is_initialized if torch.distributed.is_available() else lambda: False
@@ -71,7 +73,10 @@ def _beside(where: Path, digests: Mapping[str, str], ending: str) -> str:
 
 
 class OnePass:
-    """A loss's output, by compiled code or its expression; ``right`` holds kinds and sizes of what was checked, and who computes it."""
+    """A loss's output, by compiled code or its expression; ``right`` holds kinds and sizes of what was checked, and who computes it.
+
+    What is done around a pass takes as long as the pass of a small batch: calls of a kind are prepared once, as `Ready`.
+    """
 
     launches: Any = None  # what runs kernels on a GPU
     graphs: Any = None  # what stands for kernels where torch.compile or torch.export traces
@@ -80,22 +85,30 @@ class OnePass:
         self.source, self.stem, self.output, self.kernels = source, stem, output, kernels
         self.inputs = tuple((i.name, tuple(i.shape)) for i in inputs)
         self.known: dict[Way, Any] = {}
-        self.right: dict[Any, Way | None] = {}
-        self.in_graph = self.graphs and self.graphs()
+        self.right: dict[Any, Way | Ready | None] = {}
+        self.in_graph = self.graphs() if self.graphs and (INTERPRETED or torch.cuda.is_available()) else None
 
     def __call__(self, loss: Any, given: list[Tensor], checked: Check) -> Any:
         """The output, differentiable."""
-        if torch.compiler.is_compiling():
+        if self.in_graph is not None and torch.compiler.is_compiling():
             return self.in_graph(loss, given, checked)
         if loss.BATCH_COUPLED and DISTRIBUTED():
             warn_alone(loss)
         if torch._C._get_tracing_state() is not None:
             return loss.expression(*checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ())))
+        kind, known = None, None
         try:
-            way = self.right[tuple(map(KIND, given))]
+            known = self.right[kind := tuple(map(KIND, given))]
         except (AttributeError, KeyError):  # of kinds and sizes that were not here before, or no tensors
-            given, way = self.known_now(loss, given, checked)
+            given, known = self.known_now(loss, given, checked)
+        if type(known) is Ready:
+            output = known(loss, given)
+            if output is not None:
+                return output
+        way = known.precision if isinstance(known, Ready) else known
         output = None if way is None else self.passed(loss, given, way)
+        if output is not None and isinstance(known, torch.dtype) and kind in self.right and not hasattr(loss, "_rest"):
+            self.right[kind] = Ready(self.known[known], known, given, self.output)
         if output is None and way == GPU:
             given = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
         return loss.expression(*given) if output is None else output
@@ -117,7 +130,7 @@ class OnePass:
         if self.known.get(way, self) is None or not (total or each or loss.reduction == "mean") or _transformed():
             return None
         learning = torch.is_grad_enabled()
-        if any(map(Tensor.is_neg, given)) or (learning and any(map(Tensor.is_inference, given))):
+        if any(map(IS_NEGATED, given)) or (learning and any(map(IS_INFERENCE, given))):
             return None  # autograd keeps no tensor of inference; the expression may not need to
         library = self.known[way] if way in self.known else self.library(way)
         parameters = [] if library is None else [getattr(loss, name) for name in library.parameters]
@@ -131,16 +144,16 @@ class OnePass:
         if learning:
             for k in library.passive:
                 dense[k] = dense[k].detach() if dense[k].requires_grad else dense[k]
-            told: list[Tensor] = []
-            value = _Differentiable.apply(library, loss, values, total, told, *dense)
-            terms = told[0]
+            call = [library, loss, values, total, [t.requires_grad for t in dense], None]
+            value = _Differentiable.apply(call, *dense)
+            terms = call[-1]
         elif each:
             value, terms = library.each(dense, values)
         else:
             value, terms, _ = library.run(dense, values, total, ())
         if value is None:
             return None
-        named = dict(zip(library.terms, terms.unbind(), strict=True))
+        named = dict(zip(library.terms, terms, strict=True))
         if (others := getattr(type(loss), "_rest", None)) is not None:  # terms that no pass computes
             code = others.__code__
             raised = [t.float() if t.dtype in HALVES else t for t in given] if way == GPU else given
@@ -165,6 +178,37 @@ class OnePass:
             found = None
         self.known[way] = found
         return found
+
+
+class Ready:
+    """The output of a pass in memory for tensors of one kind and size, whose gradients are wanted alike; None where a call is unusual."""
+
+    def __init__(self, library: Library, precision: torch.dtype, given: Sequence[Tensor], output: Made):
+        self.library, self.precision, self.output = library, precision, output
+        self.sizes = library.sizes(given)
+        self.wanted = tuple(t.requires_grad for t in given)
+        self.learns = any(self.wanted)
+        self.usual = not any(self.wanted[k] for k in library.passive)
+
+    def __call__(self, loss: Any, given: Sequence[Tensor]) -> Any:
+        library, reduction = self.library, loss.reduction
+        if not self.usual or (reduction != "mean" and reduction != "sum") or _transformed():
+            return None
+        if not all(map(IS_DENSE, given)) or any(map(IS_NEGATED, given)):
+            return None
+        parameters = [getattr(loss, name) for name in library.parameters] if library.parameters else ()
+        if parameters and any(isinstance(p, Tensor) for p in parameters):
+            return None
+        if self.learns and torch.is_grad_enabled():
+            call = [library, loss, parameters, reduction == "sum", self.wanted, self.sizes]
+            try:
+                value = AT_ONCE(call, *given)
+            except RuntimeError:  # tensors of inference, or those that torch.func has left behind
+                return None
+            terms = call[-1]
+        else:
+            value, terms, _ = library.run(given, parameters, reduction == "sum", (), self.sizes)
+        return None if value is None else self.output(value, dict(zip(library.terms, terms, strict=True)))
 
 
 def defined(text: str, name: str) -> dict[str, Any]:
@@ -222,7 +266,7 @@ def _precision(given: Sequence[Tensor]) -> torch.dtype | None:
 def _on_gpu(given: Sequence[Tensor]) -> bool:
     """Whether kernels may take these: plain tensors on one GPU, or on this machine where Triton interprets."""
     place = given[0].device
-    if not (place.type == GPU or (place.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1")):
+    if not (place.type == GPU or (place.type == "cpu" and INTERPRETED)):
         return False
     for tensor in given:
         if type(tensor) not in PLAIN or tensor.device != place or tensor.layout is not torch.strided or not tensor.numel():
@@ -245,7 +289,7 @@ class Library:
     its terms go.
     """
 
-    def __init__(self, compiled: ctypes.CDLL, inputs: Sequence[tuple[str, tuple[str, ...]]]):
+    def __init__(self, compiled: ctypes.CDLL, precision: torch.dtype, inputs: Sequence[tuple[str, tuple[str, ...]]]):
         fields, terms = (ctypes.c_char_p.in_dll(compiled, name).value for name in ("fields", "terms"))
         assert fields is not None and terms is not None  # noqa: PT018  of one library
         self.terms = tuple(terms.decode().split("\n"))
@@ -259,53 +303,52 @@ class Library:
         self.parameters = [w[10:] for w in words if w.startswith("parameter_")]
         self.rows = [_axis(w[5:], inputs) for w in words if w.startswith("each_")]
         pointers = len(self.pointers) + len(self.differentiated)
-        layout = f"{pointers}P{len(self.counted) + len(self.axes)}q{len(self.parameters)}d{len(self.rows)}P2q2P"
+        self.none, self.numbers = (False,) * len(inputs), range(1 + len(self.terms))
+        layout = (
+            f"{pointers}P{len(self.counted) + len(self.axes)}q{len(self.parameters)}d{len(self.rows)}P2q{len(self.numbers)}P"
+        )
         self.pack = struct.Struct(layout).pack
+        self.number = torch.empty((), dtype=precision, device="cpu")
         self.function = compiled["fused"]
         self.function.argtypes, self.function.restype = [ctypes.c_char_p], ctypes.c_int
 
+    def sizes(self, given: Sequence[Tensor]) -> tuple[int, ...]:
+        """Numbers of elements and lengths of axes."""
+        return (*[given[k].numel() for k in self.counted], *[given[k].size(axis) for k, axis in self.axes])
+
     def run(
-        self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool]
-    ) -> tuple[Tensor | None, Tensor, list[Tensor | None]]:
-        """Loss, terms and a gradient for each tensor that wants one; no loss where the code declines, as the expression then says why."""
-        gradients: list[Tensor | None] = [None] * len(given)
-        for k in self.differentiated if wanted else ():
-            gradients[k] = torch.empty_like(given[k]) if wanted[k] else None
-        return (*self._called(given, parameters, total, gradients, None), gradients)
-
-    def each(self, given: Sequence[Tensor], parameters: Sequence[float]) -> tuple[Tensor | None, Tensor]:
-        """The loss of each row, and the terms' means; no gradients."""
-        k, axis = self.rows[0]
-        each = torch.zeros(given[k].size(axis), dtype=torch.float64)
-        loss, terms = self._called(given, parameters, False, [None] * len(given), each)
-        return None if loss is None else each.to(terms.dtype), terms
-
-    def _called(
         self,
         given: Sequence[Tensor],
         parameters: Sequence[float],
         total: bool,
-        gradients: Sequence[Tensor | None],
-        each: Tensor | None,
-    ) -> tuple[Tensor | None, Tensor]:
-        """The loss and the terms; gradients, and each row's loss, where they have a place."""
-        first = given[self.pointers[0]]
-        if first.dtype is torch.int64:
-            first = next(t for t in given if t.dtype is not torch.int64)
-        loss, terms = first.new_empty(()), first.new_empty(len(self.terms))
+        wanted: Sequence[bool],
+        sizes: Sequence[int] | None = None,
+        each: Tensor | None = None,
+    ) -> tuple[Tensor | None, Sequence[Tensor], list[Tensor | None]]:
+        """Loss, terms and a gradient for each tensor that wants one; no loss where the code declines, as the expression then says why.
+
+        ``each`` is the place of each row's loss, where that is wanted.
+        """
+        gradients = [torch.empty_like(t) if w else None for t, w in zip(given, wanted or self.none, strict=True)]
+        numbers = [torch.empty_like(self.number) for _ in self.numbers]
         arguments = self.pack(
             *[given[k].data_ptr() for k in self.pointers],
             *[0 if (g := gradients[k]) is None else g.data_ptr() for k in self.differentiated],
-            *[given[k].numel() for k in self.counted],
-            *[given[k].size(axis) for k, axis in self.axes],
+            *(sizes or self.sizes(given)),
             *parameters,
             *[0 if each is None else each.data_ptr() for _ in self.rows],
             total,
             torch.get_num_threads() if THREADED else 1,
-            loss.data_ptr(),
-            terms.data_ptr(),
+            *map(Tensor.data_ptr, numbers),
         )
-        return (None if self.function(arguments) else loss), terms
+        return (None if self.function(arguments) else numbers[0]), numbers[1:], gradients
+
+    def each(self, given: Sequence[Tensor], parameters: Sequence[float]) -> tuple[Tensor | None, Sequence[Tensor]]:
+        """The loss of each row, and the terms' means; no gradients."""
+        k, axis = self.rows[0]
+        each = torch.zeros(given[k].size(axis), dtype=torch.float64)
+        loss, terms, _ = self.run(given, parameters, False, (), None, each)
+        return None if loss is None else each.to(loss.dtype), terms
 
     def slopes(
         self, given: Sequence[Tensor], parameters: Sequence[float], total: bool, wanted: Sequence[bool], upstream: Tensor
@@ -327,13 +370,18 @@ def _axis(name: str, inputs: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[int
 
 
 class _Differentiable(torch.autograd.Function):
-    """The gradients are known once the loss is; a second derivative goes through the expression, so it is never a constant."""
+    """The gradients are known once the loss is; a second derivative goes through the expression, so it is never a constant.
+
+    A call tells who computes what: the library, the loss, its parameters, whether it is a sum, which gradients are wanted, sizes where
+    they are known; in their place it brings back the terms.
+    """
 
     @staticmethod
-    def forward(ctx, library, loss, parameters, total, told, *given):  # type: ignore[no-untyped-def]
-        value, terms, ctx.gradients = library.run(given, parameters, total, ctx.needs_input_grad[5:])
-        told.append(terms)  # no output: nothing differentiates them
-        if value is not None:
+    def forward(ctx, call, *given):  # type: ignore[no-untyped-def]
+        library, loss, parameters, total, wanted, sizes = call
+        known = () if sizes is None else (sizes,)
+        value, call[-1], ctx.gradients = library.run(given, parameters, total, wanted, *known)
+        if value is not None:  # terms are no output: nothing differentiates them
             ctx.then = library, loss, parameters, total
             ctx.save_for_backward(*given)
         return value
@@ -341,21 +389,22 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def backward(ctx, upstream):  # type: ignore[no-untyped-def]
         given = ctx.saved_tensors
-        none = (None, None, None, None, None)
         library, loss, parameters, total = ctx.then
-        needed = ctx.needs_input_grad[5:]
         if torch.is_grad_enabled():
             own = [t.view_as(t) for t in given]  # of this node alone: arguments that depend on one another count once
             raised = [t.float() if t.dtype in HALVES else t for t in own]
             value = _at(loss, library, parameters, total).expression(*raised).loss
-            wanted = [k for k, is_needed in enumerate(needed) if is_needed]
+            wanted = [k for k, is_needed in enumerate(ctx.needs_input_grad[1:]) if is_needed]
             found = torch.autograd.grad(value, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
             slopes = dict(zip(wanted, found, strict=True))
-            return (*none, *map(slopes.get, range(len(given))))
+            return (None, *map(slopes.get, range(len(given))))
         gradients, ctx.gradients = ctx.gradients, None  # given away: whoever has them now may edit them
         if not gradients:
-            return (*none, *library.slopes(given, parameters, total, needed, upstream))
-        return (*none, *library.scaled(gradients, upstream))
+            return (None, *library.slopes(given, parameters, total, ctx.needs_input_grad[1:], upstream))
+        return (None, *library.scaled(gradients, upstream))
+
+
+AT_ONCE = super(torch.autograd.Function, _Differentiable).apply  # does not look at each tensor again
 
 
 def _at(loss: Any, library: Library, parameters: Sequence[float], total: bool) -> Any:
@@ -384,7 +433,7 @@ def loaded(source: str, stem: str, real: str, inputs: Sequence[tuple[str, tuple[
     """The library of a source in one precision, from the cache or built now."""
     path = library_path(source, stem, real)
     try:
-        return Library(ctypes.CDLL(str(path)), inputs)
+        return Library(ctypes.CDLL(str(path)), torch.float32 if real == "float" else torch.float64, inputs)
     finally:
         if for_one_process(path):  # once loaded, it needs no name
             path.unlink(missing_ok=True)

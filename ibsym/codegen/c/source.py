@@ -110,6 +110,7 @@ class _Writer(Plan):
                 "fields": tuple(f"{kind}{', '.join(star + n for n in names)}" for (kind, star), names in fields),
                 "named": string(named, " "),
                 "terms": string([t.text for t in self.program.terms], "\n"),
+                "number": str(len(self.program.terms)),
                 "sizes": tuple(self._limits()),
                 "engines": tuple(self._engines()),
                 "parts": tuple(p for p in (scale, *parts) if p),
@@ -184,7 +185,9 @@ class _Writer(Plan):
         values = dict(self.terms)
         for k in range(len(self.program.terms)):
             text = self.value(values[k].value) if k in values else "0"
-            lines.append(f"g->terms[{k}] = (REAL)({text});" if k in values else f"g->terms[{k}] = 0; /* computed elsewhere */")
+            lines.append(
+                f"*g->terms[{k}] = (REAL)({text});" if k in values else f"*g->terms[{k}] = 0; /* computed elsewhere */"
+            )
         loss: list[str] = []
         for k, affine in self.minimised.items():
             loss.append(self._product(self.coefficient(k), self.value(affine), len(affine.parts)))
