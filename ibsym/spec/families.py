@@ -49,21 +49,30 @@ def read_family(factor: str, entry: object, space: Space) -> FamilyUse:
     facts = FAMILIES[entry]
     if kind not in facts.spaces:
         fitting = [f.name for f in FAMILIES.values() if kind in f.spaces and not f.source]
+        fitting.sort(key=lambda name: name != USUAL[kind])
         ways = ((Edit(("families", factor), f),) for f in fitting)
         remedy = Remedy("one of " + ", ".join(fitting), *ways)
         raise SpecError(f"{entry} does not live on a {kind} space", key=key, remedy=remedy)
     for name, value in options.items():
+        rest = {n: v for n, v in options.items() if n != name}
+        leaving = (Edit(("families", factor), {"family": entry, **rest} if rest else entry),)
         owners = [f.name for f in FAMILIES.values() if name in f.options]
         if name not in facts.options and owners:
             what = f"unknown option of {entry}: {name!r}, which is one of {', '.join(owners)}"
-            raise SpecError(what, key=key, remedy=_without(name, facts, kind, owners))
+            raise SpecError(what, key=key, remedy=Remedy(_without(name, kind, owners), leaving))
+        if name not in facts.options and not facts.options:
+            raise SpecError(
+                f"unknown option of {entry}: {name!r}; it has none", key=key, remedy=Remedy("leave it out", leaving)
+            )
         if name not in facts.options:
             raise unknown(f"option of {entry}", name, facts.options, key=key)
         option = facts.options[name]
         if option.spaces and kind not in option.spaces:
             where = " or ".join(option.spaces)
             raise SpecError(
-                f"{name} is an option of {entry} on a {where} space, not on a {kind} space", key=key, remedy="leave it out"
+                f"{name} is an option of {entry} on a {where} space, not on a {kind} space",
+                key=key,
+                remedy=Remedy("leave it out", leaving),
             )
         if not option.accepts(value) and not (option.learnable and value == "learned"):
             raise SpecError(f"{name} = {value!r} {option.wanted}", key=key, remedy=_remedy(name, option))
@@ -93,7 +102,7 @@ def _without_family(factor: str, options: Mapping[str, object], space: Space) ->
     return SpecError("the key 'family' is missing", key=f'families."{factor}"', remedy=Remedy.of(way))
 
 
-def _without(name: str, facts: FamilyFacts, kind: str, owners: list[str]) -> str:
+def _without(name: str, kind: str, owners: list[str]) -> str:
     fitting = [o for o in owners if kind in FAMILIES[o].spaces]
     families = " or ".join(fitting)
     return f"leave {name} out" + (f", or the family {families}" if families else "")

@@ -255,13 +255,15 @@ class FiniteBatch(Batch):
         """The two distributions that a divergence compares."""
         match term:
             case MutualInformation(joint, (a, b), given):
-                p = (
-                    self.grid(self.joint(joint), (given, a, b))
-                    if given
-                    else self.grid(self.margin(self.joint(joint), (*a, *b)), ((), a, b))
-                )
+                p = self.grid(self.margin(self.joint(joint), (*given, *a, *b)), (given, a, b))
                 base = p.sum(axis=(2, 3), keepdims=True)
                 q = np.where(base > 0, p.sum(axis=3, keepdims=True) * p.sum(axis=2, keepdims=True) / base, 0.0)
+            case TotalCorrelation(joint, ((variable,),), ()):
+                p = self.grid(self.margin(self.joint(joint), (variable,)), ((variable,),)).reshape(self.size, 2, 2)
+                q = p.sum(axis=2, keepdims=True) * p.sum(axis=1, keepdims=True)
+            case TotalCorrelation(joint, groups, ()):
+                p = self.margin(self.joint(joint), {v for g in groups for v in g})
+                q = math.prod((self.margin(p, g) for g in groups), start=np.ones(1))
             case RelativeEntropy(first, second) | JensenShannon(first, second) | FDivergence(_, first, second):
                 p = self.margin(self.joint(first.head), {v for d in (first, *second) for v in d.scope})
                 q = self.margin(p, {v for d in (first, *second) for v in d.scope} - {*first.of})
@@ -278,10 +280,9 @@ class FiniteBatch(Batch):
                 return PERSPECTIVES["jensen-shannon"](*self.pair(term)).sum(axis=1)
             case FDivergence():
                 return PERSPECTIVES[term.generator](*self.pair(term)).sum(axis=1)
-            case TotalCorrelation(joint, ((variable,),), ()):
-                law = self.grid(self.margin(self.joint(joint), (variable,)), ((variable,),)).reshape(self.size, 2, 2)
-                apart = law.sum(axis=2, keepdims=True) * law.sum(axis=1, keepdims=True)
-                return _xlog(law, law, apart).sum(axis=(1, 2))
+            case TotalCorrelation():
+                law, apart = self.pair(term)
+                return _xlog(law, law, apart).sum(axis=1)
             case Estimate(MutualInformation(joint), "adversary", Density() as d):
                 return self.value(Entropy(joint, d.of)) + self.value(ExpectedLog(joint, (d,)))
             case Estimate(inner, name):

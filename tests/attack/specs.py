@@ -80,15 +80,27 @@ def _vary_families(keys: dict[str, object], rng: random.Random) -> None:
 
 
 def with_constructs(keys: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The same keys, some relaxed classes summed out exactly and some densities the caller's."""
-    rng, families = random.Random(seed * 6700417 + 3), dict(keys["families"])
+    """The same keys: some classes summed out exactly or by a linear head, densities the caller's, a data set's size a parameter."""
+    rng, families, asked = random.Random(seed * 6700417 + 3), dict(keys["families"]), dict(keys["estimators"])
+    dense = {v for v, space in keys["variables"].items() if space.startswith("categorical") and ";" not in space}
     for text, entry in families.items():
         relaxed = isinstance(entry, dict) and entry.get("family") == "categorical" and "relax" in entry
         if relaxed and rng.random() < 0.5:
             families[text] = {"family": "categorical", "marginal": "enumerate"}
         elif entry != "empirical" and rng.random() < 0.08:
             families[text] = {"family": "external", "sampled": rng.random() < 0.8, "reparameterised": rng.random() < 0.8}
-    return {**keys, "families": families}
+        elif relaxed and text.startswith("p(") and "|" in text and text[2:-1].split("|")[0] in dense and rng.random() < 0.4:
+            families[text] = {"family": "categorical", "head": "linear"}
+    for term, entry in asked.items():
+        name, options = (entry, {}) if isinstance(entry, str) else (entry["estimator"], entry)
+        if name.startswith("minibatch") and rng.random() < 0.6:
+            asked[term] = {**options, "estimator": name, "dataset_size": "N"}
+        elif name == "infonce" and rng.random() < 0.5:
+            asked[term] = {**options, "estimator": name, "critic": "inner-product"}
+    return {**keys, "families": families, "estimators": asked, "parameters": {**keys["parameters"], "N": SIZE}}
+
+
+SIZE = {"default": 60.0, "min": 2.0}
 
 
 SIDES = {"infonce": Side.LOWER, "iwae": Side.LOWER, "leave-one-out": Side.UPPER, "club": Side.UPPER}

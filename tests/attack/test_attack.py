@@ -61,9 +61,10 @@ def test_claims_of_twelve_variables() -> None:
 def test_what_is_derived_is_emitted_and_runs(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the expression, which needs no compiler; `make attack` runs the compiled passes as well."""
     monkeypatch.setenv("IBSYM_NATIVE", "0")
-    tally = summed(attack_running, batch, 24)
+    tally = summed(attack_running, batch, 18)
     assert tally.violations == []
-    assert tally.pairs["modules run"] > 9
+    assert tally.pairs["modules run"] > 8
+    assert tally.total > 80
 
 
 def test_every_spec_holds_in_worlds() -> None:

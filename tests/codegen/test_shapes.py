@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import ibsym
+from ibsym.codegen.c.source import place
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = [path for path in sorted((ROOT / "generated").glob("[!_]*.py")) if not path.name.endswith(".triton.py")]
@@ -42,6 +44,20 @@ def sizes(loss: Any) -> dict[str, int]:
     """A size of its own for every axis."""
     names = dict.fromkeys(a for i in loss.INPUTS for a in i.shape if not a.isdigit())
     return {name: 2 + place for place, name in enumerate(names)}
+
+
+def test_a_pass_knows_which_axes_a_tensor_has() -> None:
+    """Of draws, classes and rows before its event, a bit each; an axis of length 1 is none."""
+    for event in (0, 1, 2):
+        for kept in itertools.product((True, False), repeat=3):
+            axes = [axis if keep else "1" for axis, keep in zip("SKB", kept, strict=True)]
+            first = kept.index(True) if True in kept else 3
+            bits = sum(2**k for k, keep in enumerate(reversed(kept)) if keep)
+            assert (
+                place([*axes, "D", "L"][: 3 + event], event)
+                == place([*axes[first:], "D", "L"][: 3 - first + event], event)
+                == bits
+            )
 
 
 def tensor(entry: Any, shape: list[int]) -> torch.Tensor:

@@ -75,7 +75,12 @@ REFUSED: list[tuple[int, tuple[Edit, ...], str, str]] = [
     (CRITICS, asked("I_q(Z;Y)", "club"), "needs the density of one argument given the other", "q(y|z) with a density, or"),
     (CONDITIONS, (objective("I_g(X;Z)"),), "no expectation can be taken under it", 'joints.g = "data(c) g(z|c) g(x|z,c)"'),
     (CONDITIONS, (objective("KL(g(z|c)||p(z))"),), "g conditions on c and has no law of it", 'joints.g = "data(c) g(z|c)'),
-    (CONDITIONS, (objective("KL(q(c)||g(c))"),), "g conditions on c and has no law of it, so no g(c)", "g(z|c), g(x|z,c)"),
+    (
+        CONDITIONS,
+        (objective("KL(q(c)||g(c))"),),
+        "g conditions on c and has no law of it, so no g(c)",
+        "g(z|c), g(x|z,c)",
+    ),
     (MIXTURES, asked(LATENT, "minibatch-stratified"), "needs the number of rows in the data set", "dataset_size = 60000"),
     (
         MIXTURES,
@@ -96,10 +101,29 @@ REFUSED: list[tuple[int, tuple[Edit, ...], str, str]] = [
         "q(z|x) with a density, or",
     ),
     (ARRAYS, (Edit(("variables", "x"), "real[D; H]"),), "stands between the classes of categorical symbols", '"real[D,H]"'),
-    (ARRAYS, family("q(z|x)", "vector-quantised"), "vector-quantised does not live on a real space", "one of deterministic, "),
+    (
+        ARRAYS,
+        family("q(z|x)", "vector-quantised"),
+        "vector-quantised does not live on a real space",
+        "one of diagonal-normal, ",
+    ),
     (SPACES, family("p(z)", "beta"), "beta does not live on a real space", "student-t"),
     (SPACES, family("q(z|x)", {"family": "uniform-noise", "width": 0}), "width = 0 is not a positive number", "width = 1.0"),
     (SPACES, family("p(z)", {"family": "student-t", "df": -1}), "df = -1 is not a positive number", "df = 1.0"),
+    (CRITICS, asked("TC_q(Z)", "infonce"), "infonce does not estimate TC_q(Z)", "one of density-ratio, "),
+    (
+        CRITICS,
+        asked("KL(q(z|x)||q(z|c))", "nwj"),
+        "q(z|c) is not declared",
+        "the relative entropy of the joint densities",
+    ),
+    (
+        MIXTURES,
+        (*asked("I_q(X;Z)", "minibatch-weighted"), *family("q(z|x)", "external")),
+        "is known at its draws alone, and a batch's mixture needs",
+        "a family with a density",
+    ),
+    (CONDITIONS, (Edit(("joints", "g"), "data(c|x) g(z|c) g(x|z,c)"),), "data(c|x) is known by samples only", "data(c,x)"),
     (
         SAMPLED,
         (objective("I_q(X;Z)"), Edit(("estimators", LATENT), "sampled")),
@@ -108,7 +132,16 @@ REFUSED: list[tuple[int, tuple[Edit, ...], str, str]] = [
     ),
     (SAMPLED, asked("I_q(X;Z)", "sampled"), "sampled does not estimate I_q(X;Z)", "one of density-ratio, "),
 ]
-CHOICES = ("or an estimator with a critic", "or KL(", "width =", "df =", '"real[D,H]"', "or a variable for", "g(z|c), g(x|z,c)")
+CHOICES = (
+    "or an estimator with a critic",
+    "or KL(",
+    "width =",
+    "df =",
+    '"real[D,H]"',
+    "or a variable for",
+    "g(z|c), g(x|z,c)",
+    "joint densities",
+)
 """Remedies in words, which leave a choice to the author: the others are applied."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -44,6 +45,28 @@ def test_cells_of_a_grid(bins, way):
         masses = -rows(loss, way, {"x": x, "x_mean": x.new_full(x.shape, mean), "x_scale": x.new_full(x.shape, scale)})
         rounded = 1e-15 / scale  # of the border that a narrow law's mean lies on
         assert float(masses.logsumexp(0)) == pytest.approx(0, abs=1e-12 + rounded), (mean, scale)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_cells_in_sixty_digits(way):
+    """log(s(b) - s(a)) where a difference of sigmoids has no digits: far tails, cells much narrower and much wider than the law."""
+    loss, bins = discretised("unit", bins=5), 5
+    x = torch.linspace(0, 1, bins, dtype=DTYPE)[:, None]
+    for mean, scale in ((0.3, 1e-3), (0.3, 1e-4), (-30.0, 0.02), (700.0, 1.0), (0.0, 1e9), (1.0, 0.02)):
+        masses = -rows(loss, way, {"x": x, "x_mean": x.new_full(x.shape, mean), "x_scale": x.new_full(x.shape, scale)})
+        with mpmath.workdps(60):
+            cuts = [
+                -mpmath.inf,
+                *((mpmath.mpf(2 * k + 1) / 8 - mpmath.mpf(mean)) / mpmath.mpf(scale) for k in range(4)),
+                mpmath.inf,
+            ]
+            below = [1 / (1 + mpmath.exp(-c)) if mpmath.isfinite(c) else mpmath.mpf(c > 0) for c in cuts]
+            above = [1 / (1 + mpmath.exp(c)) if mpmath.isfinite(c) else mpmath.mpf(c < 0) for c in cuts]
+            exact = [
+                float(mpmath.log(b - a if b < 0.5 else c - d))
+                for a, b, c, d in zip(below[:-1], below[1:], above[:-1], above[1:], strict=True)
+            ]
+        torch.testing.assert_close(masses, masses.new_tensor(exact), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("way", WAYS)

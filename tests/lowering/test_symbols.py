@@ -162,6 +162,26 @@ def test_the_gradient_of_each_surrogate_is_of_one_side() -> None:
     torch.testing.assert_close(given["z_codebook"].grad, moved)
 
 
+def test_the_rate_of_a_quantised_code_bounds_its_information() -> None:
+    """X uniform over rows, a code that is a function of it: I(X;Z) = H(Z) <= N log M, the term; equal where all codes are as frequent."""
+    loss = compiled(base=QUANTISED)()
+    given, rate = inputs(loss), "KL(q(z|x)||p(z))"
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        for name in ("z_code", "z_codebook"):
+            given[name] = torch.randn(given[name].shape, dtype=torch.float64, generator=generator)
+        nearest = ((given["z_code"][:, :, None] - given["z_codebook"]) ** 2).sum(-1).argmin(-1)
+        shares = torch.unique(nearest, dim=0, return_counts=True)[1] / B
+        information = -(shares * shares.log()).sum()
+        assert float(information) <= float(loss(**given).terms[rate])
+    every = torch.cartesian_prod(*[torch.arange(M)] * N)
+    book = torch.randn(M, E, dtype=torch.float64)
+    rows = {n: torch.zeros(len(every), *t.shape[1:], dtype=t.dtype) for n, t in given.items() if n == "x"}
+    logits = torch.zeros(len(every), H, W, K, dtype=torch.float64)
+    met = loss(**rows, x_logits=logits, z_code=book[every], z_codebook=book).terms[rate]
+    assert float(met) == pytest.approx(math.log(len(every)))
+
+
 def test_the_decoder_sees_vectors_and_its_gradient_passes_straight_through() -> None:
     class Encoder(nn.Module):
         def __init__(self) -> None:

@@ -50,6 +50,7 @@ SAMPLED = "tests/lowering/test_sampled.py"
 CONSTANT = "tests/derivation/test_constants.py"
 SUMMED = "tests/lowering/test_enumerate.py"
 CONSTRUCTS = "tests/derivation/test_constructs.py"
+COUPLING = "tests/lowering/test_coupling.py"
 EXTERNAL = "tests/families/test_external.py"
 NOISE = "tests/families/test_uniform_noise.py"
 SYMBOLS = "tests/lowering/test_symbols.py"
@@ -1097,6 +1098,17 @@ LAWS = [
     ),
 ]
 
+LAWS += [
+    *mutants(
+        "ibsym/families/beta.py",
+        (FAMILIES,),
+        ("sympy.log(1 - VALUE)) - log_beta(a, b)", "sympy.log(1 - VALUE)) + log_beta(a, b)"),
+        ("+ (a + b - 2) * digamma(a + b)", "+ (a + b) * digamma(a + b)"),
+        ("+ (c - a + d - b) * digamma(a + b)", "- (c - a + d - b) * digamma(a + b)"),
+        ("log_beta(c, d) + c + d - 2", "log_beta(c, d) + c + d"),
+    ),
+]
+
 LOSSES = [
     *mutants(
         "ibsym/lowering/divergences.py",
@@ -1196,7 +1208,31 @@ NATIVE_STATE = "tests/native/test_state.py"
 
 PLAYERS = "tests/estimators/test_players.py"
 
+BY_ROW = mutants(
+    "ibsym/lowering/coupling.py",
+    (COUPLING,),
+    ("many > 1 or POINTS in node.axes or (not many and any(map(has_rows, children(node))))", "many > 1 or POINTS in node.axes"),
+    (
+        "return not _affine(expression, averages) or any(visit(n) for _, n in operands)",
+        "return any(visit(n) for _, n in operands)",
+    ),
+    ("return self.whole(node) or (self.meets(node) and not isinstance(node, Mean))", "return self.whole(node)"),
+)
+DRAWN = mutants(
+    "ibsym/derivation/engine.py",
+    ("tests/estimators/test_sampled.py",),
+    ("if ESTIMATORS[use.estimator].plain: continue", "if False: continue"),
+    ("requested or estimator_of(self.spec, part.term)", "estimator_of(self.spec, part.term)"),
+    ("[state] if ESTIMATORS[use.estimator].plain else [objective, *told]", "[objective, *told]"),
+)
+
 PLAYED = [
+    *mutants(
+        "ibsym/estimators/adversary.py",
+        (PLAYERS,),
+        ("side=Side.LOWER", "side=Side.UPPER"),
+        ("player=True", "player=False"),
+    ),
     *mutants(
         "ibsym/derivation/fitted.py",
         (PLAYERS,),
@@ -1349,6 +1385,7 @@ RANKS = [
 ]
 
 STREAMS = "tests/codegen/test_streams.py"
+SHAPES = "tests/codegen/test_shapes.py"
 
 RUNTIME = [
     *mutants(
@@ -1416,7 +1453,6 @@ RUNTIME = [
         (NATIVE_PASSES,),
         ('any(len(lead) != 2 or lead[0] != "S" for lead in leads)', "False"),
         ("parts.append(self.mean(others[name]).scaled(factor))", "parts.append(self.mean(others[name]))"),
-        ("return replace(load, axes=node.axes)", "return load"),
     ),
     *mutants(
         "ibsym/lowering/fusion/plan.py",
@@ -1428,8 +1464,9 @@ RUNTIME = [
         (NATIVE_PASSES,),
         ('f"-{grouped}" if coefficient == -1', 'f"{grouped}" if coefficient == -1'),
         ('"adds": str(int(self.gradients.get(logits, 0) > 1))', '"adds": "0"'),
-        ('if axis != "1")', ")"),
     ),
+    *mutants("ibsym/lowering/fusion/regions.py", (SUMMED,), ("return replace(load, axes=node.axes)", "return load")),
+    *mutants("ibsym/codegen/c/source.py", (SHAPES,), ('if axis != "1")', ")")),
 ]
 
 CONSTRUCTED = [
@@ -1566,4 +1603,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *CONSTRUCTED,
     *SUMS,
     *CONSTANTS,
+    *BY_ROW,
+    *DRAWN,
 )
