@@ -966,6 +966,9 @@ MOST_TAPES = 64
 ELEMENTS = (1024, 4)
 """Elements that one program takes, and its warps."""
 
+DOUBLE = (256, 4)
+"""The same of formulas in double precision, whose code is long: each lane has a copy for each of its elements."""
+
 CLASSES = (8192, 4096, 8)
 """Classes of a row that is read once; how many are taken at a time of longer rows, and the warps."""
 
@@ -1046,10 +1049,18 @@ class Pass(Weighed):
         self.scratch.append(found)
         return found
 
-    def elements(self, kernel: Any, names: Sequence[str], learned: Sequence[str], event: int, weights: Sequence[float]) -> None:
+    def elements(
+        self,
+        kernel: Any,
+        names: Sequence[str],
+        learned: Sequence[str],
+        event: int,
+        weights: Sequence[float],
+        double: bool = False,
+    ) -> None:
         """The means over rows of sums over each row's `event` elements; `weights`: of those means in the loss."""
         size = max(self.given[name].numel() for name in names)
-        rows, (block, warps) = size / event, ELEMENTS
+        rows, (block, warps) = size / event, DOUBLE if double else ELEMENTS
         blocks = blocks_of(size, block)
         sums = self.parts(len(weights) * blocks)
         arguments: dict[str, Any] = {}

@@ -124,7 +124,7 @@ class BetaVaeLoss(_Parametrised):
 
 Loss = BetaVaeLoss
 _BESIDE = {"beta_vae.c": "f8fc991aa5b0552b", "beta_vae.triton.py": "3029d3b766cdc68d",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

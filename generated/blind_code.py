@@ -137,7 +137,7 @@ class BlindCodeLoss(_Parametrised):
 
 Loss = BlindCodeLoss
 _BESIDE = {"blind_code.c": "510f5e9346f339f1", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

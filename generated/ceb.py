@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "f03739c399fd67d2", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"ceb.c": "f03739c399fd67d2", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"clip.c": "e1902bf1d93fa85f", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"clip.c": "e1902bf1d93fa85f", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

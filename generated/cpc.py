@@ -96,7 +96,7 @@ class CpcLoss(torch.nn.Module):
 
 Loss = CpcLoss
 _WHY = "I_q(C;Z1) compares the rows of a batch"
-_BESIDE = {"cpc.c": "4a7773fc51ffe69a", "cpc.triton.py": "78ab4ed8a87d7012", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"cpc.c": "4a7773fc51ffe69a", "cpc.triton.py": "78ab4ed8a87d7012", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

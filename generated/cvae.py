@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "63591feb5de5c44c", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"cvae.c": "63591feb5de5c44c", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

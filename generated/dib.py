@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "abfe4a0031f453ca", "dib.triton.py": "af8542eba609fec3", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"dib.c": "abfe4a0031f453ca", "dib.triton.py": "af8542eba609fec3", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -138,7 +138,7 @@ class DvccaLoss(_Parametrised):
 
 Loss = DvccaLoss
 _BESIDE = {"dvcca.c": "5c34bf59d19c3317", "dvcca.triton.py": "d5889355e738b4e3",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

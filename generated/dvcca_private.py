@@ -147,7 +147,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 Loss = DvccaPrivateLoss
 _BESIDE = {"dvcca_private.c": "1ec6fb43b0050c21", "dvcca_private.triton.py": "992c47664063c876",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

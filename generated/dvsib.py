@@ -157,7 +157,7 @@ class DvsibLoss(_Parametrised):
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"dvsib.c": "9500b997519cbb1d", "dvsib.triton.py": "f185bfa90be321b8",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "d5653fd9bb741a64", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

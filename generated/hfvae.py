@@ -185,7 +185,7 @@ class HfvaeLoss(_Parametrised):
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"hfvae.c": "f1260a6d55069973", "hfvae.triton.py": "58c9309230db6965",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

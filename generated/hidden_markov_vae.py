@@ -173,7 +173,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 Loss = HiddenMarkovVaeLoss
 _BESIDE = {"hidden_markov_vae.c": "cbfff5b6146f51dc", "hidden_markov_vae.triton.py": "703f5f5caeac0c1b",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -140,7 +140,8 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "bb184566f30022b0", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"hyperprior_compression.c": "bb184566f30022b0", "hyperprior_compression.triton.py": "26f2fcf814cbc68e",
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

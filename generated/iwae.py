@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "44cbebf43ac831eb", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"iwae.c": "44cbebf43ac831eb", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

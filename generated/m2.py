@@ -167,7 +167,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "c374722753f3cc38", "m2.triton.py": "5a130d72c5804bba", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"m2.c": "c374722753f3cc38", "m2.triton.py": "5a130d72c5804bba", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

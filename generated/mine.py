@@ -149,7 +149,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "37734e7d79fe3c1c", "mine.triton.py": "1d20e33adb44a797", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"mine.c": "37734e7d79fe3c1c", "mine.triton.py": "1d20e33adb44a797", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

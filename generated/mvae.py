@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "524efe288d6a3503", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"mvae.c": "524efe288d6a3503", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -163,7 +163,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "4da8087ee51fced1", "mvib.triton.py": "0797c0605b94c1ae", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"mvib.c": "4da8087ee51fced1", "mvib.triton.py": "0797c0605b94c1ae", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -129,7 +129,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 Loss = PrivacyFunnelLoss
 _BESIDE = {"privacy_funnel.c": "04934097caa00b0e", "privacy_funnel.triton.py": "602fc20b20ce122d",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

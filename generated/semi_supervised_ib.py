@@ -178,7 +178,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
 _BESIDE = {"semi_supervised_ib.c": "0f283d35101b5135", "semi_supervised_ib.triton.py": "89abf8085cb8b3a1",
-           "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+           "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

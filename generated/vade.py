@@ -117,7 +117,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "77ff0e0edf5fd1a9", "vade.triton.py": "2472fb05f7b7ab82", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"vade.c": "77ff0e0edf5fd1a9", "vade.triton.py": "2472fb05f7b7ab82", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

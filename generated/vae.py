@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "9ed561ced69a98db", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"vae.c": "9ed561ced69a98db", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -163,7 +163,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "aa093499b818e9e3", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"vdb.c": "aa093499b818e9e3", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "d04262ffc8c79905", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"vfae.c": "d04262ffc8c79905", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "449b335fd731f0d5", "vib.triton.py": "e40e577d5bd899fb", "_ibsym_runtime.py": "8c0929a1bd9150cc"}
+_BESIDE = {"vib.c": "449b335fd731f0d5", "vib.triton.py": "e40e577d5bd899fb", "_ibsym_runtime.py": "462191e54b4b882a"}
 
 
 @functools.cache

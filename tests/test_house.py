@@ -170,6 +170,11 @@ EMITTED = sorted(path for path in ROOT.glob("generated/[!_]*.py") if not path.na
 KERNELS = sorted(ROOT.glob("generated/*.triton.py"))
 
 
+def test_what_c_computes_kernels_compute() -> None:
+    """A loss that has a pass on the CPU has one on a GPU."""
+    assert [path.stem for path in ROOT.glob("generated/*.c") if not path.with_suffix(".triton.py").is_file()] == []
+
+
 @pytest.mark.parametrize("path", EMITTED, ids=lambda p: p.stem)
 def test_an_emitted_module_is_short(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -33,7 +33,7 @@ def ran(words: list[str], interpret: str) -> str:
 @pytest.mark.parametrize(
     "words",
     [
-        ["tests/triton/cases.py"],
+        ["tests/triton/cases.py", "tests/triton/functions.py"],
         ["tests/native/test_passes.py", "-k", EDGES],
         ["tests/codegen/test_stream_kernels.py"],
     ],

@@ -13,17 +13,8 @@ from ibsym.lowering.fusion import calculus as c
 from ibsym.lowering.fusion import special
 from ibsym.lowering.fusion.calculus import Unfused
 
-OWN = (
-    special.unit_cumulant,
-    special.unit_mean,
-    special.unit_variance,
-    special.defined,
-    special.barrier,
-    special.opened,
-    special.opened_slope,
-    special.is_zero,
-)
-"""Special functions that the kernels have; a formula with another is left to the tensor expression."""
+DOUBLE = (special.log_gamma, special.digamma, special.log_normal_cell, special.log_laplace_cell)
+"""Functions that kernels compute in double precision, as C does."""
 
 
 class Blocks(Reals):
@@ -40,7 +31,7 @@ class Blocks(Reals):
         c.weighted_slope: "weighted_slope",
         c.first_half: "first_factor",
         c.second_half: "second_factor",
-        **{head: head.__name__ for head in OWN},
+        **{head: head.__name__ for head in (*special.HEADS.values(), *special.SLOPES)},
     }
 
     def literal(self, e: sympy.Expr) -> str:
