@@ -33,7 +33,7 @@ KINDS = {
     "hyperprior-compression": "cells of densities",
 }
 WEIGHED = ("m2", "vade", "gm-vae", "weighted-draws")
-SMALLER = dict.fromkeys((*WEIGHED, "shares"), {"D": 9})
+SMALLER: dict[str, dict[str, int]] = {name: {"D": 9} for name in (*WEIGHED, "shares")}
 HALF = {torch.bfloat16: 2e-2, torch.float16: 4e-3}
 
 
