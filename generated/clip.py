@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -79,11 +80,9 @@ class ClipLoss(torch.nn.Module):
     def expression(self, z1_z2_scores: Tensor, z2_z1_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(_matched(z1_z2_scores.log_softmax(-1), self.group)
-                        + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
+        i_z1_z2 = math.log(z1_z2_scores.shape[-1] or math.nan) - _pair_cross_entropy(z1_z2_scores, self.group)
         # I_q(Z2;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z2_z1 = _mean(_matched(z2_z1_scores.log_softmax(-1), self.group)
-                        + math.log(z2_z1_scores.shape[-1] or math.nan), self.group)
+        i_z2_z1 = math.log(z2_z1_scores.shape[-1] or math.nan) - _pair_cross_entropy(z2_z1_scores, self.group)
 
         loss = -0.5 * i_z1_z2 - 0.5 * i_z2_z1
         terms = {"I_q(Z1;Z2)": i_z1_z2.detach(), "I_q(Z2;Z1)": i_z2_z1.detach()}
@@ -147,6 +146,13 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
+def _pair_cross_entropy(pairs: Tensor, group: Any) -> Any:
+    """The mean over rows of -log softmax of a row's scores at what belongs to it; with a group, over the rows of all its ranks."""
+    if group is None and pairs.dim() == 2:
+        return F.cross_entropy(pairs, torch.arange(len(pairs), device=pairs.device))
+    return -_mean(_matched(pairs.log_softmax(-1), group), group)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

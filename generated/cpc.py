@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -78,11 +79,9 @@ class CpcLoss(torch.nn.Module):
     def expression(self, c_z1_scores: Tensor, c_z2_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(C;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_c_z1 = _mean(_matched(c_z1_scores.log_softmax(-1), self.group) + math.log(c_z1_scores.shape[-1] or math.nan),
-                       self.group)
+        i_c_z1 = math.log(c_z1_scores.shape[-1] or math.nan) - _pair_cross_entropy(c_z1_scores, self.group)
         # I_q(C;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_c_z2 = _mean(_matched(c_z2_scores.log_softmax(-1), self.group) + math.log(c_z2_scores.shape[-1] or math.nan),
-                       self.group)
+        i_c_z2 = math.log(c_z2_scores.shape[-1] or math.nan) - _pair_cross_entropy(c_z2_scores, self.group)
 
         loss = -i_c_z1 - i_c_z2
         terms = {"I_q(C;Z1)": i_c_z1.detach(), "I_q(C;Z2)": i_c_z2.detach()}
@@ -146,6 +145,13 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
+def _pair_cross_entropy(pairs: Tensor, group: Any) -> Any:
+    """The mean over rows of -log softmax of a row's scores at what belongs to it; with a group, over the rows of all its ranks."""
+    if group is None and pairs.dim() == 2:
+        return F.cross_entropy(pairs, torch.arange(len(pairs), device=pairs.device))
+    return -_mean(_matched(pairs.log_softmax(-1), group), group)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

@@ -132,8 +132,7 @@ class DvsibLoss(_Parametrised):
         # KL(q(z2|x2)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z2 = _mean(0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1), self.group)
         # I_q(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(_matched(z1_z2_scores.log_softmax(-1), self.group)
-                        + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
+        i_z1_z2 = math.log(z1_z2_scores.shape[-1] or math.nan) - _pair_cross_entropy(z1_z2_scores, self.group)
         # E_q[log p(x1|z1)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x1 = _mean(-0.5 * ((x1 - x1_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
         # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
@@ -207,6 +206,13 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
+def _pair_cross_entropy(pairs: Tensor, group: Any) -> Any:
+    """The mean over rows of -log softmax of a row's scores at what belongs to it; with a group, over the rows of all its ranks."""
+    if group is None and pairs.dim() == 2:
+        return F.cross_entropy(pairs, torch.arange(len(pairs), device=pairs.device))
+    return -_mean(_matched(pairs.log_softmax(-1), group), group)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

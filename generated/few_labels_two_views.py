@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -135,8 +136,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
         # E_q[log r(c|z2)] at samples: log softmax(a)_v
         log_r_c = _mean(_pick(r_c_logits.log_softmax(-1), c), self.group)
         # I_u(Z1;Z2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z1_z2 = _mean(_matched(z1_z2_scores.log_softmax(-1), self.group)
-                        + math.log(z1_z2_scores.shape[-1] or math.nan), self.group)
+        i_z1_z2 = math.log(z1_z2_scores.shape[-1] or math.nan) - _pair_cross_entropy(z1_z2_scores, self.group)
 
         loss = kl_z1 + kl_z2 - self.beta * log_p_c - self.beta * log_r_c - self.gamma * i_z1_z2
         terms = {"KL(u(z1|x1)||p(z1))": kl_z1.detach(),
@@ -205,6 +205,13 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
+def _pair_cross_entropy(pairs: Tensor, group: Any) -> Any:
+    """The mean over rows of -log softmax of a row's scores at what belongs to it; with a group, over the rows of all its ranks."""
+    if group is None and pairs.dim() == 2:
+        return F.cross_entropy(pairs, torch.arange(len(pairs), device=pairs.device))
+    return -_mean(_matched(pairs.log_softmax(-1), group), group)
 
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -74,8 +75,7 @@ class InfonceLoss(torch.nn.Module):
     def expression(self, z_y_scores: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # I_q(Z;Y) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_y = _mean(_matched(z_y_scores.log_softmax(-1), self.group) + math.log(z_y_scores.shape[-1] or math.nan),
-                      self.group)
+        i_z_y = math.log(z_y_scores.shape[-1] or math.nan) - _pair_cross_entropy(z_y_scores, self.group)
         loss = -i_z_y
         return Output(_reduced(loss, self.reduction, z_y_scores.shape[-2], self.group), {"I_q(Z;Y)": i_z_y.detach()})
 
@@ -138,6 +138,13 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
+def _pair_cross_entropy(pairs: Tensor, group: Any) -> Any:
+    """The mean over rows of -log softmax of a row's scores at what belongs to it; with a group, over the rows of all its ranks."""
+    if group is None and pairs.dim() == 2:
+        return F.cross_entropy(pairs, torch.arange(len(pairs), device=pairs.device))
+    return -_mean(_matched(pairs.log_softmax(-1), group), group)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

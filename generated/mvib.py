@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -142,11 +143,9 @@ class MvibLoss(_Parametrised):
                                  + ((b_b_z_mean - b_a_z_mean) * torch.exp(-0.5 * b_a_z_logvar)) ** 2
                                  - b_b_z_logvar).sum(-1), self.group)
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_x2 = _mean(_matched(z_x2_scores.log_softmax(-1), self.group) + math.log(z_x2_scores.shape[-1] or math.nan),
-                       self.group)
+        i_z_x2 = math.log(z_x2_scores.shape[-1] or math.nan) - _pair_cross_entropy(z_x2_scores, self.group)
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
-        i_z_x1 = _mean(_matched(z_x1_scores.log_softmax(-1), self.group) + math.log(z_x1_scores.shape[-1] or math.nan),
-                       self.group)
+        i_z_x1 = math.log(z_x1_scores.shape[-1] or math.nan) - _pair_cross_entropy(z_x1_scores, self.group)
 
         loss = 0.5 * self.beta * kl_z_given_x1 + 0.5 * self.beta * kl_z_given_x2 - 0.5 * i_z_x2 - 0.5 * i_z_x1
         terms = {"KL(a(z|x1)||b(z|x2))": kl_z_given_x1.detach(),
@@ -213,6 +212,13 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
+def _pair_cross_entropy(pairs: Tensor, group: Any) -> Any:
+    """The mean over rows of -log softmax of a row's scores at what belongs to it; with a group, over the rows of all its ranks."""
+    if group is None and pairs.dim() == 2:
+        return F.cross_entropy(pairs, torch.arange(len(pairs), device=pairs.device))
+    return -_mean(_matched(pairs.log_softmax(-1), group), group)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .beside import _runtime
@@ -28,3 +30,10 @@ def _pairs(group: Any, dim: int, value: Tensor, *parameters: Tensor) -> tuple[Te
 def _matched(pairs: Tensor, group: Any) -> Any:
     """The scores of what belongs together; with a group, of this rank's rows among the columns of all."""
     return pairs.diagonal(dim1=-2, dim2=-1) if group is None else _runtime()["matched"](pairs, group)
+
+
+def _pair_cross_entropy(pairs: Tensor, group: Any) -> Any:
+    """The mean over rows of -log softmax of a row's scores at what belongs to it; with a group, over the rows of all its ranks."""
+    if group is None and pairs.dim() == 2:
+        return F.cross_entropy(pairs, torch.arange(len(pairs), device=pairs.device))
+    return -_mean(_matched(pairs.log_softmax(-1), group), group)

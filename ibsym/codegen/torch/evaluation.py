@@ -245,17 +245,29 @@ class Torch:
 
     def _shares(self, node: Elementwise) -> tuple[sympy.Expr, dict[str, Operand]]:
         """f_ii - log sum_j e^f_ij of scores as one log-softmax, taken at the pair: the formula, and what its new symbol stands for."""
-        nodes, formula = dict(node.operands), node.expression
-        own = {n.operand: s for s, n in nodes.items() if isinstance(n, Diagonal) and are_scores(n.operand)}
-        for name, n in nodes.items():
-            if isinstance(n, Reduce) and (n.kind, n.dims) == ("logsumexp", (-1,)) and n.operand in own:
-                first, second = (sympy.Symbol(s, real=True) for s in (own[n.operand], name))
-                if formula.coeff(first) == 1 and formula.coeff(second) == -1:
-                    share, reads = self.ledger.apart(partial(self._log_softmax, n.operand, False))
-                    rest = formula - first + second
-                    operand = Operand(called("_matched", [share, self.group]), reads)
-                    return rest + sympy.Symbol("share", real=True), {"share": operand}
-        return formula, {}
+        formula, scores = share_of_scores(node)
+        if scores is None:
+            return formula, {}
+        share, reads = self.ledger.apart(partial(self._log_softmax, scores, False))
+        return formula, {SHARE.name: Operand(called("_matched", [share, self.group]), reads)}
+
+    def _mean_share(self, node: Node) -> Code | None:
+        """The mean over rows of such a share and a number, by a cross-entropy of the pairs."""
+        if not isinstance(node, Elementwise):
+            return None
+        formula, operands = node.expression, dict(node.operands)
+        inner = [(sympy.Symbol(n, real=True), operand) for n, operand in node.operands if has_rows(operand)]
+        if len(inner) == 1 and isinstance(inner[0][1], Elementwise) and formula.coeff(inner[0][0]) == 1:
+            share, scores = share_of_scores(inner[0][1])
+            formula = formula.xreplace({inner[0][0]: share})
+        else:
+            formula, scores = share_of_scores(node)
+        rest = (formula - SHARE).free_symbols
+        if scores is None or any(s == SHARE or has_rows(operands.get(s.name, scores)) for s in rest):
+            return None
+        code = called("_pair_cross_entropy", [self.code(scores), self.group])
+        found = {n: self._operand(operand, False) for n, operand in node.operands if not has_rows(operand)}
+        return Tensors((found | {SHARE.name: Operand(code)}).__getitem__, self.ledger).code(formula.xreplace({SHARE: -SHARE}))
 
     def _pair_share(self, node: LogPairShare) -> Code:
         """Shares of one table of products: of both directions together, where another step takes the other one."""
@@ -276,7 +288,7 @@ class Torch:
         """A mean over the rows of all ranks, which are here or not."""
         if whole or self.coupling.whole(node.operand) or not has_rows(node.operand):
             return self._method(node.operand, whole, "mean")
-        return called("_mean", [self.code(node.operand), self.group])
+        return self._mean_share(node.operand) or called("_mean", [self.code(node.operand), self.group])
 
     def _method(self, operand: Node, whole: bool, name: str, arguments: str = "") -> Code:
         code = self.code(operand, whole)
@@ -326,6 +338,21 @@ def reached(program: LossProgram) -> set[int]:
 def _references(node: Node) -> list[int]:
     own = [node.index] if isinstance(node, Ref) else []
     return [*own, *(index for child in children(node) for index in _references(child))]
+
+
+SHARE = sympy.Symbol("share", real=True)
+
+
+def share_of_scores(node: Elementwise) -> tuple[sympy.Expr, Node | None]:
+    """The formula with `SHARE` in place of f_ii - log sum_j e^f_ij, and the scores f, if it has those."""
+    nodes, formula = dict(node.operands), node.expression
+    own = {n.operand: s for s, n in nodes.items() if isinstance(n, Diagonal) and are_scores(n.operand)}
+    for name, n in nodes.items():
+        if isinstance(n, Reduce) and (n.kind, n.dims) == ("logsumexp", (-1,)) and n.operand in own:
+            first, second = (sympy.Symbol(s, real=True) for s in (own[n.operand], name))
+            if formula.coeff(first) == 1 and formula.coeff(second) == -1:
+                return formula - first + second + SHARE, n.operand
+    return formula, None
 
 
 def shares(node: Node) -> list[LogPairShare]:
