@@ -96,7 +96,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"clip.c": "e1902bf1d93fa85f", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "462191e54b4b882a"}
+_BESIDE = {"clip.c": "e1902bf1d93fa85f", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "0c041adcf50d8fbc"}
 
 
 @functools.cache
@@ -127,6 +127,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
+        if tensor.layout is not torch.strided:
+            raise TypeError(f"{entry}, a dense tensor, not {tensor.layout}\n  write: {entry.name}.to_dense()")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape

@@ -117,7 +117,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "77ff0e0edf5fd1a9", "vade.triton.py": "2472fb05f7b7ab82", "_ibsym_runtime.py": "462191e54b4b882a"}
+_BESIDE = {"vade.c": "77ff0e0edf5fd1a9", "vade.triton.py": "2472fb05f7b7ab82", "_ibsym_runtime.py": "0c041adcf50d8fbc"}
 
 
 @functools.cache
@@ -148,6 +148,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
+        if tensor.layout is not torch.strided:
+            raise TypeError(f"{entry}, a dense tensor, not {tensor.layout}\n  write: {entry.name}.to_dense()")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape

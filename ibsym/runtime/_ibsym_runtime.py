@@ -101,17 +101,26 @@ class OnePass:
             known = self.right[kind := tuple(map(KIND, given))]
         except (AttributeError, KeyError):  # of kinds and sizes that were not here before, or no tensors
             given, known = self.known_now(loss, given, checked)
-        if type(known) is Ready:
-            output = known(loss, given)
-            if output is not None:
-                return output
+        if type(known) is Ready and (output := known(loss, given)) is not None:
+            return output
         way = known.precision if isinstance(known, Ready) else known
         output = None if way is None else self.passed(loss, given, way)
         if output is not None and isinstance(known, torch.dtype) and kind in self.right and not hasattr(loss, "_rest"):
             self.right[kind] = Ready(self.known[known], known, given, self.output)
         if output is None and way == GPU:
             given = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
-        return loss.expression(*given) if output is None else output
+        return self.by_expression(loss, given) if output is None else output
+
+    def by_expression(self, loss: Any, given: Sequence[Tensor]) -> Any:
+        """The output of the expression; an error that names the input that holds no class."""
+        try:
+            return loss.expression(*given)
+        except (IndexError, RuntimeError) as error:
+            held = {name: t for (name, _), t in zip(self.inputs, given, strict=True) if not t.is_floating_point()}
+            if not held or "out of bounds" not in str(error):
+                raise
+            said = ", ".join(f"{name} has classes from {t.min()} to {t.max()}" for name, t in held.items())
+            raise IndexError(f"{said}, and {error}\n  write: classes from 0 to K - 1, of rows that have one") from error
 
     def known_now(self, loss: Any, given: list[Tensor], checked: Check) -> tuple[list[Tensor], Way | None]:
         """The arguments, checked, and who computes the loss of such; plain ones are known from then on. Kernels raise half precision."""

@@ -38,6 +38,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
+        if tensor.layout is not torch.strided:
+            raise TypeError(f"{entry}, a dense tensor, not {tensor.layout}\n  write: {entry.name}.to_dense()")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape
@@ -62,11 +64,13 @@ def _checked_as_given(declared: tuple[Input, ...], tensors: list[Tensor], *rest:
 
 
 def _above_zero(name: str, number: Tensor) -> None:
-    """An error where a temperature is not above 0; nobody looks where there is no number yet."""
+    """An error where a temperature is not above 0, or not finite; nobody looks where there is no number yet."""
     if not isinstance(number, Tensor) or number.dim() or torch.compiler.is_compiling():
         return
-    if not torch._C._are_functorch_transforms_active() and not number.detach() > 0:
-        raise ValueError(f"{name} is {number.item():g}, and a temperature is above 0\n  write: {name} = log_temperature.exp()")
+    if not torch._C._are_functorch_transforms_active() and not 0 < (value := number.detach().item()) < torch.inf:
+        raise ValueError(
+            f"{name} is {value:g}, and a temperature is above 0 and finite\n  write: {name} = log_temperature.exp()"
+        )
 
 
 def _codes(declared: tuple[Input, ...], given: dict[str, Tensor], name: str, symbols: Any = ()) -> list[Tensor]:

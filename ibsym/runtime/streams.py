@@ -85,6 +85,10 @@ def log_share(
         _alone(hidden=hidden, weight=weight, bias=bias)
     if index.is_cuda:  # as an index out of bounds does elsewhere; nobody waits for it
         torch._assert_async(((index >= 0) & (index < len(weight))).all(), "a class out of bounds")
+    elif index.is_cpu and not torch.compiler.is_compiling():
+        least, most = int(index.min()), int(index.max())
+        if least < 0 or most >= len(weight):
+            raise IndexError(f"classes from {least} to {most} are out of bounds: weight has {len(weight)} rows, from 0 on")
     lead = torch.broadcast_shapes(hidden.shape[:-1], index.shape)
     rows = hidden.expand(*lead, -1).reshape(-1, hidden.shape[-1])
     picked: Tensor = _LogShare.apply(plain, rows, weight, bias, index.expand(lead).reshape(-1).long())

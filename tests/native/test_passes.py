@@ -316,8 +316,12 @@ def test_scores_of_pairs_at_their_edges(own, other):
 def test_a_class_out_of_range_is_an_error():
     given = worlds.arguments("vib")
     given["c"][0] = 99
-    with pytest.raises((IndexError, RuntimeError), match=r"out of bounds|out of range"):
+    with pytest.raises(IndexError, match=r"c has classes from 0 to 99, and .*out of bounds"):
         worlds.module("vib").Loss()(**given)
+    with pytest.raises(
+        TypeError, match=r"z_mean: expected shape .*, a dense tensor, not torch.sparse_coo\n  write: z_mean.to_dense"
+    ):
+        worlds.module("vib").Loss()(**given | {"z_mean": given["z_mean"].detach().to_sparse()})
 
 
 def test_weights_are_run_time_numbers():

@@ -145,6 +145,9 @@ def test_parameters_keep_to_their_intervals(name: str) -> None:
             with pytest.raises(ValueError, match=parameter):
                 setattr(loss, parameter, torch.tensor(value))
             assert getattr(loss, parameter) == entry.default
+        for no_number in ("a", None, [1.0]):
+            with pytest.raises(ValueError, match=f"{parameter} is a number or a 0-d tensor from"):
+                setattr(loss, parameter, no_number)
         with pytest.raises(ValueError, match="0-d"):
             setattr(loss, parameter, torch.full((2,), float(entry.default)))
         for end in (entry.min, entry.max):
