@@ -1,6 +1,7 @@
 """What no code can go below: the bytes of a loss at this machine's bandwidth, its exponentials at the speed of those in the pass.
 
     python benchmarks/floors.py [--only PART ...]
+    python benchmarks/floors.py --expressions [see floors_expressions.py]
 
 A small C program over the emitted code's own elementary functions, one thread, float32: a copy and a loop of exponentials, in cache and
 beyond it. Beside them the compiled pass by itself, on arguments in cache, without Python and autograd.
@@ -78,6 +79,10 @@ def loop(function: ctypes._NamedFuncPointer, count: int) -> float:
 
 def main() -> None:
     """The table, as Markdown."""
+    if "--expressions" in sys.argv:
+        sys.argv.remove("--expressions")
+        importlib.import_module("floors_expressions").main()
+        return
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[""], help="parts of titles")
     chosen = parser.parse_args().only
