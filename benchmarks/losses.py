@@ -253,8 +253,9 @@ def check(case: Case, found: dict[str, Callable[[], list[torch.Tensor]]]) -> Non
 
 
 def timed(found: dict[str, Callable[[], list[torch.Tensor]]], seconds: float, repeat: int = 1) -> dict[str, list[float]]:
-    """Seconds of each, in turns: cold, one call a turn; or hot, several."""
+    """Seconds of each, in turns: cold, one call a turn; or hot, several. One thread's are its own time alone, whoever else is at work."""
     times: dict[str, list[float]] = {name: [] for name in found}
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     for run in found.values():
         run()
     end = time.perf_counter() + seconds
@@ -262,10 +263,10 @@ def timed(found: dict[str, Callable[[], list[torch.Tensor]]], seconds: float, re
         for name, run in random.sample(
             list(found.items()), len(found)
         ):  # what the one before left in the caches is no one's alone
-            start = time.perf_counter()
+            start = clock()
             for _ in range(repeat):
                 run()
-            times[name].append((time.perf_counter() - start) / repeat)
+            times[name].append((clock() - start) / repeat)
     return times
 
 

@@ -1,4 +1,4 @@
-"""All measurements of the losses on one dated page: benchmarks/page.py [docs/benchmarks-2026-11.md]. Takes half an hour.
+"""All measurements of the losses on one dated page: benchmarks/page.py [docs/benchmarks-2026-11.md]. Takes some 25 minutes.
 
 Run it where nothing else runs; ``--small`` takes a few rows of each table, to see that it works. Ratios, goals, whether they are met;
 small sizes cold and hot; the expression; memory; floors; first use.
@@ -7,21 +7,27 @@ Last come the goals that are missed, each with what is known of why (`WHY`, belo
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
+LARGER = ("evidence", "Gaussian", "cross-entropy", "correlation", "discrepancy")
+"""Losses with a goal of their own; those of the zoo have too few elements for a second thread."""
+
 PARTS = (
     ("Losses, one thread; peak memory", ("losses.py", "--compile", "--large", "--memory")),
-    ("Losses, two threads", ("losses.py", "--large", "--threads", "2")),
+    ("Losses, two threads", ("losses.py", "--large", "--threads", "2", "--only", *LARGER)),
     ("The readable expression", ("expression.py",)),
     ("Products that are never stored", ("heads.py",)),
     ("Floors: a module by hand, as exact as the expression", ("floors.py", "--expressions")),
     ("Floors: bandwidth and exponentials", ("floors.py",)),
+    ("Floors: what a call costs around the pass", ("floors_calls.py",)),
     ("Start-up and first use", ("startup.py",)),
 )
 
@@ -32,6 +38,7 @@ SMALL_PARTS = (
     ("heads.py", "--rows", "128", "--classes", "1000", "--pairs", "128", "--rounds", "1"),
     ("floors.py", "--expressions", "--only", "dib", "--seconds", "0.1"),
     ("floors.py", "--only", "32 x 784"),
+    ("floors_calls.py", "--only", "32 x 784", "--seconds", "0.2"),
     ("startup.py", "--only", "vae"),
 )
 
@@ -54,9 +61,9 @@ which costs the loss by hand 0.01 to 0.09, too, and looks up kinds and sizes, th
 WHY: dict[str, str] = {
     **{path.stem: SMALL for path in HERE.parent.glob("ibsym/zoo/*.toml")},
     "evidence bound 32 x 784": """\
-Python around the pass. In one run with other work between the calls: the pass 106 of 479 microseconds, PyTorch's engine with an autograd
-function that does nothing 166, allocations and the pass's arguments 39, the module's call 11; the rest is what second derivatives need,
-and the terms. An operator in C++ would save some 100 of them, and needs a C++ compiler at first use.""",
+The pass, PyTorch's engine and an autograd function by hand that calls the one from the other, checks nothing and has no terms take most
+of it (the last table of floors). What the loss does beside is prepared once for arguments of a kind; what is left are the module's call,
+the look at kinds and sizes, the state of PyTorch that is asked for, the terms.""",
     "evidence bound 128 x 784": "As at 32 rows.",
     "evidence bound 256 x 3072": """\
 The pass by itself takes 1.8 times what its exponentials and its bytes take one after the other (the table of floors): a quotient, a product
@@ -162,18 +169,29 @@ def verdict(text: str) -> str:
     return "\n\n".join([lines[0], "\n".join(lines[1:])]).strip()
 
 
+def measured(command: Sequence[str]) -> str:
+    """What a benchmark prints; its own words where it fails."""
+    done = subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"benchmarks/{' '.join(command)} fails with status {done.returncode}\n{done.stderr.strip()[-4000:]}")
+    return done.stdout.strip()
+
+
 def main() -> None:
-    """Write the page."""
-    today, named = datetime.date.today(), [word for word in sys.argv[1:] if word != "--small"]
-    target = Path(named[0]) if named else HERE.parent / f"docs/benchmarks-{today:%Y-%m}.md"
-    parts = PARTS if "--small" not in sys.argv else tuple((t, c) for (t, _), c in zip(PARTS, SMALL_PARTS, strict=True))
+    """Write the page, part by part: what is measured is kept where a later part fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    today = datetime.date.today()
+    parser.add_argument("page", nargs="?", type=Path, default=HERE.parent / f"docs/benchmarks-{today:%Y-%m}.md")
+    parser.add_argument("--small", action="store_true", help="a few rows of each table")
+    chosen = parser.parse_args()
+    parts = PARTS if not chosen.small else tuple((t, c) for (t, _), c in zip(PARTS, SMALL_PARTS, strict=True))
     text = f"# Benchmarks, {today:%d %B %Y}\n\nWritten by `python benchmarks/page.py`.\n\n{HOW}\n"
     for title, command in parts:
-        done = subprocess.run(
-            [sys.executable, str(HERE / command[0]), *command[1:]], capture_output=True, text=True, check=True
-        )
-        text += f"\n## {title}\n\n`python benchmarks/{' '.join(command)}`\n\n{done.stdout.strip()}\n"
-    target.write_text(f"{text}\n## Goals that are missed, and why\n\n{verdict(text)}\n", encoding="utf-8")
+        start = time.perf_counter()
+        text += f"\n## {title}\n\n`python benchmarks/{' '.join(command)}`\n\n{measured(command)}\n"
+        chosen.page.write_text(text, encoding="utf-8")
+        print(f"{title}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    chosen.page.write_text(f"{text}\n## Goals that are missed, and why\n\n{verdict(text)}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
