@@ -79,11 +79,12 @@ As many exponentials as pairs and coordinates are a third of the pass (the table
 their gradients, evaluated as differences so that nothing cancels.""",
     "total correlation": "As at 256 rows.",
     "linear head": """\
-The three matrix products that any exact loss needs take more than the goal by themselves (the column beside: a process of its own, with
-nothing between them); the rest is what stands between them, for each entry of a block in cache: the bias, a maximum, a difference, an
-exponential, a sum.""",
+The three matrix products that any exact loss needs take more than the goal by themselves. With what must stand between them, for each entry
+of a block in cache (the bias, a maximum, a difference, an exponential, a sum), they take as long as the loss (the columns beside:
+processes of their own, which compute nothing else).""",
     "InfoNCE": """\
-As for the linear head: the products alone (the column beside) are most of it.""",
+As for the linear head. In both directions the products alone are no floor: a column's sum is known after the last row only, so that a table
+that is not stored is computed twice, and its exponentials with it.""",
     "blind-code": CLASSES + " A bit has two of each.",
     "generative-compression": CLASSES + " A bit has two of each.",
     "dib": CLASSES,
