@@ -82,7 +82,7 @@ def densities(spec: Spec, term: Term) -> tuple[Density, ...]:
 def _importance(spec: Spec, term: Term) -> Iterator[Factor]:
     """All of the model above what it evaluates, and the joints that may draw the latents of it."""
     for model in densities(spec, term):
-        above = list(factors(spec, model)) if spec.joints[model.head].rooted else []
+        above = [f for f in spec.joints[model.head].ancestral_factors(model.of) if not {*f.of} & {*model.given}]
         yield from above
         latents = {v for f in above for v in f.of} - model.scope
         for joint in spec.joints.values():

@@ -159,6 +159,9 @@ def random_conditional(seed: int) -> dict[str, object]:
     terms += ["KL(q(x)||p(x))", "KL(q(x,c)||p(x,c))"] if rooted else []
     asked: dict[str, object] = {}
     chosen = [f"{rng.choice(POSITIVE)}{rng.choice(terms)}"]
+    if rng.random() < 0.25:
+        asked["E_q[log p(x|c)]"] = "iwae"
+        chosen = [f"-{rng.choice(POSITIVE)}E_q[log p(x|c)]".replace("--", "-1*-")]
     if rooted and rng.random() < 0.4:
         of = rng.choice(("z", "x", "x,c"))
         asked[f"KL(q({of})||p({of}))"] = rng.choice((*RELATIVE, "mmd", "sliced-wasserstein"))
@@ -358,5 +361,7 @@ def attack_running(seed: int) -> Tally:
         tally.violations.append(f"{about}: the module does not run: {type(error).__name__}: {error}")
     else:
         tally.pairs["modules run"] += 1
+        if idle := {i.of for i in module.Loss.INPUTS} & {*derivation.unused}:
+            tally.violations.append(f"{about}: the loss takes inputs of {idle}, which are said to be unused")
         tally.pairs["values and gradients"] += found.comparisons + found.gradients
     return tally

@@ -48,6 +48,21 @@ parameters = { beta_x = { default = 1.0, min = 0 } }
 """
 
 
+def test_weights_inside_a_logarithm_use_their_factors() -> None:
+    """Of a model that conditions on c as of one that draws it; what no weight has is named."""
+    z = {"q(z|x)": "diagonal-normal", "q(w|z)": "diagonal-normal", "p(w|c)": "diagonal-normal", "p(z|w)": "diagonal-normal"}
+    for root in ("", "data(c)"):
+        made = ibsym.Spec(
+            name="weights",
+            objective="maximize E_q[log p(x|c)]",
+            variables={"x": "real[D]", "c": "real[C]", "z": "real[L]", "w": "real[M]", "v": "real[N]"},
+            joints={"q": "data(x,c) q(z|x) q(w|z)", "p": f"{root} p(w|c) p(z|w) p(x|z,c) p(v|x)"},
+            families={**z, "p(x|z,c)": "isotropic-normal", "p(v|x)": "diagonal-normal"},
+            estimators={"E_q[log p(x|c)]": "iwae"},
+        )
+        assert ibsym.derive(made).unused == ("p(v|x)",), root
+
+
 def test_every_format_and_check_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "in-vain.toml"
     file.write_text(SPEC, encoding="utf-8")

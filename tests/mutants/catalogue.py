@@ -620,6 +620,7 @@ UNUSED_MUTANTS = mutants(
     "ibsym/derivation/unused.py",
     (UNUSED,),
     ("f.text not in seen", "False"),
+    ("if not {*f.of} & {*model.given}", "if spec.joints[model.head].rooted"),
     ("if p not in names", "if False"),
     ("seen = {f.text for c in limits for f in (c.critic.through,)}", "seen = set()"),
     ("yield from factors(spec, Density(sampler, spec.ordered(scope)))", "yield from ()"),
