@@ -14,6 +14,7 @@ import pytest
 
 import ibsym
 from ibsym.checking.audit import audit
+from ibsym.codegen.c.source import one_pass
 from ibsym.derivation.engine import derive
 from ibsym.derivation.planning import samplers_of
 from ibsym.errors import IbsymError
@@ -71,6 +72,11 @@ def test_several_class_axes_stand_in_the_order_of_declaration():
     assert found["p(x|w,y)", "logits"] == ("K", "M", "B", "D")
     assert found["q(y|x,w)", "logits"] == ("M", "B", "K")
     assert not any(of in ("y", "w") for of, _ in found)
+
+
+def test_a_law_of_each_class_and_no_row_is_part_of_the_pass():
+    """p(z|y) has parameters for every class: in the pass they stand where classes and draws do."""
+    assert one_pass(lower(audit(ibsym.derive("gm-vae"), worlds=1))) is not None
 
 
 def test_the_entropy_of_the_factor_is_closed():
