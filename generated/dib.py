@@ -131,7 +131,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "abfe4a0031f453ca", "dib.triton.py": "af8542eba609fec3", "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+_BESIDE = {"dib.c": "abfe4a0031f453ca", "dib.triton.py": "f0dc72efc461564d", "_ibsym_runtime.py": "0c041adcf50d8fbc"}
 
 
 @functools.cache

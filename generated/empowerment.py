@@ -98,7 +98,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "657fbd66b2abed75", "empowerment.triton.py": "9b79d2b98d68ddba",
+_BESIDE = {"empowerment.c": "657fbd66b2abed75", "empowerment.triton.py": "12b923c1d361aa67",
            "_ibsym_runtime.py": "0c041adcf50d8fbc"}
 
 

@@ -172,7 +172,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "cbfff5b6146f51dc", "hidden_markov_vae.triton.py": "703f5f5caeac0c1b",
+_BESIDE = {"hidden_markov_vae.c": "cbfff5b6146f51dc", "hidden_markov_vae.triton.py": "93ff39bdb869ad6f",
            "_ibsym_runtime.py": "0c041adcf50d8fbc"}
 
 

@@ -101,7 +101,7 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "aa407b42263e79d2", "s_vae.triton.py": "0540129fbb61b675",
+_BESIDE = {"s_vae.c": "aa407b42263e79d2", "s_vae.triton.py": "5ecf4a988a078d9b",
            "_ibsym_runtime.py": "0c041adcf50d8fbc"}
 
 

@@ -178,7 +178,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "0f283d35101b5135", "semi_supervised_ib.triton.py": "89abf8085cb8b3a1",
+_BESIDE = {"semi_supervised_ib.c": "0f283d35101b5135", "semi_supervised_ib.triton.py": "f156e0a400a58954",
            "_ibsym_runtime.py": "0c041adcf50d8fbc"}
 
 

@@ -117,7 +117,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "77ff0e0edf5fd1a9", "vade.triton.py": "2472fb05f7b7ab82", "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+_BESIDE = {"vade.c": "77ff0e0edf5fd1a9", "vade.triton.py": "45b10ab78a9123b0", "_ibsym_runtime.py": "0c041adcf50d8fbc"}
 
 
 @functools.cache

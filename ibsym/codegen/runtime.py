@@ -28,6 +28,15 @@ class Definition:
     uses: frozenset[str]
 
 
+def used(code: ast.AST) -> frozenset[str]:
+    """The names that some code uses.
+
+    >>> sorted(used(ast.parse("y = exp(x)  # no log(x)")))
+    ['exp', 'x', 'y']
+    """
+    return frozenset(n.id for n in ast.walk(code) if isinstance(n, ast.Name))
+
+
 @cache
 def definitions(module: str) -> dict[str, Definition]:
     """Name -> definition, of every function and class at the top of one of the runtime's modules.
@@ -41,8 +50,7 @@ def definitions(module: str) -> dict[str, Definition]:
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            uses = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
-            found[node.name] = Definition("\n".join(lines[first - 1 : node.end_lineno]), uses)
+            found[node.name] = Definition("\n".join(lines[first - 1 : node.end_lineno]), used(node))
     return found
 
 

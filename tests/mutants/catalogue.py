@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.mutants.mutation import Mutant
@@ -1566,7 +1567,81 @@ DIAGNOSED = [
     ),
 ]
 
+INTERPRETED = "tests/triton/cases.py::"
+SPECIAL = ("tests/triton/functions.py",)
+OF_DRAWS = (
+    f"{INTERPRETED}test_against_float64[few-weighted-draws]",
+    f"{INTERPRETED}test_a_logarithm_over_draws_of_large_weights",
+)
+OF_CLASSES = (
+    f"{INTERPRETED}test_against_float64[odd-gm-vae]",
+    f"{INTERPRETED}test_draws_of_some_inputs",
+    f"{INTERPRETED}test_classes_of_extreme_logits",
+    f"{INTERPRETED}test_a_class_of_probability_zero_does_not_count[gm-vae]",
+)
+
+KERNELS = [
+    *mutants(
+        "ibsym/runtime/triton/functions.py",
+        OF_DRAWS,
+        (
+            "tl.exp(tl.load(values + s * rows + b, row, 0.0) - top) / norm",
+            "tl.exp(tl.load(values + s * rows + b, row, 0.0) - top)",
+        ),
+        ("top + tl.log(norm) - log_draws", "top + tl.log(norm)"),
+        ("tl.where(finite(top), top, 0.0)", "tl.where(finite(top), 0.0, 0.0)"),
+    ),
+    *mutants(
+        "ibsym/runtime/triton/functions.py",
+        OF_CLASSES,
+        ("a - tl.max(a, 1)[:, None]", "a"),
+        ("e / tl.sum(e, 1)[:, None]", "e"),
+        ('own, float("-inf")).to(tl.float64)', "own, 0.0).to(tl.float64)"),
+        ("tl.where(p == 0, 0.0, tl.load(values + cell, own, 0.0))", "tl.load(values + cell, own, 0.0)"),
+        ("p * (w - mean[:, None])", "p * (w + mean[:, None])"),
+    ),
+    *mutants(
+        "ibsym/runtime/weighed.py",
+        (OF_DRAWS[0], *OF_CLASSES[:2]),
+        ("weight / rows * self.rows", "weight * self.rows"),
+        ("weight / (draws * rows) * self.rows", "weight / rows * self.rows"),
+        ("d.sum(without) if without else d", "d"),
+        ('"ADDS": first > 0', '"ADDS": False'),
+    ),
+    *mutants(
+        "ibsym/codegen/triton/weighed.py",
+        OF_CLASSES[1:2],
+        ('f"s * DRAWN_{x}" if kind == "draw" else INDEX[kind]', "INDEX[kind]"),
+    ),
+    *mutants(
+        "ibsym/codegen/triton/elements.py",
+        (f"{INTERPRETED}test_against_float64[few-vae]",),
+        (
+            """f"{mine['toward']} = tl.where(a{k} >= 0, r{k}, e{k} * r{k})\"""",
+            """f"{mine['toward']} = tl.where(a{k} >= 0, e{k} * r{k}, r{k})\"""",
+        ),
+    ),
+    *mutants(
+        "ibsym/runtime/kernels.py",
+        (f"{INTERPRETED}test_against_float64[few-vae]",),
+        ("weight / rows * self.rows for k", "weight * self.rows for k"),
+    ),
+    *mutants(
+        "ibsym/runtime/triton/gamma.py",
+        SPECIAL,
+        ("(t + 6) * (t + 7)", "(t + 6)"),
+        ("2 * u + 19", "2 * u + 18"),
+    ),
+    *mutants(
+        "ibsym/runtime/triton/cells.py",
+        SPECIAL,
+        ("-sign(d) * normal_cell_edge(x, w)", "sign(d) * normal_cell_edge(x, w)"),
+        ("tl.log(1 - far_share(x, w))", "0"),
+    ),
+]
+
 MUTANTS: tuple[Mutant, ...] = (
+    *(KERNELS if find_spec("triton") else ()),
     *CAPPED,
     *DIAGNOSED,
     *GRAPHS,

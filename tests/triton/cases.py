@@ -1,9 +1,12 @@
-"""One loss of every kind of pass by its kernels, in Triton's interpreter: `test_kernels` runs this file with TRITON_INTERPRET=1."""
+"""One loss of every kind of pass by its kernels, in Triton's interpreter: `test_kernels` runs this file in a process of its own."""
 
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
+
+os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton
 
 import pytest
 import torch
@@ -17,6 +20,7 @@ from ibsym.sources import class_of
 from tests.native import worlds
 from tests.native.worlds import arguments, gradients, learning, module
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # the interpreter's NumPy tells of infinities
 KINDS = {
     "vae": "elements",
     "vib": "a class that is picked",
@@ -70,6 +74,16 @@ def test_against_float64(name, sizes):
 @pytest.mark.parametrize("name", WEIGHED)
 def test_without_draws(name):
     check(name, arguments(name, sizes={"B": 3, "D": 5}, draws=False))
+
+
+def test_draws_of_some_inputs():
+    given = arguments("gm-vae", sizes={"B": 3, "D": 5})
+    check("gm-vae", given | {name: given[name][0] for name in ("p_z_mean", "p_z_logvar")})
+
+
+def test_classes_of_extreme_logits():
+    given = arguments("gm-vae", sizes={"B": 3, "D": 5})
+    check("gm-vae", given | {"y_logits": 2000 * given["y_logits"]})
 
 
 def test_an_event_of_several_strips():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sympy
 
-from ibsym.codegen.runtime import VERSION, definitions, gathered
+from ibsym.codegen.runtime import VERSION, definitions, gathered, used
 from ibsym.codegen.templating import Text, render
 from ibsym.codegen.torch.text import plain, quoted, tupled
 from ibsym.codegen.triton import elements, pairs, weighed
@@ -59,22 +60,23 @@ class _Writer(Plan):
         kernels += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
         kernels.append(self._totals())
         body = self._body()
-        text = "\n".join(kernels)
-        functions = {n: d for module in FUNCTIONS for n, d in definitions(module).items()}
-        used = [n for n in functions if f"{n}(" in text]
-        used += ["over_draws"] * bool(self.draws) + ["class_shares", "over_classes"] * bool(self.mixed)
-        own = gathered(used, FUNCTIONS)
-        helpers = [functions[n].text for n in functions if n in own]
+        own = gathered(used(ast.parse("\n".join([*kernels, *body]))), FUNCTIONS)
+        helpers = [d.text for module in FUNCTIONS for n, d in definitions(module).items() if n in own]
         title, module = self.program.about.title, self.program.module_name
         context: dict[str, Text] = {
             "head": HEAD.format(VERSION, self.program.name, self.program.about.digest),
-            "summary": plain(f"{title}: loss and gradients on a GPU, from the formulas in {module}.py."),
+            "summary": plain(f"{title}: loss and gradients on a GPU, from the formulas in {module}.py{self._left()}."),
             "functions": tuple(helpers),
             "kernels": tuple(kernels),
             "tables": tuple(self._tables()),
             "body": tuple(body),
         }
         return laid_out(render("triton/module.py.j2", context).rstrip()) + "\n"
+
+    def _left(self) -> str:
+        """The terms that are left to the tensor expression, on a GPU as on a CPU."""
+        texts = ", ".join(self.program.terms[k].text for k in self.rest)
+        return f"; tensor operations compute {texts}" if texts else ""
 
     def _tables(self) -> list[str]:
         """What the caller must know: terms, inputs, those with gradients, parameters, lengths of axes."""
