@@ -55,7 +55,8 @@ loss by hand. That takes a comparison and a selection beside each product. The t
 mended in the shortest way known, as a module: what is left above that is the call, which also looks at what it is given."""
 
 SMALL = """\
-Small tensors. The operations alone take the time of those by hand (the table of floors, "expression alone"); the call is an `nn.Module`'s,
+Small tensors. The operations alone take the time of those by hand (the table of floors, "expression alone"), or what e^l - 1 and quadratics
+cost that keep their digits ("that, mended"); the call is an `nn.Module`'s,
 which costs the loss by hand 0.01 to 0.09, too, and looks up kinds and sizes, the ranks of a group and the state of PyTorch."""
 
 WHY: dict[str, str] = {
