@@ -14,5 +14,5 @@ ESTIMATOR = Estimator(
     known="lower bound, exact at the optimal critic",
     side=Side.LOWER,
     critic=Critic(),
-    called=("fgan", "fenchel"),
+    called=("fenchel", "fenchel-dual"),
 )
