@@ -74,8 +74,8 @@ def test_several_class_axes_stand_in_the_order_of_declaration():
     assert not any(of in ("y", "w") for of, _ in found)
 
 
-def test_a_law_of_each_class_and_no_row_is_part_of_the_pass():
-    """p(z|y) has parameters for every class: in the pass they stand where classes and draws do."""
+def test_a_draw_that_no_class_changes_is_part_of_the_pass():
+    """z is drawn once a row, and p(z|y) evaluated there at every class: in the pass the draw stands at each."""
     assert one_pass(lower(audit(ibsym.derive("gm-vae"), worlds=1))) is not None
 
 
