@@ -19,6 +19,11 @@ from ibsym.spec.variables import ordered, resolve
 EMPIRICAL = FamilyUse(FAMILIES["empirical"])
 
 
+def _family(entry: object) -> object:
+    """The name in an entry of ``families``."""
+    return entry.get("family") if isinstance(entry, dict) else entry
+
+
 class JointReader:
     """Reads the joints of a spec: own factors, factors of other joints, sources, mixtures, families."""
 
@@ -56,7 +61,7 @@ class JointReader:
     def _space(self, name: str) -> str:
         """The space of a variable that was not declared, by the family of its factor."""
         for text, entry in self.families.items():
-            family = entry.get("family") if isinstance(entry, dict) else entry
+            family = _family(entry)
             if text.split("(", 1)[1].split("|")[0].rstrip(")") == name and isinstance(family, str) and family in FAMILIES:
                 kind = FAMILIES[family].spaces[0]
                 return f"{kind}[{'K' if kind in WHOLE else 'D'}]"
@@ -97,6 +102,9 @@ class JointReader:
         for text in self.families:
             written = parse(text, "density")
             assert isinstance(written, DensitySyntax)
+            if written.head in self.sources and _family(self.families[text]) != "empirical":
+                what = f"{written.head} is a source, known by samples only, and has no family"
+                raise SpecError(what, key=f'families."{text}"', remedy=Remedy("leave it out", (Edit(("families", text)),)))
             if text not in self.factors and written.head not in self.sources:
                 raise SpecError(
                     f"{text} is a factor of no joint",
@@ -122,8 +130,7 @@ class JointReader:
         """Whether densities of this head are known by samples only: ``data``, and what is declared empirical."""
         if head == "data":
             return True
-        named = (v.get("family") if isinstance(v, dict) else v for k, v in self.families.items() if k.split("(")[0] == head)
-        return "empirical" in named
+        return any(_family(e) == "empirical" for k, e in self.families.items() if k.split("(")[0] == head)
 
     def collect_sources(self) -> None:
         """Every source with all of the variables that it is mentioned with."""
@@ -131,6 +138,9 @@ class JointReader:
         for density, key in self.mentions():
             if self.is_source(density.head):
                 check_name(density.head, key, "source")
+                own = [_family(e) for k, e in self.families.items() if k.split("(")[0] == density.head]
+                if density.given and key != "objective" and {*map(str, own)} > {"empirical"}:
+                    raise self._not_sampled(density, key)
                 if density.given and key != "objective":
                     raise SpecError(
                         f"{density} is known by samples only",
@@ -141,6 +151,19 @@ class JointReader:
                 seen += [v for v in (self.resolve(v, key, density.column) for v in density.of) if v not in seen]
         for head, variables in found.items():
             self.sources[head] = Factor(head, tuple(self.ordered(variables)), (), EMPIRICAL)
+
+    def _not_sampled(self, density: DensitySyntax, key: str) -> SpecError:
+        """A conditional of a head that one empirical factor makes a source."""
+        text = next(k for k, e in self.families.items() if k.split("(")[0] == density.head and _family(e) == "empirical")
+        of = [self.resolve(v, key) for v in text.split("(", 1)[1].rstrip(")").split("|")[0].split(",")]
+        usual = USUAL[self.variables[of[0]].kind] if len(of) == 1 else "implicit"
+        way = (Edit(("families", text), usual),)
+        return SpecError(
+            f"{text} is empirical, so that {density.head} is a source, and {density} is known by samples only",
+            key=key,
+            remedy=Remedy.of(way, otherwise="another name for the source"),
+            column=density.column or None,
+        )
 
     def source(self, part: DensitySyntax, name: str, key: str) -> Factor:
         """A source; where the joint gives some of its variables in another way, the marginal that is written, sampled with it."""

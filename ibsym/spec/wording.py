@@ -31,8 +31,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> SpecError:
     value, context = first["input"], first.get("ctx", {})
     listed = isinstance(first["loc"][-1], int) and origin(bare(hint)) is not dict and "[key]" not in first["loc"]
     whole = walked(model, first["loc"][:-1])[1] if listed else hint
-    meant = " ".join(value) if names[0] == "joints" and isinstance(value, list | tuple) and _texts(value) else ""
-    if meant:
+    many = names[0] == "joints"  # factors in a list
+    meant = " ".join(value) if isinstance(value, list | tuple) and _texts(value) and (many or len(value) == 1) else ""
+    if meant and words(hint).startswith("a text"):
         return SpecError(f"{excerpt(value)} is not {words(hint)}", key=key, remedy=f'{quoted(names[-1])} = "{meant}"')
     example = f"{quoted(names[-1])} = {sample(whole, value)}"
     if names[0] in ("objective", "joints"):  # of which nobody but the author knows what it is to be

@@ -74,6 +74,8 @@ def refused() -> Iterator[tuple[str, Keys]]:
     yield "a table without its family", _with(Edit(("families", "p(c|z)"), {"name": "categorical"}))
     yield "a key with a parameter", _with(Edit(("families", "p(c|z)")), Edit(("families", "p_theta(c|z)"), "categorical"))
     yield "a key in capitals", _with(Edit(("families", "p(c|z)")), Edit(("families", "p(C|Z)"), "categorical"))
+    yield "a prior of samples", _with(Edit(("families", "p(z)"), "empirical"))
+    yield "a family of the data", _with(Edit(("families", "data(x,c,s)"), "diagonal-normal"))
     yield "not observed", _with(Edit(("joints", "q"), "data(x,s) q(z|x)"))
     yield "twice", _with(Edit(("joints", "p"), "p(c|z)", more=True))
     yield "a source and a factor", _with(Edit(("joints", "p"), "data(c) p(z) p(c|z)"))
