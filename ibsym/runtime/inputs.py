@@ -36,10 +36,8 @@ def _checked(declared: tuple[Input, ...], tensors: list[Tensor], group: Any = No
     sizes: dict[str, int] = {}
     for entry, tensor in zip(declared, tensors, strict=True):
         shape, index = entry.shape, entry.name in symbols or (entry.role == "value" and entry.shape[-1].split("_")[0] == "B")
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"{entry}, a tensor, not {type(tensor).__name__}")
-        if tensor.layout is not torch.strided:
-            raise TypeError(f"{entry}, a dense tensor, not {tensor.layout}\n  write: {entry.name}.to_dense()")
+        if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
+            raise TypeError(f"{entry}, a tensor, not {getattr(tensor, 'layout', type(tensor).__name__)}")
         if tensor.is_floating_point() is index or tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError(f"{entry}, {'integer class indices' if index else 'floating point'}, not {tensor.dtype}")
         got, shape = tuple(tensor.shape), shape[1:] if shape[:1] == ("S",) and tensor.dim() < len(shape) else shape

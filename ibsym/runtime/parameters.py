@@ -17,8 +17,7 @@ class _Parametrised(torch.nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.PARAMETERS:
             least, most, number = *self.PARAMETERS[name], value.detach() if isinstance(value, Tensor) else value
-            scalar = not value.dim() if isinstance(value, Tensor) else hasattr(value, "__float__")
-            if not scalar or not least <= float(number) <= most:
+            if not hasattr(value, "__float__") or getattr(value, "ndim", 0) > 0 or not least <= float(number) <= most:
                 raise ValueError(f"{name} is a number or a 0-d tensor from {least:g} to {most:g}, not {value!r}")
             self._parameters.pop(name, None)
         super().__setattr__(name, value)

@@ -318,9 +318,7 @@ def test_a_class_out_of_range_is_an_error():
     given["c"][0] = 99
     with pytest.raises(IndexError, match=r"c has classes from 0 to 99, and .*out of bounds"):
         worlds.module("vib").Loss()(**given)
-    with pytest.raises(
-        TypeError, match=r"z_mean: expected shape .*, a dense tensor, not torch.sparse_coo\n  write: z_mean.to_dense"
-    ):
+    with pytest.raises(TypeError, match=r"z_mean: expected shape .*, a tensor, not torch.sparse_coo"):
         worlds.module("vib").Loss()(**given | {"z_mean": given["z_mean"].detach().to_sparse()})
 
 
