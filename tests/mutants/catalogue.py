@@ -1205,6 +1205,7 @@ LOSSES = [
 
 NATIVE_GRAPHS = "tests/native/test_graphs.py"
 NATIVE_PASSES = "tests/native/test_passes.py"
+NATIVE_CLASSES = "tests/native/test_class_sums.py"
 NATIVE_VEHICLE = "tests/native/test_vehicle.py"
 NATIVE_STATE = "tests/native/test_state.py"
 
@@ -1455,6 +1456,17 @@ RUNTIME = [
         (NATIVE_PASSES,),
         ('any(len(lead) != 2 or lead[0] != "S" for lead in leads)', "False"),
         ("parts.append(self.mean(others[name]).scaled(factor))", "parts.append(self.mean(others[name]))"),
+<<<<<<< HEAD
+=======
+    ),
+    *mutants(
+        "ibsym/lowering/fusion/class_sums.py",
+        (NATIVE_CLASSES,),
+        ("constant = part.factor * found.constant", "constant = found.constant"),
+        ("self.order.insert(right, number)", "self.order.append(number)"),
+        ("return frame[:at] + frame[at + 1 :]", "return frame"),
+        ("f * part.factor, s) for f, s in found.parts", "f, s) for f, s in found.parts"),
+>>>>>>> 6d1e7b7 (Exact sums over any number of classes, and relative entropies of two learned categoricals, are part of the compiled pass)
     ),
     *mutants(
         "ibsym/lowering/fusion/plan.py",
@@ -1465,7 +1477,16 @@ RUNTIME = [
         "ibsym/codegen/c/source.py",
         (NATIVE_PASSES,),
         ('f"-{grouped}" if coefficient == -1', 'f"{grouped}" if coefficient == -1'),
+<<<<<<< HEAD
         ('"adds": str(int(self.gradients.get(logits, 0) > 1))', '"adds": "0"'),
+=======
+        ('"adds": str(int(self.gradients[x] > 1))} if load.key in learn', '"adds": "0"} if load.key in learn'),
+    ),
+    *mutants(
+        "ibsym/codegen/c/class_sums.py",
+        (NATIVE_CLASSES,),
+        ('(axis != "1" for axis in', "(True for axis in"),
+>>>>>>> 6d1e7b7 (Exact sums over any number of classes, and relative entropies of two learned categoricals, are part of the compiled pass)
     ),
     *mutants("ibsym/lowering/fusion/regions.py", (SUMMED,), ("return replace(load, axes=node.axes)", "return load")),
     *mutants("ibsym/codegen/c/source.py", (SHAPES,), ('if axis != "1")', ")")),

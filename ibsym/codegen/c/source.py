@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import sympy
 
-from ibsym.codegen.c import elements, pairs
+from ibsym.codegen.c import class_sums, elements, pairs
 from ibsym.codegen.c.printing import c_text, double, symbols
-from ibsym.codegen.c.text import comment, laid_out, string
+from ibsym.codegen.c.text import braced, comment, laid_out, string
 from ibsym.codegen.runtime import VERSION
 from ibsym.codegen.runtime import text as header
-from ibsym.codegen.templating import render
+from ibsym.codegen.templating import Text, render
 from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
-from ibsym.lowering.fusion.regions import Affine, Classes, Elements, Matched, Picked, Quantity, Sum
+from ibsym.lowering.fusion.regions import Quantity
+from ibsym.lowering.fusion.sums import Affine, Classes, Elements, Matched, Picked, Sum
 from ibsym.lowering.program import Input, LossProgram
 
 HEAD = (
@@ -65,6 +66,7 @@ class _Writer(Plan):
     def __init__(self, program: LossProgram, found: Sequence[Quantity | None]):
         super().__init__(program, found)
         self.place = self._places()
+        self.tables = class_sums.Tables([item for item, _ in self.mixed], lambda load: self.names[load.key])
         self.sizes: dict[str, None] = {}
         self.parameters = [p.name for p in program.parameters]
         self.each = "(Each){0}"
@@ -79,7 +81,7 @@ class _Writer(Plan):
         for k, kernel in enumerate(self.kernels):
             place |= {item: f"pairs_{k}[{item.kind.upper()}]" for item in kernel.sums}
         place |= {item: f"draws_{k}" for k, (item, _) in enumerate(self.draws)}
-        place |= {item: f"mixed_{k}" for k, (item, _) in enumerate(self.mixed)}
+        place |= {item: f"by_class[{k}]" for k, (item, _) in enumerate(self.mixed)}
         return place | {item: f"classes_{k}" for k, item in enumerate(self.classes)}
 
     def inside(self, e: sympy.Expr) -> str:
@@ -132,15 +134,26 @@ class _Writer(Plan):
             found["OPERANDS"] = max(len(loop.operands) for loop in self.every_loop)
             found["ROWS"] = max(len(b.sums) + len(b.products) for b in bodies)
             found["SUMS"] = max(len(loop.sums) for loop in self.every_loop)
+        elif self.mixed:
+            found |= dict.fromkeys(("OPERANDS", "ROWS", "SUMS"), 1)
+        if self.mixed:
+            found |= class_sums.limits([item for item, _ in self.mixed])
         if self.kernels:
             found["COLUMNS"] = max(len(k.table.columns) for k in self.kernels)
             found["HOISTED"] = max(len(pairs.inner(k.table).hoisted) for k in self.kernels)
             if parts := [len(k.beside) for k in self.kernels if k.beside]:
                 found["PARTS"] = max(parts)
-        return ["", f"enum {{ {', '.join(f'{n} = {v}' for n, v in found.items())} }};"] if found else []
+        return (
+            ["", f"enum {{ {', '.join(f'{n} = {v}' for n, v in found.items())} }};", *self.tables.enumerated()] if found else []
+        )
 
     def _engines(self) -> list[str]:
-        loops = (("elements", self.every_loop), ("element_means", self.loops), ("draws", self.draws), ("mixed", self.mixed))
+        loops = (
+            ("elements", self.every_loop or self.mixed),
+            ("element_means", self.loops),
+            ("draws", self.draws),
+            ("mixed", self.mixed),
+        )
         kinds = (*loops, ("classes", self.classes), ("pairs", self.kernels))
         beside = ["points.h"] if any(k.beside for k in self.kernels) else []
         return [header(name) for name in (*(f"{n}.h" for n, used in kinds if used), *beside)]
@@ -171,12 +184,12 @@ class _Writer(Plan):
         lines = [f"if (g->d_{n}) memset(g->d_{n}, 0, sizeof(REAL) * (size_t)g->n_{n});" for n in gradients]
         lines += [f"double loop_{k}[{len(loop.sums)}];" for k, loop in enumerate(self.loops)]
         lines += [f"double draws_{k};" for k in range(len(self.draws))]
-        lines += [f"double mixed_{k};" for k in range(len(self.mixed))]
+        lines += [f"double by_class[{len(self.mixed)}] = {{0}};"] if self.mixed else []
         lines += [f"double classes_{k};" for k in range(len(self.classes))]
         lines += [f"double pairs_{k}[KINDS];" for k in range(len(self.kernels))]
         calls = [f"loop{k}(g, loop_{k})" for k in range(len(self.loops))]
         calls += [f"draws{k}(g, &draws_{k})" for k in range(len(self.draws))]
-        calls += [f"mixed{k}(g, &mixed_{k})" for k in range(len(self.mixed))]
+        calls += ["mixed(g, by_class)"] if self.mixed else []
         calls += [f"classes{k}(g, &classes_{k})" for k in range(len(self.classes))]
         calls += [f"pairs{k}(g, pairs_{k})" for k in range(len(self.kernels))]
         if calls:
@@ -267,34 +280,43 @@ class _Writer(Plan):
         return parts
 
     def _mixed(self) -> list[str]:
-        """Exact sums over a class: the loops inside, where their operands stand, and how they are put together."""
+        """Exact sums over classes: the loops inside, how they are put together, and the tables of all."""
         parts, k = [], len(self.loops) + sum(len(inner) for _, inner in self.draws)
         most = max((len(loop.operands) for loop in self.every_loop), default=0)
         for number, (item, inner) in enumerate(self.mixed):
-            factors = {s: f for f, s in item.weights.parts if isinstance(s, Elements)}
+            factors = {s: f for f, s in item.elements}
             parts += [self._elements(k + n, loop, factors) for n, loop in enumerate(inner)]
-            logits = self.names[item.logits.key]
-            learns = item in self.weighted
-            names = {
+            weight = self._times(self.inside(self.weight(item))) if item in self.weighted else "0"
+            settings = self.tables.settings(item, inner, self.inside, lambda axes: self._whole(size_of(axes)))
+            by = ", ".join(f"softmax({self.names[w.logits.key]})" for w in item.weights)
+            places = [[class_sums.of_operand(load, loop.event) for load in loop.operands.values()] for loop in inner]
+            names: dict[str, Text] = {
                 "k": str(number),
-                "comment": comment(f"{self.texts([item])}: the sum over classes by softmax({logits})"),
-                "loops": braced([f"inner{k + n}(g)" for n in range(len(inner))]),
-                "places": braced([p for loop in inner for p in padded(loop, most)]),
+                "comment": comment(f"{self.texts([item])}: the sum over classes by {by}"),
+                "loops": braced([f"inner{k + n}(g)" for n in range(len(inner))]) if inner else "",
+                "axes": braced([p for found in places for p in (*found, *["0"] * (most - len(found)))]),
                 "events": braced([self._whole(size_of(event_axes(loop))) for loop in inner]),
-                "count": str(len(inner)),
-                "constant": self.inside(item.weights.constant),
-                "logits": f"g->in_{logits}",
-                "n": f"g->n_{logits}",
-                "d": f"g->d_{logits}" if learns else "0",
-                "adds": str(int(self.gradients.get(logits, 0) > 1)),
-                "classes": self._whole(size_of(item.logits.axes[-1:])),
+                "settings": (*settings.items(), ("weight", weight)),
                 "each": self.each,
-                "rows": self._whole(size_of((item.rows,))),
-                "weight": self._times(self.inside(self.weight(item))) if learns else "0",
             }
             parts.append(render("c/mixed.c.j2", names))
             k += len(inner)
-        return parts
+        return [*parts, self._tables()] if parts else []
+
+    def _tables(self) -> str:
+        learn = {load.key for item, _ in self.mixed if item in self.weighted for load in item.tables}
+        found = []
+        for load, rows in self.tables.loads.items():
+            x = self.names[load.key]
+            fields = {"logits": f"g->in_{x}"}
+            fields |= {"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if load.key in learn else {}
+            fields |= {
+                "n": f"g->n_{x}",
+                "classes": self._whole(size_of(load.axes[-1:])),
+                "rows": self._whole(size_of((rows,))) if rows else "1",
+            }
+            found.append((self.tables.number(load), tuple(fields.items())))
+        return render("c/tables.c.j2", {"tables": tuple(found), "numbers": tuple(map(str, range(len(self.mixed))))})
 
     def _elements(self, k: int, loop: Loop, factors: Mapping[Elements, sympy.Expr] | None = None) -> str:
         """A loop; inside of a logarithm or of a sum over a class, ``factors`` are those of its sums in the weights."""
@@ -406,28 +428,3 @@ class _Writer(Plan):
             self.inside(sympy.Symbol(size, positive=True))
         names = pairs.Names(lambda load: self.names[load.key], learns, lambda axes: self._whole(size_of(axes)))
         return pairs.written(k, kernel, names, weights, self._whole(kernel.table.width), about, self.each)
-
-
-def place(axes: Sequence[str], event: int) -> int:
-    """Which of the axes of draws, classes and rows a tensor has before its event: 4, 2 and 1, added up.
-
-    >>> place(("S", "1", "B", "L"), 1), place(("K", "B"), 0), place(("L",), 1)
-    (5, 3, 0)
-    """
-    lead = axes[: len(axes) - event]
-    return sum(2**k for k, axis in enumerate(reversed(lead)) if axis != "1")
-
-
-def padded(loop: Loop, most: int) -> list[str]:
-    """The places of a loop's operands, and zeros up to the largest number of them."""
-    found = [str(place(load.axes, loop.event)) for load in loop.operands.values()]
-    return [*found, *["0"] * (most - len(found))]
-
-
-def braced(values: Sequence[str]) -> str:
-    """An array's values.
-
-    >>> braced(["1", "2"])
-    '{1, 2}'
-    """
-    return f"{{{', '.join(values)}}}"

@@ -51,3 +51,12 @@ def laid_out(source: str) -> str:
     """
     lines = source.split("\n")
     return "\n".join(p for x in lines for p in ([x] if x.lstrip().startswith(("/*", '"', "#")) else broken(x, WIDTH)))
+
+
+def braced(values: Sequence[str]) -> str:
+    """An array's values.
+
+    >>> braced(["1", "2"])
+    '{1, 2}'
+    """
+    return f"{{{', '.join(values)}}}"

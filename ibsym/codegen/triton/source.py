@@ -18,7 +18,11 @@ from ibsym.codegen.triton.text import call, laid_out, signature
 from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, Beside, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
+<<<<<<< HEAD
 from ibsym.lowering.fusion.regions import Affine, Classes, Draws, Matched, Mixed, Picked, Sum
+=======
+from ibsym.lowering.fusion.sums import Affine, Classes, Matched, Picked, Sum
+>>>>>>> 6d1e7b7 (Exact sums over any number of classes, and relative entropies of two learned categoricals, are part of the compiled pass)
 from ibsym.lowering.program import Load, LossProgram
 
 FUNCTIONS = ("triton/functions", "triton/gamma", "triton/cells")

@@ -12,19 +12,8 @@ import sympy
 
 from ibsym.lowering.fusion.calculus import derivative, expected, times, weighted
 from ibsym.lowering.fusion.pairing import Beside, Pairs, Table
-from ibsym.lowering.fusion.regions import (
-    LOG_P,
-    Classes,
-    Draws,
-    Elements,
-    Matched,
-    Mixed,
-    Picked,
-    Quantity,
-    Reader,
-    Sum,
-    quantities,
-)
+from ibsym.lowering.fusion.regions import Quantity, Reader, quantities
+from ibsym.lowering.fusion.sums import LOG_P, Classes, Draws, Elements, Matched, Mixed, Picked, Sum
 from ibsym.lowering.program import Axes, Input, Load, LossProgram, broadcast
 
 WEIGHT = sympy.Symbol("weight", real=True)
@@ -219,10 +208,9 @@ class Plan:
         for loop in self.every_loop:
             for symbol in loop.differentiated():
                 found[name(symbol)] = found.get(name(symbol), 0) + 1
-        for item in (*self.classes, *(mixed for mixed, _ in self.mixed)):
-            if item in self.weighted:
-                logits = self.names[item.logits.key]
-                found[logits] = found.get(logits, 0) + 1
+        tables = dict.fromkeys(load.key for item, _ in self.mixed if item in self.weighted for load in item.tables)
+        for key in (*(item.logits.key for item in self.classes if item in self.weighted), *tables):
+            found[self.names[key]] = found.get(self.names[key], 0) + 1
         for kernel in self.kernels:
             for load in kernel.table.loads if self.weighted & set(kernel.sums) else ():
                 found[self.names[load.key]] = found.get(self.names[load.key], 0) + 2
@@ -250,7 +238,8 @@ class Plan:
 
     def inputs(self) -> list[Input]:
         """What the pass reads."""
-        loads = {load for loop in self.every_loop for load in loop.operands.values()} | {item.logits for item, _ in self.mixed}
+        loads = {load for loop in self.every_loop for load in loop.operands.values()}
+        loads |= {load for item, _ in self.mixed for load in item.tables}
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
         for kernel in self.kernels:
