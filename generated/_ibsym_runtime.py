@@ -174,11 +174,11 @@ class OnePass:
         if value is None:
             return None
         named = dict(zip(library.terms, terms, strict=True))
-        if (others := getattr(type(loss), "_rest", None)) is not None:  # terms that no pass computes
-            code = others.__code__
+        if (others := (way == GPU and getattr(loss, "_left", None)) or getattr(loss, "_rest", None)) is not None:
+            code = others.__func__.__code__  # terms that no pass computes; kernels may leave more
             raised = [t.float() if t.dtype in HALVES else t for t in given] if way == GPU else given
             by_name = dict(zip([name for name, _ in self.inputs], raised, strict=True))
-            rest = loss._rest(*(by_name[name] for name in code.co_varnames[1 : code.co_argcount]))
+            rest = others(*(by_name[name] for name in code.co_varnames[1 : code.co_argcount]))
             value, named = value + rest.loss, {**named, **rest.terms}
         return self.output(value, named)
 
@@ -432,9 +432,9 @@ def _at(loss: Any, library: Library, parameters: Sequence[float], total: bool) -
     then = copy.copy(loss)
     then.__dict__.update(zip(library.parameters, parameters, strict=True))
     then.__dict__["reduction"] = "sum" if total else "mean"
-    if hasattr(loss, "_rest"):
+    if hasattr(loss, left := "_rest" if isinstance(library, Library) or not hasattr(loss, "_left") else "_left"):
         nothing = type("Nothing", (), {"loss": 0.0, "terms": dict.fromkeys(library.terms, torch.zeros(()))})
-        then.__dict__["_rest"] = lambda *_, **__: nothing
+        then.__dict__[left] = lambda *_, **__: nothing
     return then
 
 

@@ -139,7 +139,7 @@ class BetaTcvaeLoss(_Parametrised):
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
 _BESIDE = {"beta_tcvae.c": "ad890ecbf9f046bd", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
-           "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+           "_ibsym_runtime.py": "519d98d0d97e245e"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class BlindCodeLoss(_Parametrised):
 
 Loss = BlindCodeLoss
 _BESIDE = {"blind_code.c": "510f5e9346f339f1", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+           "_ibsym_runtime.py": "519d98d0d97e245e"}
 
 
 @functools.cache

@@ -276,11 +276,11 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_c_logits;
+    const REAL *in_q_z_logits, *in_p_z_logits, *in_c_logits;
     const int64_t *in_c;
-    REAL *d_c_logits;
-    int64_t n_c, n_c_logits;
-    int64_t size_B, size_K;
+    REAL *d_q_z_logits, *d_p_z_logits, *d_c_logits;
+    int64_t n_q_z_logits, n_p_z_logits, n_c, n_c_logits;
+    int64_t size_B, size_M, size_K;
     double parameter_beta;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
@@ -290,8 +290,496 @@ typedef struct {
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
 const char *const fields =
-    "in_c_logits in_c d_c_logits n_c n_c_logits size_B size_K parameter_beta each_B";
+    "in_q_z_logits in_p_z_logits in_c_logits in_c d_q_z_logits d_p_z_logits d_c_logits n_q_z_logits n_p_z_logits "
+    "n_c n_c_logits size_B size_M size_K parameter_beta each_B";
 const char *const terms = "E_q[log p(z)]\nE_q[log p(c|z)]";
+
+enum { OPERANDS = 1, ROWS = 1, SUMS = 1, AXES = 3, LOGARITHMS = 1 };
+enum { TABLE_q_z_logits, TABLE_p_z_logits };
+
+/* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
+   gradient written once. The last axes are aligned,
+       so that an operand without a leading one repeats. A span is a stretch of
+   LANES elements; its sums are kept by lane, each in a row: of values, or of products, less 1, whose logarithm is taken
+   once a chunk. */
+typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
+
+typedef struct {
+    int operands, rows, sums;
+    Span *span[3];           /* of values alone; with the gradients that are usually wanted; with all of them */
+    const REAL *in[OPERANDS];
+    int64_t n[OPERANDS];     /* elements of an operand */
+    REAL *d[OPERANDS];       /* where its gradient goes, or NULL */
+    double *repeated[OPERANDS]; /* where the gradient of an operand that repeats is added up */
+    int level[OPERANDS];     /* the first span that writes its gradient, or 0 */
+    int shared[OPERANDS];    /* whether other loops add to it: it was cleared before */
+    int sum[ROWS];           /* the sum that a row is part of */
+    double factor[ROWS];     /* of the logarithm of a product; 0 for a row of values */
+    double weight[SUMS];     /* derivative of the loss by the mean of a sum */
+    int64_t size;            /* elements of all together */
+    REAL scale[SUMS];        /* derivative of the loss by one element's value */
+    int want;                /* which span */
+} Loop;
+
+static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
+{
+    REAL copy[OPERANDS][CHUNK], part[OPERANDS][CHUNK], last_in[OPERANDS][LANES] = {{0}}, last_d[OPERANDS][LANES];
+    Span *span = loop->span[loop->want];
+    for (int64_t at = from; at < to; at += CHUNK) {
+        const int64_t n = to - at < CHUNK ? to - at : CHUNK;
+        const REAL *in[OPERANDS] = {0};
+        REAL *d[OPERANDS] = {0}, row[ROWS][LANES], last_row[ROWS][LANES];
+        int adds[OPERANDS] = {0};
+        for (int k = 0; k < loop->operands; k++) {
+            in[k] = window(loop->in[k], loop->n[k], at, n, copy[k]);
+            adds[k] = loop->shared[k] || loop->n[k] < loop->size;
+            d[k] = loop->d[k] && !adds[k] ? loop->d[k] + at : part[k];
+        }
+        for (int r = 0; r < loop->rows; r++)
+            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = 0;
+        int64_t done = 0;
+        for (; done + LANES <= n; done += LANES) {
+            span(in, d, loop->scale, row);
+            for (int k = 0; k < loop->operands; k++) in[k] += LANES, d[k] += LANES;
+        }
+        const int rest = (int)(n - done);
+        if (rest) {
+            const REAL *padded[OPERANDS] = {0};
+            REAL *room[OPERANDS] = {0};
+            for (int k = 0; k < loop->operands; k++) {
+                memcpy(last_in[k], in[k], sizeof(REAL) * (size_t)rest);
+                padded[k] = last_in[k], room[k] = last_d[k];
+            }
+            span(padded, room, loop->scale, last_row);
+            for (int k = 0; k < loop->operands; k++)
+                if (loop->level[k] && loop->level[k] <= loop->want) memcpy(d[k], last_d[k],
+                                                                           sizeof(REAL) * (size_t)rest);
+            for (int r = 0; r < loop->rows; r++)
+                for (int j = 0; j < rest; j++) {
+                    if (loop->factor[r] != 0) row[r][j] += last_row[r][j] + row[r][j] * last_row[r][j];
+                    else row[r][j] += last_row[r][j];
+                }
+        }
+        for (int r = 0; r < loop->rows; r++)
+            sums[loop->sum[r]] += loop->factor[r] != 0 ? loop->factor[r] * log_total(row[r]) : total(row[r]);
+        for (int k = 0; k < loop->operands; k++)
+            if (loop->repeated[k]) add_window(loop->repeated[k], loop->n[k], at, n, part[k]);
+            else if (loop->want && loop->d[k] && adds[k])
+                for (int64_t i = 0; i < n; i++) loop->d[k][at + i] += part[k][i];
+    }
+}
+
+/* Means over draws and rows of sum_i p(i) sum_j p(j|i) ... w, where every p is a softmax of the logits of one variable.
+   w at a draw, classes and row is sums of loops times their weights,
+       or logarithms of softmaxes. The mean is linear in w,
+   so that the share of w is known before w is. A class of probability 0 does not count, nor does its slope.
+   Axes: rows, draws, and classes, class 0 next to the rows. Values are kept with the rows last and the draws first. */
+
+enum { OF_ROWS = 1, OF_DRAWS = 2 };
+#define CLASS(k) (2 + (k))
+#define OF_CLASS(k) (1 << CLASS(k))
+#define FEW 256 /* elements of an event, up to which those of several rows are computed together */
+
+typedef struct {
+    const REAL *logits;
+    REAL *d;              /* where their gradient goes, or NULL */
+    int adds;             /* whether others add to it: it was cleared before */
+    int64_t n, classes, rows;
+    double *p, *log_p;    /* the softmax and its logarithm, rows last */
+    double *slope;        /* of the loss by that logarithm */
+    double *room;         /* two numbers a row */
+} Table;
+
+typedef struct {
+    int table, own, axes; /* whose softmax; the axis of its own classes; all of its axes */
+} Weights;
+
+typedef struct {
+    Weights of;
+    double factor;
+} Logarithm;
+
+typedef struct {
+    int64_t size[AXES];
+    Table *tables;
+    int steps, logarithms, loops;
+    Weights step[AXES];          /* what sums over a class, the outermost first */
+    Logarithm logarithm[LOGARITHMS];
+    Loop *loop;
+    const int *axes;             /* of every operand of every loop, before its event */
+    const int64_t *events;
+    double weight;               /* derivative of the loss by the mean */
+} Expectation;
+
+INLINE double shared_by(double share, double value) { return share == 0 ? 0 : share * value; }
+
+/* The softmax of the logits of some rows, class by class; 0 where the tensors' own numbers have none so small. */
+static void softmax(const REAL *a, int64_t classes, int64_t rows, double *p, double *log_p, double *top, double *norm)
+{
+    for (int64_t b = 0; b < rows; b++) top[b] = (double)a[b * classes], norm[b] = 0;
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) {
+            const double t = log_p[k * rows + b] = (double)a[b * classes + k];
+            top[b] = t > top[b] ? t : top[b];
+        }
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) {
+            log_p[k * rows + b] -= top[b];
+            norm[b] += p[k * rows + b] = exp(log_p[k * rows + b]);
+        }
+    for (int64_t b = 0; b < rows; b++) top[b] = log(norm[b]);
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) {
+            const double share = p[k * rows + b] / norm[b];
+            p[k * rows + b] = (REAL)share == 0 ? 0 : share;
+            log_p[k * rows + b] -= top[b];
+        }
+}
+
+static int softmaxes(Table *tables, int count)
+{
+    for (int i = 0; i < count; i++) {
+        Table *t = &tables[i];
+        const int64_t block = t->classes * t->rows;
+        if (!t->n || !block || t->n % block) return 3;
+        if (!(t->p = calloc((size_t)(3 * t->n + 2 * t->rows), sizeof(double)))) return 2;
+        t->log_p = t->p + t->n, t->slope = t->log_p + t->n, t->room = t->slope + t->n;
+        for (int64_t at = 0; at < t->n; at += block)
+            softmax(t->logits + at, t->classes, t->rows, t->p + at, t->log_p + at, t->room, t->room + t->rows);
+    }
+    return 0;
+}
+
+/* gradients by the logits, from those by logarithms of softmaxes */
+static int logits_slopes(Table *tables, int count, int status)
+{
+    for (int i = 0; i < count; i++) {
+        const Table *t = &tables[i];
+        const int64_t classes = t->classes, rows = t->rows;
+        for (int64_t at = 0; !status && t->d && at < t->n; at += classes * rows) {
+            memset(t->room, 0, sizeof(double) * (size_t)rows);
+            for (int64_t k = 0; k < classes; k++)
+                for (int64_t b = 0; b < rows; b++) t->room[b] += t->slope[at + k * rows + b];
+            for (int64_t k = 0; k < classes; k++)
+                for (int64_t b = 0; b < rows; b++) {
+                    REAL *d = t->d + at + b * classes + k;
+                    const double p = t->p[at + k * rows + b], slope = t->slope[at + k * rows + b];
+                    *d = (REAL)(slope - shared_by(p, t->room[b]) + (t->adds ? (double)*d : 0));
+                }
+        }
+        free(t->p);
+    }
+    return status;
+}
+
+/* how many values there are along some axes */
+static int64_t cells(const Expectation *e, int axes)
+{
+    int64_t n = 1;
+    for (int a = 0; a < AXES; a++) n *= axes >> a & 1 ? e->size[a] : 1;
+    return n;
+}
+
+/* how far it is to the next value along each axis: first rows, then a table's own classes, other classes, draws */
+static void strides(const Expectation *e, int axes, int own, int64_t *stride)
+{
+    int64_t n = 1;
+    memset(stride, 0, sizeof(int64_t) * AXES);
+    for (int i = 0; i < AXES + 1; i++) {
+        const int a = i == 1 ? own : i < AXES ? i : 1;
+        if (a < 0 || !(axes >> a & 1) || stride[a]) continue;
+        stride[a] = n;
+        n *= e->size[a];
+    }
+}
+
+/* the next classes and draw along some axes; 0 after the last */
+static int another(const Expectation *e, int axes, int64_t *index)
+{
+    for (int a = 1; a < AXES; a++) {
+        if (!(axes >> a & 1)) continue;
+        if (++index[a] < e->size[a]) return 1;
+        index[a] = 0;
+    }
+    return 0;
+}
+
+static int64_t found_at(const int64_t *stride, const int64_t *index)
+{
+    int64_t at = 0;
+    for (int a = 1; a < AXES; a++) at += stride[a] * index[a];
+    return at;
+}
+
+/* The same over rows, where a value may be that of all: its stride is 0. */
+INLINE void inward_rows(int64_t n, const double *share, int64_t a, const double *p, int64_t b, double *restrict to,
+                        int64_t c)
+{
+    for (int64_t i = 0; i < n; i++) to[i * c] += share[i * a] * p[i * b];
+}
+
+INLINE void outward_rows(int64_t n, const double *share, int64_t a, const double *p, int64_t b, const double *value,
+                         int64_t c, double scale, double *restrict sum, double *restrict slope)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double part = shared_by(p[i * b], value[i * c]);
+        sum[i * a] += part;
+        slope[i * b] += shared_by(scale * share[i * a], part);
+    }
+}
+
+/* what is outside of a sum times the probabilities: the shares of what is inside */
+static void inward(const Expectation *e, Weights w, int outside, int inside, const double *shares, double *to)
+{
+    int64_t index[AXES] = {0}, out[AXES], in[AXES], own[AXES];
+    const int64_t n = (inside | w.axes) & OF_ROWS ? e->size[0] : 1;
+    strides(e, outside, -1, out);
+    strides(e, inside, -1, in);
+    strides(e, w.axes, w.own, own);
+    do {
+        const double *share = shares + found_at(out, index), *p = e->tables[w.table].p + found_at(own, index);
+        double *here = to + found_at(in, index);
+        if (out[0] & own[0] & in[0]) inward_rows(n, share, 1, p, 1, here, 1);
+        else inward_rows(n, share, out[0], p, own[0], here, in[0]);
+    } while (another(e, inside | w.axes, index));
+}
+
+/* the sum of what is inside by its probabilities, and the slope by their logarithms */
+static void outward(const Expectation *e, Weights w, int outside, int inside, const double *shares, double scale,
+                    const double *values, double *to)
+{
+    int64_t index[AXES] = {0}, out[AXES], in[AXES], own[AXES];
+    const int64_t n = (inside | w.axes) & OF_ROWS ? e->size[0] : 1;
+    strides(e, outside, -1, out);
+    strides(e, inside, -1, in);
+    strides(e, w.axes, w.own, own);
+    do {
+        const double *p = e->tables[w.table].p + found_at(own, index), *value = values + found_at(in, index);
+        const double *share = shares + found_at(out, index);
+        double *sum = to + found_at(out, index), *slope = e->tables[w.table].slope + found_at(own, index);
+        if (out[0] & own[0] & in[0]) outward_rows(n, share, 1, p, 1, value, 1, scale, sum, slope);
+        else outward_rows(n, share, out[0], p, own[0], value, in[0], scale, sum, slope);
+    } while (another(e, inside | w.axes, index));
+}
+
+/* a logarithm as a value inside of all sums; its slope is the share */
+static void logarithm_inside(const Expectation *e, Logarithm l, int inside, const double *shares, double scale,
+                             double *values)
+{
+    int64_t index[AXES] = {0}, in[AXES], own[AXES];
+    strides(e, inside, -1, in);
+    strides(e, l.of.axes, l.of.own, own);
+    do {
+        const int64_t at = found_at(own, index);
+        const double *log_p = e->tables[l.of.table].log_p + at, *share = shares + found_at(in, index);
+        double *value = values + found_at(in, index), *slope = e->tables[l.of.table].slope + at;
+        for (int64_t b = 0; b < (inside & OF_ROWS ? e->size[0] : 1); b++) {
+            value[b * in[0]] += l.factor * log_p[b * own[0]];
+            slope[b * own[0]] += scale * l.factor * share[b * in[0]];
+        }
+    } while (another(e, inside, index));
+}
+
+/* one event of a loop, of which gradients are wanted times its share */
+static double alone(const Loop *loop, int64_t event, double share)
+{
+    Loop one = *loop;
+    double sums[SUMS] = {0}, value = 0;
+    for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * share);
+    strip(&one, 0, event, sums);
+    for (int m = 0; m < one.sums; m++) value += one.weight[m] * sums[m];
+    return value;
+}
+
+/* Small events of some rows side by side, so that no lane is idle; their gradients get the rows' shares afterwards. */
+static void together(const Loop *loop, const int *axes, int64_t event, int64_t rows, const double *share, double *value)
+{
+    REAL copy[OPERANDS][CHUNK], part[OPERANDS][CHUNK], last[OPERANDS][LANES] = {{0}}, row[ROWS][LANES];
+    const REAL *in[OPERANDS] = {0};
+    REAL *d[OPERANDS] = {0};
+    double sums[ROWS] = {0};
+    int64_t b = 0, left = event; /* the row, and how many of its elements are still to come */
+    for (int o = 0; o < loop->operands; o++) {
+        in[o] = axes[o] & OF_ROWS ? loop->in[o] : window(loop->in[o], event, 0, event * rows, copy[o]);
+        d[o] = part[o];
+    }
+    for (int64_t done = 0; done < event * rows; done += LANES) {
+        const int n = (int)(event * rows - done < LANES ? event * rows - done : LANES);
+        for (int o = 0; o < loop->operands && n < LANES; o++) in[o] = memcpy(last[o], in[o], sizeof(REAL) * (size_t)n);
+        memset(row, 0, sizeof row);
+        loop->span[loop->want](in, d, loop->scale, row);
+        for (int o = 0; o < loop->operands; o++) in[o] += LANES, d[o] += LANES;
+        for (int from = 0; from < n;) {
+            const int to = n - from < left ? n : from + (int)left;
+            for (int r = 0; r < loop->rows; r++) {
+                double sum = sums[r];
+                if (loop->factor[r] != 0)
+                    for (int j = from; j < to; j++) sum += (double)row[r][j] + sum * (double)row[r][j];
+                else
+                    for (int j = from; j < to; j++) sum += (double)row[r][j];
+                sums[r] = sum;
+            }
+            left -= to - from, from = to;
+            if (left) continue;
+            double w = 0;
+            for (int r = 0; r < loop->rows; r++) {
+                w += loop->weight[loop->sum[r]] * (loop->factor[r] != 0 ? loop->factor[r] * log1p(sums[r]) : sums[r]);
+                sums[r] = 0;
+            }
+            value[b] += share[b] == 0 ? 0 : w;
+            b++, left = event;
+        }
+    }
+    for (int o = 0; o < loop->operands; o++)
+        for (int64_t i = 0; loop->d[o] && i < rows; i++) {
+            const REAL *rough = part[o] + i * event, c = (REAL)share[i];
+            const int64_t at = axes[o] & OF_ROWS ? i * event : 0;
+            double *sum = loop->repeated[o] ? loop->repeated[o] + at : 0;
+            REAL *to = loop->d[o] + at;
+            if (c == 0) {
+                if (!sum && !loop->shared[o]) memset(to, 0, sizeof(REAL) * (size_t)event);
+            } else if (sum) {
+                for (int64_t j = 0; j < event; j++) sum[j] += (double)(c * rough[j]);
+            } else if (loop->shared[o]) {
+                for (int64_t j = 0; j < event; j++) to[j] += c * rough[j];
+            } else {
+                for (int64_t j = 0; j < event; j++) to[j] = c * rough[j];
+            }
+        }
+}
+
+/* Adds the values of a loop at rows from..to of one draw and of one class of each axis. */
+static void of_rows(const Loop *loop, const int *axes, int64_t event, int64_t from, int64_t to, const double *share,
+                    double scale, double *value)
+{
+    Loop one = *loop;
+    for (int o = 0; o < one.operands; o++) one.n[o] = event, one.shared[o] |= one.repeated[o] != 0;
+    one.size = event;
+    if (event <= FEW) {
+        for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * scale);
+        for (int o = 0; o < one.operands; o++) {
+            const int64_t at = axes[o] & OF_ROWS ? from * event : 0;
+            one.in[o] += at;
+            if (one.repeated[o]) one.repeated[o] += at;
+            if (one.d[o]) one.d[o] += at;
+        }
+        together(&one, axes, event, to - from, share + from, value + from);
+        return;
+    }
+    for (int64_t b = from; b < to; b++) {
+        Loop here = one;
+        for (int o = 0; o < one.operands; o++) {
+            const int64_t at = axes[o] & OF_ROWS ? b * event : 0;
+            here.in[o] += at;
+            if (here.repeated[o]) here.repeated[o] += at;
+            if (here.d[o]) here.d[o] += at;
+            if (share[b] == 0 && here.d[o] && !here.shared[o]) memset(here.d[o], 0, sizeof(REAL) * (size_t)event);
+        }
+        if (share[b] != 0) value[b] += alone(&here, event, share[b] * scale);
+    }
+}
+
+/* the values of a loop inside of all sums; gradients of what repeats are added up in double precision */
+static int values_of(const Expectation *e, int l, int inside, const double *shares, double scale, int threads,
+                     double *values)
+{
+    Loop loop = e->loop[l];
+    const int *axes = e->axes + l * OPERANDS;
+    const int64_t event = e->events[l], all = cells(e, inside) * event, rows = inside & OF_ROWS ? e->size[0] : 1;
+    const int64_t tile = event && event <= FEW ? CHUNK / event : 1, tiles = (rows + tile - 1) / tile;
+    int64_t in[AXES], stride[OPERANDS][AXES];
+    int status = 0, serial = 0;
+    strides(e, inside, -1, in);
+    for (int o = 0; o < loop.operands; o++) {
+        const int one_draw = loop.n[o] != event * cells(e, axes[o]);
+        strides(e, one_draw ? axes[o] & ~OF_DRAWS : axes[o], -1, stride[o]);
+        if (!loop.d[o]) continue;
+        if (loop.want < loop.level[o]) loop.want = loop.level[o];
+        if (loop.n[o] == all) continue;
+        if (!(loop.repeated[o] = calloc((size_t)loop.n[o], sizeof(double)))) status = 2;
+        serial |= !(axes[o] & OF_ROWS);
+    }
+    PARALLEL(threads > 1 && all >= WORTHWHILE && !serial)
+    for (int64_t t = 0; t < (status ? 0 : tiles); t++) {
+        int64_t index[AXES] = {0};
+        do {
+            Loop here = loop;
+            for (int o = 0; o < loop.operands; o++) {
+                const int64_t at = event * found_at(stride[o], index);
+                here.in[o] += at;
+                if (here.repeated[o]) here.repeated[o] += at;
+                if (here.d[o]) here.d[o] += at;
+            }
+            const int64_t at = found_at(in, index), to = (t + 1) * tile < rows ? (t + 1) * tile : rows;
+            of_rows(&here, axes, event, t * tile, to, shares + at, scale, values + at);
+        } while (another(e, inside, index));
+    }
+    for (int o = 0; o < loop.operands; o++) {
+        double *from = loop.repeated[o];
+        REAL *to = loop.d[o];
+        for (int64_t i = 0; from && i < loop.n[o]; i++) to[i] = (REAL)(from[i] + (loop.shared[o] ? (double)to[i] : 0));
+        free(from);
+    }
+    (void)threads, (void)all, (void)serial;
+    return status;
+}
+
+/* Learns the number of draws from what has some; 3 where it fits no other. */
+static int drawn(Expectation *e, int *axes, int64_t n, int64_t event)
+{
+    const int64_t one = event * cells(e, *axes & ~OF_DRAWS);
+    if (!one || !n || n % one) return 3;
+    if (n == one) *axes &= ~OF_DRAWS;
+    else if (!(*axes & OF_DRAWS) || (e->size[1] != 1 && e->size[1] != n / one)) return 3;
+    else e->size[1] = n / one;
+    return 0;
+}
+
+static int mean_over_classes(Expectation e, int threads, double *mean, Each each)
+{
+    int axes[AXES + 1], inside = 0, status = 0; /* of the values inside of the first few sums */
+    e.size[1] = 1;
+    for (int i = 0; i < e.steps; i++) status |= drawn(&e, &e.step[i].axes, e.tables[e.step[i].table].n, 1);
+    for (int i = 0; i < e.logarithms; i++) {
+        status |= drawn(&e, &e.logarithm[i].of.axes, e.tables[e.logarithm[i].of.table].n, 1);
+        inside |= e.logarithm[i].of.axes;
+    }
+    for (int l = 0; l < e.loops; l++)
+        for (int o = 0; o < e.loop[l].operands; o++) {
+            int own = e.axes[l * OPERANDS + o];
+            status |= drawn(&e, &own, e.loop[l].n[o], e.events[l]);
+            inside |= own;
+        }
+    if (status) return 3;
+    int64_t room = cells(&e, axes[e.steps] = inside);
+    for (int i = e.steps - 1; i >= 0; i--) {
+        axes[i] = (axes[i + 1] | e.step[i].axes) & ~(1 << e.step[i].own);
+        room += cells(&e, axes[i]);
+    }
+    double *value[AXES + 1], *share[AXES + 1], *memory = calloc((size_t)room, 2 * sizeof(double));
+    if (!memory) return 2;
+    value[0] = memory, share[0] = memory + room;
+    for (int i = 0; i < e.steps; i++) {
+        value[i + 1] = value[i] + cells(&e, axes[i]);
+        share[i + 1] = share[i] + cells(&e, axes[i]);
+    }
+    const int64_t n = cells(&e, axes[0]);
+    const double scale = e.weight / (double)n;
+    for (int64_t i = 0; i < n; i++) share[0][i] = 1;
+    for (int i = 0; i < e.steps; i++) inward(&e, e.step[i], axes[i], axes[i + 1], share[i], share[i + 1]);
+    for (int i = 0; i < e.logarithms; i++)
+        logarithm_inside(&e, e.logarithm[i], inside, share[e.steps], scale, value[e.steps]);
+    for (int l = 0; l < e.loops && !status; l++)
+        status = values_of(&e, l, inside, share[e.steps], scale, threads, value[e.steps]);
+    for (int i = e.steps - 1; i >= 0; i--)
+        outward(&e, e.step[i], axes[i], axes[i + 1], share[i], scale, value[i + 1], value[i]);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += value[0][i];
+    *mean = sum / (double)n;
+    if (each.loss && !status) status = add_each(each, e.weight, value[0], 1, n);
+    free(memory);
+    return status;
+}
 
 /* Means over rows of formulas in log softmax(logits), and the gradients: rows are few enough to stay in the cache. */
 typedef struct {
@@ -440,6 +928,47 @@ static double rows(const Arguments *g)
     return g->sum ? g->size_B : 1;
 }
 
+/* E_q[log p(z)]: the sum over classes by softmax(q_z_logits) */
+static int mixed0(const Arguments *g, Table *tables, double *mean)
+{
+    const Expectation e = {
+        .size = {g->size_B, 1, g->size_M},
+        .tables = tables,
+        .steps = 1,
+        .step = { {TABLE_q_z_logits, CLASS(0), OF_ROWS | OF_CLASS(0)} },
+        .logarithms = 1,
+        .logarithm = { { {TABLE_p_z_logits, CLASS(0), OF_CLASS(0)}, 1.0 } },
+        .weight = rows(g) * (-1.0),
+    };
+    return mean_over_classes(e, (int)g->threads, mean, (Each){g->each_B, g->size_B});
+}
+
+/* all exact sums over classes: the softmaxes first, their slopes last */
+static int mixed(const Arguments *g, double *means)
+{
+    Table tables[] = {
+        [TABLE_q_z_logits] = {
+            .logits = g->in_q_z_logits,
+            .d = g->d_q_z_logits,
+            .adds = 0,
+            .n = g->n_q_z_logits,
+            .classes = g->size_M,
+            .rows = g->size_B,
+        },
+        [TABLE_p_z_logits] = {
+            .logits = g->in_p_z_logits,
+            .d = g->d_p_z_logits,
+            .adds = 0,
+            .n = g->n_p_z_logits,
+            .classes = g->size_M,
+            .rows = 1,
+        },
+    };
+    int status = softmaxes(tables, 2);
+    if (!status) status = mixed0(g, tables, &means[0]);
+    return logits_slopes(tables, 2, status);
+}
+
 /* E_q[log p(c|z)]: c_logits: log softmax picked by the index */
 static int classes0(const Arguments *g, double *mean)
 {
@@ -461,12 +990,14 @@ static int classes0(const Arguments *g, double *mean)
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
+    double by_class[1] = {0};
     double classes_0;
     int status = 0;
+    if ((status = mixed(g, by_class))) return status;
     if ((status = classes0(g, &classes_0))) return status;
-    *g->terms[0] = 0; /* computed elsewhere */
+    *g->terms[0] = (REAL)(by_class[0]);
     *g->terms[1] = (REAL)(classes_0);
-    const double loss = -g->parameter_beta * classes_0;
+    const double loss = -by_class[0] - g->parameter_beta * classes_0;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -111,7 +111,7 @@ class DibLoss(_Parametrised):
 
     def expression(self, q_z_logits: Tensor, p_z_logits: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(q_z_logits, p_z_logits)  # E_q[log p(z)]: what the compiled pass leaves
+        rest = self._left(q_z_logits, p_z_logits)  # E_q[log p(z)]: what kernels on a GPU leave
         # E_q[log p(c|z)] at samples: log softmax(a)_v
         log_p_c = _over_draws(_pick(c_logits.log_softmax(-1), c))
 
@@ -119,8 +119,8 @@ class DibLoss(_Parametrised):
         terms = {"E_q[log p(z)]": rest.terms["E_q[log p(z)]"], "E_q[log p(c|z)]": _mean(log_p_c.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
-    def _rest(self, q_z_logits: Tensor, p_z_logits: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
+    def _left(self, q_z_logits: Tensor, p_z_logits: Tensor) -> Output:
+        """The terms that kernels on a GPU leave to tensor operations."""
         # E_q[log p(z)] in closed form: sum r log r', r = softmax(a)
         log_p_z = _expected(q_z_logits.softmax(-1), p_z_logits.log_softmax(-1)).sum(-1)
 
@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "abfe4a0031f453ca", "dib.triton.py": "f0dc72efc461564d", "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+_BESIDE = {"dib.c": "6cfe94607b34c5ff", "dib.triton.py": "f0dc72efc461564d", "_ibsym_runtime.py": "519d98d0d97e245e"}
 
 
 @functools.cache

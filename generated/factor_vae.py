@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "d5653fd9bb741a64", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+           "_ibsym_runtime.py": "519d98d0d97e245e"}
 
 
 @functools.cache

@@ -296,7 +296,8 @@ const char *const fields =
 const char *const terms =
     "KL(q(w|x)||p(w))\nKL(q(y|z,w)||p(y))\nE_q[log q(z|x)]\nE_q[log p(z|w,y)]\nE_q[log p(x|z)]";
 
-enum { OPERANDS = 3, ROWS = 2, SUMS = 1 };
+enum { OPERANDS = 3, ROWS = 2, SUMS = 1, AXES = 3, LOGARITHMS = 1 };
+enum { TABLE_y_logits };
 
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
@@ -430,141 +431,415 @@ static int elements(Loop *loop, int64_t event, int threads, double *means, Each 
     return status;
 }
 
-/* The mean over draws and rows of sum_k p_k w_k, where p is the softmax of a row's logits, and w at a draw, class and
-   row is a constant and the sums of a few loops times their weights. A class of probability 0 does not count, nor does
-   its slope. */
+/* Means over draws and rows of sum_i p(i) sum_j p(j|i) ... w, where every p is a softmax of the logits of one variable.
+   w at a draw, classes and row is sums of loops times their weights,
+       or logarithms of softmaxes. The mean is linear in w,
+   so that the share of w is known before w is. A class of probability 0 does not count, nor does its slope.
+   Axes: rows, draws, and classes, class 0 next to the rows. Values are kept with the rows last and the draws first. */
 
-enum { OF_ROWS = 1, OF_CLASSES = 2, OF_DRAWS = 4 }; /* the axes that an operand has before its event */
+enum { OF_ROWS = 1, OF_DRAWS = 2 };
+#define CLASS(k) (2 + (k))
+#define OF_CLASS(k) (1 << CLASS(k))
+#define FEW 256 /* elements of an event, up to which those of several rows are computed together */
 
 typedef struct {
     const REAL *logits;
     REAL *d;              /* where their gradient goes, or NULL */
     int adds;             /* whether others add to it: it was cleared before */
     int64_t n, classes, rows;
+    double *p, *log_p;    /* the softmax and its logarithm, rows last */
+    double *slope;        /* of the loss by that logarithm */
+    double *room;         /* two numbers a row */
 } Table;
 
-/* softmax of every row of logits, 0 where the tensors' own numbers have none so small */
-static void probabilities(const Table *t, double *p)
+typedef struct {
+    int table, own, axes; /* whose softmax; the axis of its own classes; all of its axes */
+} Weights;
+
+typedef struct {
+    Weights of;
+    double factor;
+} Logarithm;
+
+typedef struct {
+    int64_t size[AXES];
+    Table *tables;
+    int steps, logarithms, loops;
+    Weights step[AXES];          /* what sums over a class, the outermost first */
+    Logarithm logarithm[LOGARITHMS];
+    Loop *loop;
+    const int *axes;             /* of every operand of every loop, before its event */
+    const int64_t *events;
+    double weight;               /* derivative of the loss by the mean */
+} Expectation;
+
+INLINE double shared_by(double share, double value) { return share == 0 ? 0 : share * value; }
+
+/* The softmax of the logits of some rows, class by class; 0 where the tensors' own numbers have none so small. */
+static void softmax(const REAL *a, int64_t classes, int64_t rows, double *p, double *log_p, double *top, double *norm)
 {
-    for (int64_t i = 0; i < t->n; i += t->classes) {
-        const REAL *a = t->logits + i;
-        double top = (double)a[0], norm = 0;
-        for (int64_t k = 1; k < t->classes; k++) top = (double)a[k] > top ? (double)a[k] : top;
-        for (int64_t k = 0; k < t->classes; k++) norm += p[i + k] = exp((double)a[k] - top);
-        for (int64_t k = 0; k < t->classes; k++) p[i + k] = (REAL)(p[i + k] / norm) == 0 ? 0 : p[i + k] / norm;
+    for (int64_t b = 0; b < rows; b++) top[b] = (double)a[b * classes], norm[b] = 0;
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) {
+            const double t = log_p[k * rows + b] = (double)a[b * classes + k];
+            top[b] = t > top[b] ? t : top[b];
+        }
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) {
+            log_p[k * rows + b] -= top[b];
+            norm[b] += p[k * rows + b] = exp(log_p[k * rows + b]);
+        }
+    for (int64_t b = 0; b < rows; b++) top[b] = log(norm[b]);
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) {
+            const double share = p[k * rows + b] / norm[b];
+            p[k * rows + b] = (REAL)share == 0 ? 0 : share;
+            log_p[k * rows + b] -= top[b];
+        }
+}
+
+static int softmaxes(Table *tables, int count)
+{
+    for (int i = 0; i < count; i++) {
+        Table *t = &tables[i];
+        const int64_t block = t->classes * t->rows;
+        if (!t->n || !block || t->n % block) return 3;
+        if (!(t->p = calloc((size_t)(3 * t->n + 2 * t->rows), sizeof(double)))) return 2;
+        t->log_p = t->p + t->n, t->slope = t->log_p + t->n, t->room = t->slope + t->n;
+        for (int64_t at = 0; at < t->n; at += block)
+            softmax(t->logits + at, t->classes, t->rows, t->p + at, t->log_p + at, t->room, t->room + t->rows);
+    }
+    return 0;
+}
+
+/* gradients by the logits, from those by logarithms of softmaxes */
+static int logits_slopes(Table *tables, int count, int status)
+{
+    for (int i = 0; i < count; i++) {
+        const Table *t = &tables[i];
+        const int64_t classes = t->classes, rows = t->rows;
+        for (int64_t at = 0; !status && t->d && at < t->n; at += classes * rows) {
+            memset(t->room, 0, sizeof(double) * (size_t)rows);
+            for (int64_t k = 0; k < classes; k++)
+                for (int64_t b = 0; b < rows; b++) t->room[b] += t->slope[at + k * rows + b];
+            for (int64_t k = 0; k < classes; k++)
+                for (int64_t b = 0; b < rows; b++) {
+                    REAL *d = t->d + at + b * classes + k;
+                    const double p = t->p[at + k * rows + b], slope = t->slope[at + k * rows + b];
+                    *d = (REAL)(slope - shared_by(p, t->room[b]) + (t->adds ? (double)*d : 0));
+                }
+        }
+        free(t->p);
+    }
+    return status;
+}
+
+/* how many values there are along some axes */
+static int64_t cells(const Expectation *e, int axes)
+{
+    int64_t n = 1;
+    for (int a = 0; a < AXES; a++) n *= axes >> a & 1 ? e->size[a] : 1;
+    return n;
+}
+
+/* how far it is to the next value along each axis: first rows, then a table's own classes, other classes, draws */
+static void strides(const Expectation *e, int axes, int own, int64_t *stride)
+{
+    int64_t n = 1;
+    memset(stride, 0, sizeof(int64_t) * AXES);
+    for (int i = 0; i < AXES + 1; i++) {
+        const int a = i == 1 ? own : i < AXES ? i : 1;
+        if (a < 0 || !(axes >> a & 1) || stride[a]) continue;
+        stride[a] = n;
+        n *= e->size[a];
     }
 }
 
-/* how many elements an operand has at one draw */
-static int64_t a_draw(int place, const Table *t, int64_t event)
+/* the next classes and draw along some axes; 0 after the last */
+static int another(const Expectation *e, int axes, int64_t *index)
 {
-    return event * (place & OF_CLASSES ? t->classes : 1) * (place & OF_ROWS ? t->rows : 1);
+    for (int a = 1; a < AXES; a++) {
+        if (!(axes >> a & 1)) continue;
+        if (++index[a] < e->size[a]) return 1;
+        index[a] = 0;
+    }
+    return 0;
 }
 
-/* where an operand's event stands, in events */
-static int64_t stands(int place, const Table *t, int64_t draws, int64_t s, int64_t k, int64_t b)
+static int64_t found_at(const int64_t *stride, const int64_t *index)
 {
-    int64_t at = place & OF_DRAWS && draws > 1 ? s : 0;
-    if (place & OF_CLASSES) at = at * t->classes + k;
-    return place & OF_ROWS ? at * t->rows + b : at;
+    int64_t at = 0;
+    for (int a = 1; a < AXES; a++) at += stride[a] * index[a];
+    return at;
 }
 
-/* w of one draw, class and row; its gradient, times its share in the loss */
-static double weighed(const Table *t, Loop *loops, const int *places, const int64_t *events, int count, double constant,
-                      double share, int64_t s, int64_t k, int64_t b)
+/* The same over rows, where a value may be that of all: its stride is 0. */
+INLINE void inward_rows(int64_t n, const double *share, int64_t a, const double *p, int64_t b, double *restrict to,
+                        int64_t c)
 {
-    double w = constant;
-    for (int l = 0; l < count; l++) {
-        Loop one = loops[l];
-        double sums[SUMS] = {0};
+    for (int64_t i = 0; i < n; i++) to[i * c] += share[i * a] * p[i * b];
+}
+
+INLINE void outward_rows(int64_t n, const double *share, int64_t a, const double *p, int64_t b, const double *value,
+                         int64_t c, double scale, double *restrict sum, double *restrict slope)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double part = shared_by(p[i * b], value[i * c]);
+        sum[i * a] += part;
+        slope[i * b] += shared_by(scale * share[i * a], part);
+    }
+}
+
+/* what is outside of a sum times the probabilities: the shares of what is inside */
+static void inward(const Expectation *e, Weights w, int outside, int inside, const double *shares, double *to)
+{
+    int64_t index[AXES] = {0}, out[AXES], in[AXES], own[AXES];
+    const int64_t n = (inside | w.axes) & OF_ROWS ? e->size[0] : 1;
+    strides(e, outside, -1, out);
+    strides(e, inside, -1, in);
+    strides(e, w.axes, w.own, own);
+    do {
+        const double *share = shares + found_at(out, index), *p = e->tables[w.table].p + found_at(own, index);
+        double *here = to + found_at(in, index);
+        if (out[0] & own[0] & in[0]) inward_rows(n, share, 1, p, 1, here, 1);
+        else inward_rows(n, share, out[0], p, own[0], here, in[0]);
+    } while (another(e, inside | w.axes, index));
+}
+
+/* the sum of what is inside by its probabilities, and the slope by their logarithms */
+static void outward(const Expectation *e, Weights w, int outside, int inside, const double *shares, double scale,
+                    const double *values, double *to)
+{
+    int64_t index[AXES] = {0}, out[AXES], in[AXES], own[AXES];
+    const int64_t n = (inside | w.axes) & OF_ROWS ? e->size[0] : 1;
+    strides(e, outside, -1, out);
+    strides(e, inside, -1, in);
+    strides(e, w.axes, w.own, own);
+    do {
+        const double *p = e->tables[w.table].p + found_at(own, index), *value = values + found_at(in, index);
+        const double *share = shares + found_at(out, index);
+        double *sum = to + found_at(out, index), *slope = e->tables[w.table].slope + found_at(own, index);
+        if (out[0] & own[0] & in[0]) outward_rows(n, share, 1, p, 1, value, 1, scale, sum, slope);
+        else outward_rows(n, share, out[0], p, own[0], value, in[0], scale, sum, slope);
+    } while (another(e, inside | w.axes, index));
+}
+
+/* a logarithm as a value inside of all sums; its slope is the share */
+static void logarithm_inside(const Expectation *e, Logarithm l, int inside, const double *shares, double scale,
+                             double *values)
+{
+    int64_t index[AXES] = {0}, in[AXES], own[AXES];
+    strides(e, inside, -1, in);
+    strides(e, l.of.axes, l.of.own, own);
+    do {
+        const int64_t at = found_at(own, index);
+        const double *log_p = e->tables[l.of.table].log_p + at, *share = shares + found_at(in, index);
+        double *value = values + found_at(in, index), *slope = e->tables[l.of.table].slope + at;
+        for (int64_t b = 0; b < (inside & OF_ROWS ? e->size[0] : 1); b++) {
+            value[b * in[0]] += l.factor * log_p[b * own[0]];
+            slope[b * own[0]] += scale * l.factor * share[b * in[0]];
+        }
+    } while (another(e, inside, index));
+}
+
+/* one event of a loop, of which gradients are wanted times its share */
+static double alone(const Loop *loop, int64_t event, double share)
+{
+    Loop one = *loop;
+    double sums[SUMS] = {0}, value = 0;
+    for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * share);
+    strip(&one, 0, event, sums);
+    for (int m = 0; m < one.sums; m++) value += one.weight[m] * sums[m];
+    return value;
+}
+
+/* Small events of some rows side by side, so that no lane is idle; their gradients get the rows' shares afterwards. */
+static void together(const Loop *loop, const int *axes, int64_t event, int64_t rows, const double *share, double *value)
+{
+    REAL copy[OPERANDS][CHUNK], part[OPERANDS][CHUNK], last[OPERANDS][LANES] = {{0}}, row[ROWS][LANES];
+    const REAL *in[OPERANDS] = {0};
+    REAL *d[OPERANDS] = {0};
+    double sums[ROWS] = {0};
+    int64_t b = 0, left = event; /* the row, and how many of its elements are still to come */
+    for (int o = 0; o < loop->operands; o++) {
+        in[o] = axes[o] & OF_ROWS ? loop->in[o] : window(loop->in[o], event, 0, event * rows, copy[o]);
+        d[o] = part[o];
+    }
+    for (int64_t done = 0; done < event * rows; done += LANES) {
+        const int n = (int)(event * rows - done < LANES ? event * rows - done : LANES);
+        for (int o = 0; o < loop->operands && n < LANES; o++) in[o] = memcpy(last[o], in[o], sizeof(REAL) * (size_t)n);
+        memset(row, 0, sizeof row);
+        loop->span[loop->want](in, d, loop->scale, row);
+        for (int o = 0; o < loop->operands; o++) in[o] += LANES, d[o] += LANES;
+        for (int from = 0; from < n;) {
+            const int to = n - from < left ? n : from + (int)left;
+            for (int r = 0; r < loop->rows; r++) {
+                double sum = sums[r];
+                if (loop->factor[r] != 0)
+                    for (int j = from; j < to; j++) sum += (double)row[r][j] + sum * (double)row[r][j];
+                else
+                    for (int j = from; j < to; j++) sum += (double)row[r][j];
+                sums[r] = sum;
+            }
+            left -= to - from, from = to;
+            if (left) continue;
+            double w = 0;
+            for (int r = 0; r < loop->rows; r++) {
+                w += loop->weight[loop->sum[r]] * (loop->factor[r] != 0 ? loop->factor[r] * log1p(sums[r]) : sums[r]);
+                sums[r] = 0;
+            }
+            value[b] += share[b] == 0 ? 0 : w;
+            b++, left = event;
+        }
+    }
+    for (int o = 0; o < loop->operands; o++)
+        for (int64_t i = 0; loop->d[o] && i < rows; i++) {
+            const REAL *rough = part[o] + i * event, c = (REAL)share[i];
+            const int64_t at = axes[o] & OF_ROWS ? i * event : 0;
+            double *sum = loop->repeated[o] ? loop->repeated[o] + at : 0;
+            REAL *to = loop->d[o] + at;
+            if (c == 0) {
+                if (!sum && !loop->shared[o]) memset(to, 0, sizeof(REAL) * (size_t)event);
+            } else if (sum) {
+                for (int64_t j = 0; j < event; j++) sum[j] += (double)(c * rough[j]);
+            } else if (loop->shared[o]) {
+                for (int64_t j = 0; j < event; j++) to[j] += c * rough[j];
+            } else {
+                for (int64_t j = 0; j < event; j++) to[j] = c * rough[j];
+            }
+        }
+}
+
+/* Adds the values of a loop at rows from..to of one draw and of one class of each axis. */
+static void of_rows(const Loop *loop, const int *axes, int64_t event, int64_t from, int64_t to, const double *share,
+                    double scale, double *value)
+{
+    Loop one = *loop;
+    for (int o = 0; o < one.operands; o++) one.n[o] = event, one.shared[o] |= one.repeated[o] != 0;
+    one.size = event;
+    if (event <= FEW) {
+        for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * scale);
         for (int o = 0; o < one.operands; o++) {
-            const int place = places[l * OPERANDS + o];
-            const int64_t at = events[l] * stands(place, t, one.n[o] / a_draw(place, t, events[l]), s, k, b);
+            const int64_t at = axes[o] & OF_ROWS ? from * event : 0;
             one.in[o] += at;
             if (one.repeated[o]) one.repeated[o] += at;
             if (one.d[o]) one.d[o] += at;
-            one.shared[o] |= one.repeated[o] != 0;
-            one.n[o] = events[l];
         }
-        for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * share);
-        one.size = events[l];
-        strip(&one, 0, events[l], sums);
-        for (int m = 0; m < one.sums; m++) w += one.weight[m] * sums[m];
+        together(&one, axes, event, to - from, share + from, value + from);
+        return;
     }
-    return w;
+    for (int64_t b = from; b < to; b++) {
+        Loop here = one;
+        for (int o = 0; o < one.operands; o++) {
+            const int64_t at = axes[o] & OF_ROWS ? b * event : 0;
+            here.in[o] += at;
+            if (here.repeated[o]) here.repeated[o] += at;
+            if (here.d[o]) here.d[o] += at;
+            if (share[b] == 0 && here.d[o] && !here.shared[o]) memset(here.d[o], 0, sizeof(REAL) * (size_t)event);
+        }
+        if (share[b] != 0) value[b] += alone(&here, event, share[b] * scale);
+    }
 }
 
-/* what no class of positive probability wrote */
-static void cleared(Loop *loops, const int64_t *events, int count, int64_t at)
+/* the values of a loop inside of all sums; gradients of what repeats are added up in double precision */
+static int values_of(const Expectation *e, int l, int inside, const double *shares, double scale, int threads,
+                     double *values)
 {
-    for (int l = 0; l < count; l++)
-        for (int o = 0; o < loops[l].operands; o++)
-            if (loops[l].d[o] && !loops[l].repeated[o] && !loops[l].shared[o])
-                memset(loops[l].d[o] + at * events[l], 0, sizeof(REAL) * (size_t)events[l]);
-}
-
-static int mean_over_classes(const Table *t, Loop *loops, const int *places, const int64_t *events, int count,
-                             double constant, double weight, int threads, double *mean, Each each)
-{
-    const int64_t classes = t->classes, rows = t->rows, cells = classes * rows;
-    if (!cells || !t->n) return 3;
-    const int64_t own = t->n / cells;
-    int64_t draws = own, size = 0;
+    Loop loop = e->loop[l];
+    const int *axes = e->axes + l * OPERANDS;
+    const int64_t event = e->events[l], all = cells(e, inside) * event, rows = inside & OF_ROWS ? e->size[0] : 1;
+    const int64_t tile = event && event <= FEW ? CHUNK / event : 1, tiles = (rows + tile - 1) / tile;
+    int64_t in[AXES], stride[OPERANDS][AXES];
     int status = 0, serial = 0;
-    for (int l = 0; l < count; l++)
-        for (int o = 0; o < loops[l].operands; o++) {
-            const int64_t whole = a_draw(places[l * OPERANDS + o], t, events[l]);
-            if (!whole || !loops[l].n[o]) return 3;
-            if (loops[l].n[o] / whole > draws) draws = loops[l].n[o] / whole;
-        }
-    for (int l = 0; l < count; l++) {
-        Loop *loop = &loops[l];
-        size += draws * cells * events[l];
-        for (int o = 0; o < loop->operands; o++) {
-            if (!loop->d[o]) continue;
-            if (loop->want < loop->level[o]) loop->want = loop->level[o];
-            if (loop->n[o] == draws * cells * events[l]) continue;
-            if (!(loop->repeated[o] = calloc((size_t)loop->n[o], sizeof(double)))) status = 2;
-            serial |= !(places[l * OPERANDS + o] & OF_ROWS);
-        }
+    strides(e, inside, -1, in);
+    for (int o = 0; o < loop.operands; o++) {
+        const int one_draw = loop.n[o] != event * cells(e, axes[o]);
+        strides(e, one_draw ? axes[o] & ~OF_DRAWS : axes[o], -1, stride[o]);
+        if (!loop.d[o]) continue;
+        if (loop.want < loop.level[o]) loop.want = loop.level[o];
+        if (loop.n[o] == all) continue;
+        if (!(loop.repeated[o] = calloc((size_t)loop.n[o], sizeof(double)))) status = 2;
+        serial |= !(axes[o] & OF_ROWS);
     }
-    double *p = malloc(sizeof(double) * (size_t)t->n), *slope = calloc((size_t)t->n, sizeof(double));
-    double *of_rows = malloc(sizeof(double) * (size_t)(draws * rows));
-    double *w = malloc(sizeof(double) * (size_t)(draws * cells));
-    const double scale = weight / (double)(draws * rows);
-    if (p && slope && of_rows && w && !status) {
-        probabilities(t, p);
-        PARALLEL(threads > 1 && size >= WORTHWHILE && !serial)
-        for (int64_t b = 0; b < rows; b++)
-            for (int64_t s = 0; s < draws; s++) {
-                const int64_t row = ((own > 1 ? s : 0) * rows + b) * classes;
-                double *here = w + (s * rows + b) * classes, sum = 0;
-                for (int64_t k = 0; k < classes; k++) {
-                    const double share = p[row + k];
-                    if (share == 0) cleared(loops, events, count, (s * classes + k) * rows + b);
-                    else here[k] = weighed(t, loops, places, events, count, constant, share * scale, s, k, b);
-                    sum += share == 0 ? 0 : share * here[k];
-                }
-                of_rows[s * rows + b] = sum;
-                for (int64_t k = 0; k < classes; k++)
-                    if (p[row + k] != 0) slope[row + k] += scale * p[row + k] * (here[k] - sum);
+    PARALLEL(threads > 1 && all >= WORTHWHILE && !serial)
+    for (int64_t t = 0; t < (status ? 0 : tiles); t++) {
+        int64_t index[AXES] = {0};
+        do {
+            Loop here = loop;
+            for (int o = 0; o < loop.operands; o++) {
+                const int64_t at = event * found_at(stride[o], index);
+                here.in[o] += at;
+                if (here.repeated[o]) here.repeated[o] += at;
+                if (here.d[o]) here.d[o] += at;
             }
-        double sum = 0;
-        for (int64_t i = 0; i < draws * rows; i++) sum += of_rows[i];
-        *mean = sum / (double)(draws * rows);
-        if (each.loss) status = add_each(each, weight, of_rows, 1, draws * rows);
-        for (int64_t i = 0; t->d && i < t->n; i++) t->d[i] = (REAL)(slope[i] + (t->adds ? (double)t->d[i] : 0));
-    } else status = 2;
-    for (int l = 0; l < count; l++)
-        for (int o = 0; o < loops[l].operands; o++) {
-            double *from = loops[l].repeated[o];
-            REAL *to = loops[l].d[o];
-            for (int64_t i = 0; from && i < loops[l].n[o]; i++)
-                to[i] = (REAL)(from[i] + (loops[l].shared[o] ? (double)to[i] : 0));
-            free(from);
+            const int64_t at = found_at(in, index), to = (t + 1) * tile < rows ? (t + 1) * tile : rows;
+            of_rows(&here, axes, event, t * tile, to, shares + at, scale, values + at);
+        } while (another(e, inside, index));
+    }
+    for (int o = 0; o < loop.operands; o++) {
+        double *from = loop.repeated[o];
+        REAL *to = loop.d[o];
+        for (int64_t i = 0; from && i < loop.n[o]; i++) to[i] = (REAL)(from[i] + (loop.shared[o] ? (double)to[i] : 0));
+        free(from);
+    }
+    (void)threads, (void)all, (void)serial;
+    return status;
+}
+
+/* Learns the number of draws from what has some; 3 where it fits no other. */
+static int drawn(Expectation *e, int *axes, int64_t n, int64_t event)
+{
+    const int64_t one = event * cells(e, *axes & ~OF_DRAWS);
+    if (!one || !n || n % one) return 3;
+    if (n == one) *axes &= ~OF_DRAWS;
+    else if (!(*axes & OF_DRAWS) || (e->size[1] != 1 && e->size[1] != n / one)) return 3;
+    else e->size[1] = n / one;
+    return 0;
+}
+
+static int mean_over_classes(Expectation e, int threads, double *mean, Each each)
+{
+    int axes[AXES + 1], inside = 0, status = 0; /* of the values inside of the first few sums */
+    e.size[1] = 1;
+    for (int i = 0; i < e.steps; i++) status |= drawn(&e, &e.step[i].axes, e.tables[e.step[i].table].n, 1);
+    for (int i = 0; i < e.logarithms; i++) {
+        status |= drawn(&e, &e.logarithm[i].of.axes, e.tables[e.logarithm[i].of.table].n, 1);
+        inside |= e.logarithm[i].of.axes;
+    }
+    for (int l = 0; l < e.loops; l++)
+        for (int o = 0; o < e.loop[l].operands; o++) {
+            int own = e.axes[l * OPERANDS + o];
+            status |= drawn(&e, &own, e.loop[l].n[o], e.events[l]);
+            inside |= own;
         }
-    free(p), free(slope), free(of_rows), free(w);
-    (void)threads, (void)size, (void)serial;
+    if (status) return 3;
+    int64_t room = cells(&e, axes[e.steps] = inside);
+    for (int i = e.steps - 1; i >= 0; i--) {
+        axes[i] = (axes[i + 1] | e.step[i].axes) & ~(1 << e.step[i].own);
+        room += cells(&e, axes[i]);
+    }
+    double *value[AXES + 1], *share[AXES + 1], *memory = calloc((size_t)room, 2 * sizeof(double));
+    if (!memory) return 2;
+    value[0] = memory, share[0] = memory + room;
+    for (int i = 0; i < e.steps; i++) {
+        value[i + 1] = value[i] + cells(&e, axes[i]);
+        share[i + 1] = share[i] + cells(&e, axes[i]);
+    }
+    const int64_t n = cells(&e, axes[0]);
+    const double scale = e.weight / (double)n;
+    for (int64_t i = 0; i < n; i++) share[0][i] = 1;
+    for (int i = 0; i < e.steps; i++) inward(&e, e.step[i], axes[i], axes[i + 1], share[i], share[i + 1]);
+    for (int i = 0; i < e.logarithms; i++)
+        logarithm_inside(&e, e.logarithm[i], inside, share[e.steps], scale, value[e.steps]);
+    for (int l = 0; l < e.loops && !status; l++)
+        status = values_of(&e, l, inside, share[e.steps], scale, threads, value[e.steps]);
+    for (int i = e.steps - 1; i >= 0; i--)
+        outward(&e, e.step[i], axes[i], axes[i + 1], share[i], scale, value[i + 1], value[i]);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += value[0][i];
+    *mean = sum / (double)n;
+    if (each.loss && !status) status = add_each(each, e.weight, value[0], 1, n);
+    free(memory);
     return status;
 }
 
@@ -927,16 +1202,41 @@ static Loop inner3(const Arguments *g)
 }
 
 /* E_q[log p(z|w,y)]: the sum over classes by softmax(y_logits) */
-static int mixed0(const Arguments *g, double *mean)
+static int mixed0(const Arguments *g, Table *tables, double *mean)
 {
     Loop loops[] = {inner3(g)};
-    const int places[] = {7, 7, 5};
+    const int axes[] = {OF_ROWS | OF_DRAWS | OF_CLASS(0), OF_ROWS | OF_DRAWS | OF_CLASS(0), OF_ROWS | OF_DRAWS};
     const int64_t events[] = {g->size_L};
-    const Table table = {
-        g->in_y_logits, g->d_y_logits, 1, g->n_y_logits, g->size_K, g->size_B
+    const Expectation e = {
+        .size = {g->size_B, 1, g->size_K},
+        .tables = tables,
+        .steps = 1,
+        .step = { {TABLE_y_logits, CLASS(0), OF_ROWS | OF_DRAWS | OF_CLASS(0)} },
+        .loops = 1,
+        .loop = loops,
+        .axes = axes,
+        .events = events,
+        .weight = rows(g) * (-1.0),
     };
-    return mean_over_classes(&table, loops, places, events, 1, -0.5 * g->size_L * 1.8378770664093456, rows(g) * (-1.0),
-                             (int)g->threads, mean, (Each){g->each_B, g->size_B});
+    return mean_over_classes(e, (int)g->threads, mean, (Each){g->each_B, g->size_B});
+}
+
+/* all exact sums over classes: the softmaxes first, their slopes last */
+static int mixed(const Arguments *g, double *means)
+{
+    Table tables[] = {
+        [TABLE_y_logits] = {
+            .logits = g->in_y_logits,
+            .d = g->d_y_logits,
+            .adds = 1,
+            .n = g->n_y_logits,
+            .classes = g->size_K,
+            .rows = g->size_B,
+        },
+    };
+    int status = softmaxes(tables, 1);
+    if (!status) status = mixed0(g, tables, &means[0]);
+    return logits_slopes(tables, 1, status);
 }
 
 /* y_logits: expected(log_p, log_p) */
@@ -986,23 +1286,24 @@ int fused(const Arguments *g)
     double loop_0[1];
     double loop_1[1];
     double loop_2[1];
-    double mixed_0;
+    double by_class[1] = {0};
     double classes_0;
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
-    if ((status = mixed0(g, &mixed_0))) return status;
+    if ((status = mixed(g, by_class))) return status;
     if ((status = classes0(g, &classes_0))) return status;
     *g->terms[0] = (REAL)(0.5 * loop_0[0]);
     *g->terms[1] = (REAL)(classes_0 + log(g->size_K));
     *g->terms[2] = (REAL)(-0.5 * loop_1[0] - 0.5 * g->size_L * 2.8378770664093453);
-    *g->terms[3] = (REAL)(mixed_0);
+    *g->terms[3] = (REAL)(by_class[0] - 0.5 * g->size_L * 1.8378770664093456);
     *g->terms[4] = (REAL)(-1.0 * loop_2[0]);
     for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += log(g->size_K)
-        - 0.5 * g->size_L * 2.8378770664093453;
+        - 0.5 * g->size_L * 2.8378770664093453 + 0.5 * g->size_L * 1.8378770664093456;
     const double loss = 0.5 * loop_0[0] + classes_0 + log(g->size_K) - 0.5 * loop_1[0]
-        - 0.5 * g->size_L * 2.8378770664093453 - mixed_0 - (-1.0 * loop_2[0]);
+        - 0.5 * g->size_L * 2.8378770664093453 - (by_class[0] - 0.5 * g->size_L * 1.8378770664093456)
+            - (-1.0 * loop_2[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

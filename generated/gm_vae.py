@@ -120,8 +120,8 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "6d812082e42f6d17", "gm_vae.triton.py": "480c97a05c35550d",
-           "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+_BESIDE = {"gm_vae.c": "4038f8ed1a822d39", "gm_vae.triton.py": "d89fdf1a3a180c7c",
+           "_ibsym_runtime.py": "519d98d0d97e245e"}
 
 
 @functools.cache

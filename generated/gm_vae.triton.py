@@ -337,7 +337,7 @@ def classes_0(
 @triton.jit
 def totals(
     parts_0, n_0, by_0, parts_1, n_1, by_1, parts_2, n_2, by_2, parts_3, n_3, by_3, parts_4, n_4, by_4, factor_0,
-    factor_1, out, rows, BLOCK: tl.constexpr,
+    factor_1, factor_2, out, rows, BLOCK: tl.constexpr,
 ):
     """The terms and the loss, of the means."""
     mean_0 = total(parts_0, n_0, BLOCK) / by_0
@@ -348,11 +348,11 @@ def totals(
     tl.store(out + 1, 0.5 * mean_0)
     tl.store(out + 2, mean_4 + factor_0)
     tl.store(out + 3, -0.5 * mean_1 + factor_1)
-    tl.store(out + 4, mean_3)
+    tl.store(out + 4, mean_3 + factor_2)
     tl.store(out + 5, -1.0 * mean_2)
     tl.store(out,
              rows * (1.0 * (0.5 * mean_0) + 1.0 * (mean_4 + factor_0) + 1.0 * (-0.5 * mean_1 + factor_1)
-                     + -1.0 * (mean_3) + -1.0 * (-1.0 * mean_2)))
+                     + -1.0 * (mean_3 + factor_2) + -1.0 * (-1.0 * mean_2)))
 
 
 @triton.jit
@@ -385,8 +385,10 @@ def passes(g: Any) -> None:
         [(weighed_0,
           {"p_z_logvar": ("draw", "class", "row"), "p_z_mean": ("draw", "class", "row"), "z": ("draw", "row")},
           ["p_z_logvar", "p_z_mean", "z"], g.size["L"], [-0.5])],
-        -0.5 * g.size["L"] * math.log(2 * 3.141592653589793), g.size["K"], g.size["B"], -1,
+        0, g.size["K"], g.size["B"], -1,
     )
     g.classes(classes_0, "y_logits", None, True, g.size["K"], 1)
-    g.totals(totals, factor_0=math.log(g.size["K"]),
-             factor_1=-0.5 * g.size["L"] * (1 + math.log(2 * 3.141592653589793)))
+    g.totals(
+        totals, factor_0=math.log(g.size["K"]), factor_1=-0.5 * g.size["L"] * (1 + math.log(2 * 3.141592653589793)),
+        factor_2=-0.5 * g.size["L"] * math.log(2 * 3.141592653589793),
+    )

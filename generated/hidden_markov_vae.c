@@ -277,10 +277,13 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_q_z1_logits, *in_x1, *in_x1_logits;
-    REAL *d_q_z1_logits, *d_x1, *d_x1_logits;
-    int64_t n_q_z1_logits, n_x1, n_x1_logits;
-    int64_t size_B, size_D1, size_K;
+    const REAL *in_q_z1_logits, *in_p_z1_logits, *in_q_z2_logits, *in_p_z2_logits, *in_q_z3_logits, *in_p_z3_logits,
+        *in_x1, *in_x1_logits, *in_x2, *in_x2_logits, *in_x3, *in_x3_logits;
+    REAL *d_q_z1_logits, *d_p_z1_logits, *d_q_z2_logits, *d_p_z2_logits, *d_q_z3_logits, *d_p_z3_logits, *d_x1,
+        *d_x1_logits, *d_x2, *d_x2_logits, *d_x3, *d_x3_logits;
+    int64_t n_q_z1_logits, n_p_z1_logits, n_q_z2_logits, n_p_z2_logits, n_q_z3_logits, n_p_z3_logits, n_x1, n_x1_logits,
+        n_x2, n_x2_logits, n_x3, n_x3_logits;
+    int64_t size_B, size_K, size_D1, size_D2, size_D3;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms[6];
@@ -289,13 +292,18 @@ typedef struct {
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
 const char *const fields =
-    "in_q_z1_logits in_x1 in_x1_logits d_q_z1_logits d_x1 d_x1_logits n_q_z1_logits n_x1 n_x1_logits size_B "
-    "size_D1 size_K each_B";
+    "in_q_z1_logits in_p_z1_logits in_q_z2_logits in_p_z2_logits in_q_z3_logits in_p_z3_logits in_x1 in_x1_logits "
+    "in_x2 in_x2_logits in_x3 in_x3_logits d_q_z1_logits d_p_z1_logits d_q_z2_logits d_p_z2_logits d_q_z3_logits "
+    "d_p_z3_logits d_x1 d_x1_logits d_x2 d_x2_logits d_x3 d_x3_logits n_q_z1_logits n_p_z1_logits n_q_z2_logits "
+    "n_p_z2_logits n_q_z3_logits n_p_z3_logits n_x1 n_x1_logits n_x2 n_x2_logits n_x3 n_x3_logits size_B size_K "
+    "size_D1 size_D2 size_D3 each_B";
 const char *const terms =
     "KL(q(z1|x1,x2,x3)||p(z1))\nKL(q(z2|z1,x2,x3)||p(z2|z1))\nKL(q(z3|z2,x3)||p(z3|z2))\nE_q[log p(x1|z1)]\n"
     "E_q[log p(x2|z2)]\nE_q[log p(x3|z3)]";
 
-enum { OPERANDS = 2, ROWS = 2, SUMS = 1 };
+enum { OPERANDS = 2, ROWS = 2, SUMS = 1, AXES = 5, LOGARITHMS = 2 };
+enum { TABLE_q_z1_logits, TABLE_p_z1_logits, TABLE_q_z2_logits, TABLE_p_z2_logits, TABLE_q_z3_logits,
+      TABLE_p_z3_logits };
 
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
@@ -369,141 +377,415 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
     }
 }
 
-/* The mean over draws and rows of sum_k p_k w_k, where p is the softmax of a row's logits, and w at a draw, class and
-   row is a constant and the sums of a few loops times their weights. A class of probability 0 does not count, nor does
-   its slope. */
+/* Means over draws and rows of sum_i p(i) sum_j p(j|i) ... w, where every p is a softmax of the logits of one variable.
+   w at a draw, classes and row is sums of loops times their weights,
+       or logarithms of softmaxes. The mean is linear in w,
+   so that the share of w is known before w is. A class of probability 0 does not count, nor does its slope.
+   Axes: rows, draws, and classes, class 0 next to the rows. Values are kept with the rows last and the draws first. */
 
-enum { OF_ROWS = 1, OF_CLASSES = 2, OF_DRAWS = 4 }; /* the axes that an operand has before its event */
+enum { OF_ROWS = 1, OF_DRAWS = 2 };
+#define CLASS(k) (2 + (k))
+#define OF_CLASS(k) (1 << CLASS(k))
+#define FEW 256 /* elements of an event, up to which those of several rows are computed together */
 
 typedef struct {
     const REAL *logits;
     REAL *d;              /* where their gradient goes, or NULL */
     int adds;             /* whether others add to it: it was cleared before */
     int64_t n, classes, rows;
+    double *p, *log_p;    /* the softmax and its logarithm, rows last */
+    double *slope;        /* of the loss by that logarithm */
+    double *room;         /* two numbers a row */
 } Table;
 
-/* softmax of every row of logits, 0 where the tensors' own numbers have none so small */
-static void probabilities(const Table *t, double *p)
+typedef struct {
+    int table, own, axes; /* whose softmax; the axis of its own classes; all of its axes */
+} Weights;
+
+typedef struct {
+    Weights of;
+    double factor;
+} Logarithm;
+
+typedef struct {
+    int64_t size[AXES];
+    Table *tables;
+    int steps, logarithms, loops;
+    Weights step[AXES];          /* what sums over a class, the outermost first */
+    Logarithm logarithm[LOGARITHMS];
+    Loop *loop;
+    const int *axes;             /* of every operand of every loop, before its event */
+    const int64_t *events;
+    double weight;               /* derivative of the loss by the mean */
+} Expectation;
+
+INLINE double shared_by(double share, double value) { return share == 0 ? 0 : share * value; }
+
+/* The softmax of the logits of some rows, class by class; 0 where the tensors' own numbers have none so small. */
+static void softmax(const REAL *a, int64_t classes, int64_t rows, double *p, double *log_p, double *top, double *norm)
 {
-    for (int64_t i = 0; i < t->n; i += t->classes) {
-        const REAL *a = t->logits + i;
-        double top = (double)a[0], norm = 0;
-        for (int64_t k = 1; k < t->classes; k++) top = (double)a[k] > top ? (double)a[k] : top;
-        for (int64_t k = 0; k < t->classes; k++) norm += p[i + k] = exp((double)a[k] - top);
-        for (int64_t k = 0; k < t->classes; k++) p[i + k] = (REAL)(p[i + k] / norm) == 0 ? 0 : p[i + k] / norm;
+    for (int64_t b = 0; b < rows; b++) top[b] = (double)a[b * classes], norm[b] = 0;
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) {
+            const double t = log_p[k * rows + b] = (double)a[b * classes + k];
+            top[b] = t > top[b] ? t : top[b];
+        }
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) {
+            log_p[k * rows + b] -= top[b];
+            norm[b] += p[k * rows + b] = exp(log_p[k * rows + b]);
+        }
+    for (int64_t b = 0; b < rows; b++) top[b] = log(norm[b]);
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) {
+            const double share = p[k * rows + b] / norm[b];
+            p[k * rows + b] = (REAL)share == 0 ? 0 : share;
+            log_p[k * rows + b] -= top[b];
+        }
+}
+
+static int softmaxes(Table *tables, int count)
+{
+    for (int i = 0; i < count; i++) {
+        Table *t = &tables[i];
+        const int64_t block = t->classes * t->rows;
+        if (!t->n || !block || t->n % block) return 3;
+        if (!(t->p = calloc((size_t)(3 * t->n + 2 * t->rows), sizeof(double)))) return 2;
+        t->log_p = t->p + t->n, t->slope = t->log_p + t->n, t->room = t->slope + t->n;
+        for (int64_t at = 0; at < t->n; at += block)
+            softmax(t->logits + at, t->classes, t->rows, t->p + at, t->log_p + at, t->room, t->room + t->rows);
+    }
+    return 0;
+}
+
+/* gradients by the logits, from those by logarithms of softmaxes */
+static int logits_slopes(Table *tables, int count, int status)
+{
+    for (int i = 0; i < count; i++) {
+        const Table *t = &tables[i];
+        const int64_t classes = t->classes, rows = t->rows;
+        for (int64_t at = 0; !status && t->d && at < t->n; at += classes * rows) {
+            memset(t->room, 0, sizeof(double) * (size_t)rows);
+            for (int64_t k = 0; k < classes; k++)
+                for (int64_t b = 0; b < rows; b++) t->room[b] += t->slope[at + k * rows + b];
+            for (int64_t k = 0; k < classes; k++)
+                for (int64_t b = 0; b < rows; b++) {
+                    REAL *d = t->d + at + b * classes + k;
+                    const double p = t->p[at + k * rows + b], slope = t->slope[at + k * rows + b];
+                    *d = (REAL)(slope - shared_by(p, t->room[b]) + (t->adds ? (double)*d : 0));
+                }
+        }
+        free(t->p);
+    }
+    return status;
+}
+
+/* how many values there are along some axes */
+static int64_t cells(const Expectation *e, int axes)
+{
+    int64_t n = 1;
+    for (int a = 0; a < AXES; a++) n *= axes >> a & 1 ? e->size[a] : 1;
+    return n;
+}
+
+/* how far it is to the next value along each axis: first rows, then a table's own classes, other classes, draws */
+static void strides(const Expectation *e, int axes, int own, int64_t *stride)
+{
+    int64_t n = 1;
+    memset(stride, 0, sizeof(int64_t) * AXES);
+    for (int i = 0; i < AXES + 1; i++) {
+        const int a = i == 1 ? own : i < AXES ? i : 1;
+        if (a < 0 || !(axes >> a & 1) || stride[a]) continue;
+        stride[a] = n;
+        n *= e->size[a];
     }
 }
 
-/* how many elements an operand has at one draw */
-static int64_t a_draw(int place, const Table *t, int64_t event)
+/* the next classes and draw along some axes; 0 after the last */
+static int another(const Expectation *e, int axes, int64_t *index)
 {
-    return event * (place & OF_CLASSES ? t->classes : 1) * (place & OF_ROWS ? t->rows : 1);
+    for (int a = 1; a < AXES; a++) {
+        if (!(axes >> a & 1)) continue;
+        if (++index[a] < e->size[a]) return 1;
+        index[a] = 0;
+    }
+    return 0;
 }
 
-/* where an operand's event stands, in events */
-static int64_t stands(int place, const Table *t, int64_t draws, int64_t s, int64_t k, int64_t b)
+static int64_t found_at(const int64_t *stride, const int64_t *index)
 {
-    int64_t at = place & OF_DRAWS && draws > 1 ? s : 0;
-    if (place & OF_CLASSES) at = at * t->classes + k;
-    return place & OF_ROWS ? at * t->rows + b : at;
+    int64_t at = 0;
+    for (int a = 1; a < AXES; a++) at += stride[a] * index[a];
+    return at;
 }
 
-/* w of one draw, class and row; its gradient, times its share in the loss */
-static double weighed(const Table *t, Loop *loops, const int *places, const int64_t *events, int count, double constant,
-                      double share, int64_t s, int64_t k, int64_t b)
+/* The same over rows, where a value may be that of all: its stride is 0. */
+INLINE void inward_rows(int64_t n, const double *share, int64_t a, const double *p, int64_t b, double *restrict to,
+                        int64_t c)
 {
-    double w = constant;
-    for (int l = 0; l < count; l++) {
-        Loop one = loops[l];
-        double sums[SUMS] = {0};
+    for (int64_t i = 0; i < n; i++) to[i * c] += share[i * a] * p[i * b];
+}
+
+INLINE void outward_rows(int64_t n, const double *share, int64_t a, const double *p, int64_t b, const double *value,
+                         int64_t c, double scale, double *restrict sum, double *restrict slope)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double part = shared_by(p[i * b], value[i * c]);
+        sum[i * a] += part;
+        slope[i * b] += shared_by(scale * share[i * a], part);
+    }
+}
+
+/* what is outside of a sum times the probabilities: the shares of what is inside */
+static void inward(const Expectation *e, Weights w, int outside, int inside, const double *shares, double *to)
+{
+    int64_t index[AXES] = {0}, out[AXES], in[AXES], own[AXES];
+    const int64_t n = (inside | w.axes) & OF_ROWS ? e->size[0] : 1;
+    strides(e, outside, -1, out);
+    strides(e, inside, -1, in);
+    strides(e, w.axes, w.own, own);
+    do {
+        const double *share = shares + found_at(out, index), *p = e->tables[w.table].p + found_at(own, index);
+        double *here = to + found_at(in, index);
+        if (out[0] & own[0] & in[0]) inward_rows(n, share, 1, p, 1, here, 1);
+        else inward_rows(n, share, out[0], p, own[0], here, in[0]);
+    } while (another(e, inside | w.axes, index));
+}
+
+/* the sum of what is inside by its probabilities, and the slope by their logarithms */
+static void outward(const Expectation *e, Weights w, int outside, int inside, const double *shares, double scale,
+                    const double *values, double *to)
+{
+    int64_t index[AXES] = {0}, out[AXES], in[AXES], own[AXES];
+    const int64_t n = (inside | w.axes) & OF_ROWS ? e->size[0] : 1;
+    strides(e, outside, -1, out);
+    strides(e, inside, -1, in);
+    strides(e, w.axes, w.own, own);
+    do {
+        const double *p = e->tables[w.table].p + found_at(own, index), *value = values + found_at(in, index);
+        const double *share = shares + found_at(out, index);
+        double *sum = to + found_at(out, index), *slope = e->tables[w.table].slope + found_at(own, index);
+        if (out[0] & own[0] & in[0]) outward_rows(n, share, 1, p, 1, value, 1, scale, sum, slope);
+        else outward_rows(n, share, out[0], p, own[0], value, in[0], scale, sum, slope);
+    } while (another(e, inside | w.axes, index));
+}
+
+/* a logarithm as a value inside of all sums; its slope is the share */
+static void logarithm_inside(const Expectation *e, Logarithm l, int inside, const double *shares, double scale,
+                             double *values)
+{
+    int64_t index[AXES] = {0}, in[AXES], own[AXES];
+    strides(e, inside, -1, in);
+    strides(e, l.of.axes, l.of.own, own);
+    do {
+        const int64_t at = found_at(own, index);
+        const double *log_p = e->tables[l.of.table].log_p + at, *share = shares + found_at(in, index);
+        double *value = values + found_at(in, index), *slope = e->tables[l.of.table].slope + at;
+        for (int64_t b = 0; b < (inside & OF_ROWS ? e->size[0] : 1); b++) {
+            value[b * in[0]] += l.factor * log_p[b * own[0]];
+            slope[b * own[0]] += scale * l.factor * share[b * in[0]];
+        }
+    } while (another(e, inside, index));
+}
+
+/* one event of a loop, of which gradients are wanted times its share */
+static double alone(const Loop *loop, int64_t event, double share)
+{
+    Loop one = *loop;
+    double sums[SUMS] = {0}, value = 0;
+    for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * share);
+    strip(&one, 0, event, sums);
+    for (int m = 0; m < one.sums; m++) value += one.weight[m] * sums[m];
+    return value;
+}
+
+/* Small events of some rows side by side, so that no lane is idle; their gradients get the rows' shares afterwards. */
+static void together(const Loop *loop, const int *axes, int64_t event, int64_t rows, const double *share, double *value)
+{
+    REAL copy[OPERANDS][CHUNK], part[OPERANDS][CHUNK], last[OPERANDS][LANES] = {{0}}, row[ROWS][LANES];
+    const REAL *in[OPERANDS] = {0};
+    REAL *d[OPERANDS] = {0};
+    double sums[ROWS] = {0};
+    int64_t b = 0, left = event; /* the row, and how many of its elements are still to come */
+    for (int o = 0; o < loop->operands; o++) {
+        in[o] = axes[o] & OF_ROWS ? loop->in[o] : window(loop->in[o], event, 0, event * rows, copy[o]);
+        d[o] = part[o];
+    }
+    for (int64_t done = 0; done < event * rows; done += LANES) {
+        const int n = (int)(event * rows - done < LANES ? event * rows - done : LANES);
+        for (int o = 0; o < loop->operands && n < LANES; o++) in[o] = memcpy(last[o], in[o], sizeof(REAL) * (size_t)n);
+        memset(row, 0, sizeof row);
+        loop->span[loop->want](in, d, loop->scale, row);
+        for (int o = 0; o < loop->operands; o++) in[o] += LANES, d[o] += LANES;
+        for (int from = 0; from < n;) {
+            const int to = n - from < left ? n : from + (int)left;
+            for (int r = 0; r < loop->rows; r++) {
+                double sum = sums[r];
+                if (loop->factor[r] != 0)
+                    for (int j = from; j < to; j++) sum += (double)row[r][j] + sum * (double)row[r][j];
+                else
+                    for (int j = from; j < to; j++) sum += (double)row[r][j];
+                sums[r] = sum;
+            }
+            left -= to - from, from = to;
+            if (left) continue;
+            double w = 0;
+            for (int r = 0; r < loop->rows; r++) {
+                w += loop->weight[loop->sum[r]] * (loop->factor[r] != 0 ? loop->factor[r] * log1p(sums[r]) : sums[r]);
+                sums[r] = 0;
+            }
+            value[b] += share[b] == 0 ? 0 : w;
+            b++, left = event;
+        }
+    }
+    for (int o = 0; o < loop->operands; o++)
+        for (int64_t i = 0; loop->d[o] && i < rows; i++) {
+            const REAL *rough = part[o] + i * event, c = (REAL)share[i];
+            const int64_t at = axes[o] & OF_ROWS ? i * event : 0;
+            double *sum = loop->repeated[o] ? loop->repeated[o] + at : 0;
+            REAL *to = loop->d[o] + at;
+            if (c == 0) {
+                if (!sum && !loop->shared[o]) memset(to, 0, sizeof(REAL) * (size_t)event);
+            } else if (sum) {
+                for (int64_t j = 0; j < event; j++) sum[j] += (double)(c * rough[j]);
+            } else if (loop->shared[o]) {
+                for (int64_t j = 0; j < event; j++) to[j] += c * rough[j];
+            } else {
+                for (int64_t j = 0; j < event; j++) to[j] = c * rough[j];
+            }
+        }
+}
+
+/* Adds the values of a loop at rows from..to of one draw and of one class of each axis. */
+static void of_rows(const Loop *loop, const int *axes, int64_t event, int64_t from, int64_t to, const double *share,
+                    double scale, double *value)
+{
+    Loop one = *loop;
+    for (int o = 0; o < one.operands; o++) one.n[o] = event, one.shared[o] |= one.repeated[o] != 0;
+    one.size = event;
+    if (event <= FEW) {
+        for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * scale);
         for (int o = 0; o < one.operands; o++) {
-            const int place = places[l * OPERANDS + o];
-            const int64_t at = events[l] * stands(place, t, one.n[o] / a_draw(place, t, events[l]), s, k, b);
+            const int64_t at = axes[o] & OF_ROWS ? from * event : 0;
             one.in[o] += at;
             if (one.repeated[o]) one.repeated[o] += at;
             if (one.d[o]) one.d[o] += at;
-            one.shared[o] |= one.repeated[o] != 0;
-            one.n[o] = events[l];
         }
-        for (int m = 0; m < one.sums; m++) one.scale[m] = (REAL)(one.weight[m] * share);
-        one.size = events[l];
-        strip(&one, 0, events[l], sums);
-        for (int m = 0; m < one.sums; m++) w += one.weight[m] * sums[m];
+        together(&one, axes, event, to - from, share + from, value + from);
+        return;
     }
-    return w;
+    for (int64_t b = from; b < to; b++) {
+        Loop here = one;
+        for (int o = 0; o < one.operands; o++) {
+            const int64_t at = axes[o] & OF_ROWS ? b * event : 0;
+            here.in[o] += at;
+            if (here.repeated[o]) here.repeated[o] += at;
+            if (here.d[o]) here.d[o] += at;
+            if (share[b] == 0 && here.d[o] && !here.shared[o]) memset(here.d[o], 0, sizeof(REAL) * (size_t)event);
+        }
+        if (share[b] != 0) value[b] += alone(&here, event, share[b] * scale);
+    }
 }
 
-/* what no class of positive probability wrote */
-static void cleared(Loop *loops, const int64_t *events, int count, int64_t at)
+/* the values of a loop inside of all sums; gradients of what repeats are added up in double precision */
+static int values_of(const Expectation *e, int l, int inside, const double *shares, double scale, int threads,
+                     double *values)
 {
-    for (int l = 0; l < count; l++)
-        for (int o = 0; o < loops[l].operands; o++)
-            if (loops[l].d[o] && !loops[l].repeated[o] && !loops[l].shared[o])
-                memset(loops[l].d[o] + at * events[l], 0, sizeof(REAL) * (size_t)events[l]);
-}
-
-static int mean_over_classes(const Table *t, Loop *loops, const int *places, const int64_t *events, int count,
-                             double constant, double weight, int threads, double *mean, Each each)
-{
-    const int64_t classes = t->classes, rows = t->rows, cells = classes * rows;
-    if (!cells || !t->n) return 3;
-    const int64_t own = t->n / cells;
-    int64_t draws = own, size = 0;
+    Loop loop = e->loop[l];
+    const int *axes = e->axes + l * OPERANDS;
+    const int64_t event = e->events[l], all = cells(e, inside) * event, rows = inside & OF_ROWS ? e->size[0] : 1;
+    const int64_t tile = event && event <= FEW ? CHUNK / event : 1, tiles = (rows + tile - 1) / tile;
+    int64_t in[AXES], stride[OPERANDS][AXES];
     int status = 0, serial = 0;
-    for (int l = 0; l < count; l++)
-        for (int o = 0; o < loops[l].operands; o++) {
-            const int64_t whole = a_draw(places[l * OPERANDS + o], t, events[l]);
-            if (!whole || !loops[l].n[o]) return 3;
-            if (loops[l].n[o] / whole > draws) draws = loops[l].n[o] / whole;
-        }
-    for (int l = 0; l < count; l++) {
-        Loop *loop = &loops[l];
-        size += draws * cells * events[l];
-        for (int o = 0; o < loop->operands; o++) {
-            if (!loop->d[o]) continue;
-            if (loop->want < loop->level[o]) loop->want = loop->level[o];
-            if (loop->n[o] == draws * cells * events[l]) continue;
-            if (!(loop->repeated[o] = calloc((size_t)loop->n[o], sizeof(double)))) status = 2;
-            serial |= !(places[l * OPERANDS + o] & OF_ROWS);
-        }
+    strides(e, inside, -1, in);
+    for (int o = 0; o < loop.operands; o++) {
+        const int one_draw = loop.n[o] != event * cells(e, axes[o]);
+        strides(e, one_draw ? axes[o] & ~OF_DRAWS : axes[o], -1, stride[o]);
+        if (!loop.d[o]) continue;
+        if (loop.want < loop.level[o]) loop.want = loop.level[o];
+        if (loop.n[o] == all) continue;
+        if (!(loop.repeated[o] = calloc((size_t)loop.n[o], sizeof(double)))) status = 2;
+        serial |= !(axes[o] & OF_ROWS);
     }
-    double *p = malloc(sizeof(double) * (size_t)t->n), *slope = calloc((size_t)t->n, sizeof(double));
-    double *of_rows = malloc(sizeof(double) * (size_t)(draws * rows));
-    double *w = malloc(sizeof(double) * (size_t)(draws * cells));
-    const double scale = weight / (double)(draws * rows);
-    if (p && slope && of_rows && w && !status) {
-        probabilities(t, p);
-        PARALLEL(threads > 1 && size >= WORTHWHILE && !serial)
-        for (int64_t b = 0; b < rows; b++)
-            for (int64_t s = 0; s < draws; s++) {
-                const int64_t row = ((own > 1 ? s : 0) * rows + b) * classes;
-                double *here = w + (s * rows + b) * classes, sum = 0;
-                for (int64_t k = 0; k < classes; k++) {
-                    const double share = p[row + k];
-                    if (share == 0) cleared(loops, events, count, (s * classes + k) * rows + b);
-                    else here[k] = weighed(t, loops, places, events, count, constant, share * scale, s, k, b);
-                    sum += share == 0 ? 0 : share * here[k];
-                }
-                of_rows[s * rows + b] = sum;
-                for (int64_t k = 0; k < classes; k++)
-                    if (p[row + k] != 0) slope[row + k] += scale * p[row + k] * (here[k] - sum);
+    PARALLEL(threads > 1 && all >= WORTHWHILE && !serial)
+    for (int64_t t = 0; t < (status ? 0 : tiles); t++) {
+        int64_t index[AXES] = {0};
+        do {
+            Loop here = loop;
+            for (int o = 0; o < loop.operands; o++) {
+                const int64_t at = event * found_at(stride[o], index);
+                here.in[o] += at;
+                if (here.repeated[o]) here.repeated[o] += at;
+                if (here.d[o]) here.d[o] += at;
             }
-        double sum = 0;
-        for (int64_t i = 0; i < draws * rows; i++) sum += of_rows[i];
-        *mean = sum / (double)(draws * rows);
-        if (each.loss) status = add_each(each, weight, of_rows, 1, draws * rows);
-        for (int64_t i = 0; t->d && i < t->n; i++) t->d[i] = (REAL)(slope[i] + (t->adds ? (double)t->d[i] : 0));
-    } else status = 2;
-    for (int l = 0; l < count; l++)
-        for (int o = 0; o < loops[l].operands; o++) {
-            double *from = loops[l].repeated[o];
-            REAL *to = loops[l].d[o];
-            for (int64_t i = 0; from && i < loops[l].n[o]; i++)
-                to[i] = (REAL)(from[i] + (loops[l].shared[o] ? (double)to[i] : 0));
-            free(from);
+            const int64_t at = found_at(in, index), to = (t + 1) * tile < rows ? (t + 1) * tile : rows;
+            of_rows(&here, axes, event, t * tile, to, shares + at, scale, values + at);
+        } while (another(e, inside, index));
+    }
+    for (int o = 0; o < loop.operands; o++) {
+        double *from = loop.repeated[o];
+        REAL *to = loop.d[o];
+        for (int64_t i = 0; from && i < loop.n[o]; i++) to[i] = (REAL)(from[i] + (loop.shared[o] ? (double)to[i] : 0));
+        free(from);
+    }
+    (void)threads, (void)all, (void)serial;
+    return status;
+}
+
+/* Learns the number of draws from what has some; 3 where it fits no other. */
+static int drawn(Expectation *e, int *axes, int64_t n, int64_t event)
+{
+    const int64_t one = event * cells(e, *axes & ~OF_DRAWS);
+    if (!one || !n || n % one) return 3;
+    if (n == one) *axes &= ~OF_DRAWS;
+    else if (!(*axes & OF_DRAWS) || (e->size[1] != 1 && e->size[1] != n / one)) return 3;
+    else e->size[1] = n / one;
+    return 0;
+}
+
+static int mean_over_classes(Expectation e, int threads, double *mean, Each each)
+{
+    int axes[AXES + 1], inside = 0, status = 0; /* of the values inside of the first few sums */
+    e.size[1] = 1;
+    for (int i = 0; i < e.steps; i++) status |= drawn(&e, &e.step[i].axes, e.tables[e.step[i].table].n, 1);
+    for (int i = 0; i < e.logarithms; i++) {
+        status |= drawn(&e, &e.logarithm[i].of.axes, e.tables[e.logarithm[i].of.table].n, 1);
+        inside |= e.logarithm[i].of.axes;
+    }
+    for (int l = 0; l < e.loops; l++)
+        for (int o = 0; o < e.loop[l].operands; o++) {
+            int own = e.axes[l * OPERANDS + o];
+            status |= drawn(&e, &own, e.loop[l].n[o], e.events[l]);
+            inside |= own;
         }
-    free(p), free(slope), free(of_rows), free(w);
-    (void)threads, (void)size, (void)serial;
+    if (status) return 3;
+    int64_t room = cells(&e, axes[e.steps] = inside);
+    for (int i = e.steps - 1; i >= 0; i--) {
+        axes[i] = (axes[i + 1] | e.step[i].axes) & ~(1 << e.step[i].own);
+        room += cells(&e, axes[i]);
+    }
+    double *value[AXES + 1], *share[AXES + 1], *memory = calloc((size_t)room, 2 * sizeof(double));
+    if (!memory) return 2;
+    value[0] = memory, share[0] = memory + room;
+    for (int i = 0; i < e.steps; i++) {
+        value[i + 1] = value[i] + cells(&e, axes[i]);
+        share[i + 1] = share[i] + cells(&e, axes[i]);
+    }
+    const int64_t n = cells(&e, axes[0]);
+    const double scale = e.weight / (double)n;
+    for (int64_t i = 0; i < n; i++) share[0][i] = 1;
+    for (int i = 0; i < e.steps; i++) inward(&e, e.step[i], axes[i], axes[i + 1], share[i], share[i + 1]);
+    for (int i = 0; i < e.logarithms; i++)
+        logarithm_inside(&e, e.logarithm[i], inside, share[e.steps], scale, value[e.steps]);
+    for (int l = 0; l < e.loops && !status; l++)
+        status = values_of(&e, l, inside, share[e.steps], scale, threads, value[e.steps]);
+    for (int i = e.steps - 1; i >= 0; i--)
+        outward(&e, e.step[i], axes[i], axes[i + 1], share[i], scale, value[i + 1], value[i]);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += value[0][i];
+    *mean = sum / (double)n;
+    if (each.loss && !status) status = add_each(each, e.weight, value[0], 1, n);
+    free(memory);
     return status;
 }
 
@@ -511,6 +793,58 @@ static int mean_over_classes(const Table *t, Loop *loops, const int *places, con
 static double rows(const Arguments *g)
 {
     return g->sum ? g->size_B : 1;
+}
+
+/* KL(q(z1|x1,x2,x3)||p(z1)): the sum over classes by softmax(q_z1_logits) */
+static int mixed0(const Arguments *g, Table *tables, double *mean)
+{
+    const Expectation e = {
+        .size = {g->size_B, 1, g->size_K},
+        .tables = tables,
+        .steps = 1,
+        .step = { {TABLE_q_z1_logits, CLASS(0), OF_ROWS | OF_CLASS(0)} },
+        .logarithms = 2,
+        .logarithm = { { {TABLE_q_z1_logits, CLASS(0), OF_ROWS | OF_CLASS(0)}, 1.0 },
+                      { {TABLE_p_z1_logits, CLASS(0), OF_CLASS(0)}, -1.0 } },
+        .weight = rows(g),
+    };
+    return mean_over_classes(e, (int)g->threads, mean, (Each){g->each_B, g->size_B});
+}
+
+/* KL(q(z2|z1,x2,x3)||p(z2|z1)): the sum over classes by softmax(q_z1_logits), softmax(q_z2_logits) */
+static int mixed1(const Arguments *g, Table *tables, double *mean)
+{
+    const Expectation e = {
+        .size = {g->size_B, 1, g->size_K, g->size_K},
+        .tables = tables,
+        .steps = 2,
+        .step = { {TABLE_q_z1_logits, CLASS(1), OF_ROWS | OF_CLASS(1)},
+                 {TABLE_q_z2_logits, CLASS(0), OF_ROWS | OF_CLASS(0) | OF_CLASS(1)} },
+        .logarithms = 2,
+        .logarithm = { { {TABLE_q_z2_logits, CLASS(0), OF_ROWS | OF_CLASS(0) | OF_CLASS(1)}, 1.0 },
+                      { {TABLE_p_z2_logits, CLASS(0), OF_ROWS | OF_CLASS(0) | OF_CLASS(1)}, -1.0 } },
+        .weight = rows(g),
+    };
+    return mean_over_classes(e, (int)g->threads, mean, (Each){g->each_B, g->size_B});
+}
+
+/* KL(q(z3|z2,x3)||p(z3|z2)): the sum over classes by softmax(q_z1_logits), softmax(q_z2_logits), softmax(q_z3_logits)
+   */
+static int mixed2(const Arguments *g, Table *tables, double *mean)
+{
+    const Expectation e = {
+        .size = {g->size_B, 1, g->size_K, g->size_K, g->size_K},
+        .tables = tables,
+        .steps = 3,
+        .step = { {TABLE_q_z1_logits, CLASS(2), OF_ROWS | OF_CLASS(2)},
+                 {TABLE_q_z2_logits, CLASS(1), OF_ROWS | OF_CLASS(1) | OF_CLASS(2)},
+                 {TABLE_q_z3_logits, CLASS(0), OF_ROWS | OF_CLASS(0) | OF_CLASS(1)} },
+        .logarithms = 2,
+        .logarithm = { { {TABLE_q_z3_logits, CLASS(0), OF_ROWS | OF_CLASS(0) | OF_CLASS(1)}, 1.0 },
+                      { {TABLE_p_z3_logits, CLASS(0), OF_ROWS | OF_CLASS(0) | OF_CLASS(1)}, -1.0 } },
+        .weight = rows(g),
+    };
+    return mean_over_classes(e, (int)g->threads, mean, (Each){g->each_B, g->size_B});
 }
 
 /* inside: binary_cross_entropy(x1, x1_logits) */
@@ -574,32 +908,265 @@ static Loop inner0(const Arguments *g)
 }
 
 /* E_q[log p(x1|z1)]: the sum over classes by softmax(q_z1_logits) */
-static int mixed0(const Arguments *g, double *mean)
+static int mixed3(const Arguments *g, Table *tables, double *mean)
 {
     Loop loops[] = {inner0(g)};
-    const int places[] = {1, 3};
+    const int axes[] = {OF_ROWS, OF_ROWS | OF_CLASS(0)};
     const int64_t events[] = {g->size_D1};
-    const Table table = {
-        g->in_q_z1_logits, g->d_q_z1_logits, 0, g->n_q_z1_logits, g->size_K, g->size_B
+    const Expectation e = {
+        .size = {g->size_B, 1, g->size_K},
+        .tables = tables,
+        .steps = 1,
+        .step = { {TABLE_q_z1_logits, CLASS(0), OF_ROWS | OF_CLASS(0)} },
+        .loops = 1,
+        .loop = loops,
+        .axes = axes,
+        .events = events,
+        .weight = rows(g) * (-1.0),
     };
-    return mean_over_classes(&table, loops, places, events, 1, 0.0, rows(g) * (-1.0), (int)g->threads, mean,
-                             (Each){g->each_B, g->size_B});
+    return mean_over_classes(e, (int)g->threads, mean, (Each){g->each_B, g->size_B});
+}
+
+/* inside: binary_cross_entropy(x2, x2_logits) */
+INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    const REAL *restrict in_x2 = in[0];
+    const REAL *restrict in_x2_logits = in[1];
+    REAL *restrict d_x2 = d[0];
+    REAL *restrict d_x2_logits = d[1];
+    REAL *restrict row0 = row[0];
+    REAL *restrict row1 = row[1];
+    const REAL s0 = scale[0];
+    LOOP
+    for (int j = 0; j < LANES; j++) {
+        const REAL v_x2 = in_x2[j];
+        const REAL v_x2_logits = in_x2_logits[j];
+        const REAL a0 = v_x2_logits, e0 = exponential_of_negative(-absolute(a0));
+        const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
+        const REAL toward1 = a0 >= 0 ? r0 : er0;
+        const REAL away2 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = 1 - v_x2;
+        row0[j] += t0 * v_x2_logits + positive(-v_x2_logits);
+        row1[j] += e0 + row1[j] * e0;
+        if (want >= 2) d_x2[j] = -s0 * v_x2_logits;
+        if (want >= 1) d_x2_logits[j] = s0 * (t0 * toward1 - away2 * v_x2);
+    }
+}
+
+static void span1_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span1(0, in, d, scale, row);
+}
+
+static void span1_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span1(1, in, d, scale, row);
+}
+
+static void span1_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span1(2, in, d, scale, row);
+}
+
+static Loop inner1(const Arguments *g)
+{
+    Loop loop = {
+        .operands = 2,
+        .rows = 2,
+        .sums = 1,
+        .span = {span1_0, span1_1, span1_2},
+        .in = {g->in_x2, g->in_x2_logits},
+        .n = {g->n_x2, g->n_x2_logits},
+        .d = {g->d_x2, g->d_x2_logits},
+        .level = {2, 1},
+        .shared = {0, 0},
+        .sum = {0, 0},
+        .factor = {0, 1.0},
+        .weight = {-1.0},
+    };
+    return loop;
+}
+
+/* E_q[log p(x2|z2)]: the sum over classes by softmax(q_z1_logits), softmax(q_z2_logits) */
+static int mixed4(const Arguments *g, Table *tables, double *mean)
+{
+    Loop loops[] = {inner1(g)};
+    const int axes[] = {OF_ROWS, OF_ROWS | OF_CLASS(0)};
+    const int64_t events[] = {g->size_D2};
+    const Expectation e = {
+        .size = {g->size_B, 1, g->size_K, g->size_K},
+        .tables = tables,
+        .steps = 2,
+        .step = { {TABLE_q_z1_logits, CLASS(1), OF_ROWS | OF_CLASS(1)},
+                 {TABLE_q_z2_logits, CLASS(0), OF_ROWS | OF_CLASS(0) | OF_CLASS(1)} },
+        .loops = 1,
+        .loop = loops,
+        .axes = axes,
+        .events = events,
+        .weight = rows(g) * (-1.0),
+    };
+    return mean_over_classes(e, (int)g->threads, mean, (Each){g->each_B, g->size_B});
+}
+
+/* inside: binary_cross_entropy(x3, x3_logits) */
+INLINE void span2(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    const REAL *restrict in_x3 = in[0];
+    const REAL *restrict in_x3_logits = in[1];
+    REAL *restrict d_x3 = d[0];
+    REAL *restrict d_x3_logits = d[1];
+    REAL *restrict row0 = row[0];
+    REAL *restrict row1 = row[1];
+    const REAL s0 = scale[0];
+    LOOP
+    for (int j = 0; j < LANES; j++) {
+        const REAL v_x3 = in_x3[j];
+        const REAL v_x3_logits = in_x3_logits[j];
+        const REAL a0 = v_x3_logits, e0 = exponential_of_negative(-absolute(a0));
+        const REAL r0 = 1 / (1 + e0), er0 = e0 * r0;
+        const REAL toward1 = a0 >= 0 ? r0 : er0;
+        const REAL away2 = a0 >= 0 ? er0 : r0;
+        const REAL t0 = 1 - v_x3;
+        row0[j] += t0 * v_x3_logits + positive(-v_x3_logits);
+        row1[j] += e0 + row1[j] * e0;
+        if (want >= 2) d_x3[j] = -s0 * v_x3_logits;
+        if (want >= 1) d_x3_logits[j] = s0 * (t0 * toward1 - away2 * v_x3);
+    }
+}
+
+static void span2_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span2(0, in, d, scale, row);
+}
+
+static void span2_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span2(1, in, d, scale, row);
+}
+
+static void span2_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span2(2, in, d, scale, row);
+}
+
+static Loop inner2(const Arguments *g)
+{
+    Loop loop = {
+        .operands = 2,
+        .rows = 2,
+        .sums = 1,
+        .span = {span2_0, span2_1, span2_2},
+        .in = {g->in_x3, g->in_x3_logits},
+        .n = {g->n_x3, g->n_x3_logits},
+        .d = {g->d_x3, g->d_x3_logits},
+        .level = {2, 1},
+        .shared = {0, 0},
+        .sum = {0, 0},
+        .factor = {0, 1.0},
+        .weight = {-1.0},
+    };
+    return loop;
+}
+
+/* E_q[log p(x3|z3)]: the sum over classes by softmax(q_z1_logits), softmax(q_z2_logits), softmax(q_z3_logits) */
+static int mixed5(const Arguments *g, Table *tables, double *mean)
+{
+    Loop loops[] = {inner2(g)};
+    const int axes[] = {OF_ROWS, OF_ROWS | OF_CLASS(0)};
+    const int64_t events[] = {g->size_D3};
+    const Expectation e = {
+        .size = {g->size_B, 1, g->size_K, g->size_K, g->size_K},
+        .tables = tables,
+        .steps = 3,
+        .step = { {TABLE_q_z1_logits, CLASS(2), OF_ROWS | OF_CLASS(2)},
+                 {TABLE_q_z2_logits, CLASS(1), OF_ROWS | OF_CLASS(1) | OF_CLASS(2)},
+                 {TABLE_q_z3_logits, CLASS(0), OF_ROWS | OF_CLASS(0) | OF_CLASS(1)} },
+        .loops = 1,
+        .loop = loops,
+        .axes = axes,
+        .events = events,
+        .weight = rows(g) * (-1.0),
+    };
+    return mean_over_classes(e, (int)g->threads, mean, (Each){g->each_B, g->size_B});
+}
+
+/* all exact sums over classes: the softmaxes first, their slopes last */
+static int mixed(const Arguments *g, double *means)
+{
+    Table tables[] = {
+        [TABLE_q_z1_logits] = {
+            .logits = g->in_q_z1_logits,
+            .d = g->d_q_z1_logits,
+            .adds = 0,
+            .n = g->n_q_z1_logits,
+            .classes = g->size_K,
+            .rows = g->size_B,
+        },
+        [TABLE_p_z1_logits] = {
+            .logits = g->in_p_z1_logits,
+            .d = g->d_p_z1_logits,
+            .adds = 0,
+            .n = g->n_p_z1_logits,
+            .classes = g->size_K,
+            .rows = 1,
+        },
+        [TABLE_q_z2_logits] = {
+            .logits = g->in_q_z2_logits,
+            .d = g->d_q_z2_logits,
+            .adds = 0,
+            .n = g->n_q_z2_logits,
+            .classes = g->size_K,
+            .rows = g->size_B,
+        },
+        [TABLE_p_z2_logits] = {
+            .logits = g->in_p_z2_logits,
+            .d = g->d_p_z2_logits,
+            .adds = 0,
+            .n = g->n_p_z2_logits,
+            .classes = g->size_K,
+            .rows = g->size_B,
+        },
+        [TABLE_q_z3_logits] = {
+            .logits = g->in_q_z3_logits,
+            .d = g->d_q_z3_logits,
+            .adds = 0,
+            .n = g->n_q_z3_logits,
+            .classes = g->size_K,
+            .rows = g->size_B,
+        },
+        [TABLE_p_z3_logits] = {
+            .logits = g->in_p_z3_logits,
+            .d = g->d_p_z3_logits,
+            .adds = 0,
+            .n = g->n_p_z3_logits,
+            .classes = g->size_K,
+            .rows = g->size_B,
+        },
+    };
+    int status = softmaxes(tables, 6);
+    if (!status) status = mixed0(g, tables, &means[0]);
+    if (!status) status = mixed1(g, tables, &means[1]);
+    if (!status) status = mixed2(g, tables, &means[2]);
+    if (!status) status = mixed3(g, tables, &means[3]);
+    if (!status) status = mixed4(g, tables, &means[4]);
+    if (!status) status = mixed5(g, tables, &means[5]);
+    return logits_slopes(tables, 6, status);
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
-    double mixed_0;
+    double by_class[6] = {0};
     int status = 0;
-    if ((status = mixed0(g, &mixed_0))) return status;
-    *g->terms[0] = 0; /* computed elsewhere */
-    *g->terms[1] = 0; /* computed elsewhere */
-    *g->terms[2] = 0; /* computed elsewhere */
-    *g->terms[3] = (REAL)(mixed_0);
-    *g->terms[4] = 0; /* computed elsewhere */
-    *g->terms[5] = 0; /* computed elsewhere */
-    const double loss = -mixed_0;
+    if ((status = mixed(g, by_class))) return status;
+    *g->terms[0] = (REAL)(by_class[0]);
+    *g->terms[1] = (REAL)(by_class[1]);
+    *g->terms[2] = (REAL)(by_class[2]);
+    *g->terms[3] = (REAL)(by_class[3]);
+    *g->terms[4] = (REAL)(by_class[4]);
+    *g->terms[5] = (REAL)(by_class[5]);
+    const double loss = by_class[0] + by_class[1] + by_class[2] - by_class[3] - by_class[4] - by_class[5];
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -101,8 +101,8 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
                    x2_logits: Tensor, x3: Tensor, x3_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z1|x1,x2,x3)||p(z1)), KL(q(z2|z1,x2,x3)||p(z2|z1)), KL(q(z3|z2,x3)||p(z3|z2)), E_q[log p(x2|z2)], E_q[log
-        # p(x3|z3)]: what the compiled pass leaves
-        rest = self._rest(q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x2, x2_logits, x3, x3_logits)
+        # p(x3|z3)]: what kernels on a GPU leave
+        rest = self._left(q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x2, x2_logits, x3, x3_logits)
         # log q(z1|x1,x2,x3) of every class of z1
         log_q_z1 = q_z1_logits.log_softmax(-1).movedim(-1, -2)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
@@ -121,10 +121,10 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
                  "E_q[log p(x3|z3)]": rest.terms["E_q[log p(x3|z3)]"]}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
-    def _rest(self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
+    def _left(self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
               q_z3_logits: Tensor, p_z3_logits: Tensor, x2: Tensor, x2_logits: Tensor, x3: Tensor,
               x3_logits: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
+        """The terms that kernels on a GPU leave to tensor operations."""
         # KL(q(z1|x1,x2,x3)||p(z1)) in closed form: sum r log r/r', r = softmax(a)
         q_z1_log_softmax = q_z1_logits.log_softmax(-1)
         kl_z1 = _expected(torch.exp(q_z1_log_softmax), q_z1_log_softmax - p_z1_logits.log_softmax(-1)).sum(-1)
@@ -172,8 +172,8 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "cbfff5b6146f51dc", "hidden_markov_vae.triton.py": "93ff39bdb869ad6f",
-           "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+_BESIDE = {"hidden_markov_vae.c": "56547c206d393eb6", "hidden_markov_vae.triton.py": "93ff39bdb869ad6f",
+           "_ibsym_runtime.py": "519d98d0d97e245e"}
 
 
 @functools.cache

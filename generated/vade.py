@@ -86,7 +86,7 @@ class VadeLoss(torch.nn.Module):
     def expression(self, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, q_c_logits: Tensor,
                    p_c_logits: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(q_c_logits, p_c_logits)  # KL(q(c|x)||p(c)): what the compiled pass leaves
+        rest = self._left(q_c_logits, p_c_logits)  # KL(q(c|x)||p(c)): what kernels on a GPU leave
         # 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var', for every class
         kl_z_given_c = 0.5 * (p_z_logvar + torch.expm1(q_z_logvar - p_z_logvar)
                               + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 - q_z_logvar).sum(-1)
@@ -105,8 +105,8 @@ class VadeLoss(torch.nn.Module):
                  "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
-    def _rest(self, q_c_logits: Tensor, p_c_logits: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
+    def _left(self, q_c_logits: Tensor, p_c_logits: Tensor) -> Output:
+        """The terms that kernels on a GPU leave to tensor operations."""
         # KL(q(c|x)||p(c)) in closed form: sum r log r/r', r = softmax(a)
         q_c_log_softmax = q_c_logits.log_softmax(-1)
         kl_c = _expected(torch.exp(q_c_log_softmax), q_c_log_softmax - p_c_logits.log_softmax(-1)).sum(-1)
@@ -117,7 +117,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "77ff0e0edf5fd1a9", "vade.triton.py": "45b10ab78a9123b0", "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+_BESIDE = {"vade.c": "4481d5557a8381f3", "vade.triton.py": "45b10ab78a9123b0", "_ibsym_runtime.py": "519d98d0d97e245e"}
 
 
 @functools.cache

@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "d04262ffc8c79905", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "0c041adcf50d8fbc"}
+_BESIDE = {"vfae.c": "d04262ffc8c79905", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "519d98d0d97e245e"}
 
 
 @functools.cache

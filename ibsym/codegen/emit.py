@@ -28,8 +28,9 @@ class PyTorch:
         launched = kernels(program, found.rest) if found is not None else None
         neighbours = {} if found is None else {f"{stem}.c": found.source}
         neighbours |= ({} if launched is None else {f"{stem}.triton.py": launched.source}) | {NATIVE: native_runtime()}
-        in_graphs = launched is not None and launched.tables and found is not None and not found.rest
-        own = {f"{stem}.py": module(program, found, neighbours, self.form, in_graphs=in_graphs)}
+        left = () if found is None else found.rest if launched is None else launched.rest
+        in_graphs = launched is not None and launched.tables and not left
+        own = {f"{stem}.py": module(program, found, neighbours, self.form, left, in_graphs=in_graphs)}
         return own | neighbours if self.form == "beside" else own
 
 

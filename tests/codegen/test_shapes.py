@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import ibsym
-from ibsym.codegen.c.source import place
+from ibsym.codegen.c.class_sums import of_operand
+from ibsym.lowering.program import InputKey, Load
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = [path for path in sorted((ROOT / "generated").glob("[!_]*.py")) if not path.name.endswith(".triton.py")]
@@ -47,17 +48,13 @@ def sizes(loss: Any) -> dict[str, int]:
 
 
 def test_a_pass_knows_which_axes_a_tensor_has() -> None:
-    """Of draws, classes and rows before its event, a bit each; an axis of length 1 is none."""
+    """Of draws, classes and rows before its event, that nearest to the rows first; an axis of length 1 is none."""
+    names = {"S": "OF_DRAWS", "K": "OF_CLASS(1)", "M": "OF_CLASS(0)", "B": "OF_ROWS"}
     for event in (0, 1, 2):
-        for kept in itertools.product((True, False), repeat=3):
-            axes = [axis if keep else "1" for axis, keep in zip("SKB", kept, strict=True)]
-            first = kept.index(True) if True in kept else 3
-            bits = sum(2**k for k, keep in enumerate(reversed(kept)) if keep)
-            assert (
-                place([*axes, "D", "L"][: 3 + event], event)
-                == place([*axes[first:], "D", "L"][: 3 - first + event], event)
-                == bits
-            )
+        for kept in itertools.product((True, False), repeat=4):
+            axes = [axis if keep else "1" for axis, keep in zip(names, kept, strict=True)]
+            found = of_operand(Load(InputKey("x", "mean", "q"), (*axes, *"DL"[:event])), event)
+            assert set(found.split(" | ")) == ({names[axis] for axis in axes if axis != "1"} or {"0"})
 
 
 def tensor(entry: Any, shape: list[int]) -> torch.Tensor:

@@ -1456,8 +1456,6 @@ RUNTIME = [
         (NATIVE_PASSES,),
         ('any(len(lead) != 2 or lead[0] != "S" for lead in leads)', "False"),
         ("parts.append(self.mean(others[name]).scaled(factor))", "parts.append(self.mean(others[name]))"),
-<<<<<<< HEAD
-=======
     ),
     *mutants(
         "ibsym/lowering/fusion/class_sums.py",
@@ -1466,7 +1464,6 @@ RUNTIME = [
         ("self.order.insert(right, number)", "self.order.append(number)"),
         ("return frame[:at] + frame[at + 1 :]", "return frame"),
         ("f * part.factor, s) for f, s in found.parts", "f, s) for f, s in found.parts"),
->>>>>>> 6d1e7b7 (Exact sums over any number of classes, and relative entropies of two learned categoricals, are part of the compiled pass)
     ),
     *mutants(
         "ibsym/lowering/fusion/plan.py",
@@ -1477,19 +1474,13 @@ RUNTIME = [
         "ibsym/codegen/c/source.py",
         (NATIVE_PASSES,),
         ('f"-{grouped}" if coefficient == -1', 'f"{grouped}" if coefficient == -1'),
-<<<<<<< HEAD
-        ('"adds": str(int(self.gradients.get(logits, 0) > 1))', '"adds": "0"'),
-=======
         ('"adds": str(int(self.gradients[x] > 1))} if load.key in learn', '"adds": "0"} if load.key in learn'),
     ),
     *mutants(
         "ibsym/codegen/c/class_sums.py",
-        (NATIVE_CLASSES,),
+        (SHAPES,),
         ('(axis != "1" for axis in', "(True for axis in"),
->>>>>>> 6d1e7b7 (Exact sums over any number of classes, and relative entropies of two learned categoricals, are part of the compiled pass)
     ),
-    *mutants("ibsym/lowering/fusion/regions.py", (SUMMED,), ("return replace(load, axes=node.axes)", "return load")),
-    *mutants("ibsym/codegen/c/source.py", (SHAPES,), ('if axis != "1")', ")")),
 ]
 
 CONSTRUCTED = [

@@ -217,19 +217,23 @@ def part(program: LossProgram, terms: Iterable[int]) -> LossProgram:
     return replace(program, terms=tuple(program.terms[k] for k in terms))
 
 
-def expression(program: LossProgram, rest: Sequence[int]) -> Definition:
-    """The method that computes the program by tensor operations; the terms in ``rest`` are left to another one."""
+def expression(program: LossProgram, rest: Sequence[int], left: str) -> Definition:
+    """The method that computes the program by tensor operations; the terms in ``rest`` are left to another one, ``left``."""
     summary = "The same by tensor operations: what other devices, transforms and torch.compile run."
     arguments = [f"{i.name}: Tensor" for i in program.inputs]
-    return _terms(program, signature("expression", ["self"], arguments, "Output"), summary, rest)
+    return _terms(program, signature("expression", ["self"], arguments, "Output"), summary, rest, left)
 
 
-def others(program: LossProgram, rest: Sequence[int]) -> Definition:
-    """The method that computes the terms in ``rest``."""
-    summary = "The terms that the compiled pass leaves to tensor operations."
+LEFT_BY = {"_rest": "the compiled pass leaves", "_left": "kernels on a GPU leave"}
+"""Who leaves terms to a method of their own."""
+
+
+def others(program: LossProgram, rest: Sequence[int], left: str) -> Definition:
+    """The method ``left``, which computes the terms in ``rest``."""
+    summary = f"The terms that {LEFT_BY[left]} to tensor operations."
     own = part(program, rest)
     arguments = [f"{n}: Tensor" for n in used_inputs(own)]
-    return _terms(own, signature("_rest", ["self"], arguments, "Output"), summary, ())
+    return _terms(own, signature(left, ["self"], arguments, "Output"), summary, (), left)
 
 
 def used_inputs(program: LossProgram) -> list[str]:
@@ -240,7 +244,7 @@ def used_inputs(program: LossProgram) -> list[str]:
     return [i.name for i in program.inputs if i.key in keys]
 
 
-def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int]) -> Definition:
+def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int], left: str) -> Definition:
     torch = Torch({i.key: i.name for i in program.inputs}, program.steps)
     own = part(program, (k for k in range(len(program.terms)) if k not in rest))
     needed = reached(own)
@@ -248,11 +252,11 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int])
     body = statements(torch, [step for k, step in enumerate(program.steps) if k in needed], first)
     lines, uses = list(body.lines), body.uses
     if rest:
-        call = f"rest = self._rest({', '.join(used_inputs(part(program, rest)))})"
-        left = f"# {', '.join(program.terms[k].text for k in rest)}: what the compiled pass leaves"
-        beside = len(f"{call}  {left}") + 8 <= WIDTH
-        above = textwrap.wrap(left, WIDTH - 8, subsequent_indent="# ", break_long_words=False)
-        lines = [f"{call}  {left}", *lines] if beside else [*above, call, *lines]
+        call = f"rest = self.{left}({', '.join(used_inputs(part(program, rest)))})"
+        about = f"# {', '.join(program.terms[k].text for k in rest)}: what {LEFT_BY[left]}"
+        beside = len(f"{call}  {about}") + 8 <= WIDTH
+        above = textwrap.wrap(about, WIDTH - 8, subsequent_indent="# ", break_long_words=False)
+        lines = [f"{call}  {about}", *lines] if beside else [*above, call, *lines]
     values = [torch.code(t.surrogate or t.value) for t in own.terms]
     loss = total(zip((t.coefficient for t in own.terms), values, strict=True), parameter)
     reduced = _reduced(program, torch)

@@ -51,18 +51,24 @@ IMPORTS: dict[str, Import] = {
 
 
 def module(
-    program: LossProgram, found: OnePass | None, neighbours: Mapping[str, str], form: Form, *, in_graphs: bool = False
+    program: LossProgram,
+    found: OnePass | None,
+    neighbours: Mapping[str, str],
+    form: Form,
+    rest: tuple[int, ...],
+    *,
+    in_graphs: bool = False,
 ) -> str:
-    """The text of a module. ``neighbours`` are the files of the compiled pass ``found``, by name.
+    """The text of a module. ``neighbours`` are the files of the compiled pass ``found``, by name; ``rest`` the terms left by one of them.
 
     ``in_graphs``, whether its kernels on a GPU are faster than the expression in a graph that torch.compile traces, too.
     """
-    rest = found.rest if found is not None else ()
+    left = "_rest" if found is not None and found.rest else "_left"
     shared = (found is not None or bool(coupled(program))) and form != "plain"
     neighbours = {} if form == "plain" else neighbours
-    methods = [_forward(program, shared, in_graphs), context.expression(program, rest)]
+    methods = [_forward(program, shared, in_graphs), context.expression(program, rest, left)]
     if rest:
-        methods.append(context.others(program, rest))
+        methods.append(context.others(program, rest, left))
     if program.critics:
         methods.append(context.critic_loss(program))
     if (axes := context.apart(program)) is not None:

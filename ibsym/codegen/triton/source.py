@@ -18,11 +18,7 @@ from ibsym.codegen.triton.text import call, laid_out, signature
 from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, Beside, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
-<<<<<<< HEAD
-from ibsym.lowering.fusion.regions import Affine, Classes, Draws, Matched, Mixed, Picked, Sum
-=======
-from ibsym.lowering.fusion.sums import Affine, Classes, Matched, Picked, Sum
->>>>>>> 6d1e7b7 (Exact sums over any number of classes, and relative entropies of two learned categoricals, are part of the compiled pass)
+from ibsym.lowering.fusion.sums import Affine, Classes, Draws, Matched, Mixed, Picked, Sum
 from ibsym.lowering.program import Load, LossProgram
 
 FUNCTIONS = ("triton/functions", "triton/gamma", "triton/cells")
@@ -36,16 +32,17 @@ class Kernels:
 
     source: str
     tables: bool
+    rest: tuple[int, ...]
 
 
 def kernels(program: LossProgram, rest: tuple[int, ...]) -> Kernels | None:
-    """A program's kernels; None where a formula has none, or where they leave other terms than ``rest`` to the expression."""
-    found = fused(program, draws=True)
+    """A program's kernels; None where a formula has none, or where neither they nor others compute what they leave beside ``rest``."""
+    found = fused(program, draws=True, chains=False)
     writer = _Writer(program, found) if found else None
-    if writer is None or writer.rest != rest or all(i.integer for i in writer.inputs()):
+    if writer is None or (rest and writer.rest != rest) or all(i.integer for i in writer.inputs()):
         return None
     try:
-        return Kernels(writer.written(), bool(writer.kernels))
+        return Kernels(writer.written(), bool(writer.kernels), writer.rest)
     except Unfused:
         return None
 
@@ -165,7 +162,9 @@ class _Writer(Plan):
         lines: list[str] = []
         numbered = itertools.count()
         for item, inner, kinds in self.weighing:
-            factors = {s: f for f, s in item.weights.parts}
+            inside = item.elements if isinstance(item, Mixed) else item.weights.parts
+            factors: dict[Sum, sympy.Expr] = {s: f for f, s in inside}
+            constant = item.weights.constant if isinstance(item, Draws) else sympy.Integer(0)
             loops = []
             for loop in inner:
                 places = {name(s): weighed.place(load, loop, kinds) for s, load in loop.operands.items()}
@@ -174,12 +173,13 @@ class _Writer(Plan):
                 weights = ", ".join(self._number(factors[s]) for s in loop.sums)
                 loops.append(f"(weighed_{next(numbered)}, {{{operands}}}, {learned}, {event}, [{weights}])")
             weight = self._number(self.weight(item)) if item in self.weighted else "None"
-            common = [f"[{', '.join(loops)}]", self._number(item.weights.constant)]
+            common = [f"[{', '.join(loops)}]", self._number(constant)]
             rows = self._number(size_of((item.rows,)))
             if isinstance(item, Draws):
                 lines.append(call("g.draws", ["over_draws", *common, rows, weight]))
             else:
-                logits, classes = quoted(self.names[item.logits.key]), self._number(size_of(item.logits.axes[-1:]))
+                (table,) = item.tables
+                logits, classes = quoted(self.names[table.key]), self._number(size_of(table.axes[-1:]))
                 lines.append(call("g.mixed", ["class_shares", "over_classes", logits, *common, classes, rows, weight]))
         return lines
 

@@ -73,7 +73,8 @@ class Part(NamedTuple):
 class ClassReader:
     """Reads sums over classes as parts of a mean.
 
-    ``symbol`` gives a tensor its symbol; ``elements`` are the sums of a formula over every element of its operands.
+    ``symbol`` gives a tensor its symbol; ``elements`` are the sums of a formula over every element of its operands; ``chains``, whether
+    several classes may be summed, and logarithms of their probabilities.
     """
 
     def __init__(
@@ -81,8 +82,10 @@ class ClassReader:
         pairs: PairReader,
         symbol: Callable[[Load], sympy.Symbol],
         elements: Callable[[sympy.Expr, dict[sympy.Symbol, Load], int], Affine],
+        *,
+        chains: bool,
     ):
-        self.pairs, self.symbol, self.elements = pairs, symbol, elements
+        self.pairs, self.symbol, self.elements, self.chains = pairs, symbol, elements, chains
         self.order: list[int] = []
         self.names: dict[int, str] = {}
 
@@ -103,6 +106,8 @@ class ClassReader:
                 grouped[key] = found[1] if before is None else joined(before, found[1])
         if not grouped:
             raise Unfused("an exact sum of numbers")
+        if not self.chains and any(len(item.weights) > 1 or item.logarithms for item in grouped.values()):
+            raise Unfused("more than sums of elements over one class")
         return Affine(constant, tuple((sympy.Integer(1), item) for item in grouped.values()))
 
     def _mixed(self, part: Part, rows: str) -> tuple[tuple[object, ...], tuple[sympy.Expr, Mixed]]:
@@ -200,7 +205,8 @@ class ClassReader:
             case LogSoftmax():
                 logits, inner = self.pairs.resolved(node.operand), frame
                 while isinstance(logits, Insert):
-                    logits, inner = self.pairs.resolved(logits.operand), dropped(inner, logits.dim)
+                    inner = dropped(inner, logits.dim)
+                    logits = self.pairs.resolved(logits.operand)
                 if isinstance(logits, Load) and isinstance(frame[-1], int):
                     located = self._located(logits, inner)
                     if located.frame[-1:] == frame[-1:] and EVENT not in located.frame:

@@ -248,11 +248,11 @@ class Plan:
         return [i for i in self.program.inputs if i.key in keys]
 
 
-def fused(program: LossProgram, draws: bool = False) -> list[Quantity | None]:
+def fused(program: LossProgram, draws: bool = False, chains: bool = True) -> list[Quantity | None]:
     """For each term of a program what a pass computes of it, its inputs by symbols ``v_NAME``; none where no term fuses.
 
-    ``draws``: logarithms over draws and exact sums over a class too, where a target has them.
+    ``draws``: logarithms over draws and exact sums over classes too, where a target has them; ``chains``: over several, and of logarithms.
     """
     names = {i.key: i.name for i in program.inputs}
-    found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}", draws))
+    found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}", draws, chains))
     return list(found) if any(found) else []

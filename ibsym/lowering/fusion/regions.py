@@ -41,10 +41,10 @@ class Reader:
     ``name`` gives an input the name of its symbol.
     """
 
-    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], draws: bool = False):
+    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], draws: bool = False, chains: bool = True):
         self.steps, self.name, self.draws = steps, name, draws
         self.pairs = PairReader(steps, lambda load: name(load).removeprefix("v_"))
-        self.classes = ClassReader(self.pairs, self.symbol, self._elements)
+        self.classes = ClassReader(self.pairs, self.symbol, self._elements, chains=chains)
 
     def mean(self, node: Node) -> Affine:
         """The mean of a node over its rows and draws."""
