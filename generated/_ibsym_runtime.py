@@ -427,7 +427,7 @@ class _Differentiable(torch.autograd.Function):
 AT_ONCE = super(torch.autograd.Function, _Differentiable).apply  # does not look at each tensor again
 
 
-def _at(loss: Any, library: Library, parameters: Sequence[float], total: bool) -> Any:
+def _at(loss: Any, library: Any, parameters: Sequence[float], total: bool) -> Any:
     """The loss as it was at its forward: parameters, reduction; without the terms that the pass left to others."""
     then = copy.copy(loss)
     then.__dict__.update(zip(library.parameters, parameters, strict=True))

@@ -132,7 +132,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "fb2582d988b0ffd4", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "519d98d0d97e245e"}
+_BESIDE = {"aae.c": "fb2582d988b0ffd4", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

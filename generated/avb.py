@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "f7afbda1473dc4eb", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "519d98d0d97e245e"}
+_BESIDE = {"avb.c": "f7afbda1473dc4eb", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

@@ -124,7 +124,7 @@ class BetaVaeLoss(_Parametrised):
 
 Loss = BetaVaeLoss
 _BESIDE = {"beta_vae.c": "f8fc991aa5b0552b", "beta_vae.triton.py": "3029d3b766cdc68d",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

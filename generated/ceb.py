@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "f03739c399fd67d2", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "519d98d0d97e245e"}
+_BESIDE = {"ceb.c": "f03739c399fd67d2", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

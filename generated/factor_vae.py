@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "d5653fd9bb741a64", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

@@ -155,7 +155,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"few_labels_two_views.c": "6cfd041274c5697c", "few_labels_two_views.triton.py": "8c715d9464b29fc2",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

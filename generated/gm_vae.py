@@ -121,7 +121,7 @@ class GmVaeLoss(torch.nn.Module):
 
 Loss = GmVaeLoss
 _BESIDE = {"gm_vae.c": "4038f8ed1a822d39", "gm_vae.triton.py": "d89fdf1a3a180c7c",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

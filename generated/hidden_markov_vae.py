@@ -173,7 +173,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 Loss = HiddenMarkovVaeLoss
 _BESIDE = {"hidden_markov_vae.c": "56547c206d393eb6", "hidden_markov_vae.triton.py": "93ff39bdb869ad6f",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 Loss = HyperpriorCompressionLoss
 _BESIDE = {"hyperprior_compression.c": "bb184566f30022b0", "hyperprior_compression.triton.py": "26f2fcf814cbc68e",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

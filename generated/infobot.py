@@ -124,7 +124,7 @@ class InfobotLoss(_Parametrised):
 
 Loss = InfobotLoss
 _BESIDE = {"infobot.c": "6c12541dd3b257c8", "infobot.triton.py": "8620a87a332774f1",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

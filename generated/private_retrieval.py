@@ -142,7 +142,7 @@ class PrivateRetrievalLoss(_Parametrised):
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"private_retrieval.c": "8e9b6031860e96bb", "private_retrieval.triton.py": "c85ae0315f4e734b",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

@@ -102,7 +102,7 @@ class SVaeLoss(torch.nn.Module):
 
 Loss = SVaeLoss
 _BESIDE = {"s_vae.c": "aa407b42263e79d2", "s_vae.triton.py": "5ecf4a988a078d9b",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

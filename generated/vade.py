@@ -117,7 +117,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "4481d5557a8381f3", "vade.triton.py": "45b10ab78a9123b0", "_ibsym_runtime.py": "519d98d0d97e245e"}
+_BESIDE = {"vade.c": "4481d5557a8381f3", "vade.triton.py": "45b10ab78a9123b0", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

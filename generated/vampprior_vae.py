@@ -152,7 +152,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 Loss = VamppriorVaeLoss
 _BESIDE = {"vampprior_vae.c": "a349e54ea44a5638", "vampprior_vae.triton.py": "23aef78ac70d87ff",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

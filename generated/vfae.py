@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "d04262ffc8c79905", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "519d98d0d97e245e"}
+_BESIDE = {"vfae.c": "d04262ffc8c79905", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "449b335fd731f0d5", "vib.triton.py": "e40e577d5bd899fb", "_ibsym_runtime.py": "519d98d0d97e245e"}
+_BESIDE = {"vib.c": "449b335fd731f0d5", "vib.triton.py": "e40e577d5bd899fb", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

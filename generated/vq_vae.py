@@ -116,7 +116,7 @@ class VqVaeLoss(torch.nn.Module):
 
 Loss = VqVaeLoss
 _BESIDE = {"vq_vae.c": "10968cfaf7b7ac85", "vq_vae.triton.py": "f140bc65f02b9f2f",
-           "_ibsym_runtime.py": "519d98d0d97e245e"}
+           "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache
