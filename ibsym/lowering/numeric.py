@@ -46,12 +46,12 @@ def log_bessel(n: Array, t: Array) -> Array:
     t = np.where((t >= 0) & np.isfinite(t), t, np.nan)  # elsewhere a concentration is none
     with np.errstate(divide="ignore", invalid="ignore"):
         direct = np.log(ive(order, t)) + t - order * np.log(t)
-    k = np.arange(400.0)
-    small = np.where(np.isfinite(direct), 0.0, np.minimum(t, 100.0))[..., None]
-    with np.errstate(divide="ignore"):
-        log_terms = 2 * k * np.log(np.maximum(small, 1e-300) / 2) - gammaln(k + 1) - gammaln(order + k + 1)
+    small = np.where(np.isfinite(direct) | np.isnan(t), 0.0, t)
+    largest = float(np.max(np.hypot(order, small) - order, initial=0.0)) / 2  # of the largest term of any
+    k = np.arange(400 + 2 * np.ceil(largest))
+    log_terms = 2 * k * np.log(np.maximum(small[..., None], 1e-300) / 2) - gammaln(k + 1) - gammaln(order[..., None] + k + 1)
     series = np.logaddexp.reduce(log_terms, axis=-1) - order * np.log(2.0)
-    return np.where(np.isfinite(direct), direct, series)
+    return np.where(np.isfinite(direct) | np.isnan(t), direct, series)
 
 
 def bessel_ratio(n: Array, t: Array) -> Array:
