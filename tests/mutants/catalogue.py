@@ -1459,8 +1459,12 @@ RUNTIME = [
     ),
     *mutants(
         "ibsym/lowering/fusion/class_sums.py",
-        (NATIVE_CLASSES,),
+        (NATIVE_PASSES,),
         ("constant = part.factor * found.constant", "constant = found.constant"),
+    ),
+    *mutants(
+        "ibsym/lowering/fusion/class_sums.py",
+        (NATIVE_CLASSES,),
         ("self.order.insert(right, number)", "self.order.append(number)"),
         ("return frame[:at] + frame[at + 1 :]", "return frame"),
         ("f * part.factor, s) for f, s in found.parts", "f, s) for f, s in found.parts"),
