@@ -119,9 +119,9 @@ def latin(letter: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    r"""The text with the backslashes of TeX that double quotes took: ``\\beta`` is a backspace and ``eta`` there.
+    r"""The text with the backslashes of TeX that double quotes took: ``\beta`` is a backspace and ``eta`` there.
 
-    >>> unescaped("minimize -\\beta*I_q(Z;C)") == r"minimize -\\beta*I_q(Z;C)"
+    >>> unescaped("minimize -\beta*I_q(Z;C)") == r"minimize -\beta*I_q(Z;C)"
     True
     """
     names = (*GREEK.split(), "frac", "text", "times", "right")

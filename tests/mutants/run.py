@@ -83,6 +83,8 @@ def _first_failure(home: Path, tests: tuple[str, ...]) -> tuple[str, str]:
 
     options = ["-x", "-q", "-p", "no:cacheprovider", f"--rootdir={home}", "-c", str(home / "pyproject.toml")]
     for file in tests:
+        if file.startswith("tests/triton/"):
+            os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton
         recorder = Recorder()
         pytest.main([*options, file], plugins=[recorder])
         if recorder.failed or recorder.broken:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
-
-os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton
 
 import pytest
 import torch
