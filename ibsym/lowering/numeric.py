@@ -39,13 +39,16 @@ def unit_mean(t: Array) -> Array:
 
 
 def log_bessel(n: Array, t: Array) -> Array:
-    """log I_v(t) - v log t, v = n/2 - 1: by the power series where I_v underflows."""
+    """log I_v(t) - v log t, v = n/2 - 1: by the power series where SciPy has no number, beyond 1e5 by Debye's expansion."""
     from scipy.special import gammaln, ive
 
     order, t = np.asarray(n, dtype=np.float64) / 2 - 1, np.asarray(t, dtype=np.float64)
     t = np.where((t >= 0) & np.isfinite(t), t, np.nan)  # elsewhere a concentration is none
     with np.errstate(divide="ignore", invalid="ignore"):
         direct = np.log(ive(order, t)) + t - order * np.log(t)
+        r = np.hypot(order, t)
+        far = r - order * np.arcsinh(order / t) - np.log(2 * np.pi * r) / 2 + (3 - 5 * (order / r) ** 2) / (24 * r)
+        direct = np.where(~np.isfinite(direct) & (t > 1e5), far - order * np.log(t), direct)
     small = np.where(np.isfinite(direct) | np.isnan(t), 0.0, t)
     largest = float(np.max(np.hypot(order, small) - order, initial=0.0)) / 2  # of the largest term of any
     k = np.arange(400 + 2 * np.ceil(largest))
