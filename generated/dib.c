@@ -413,7 +413,8 @@ typedef struct {
 
 INLINE double shared_by(double share, double value) { return share == 0 ? 0 : share * value; }
 
-/* The softmax of the logits of some rows, class by class; 0 where the tensors' own numbers have none so small. */
+/* The softmax of the logits of some rows, class by class, and its logarithm, which keeps its digits where a class is sure;
+   0 where the tensors' own numbers have none so small. */
 static void softmax(const REAL *a, int64_t classes, int64_t rows, double *p, double *log_p, double *top, double *norm)
 {
     for (int64_t b = 0; b < rows; b++) top[b] = (double)a[b * classes], norm[b] = 0;
@@ -423,11 +424,15 @@ static void softmax(const REAL *a, int64_t classes, int64_t rows, double *p, dou
             top[b] = t > top[b] ? t : top[b];
         }
     for (int64_t k = 0; k < classes; k++)
+        for (int64_t b = 0; b < rows; b++) log_p[k * rows + b] -= top[b];
+    for (int64_t b = 0; b < rows; b++) top[b] = 0; /* from here on, whether its 1 was met, which is added last */
+    for (int64_t k = 0; k < classes; k++)
         for (int64_t b = 0; b < rows; b++) {
-            log_p[k * rows + b] -= top[b];
-            norm[b] += p[k * rows + b] = exp(log_p[k * rows + b]);
+            const double e = p[k * rows + b] = exp(log_p[k * rows + b]), largest = e == 1 && top[b] == 0;
+            norm[b] += largest ? 0 : e;
+            top[b] += largest;
         }
-    for (int64_t b = 0; b < rows; b++) top[b] = log(norm[b]);
+    for (int64_t b = 0; b < rows; b++) top[b] = log1p(norm[b]), norm[b] += 1;
     for (int64_t k = 0; k < classes; k++)
         for (int64_t b = 0; b < rows; b++) {
             const double share = p[k * rows + b] / norm[b];
