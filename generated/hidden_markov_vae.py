@@ -172,7 +172,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "e0bfd453c5d42c6c", "hidden_markov_vae.triton.py": "93ff39bdb869ad6f",
+_BESIDE = {"hidden_markov_vae.c": "a2ca34f2bb1a2bfb", "hidden_markov_vae.triton.py": "93ff39bdb869ad6f",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -41,8 +41,8 @@ typedef struct {
 
 INLINE double shared_by(double share, double value) { return share == 0 ? 0 : share * value; }
 
-/* The softmax of the logits of some rows, class by class, and its logarithm, which keeps its digits where a class is sure;
-   0 where the tensors' own numbers have none so small. */
+/* The softmax of the logits of some rows, class by class, 0 where the tensors' own numbers have none so small; and its
+   logarithm, which keeps its digits where a class is sure. */
 static void softmax(const REAL *a, int64_t classes, int64_t rows, double *p, double *log_p, double *top, double *norm)
 {
     for (int64_t b = 0; b < rows; b++) top[b] = (double)a[b * classes], norm[b] = 0;
