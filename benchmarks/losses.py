@@ -33,6 +33,7 @@ import torch.nn.functional as F  # noqa: E402
 
 import ibsym  # noqa: E402
 from ibsym.codegen import emit  # noqa: E402
+from ibsym.conformance import constraint_of, in_domain, on_space, space_of  # noqa: E402
 from ibsym.lowering import lower  # noqa: E402
 from ibsym.sources import load_module  # noqa: E402
 
@@ -154,21 +155,21 @@ def reference(name: str) -> ModuleType:
 
 
 def arguments(spec: ibsym.Spec, loss: torch.nn.Module, sizes: dict[str, int]) -> dict[str, torch.Tensor]:
-    """Random arguments without a Monte-Carlo axis; everything but values learns."""
+    """Random arguments in their domains, without a Monte-Carlo axis; everything but values learns."""
     torch.manual_seed(0)
     result = {}
     for entry in loss.INPUTS:
-        shape = [a for a in entry.shape if a != "S"]
-        lengths = [int(a) if a.isdigit() else sizes.get(a, sizes["B"]) for a in shape]
-        kind = spec.variables[entry.of].kind if entry.of in spec.variables else ""
+        length = lambda a: int(a) if a.isdigit() else sizes.get(a, sizes["B"])  # noqa: E731
+        raw = torch.randn([length(a) for a in entry.shape if a != "S"])
+        kind, dims = space_of(spec, entry)
         if entry.role == "value" and kind == "categorical":
-            result[entry.name] = torch.randint(0, sizes["K"], lengths)
-        elif entry.role == "value":
-            result[entry.name] = (torch.rand(lengths) < 0.5).float() if kind == "binary" else torch.randn(lengths)
-        elif entry.role == "sample_reference":
-            result[entry.name] = torch.randn(lengths)
+            value = torch.randint(0, length(dims[-1]), raw.shape)  # any class, as far apart in memory as in use
+        elif entry.of in spec.variables:
+            value = on_space(raw, kind, entry.role == "value", [length(d) for d in dims])
         else:
-            result[entry.name] = (torch.randn(lengths) * (3 if entry.role == "logits" else 1)).requires_grad_()
+            value = in_domain(constraint_of(spec, entry), raw) * (3 if entry.role == "logits" else 1)
+        learns = value.is_floating_point() and entry.role not in ("value", "sample_reference")
+        result[entry.name] = value.requires_grad_() if learns else value
     return result
 
 
