@@ -75,7 +75,7 @@ class _Writer(Plan):
         return laid_out(render("triton/module.py.j2", context).rstrip()) + "\n"
 
     def _left(self) -> str:
-        """The terms that are left to the tensor expression, on a GPU as on a CPU."""
+        """The terms that are left to the tensor expression: at least those that the pass of C leaves."""
         texts = ", ".join(self.program.terms[k].text for k in self.rest)
         return f"; tensor operations compute {texts}" if texts else ""
 
