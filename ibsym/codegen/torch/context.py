@@ -71,7 +71,7 @@ def blocks(torch: Torch, steps: Iterable[Step], like: str) -> list[Block]:
             together = "; ".join(map(plain, step.comment))
             comments = [together] if len(together) + 10 <= WIDTH else map(plain, step.comment)
             lines += [f"# {piece}" for line in comments for piece in textwrap.wrap(line, WIDTH)]
-        lines += [f"{torch.ledger.named[call]} = {call.text}" for call in calls]
+        lines += [f"{', '.join(torch.ledger.named[call])} = {call.text}" for call in calls]
         value = f"{like}.new_tensor({code.text})" if code.number and like else code.text
         uses = code.uses.union(*(g.call.uses for g in gathers), *(c.uses for c in calls))
         found.append(Block(tuple(lines), step.name, value, uses))
@@ -104,9 +104,8 @@ def _shared(torch: Torch, steps: Sequence[Step]) -> Iterator[tuple[Step, Code, l
         gathers.append(list(torch.gathers()))
     taken = {*TAKEN, *torch.names, *(s.name for s in steps)}
     while call := repeated(reads):
-        for name in call.name.split(", "):
-            taken.add(own := unused(name, taken))
-            torch.ledger.named[call] = ", ".join(filter(None, [torch.ledger.named.get(call), own]))
+        torch.ledger.named[call] = names = tuple(unused(name, taken) for name in call.names)
+        taken.update(names)
         calls[again(call)].append(call)
     everything = [*(r for row in reads for r in row), *(c.argument for row in calls for c in row)]
     for unpacked in (g for row in gathers for g in row if g.tuple_of_one):

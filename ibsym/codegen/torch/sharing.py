@@ -21,12 +21,12 @@ LOG_SOFTMAX = "log_softmax"
 class Call(NamedTuple):
     """A function of one name and what it is multiplied by; the log-softmax of one; Bessel's functions of a length and one name.
 
-    >>> [c.name for c in (Call("F.logsigmoid", "-", "z_logits"), Call("torch.exp", "-0.5 * ", "z_logvar"))]
-    ['minus_z_logsigmoid', 'z_deviation_inverse']
-    >>> Call("log_softmax", "", "z_logits").text, Call("torch.exp", "", "z_log_softmax").name
-    ('z_logits.log_softmax(-1)', 'z_softmax')
-    >>> Call("_bessel", "z_mean.shape[-1], ", "z_concentration").name
-    'z_log_bessel, z_bessel_ratio'
+    >>> [c.names for c in (Call("F.logsigmoid", "-", "z_logits"), Call("torch.exp", "-0.5 * ", "z_logvar"))]
+    [('minus_z_logsigmoid',), ('z_deviation_inverse',)]
+    >>> Call("log_softmax", "", "z_logits").text, Call("torch.exp", "", "z_log_softmax").names
+    ('z_logits.log_softmax(-1)', ('z_softmax',))
+    >>> Call("_bessel", "z_mean.shape[-1], ", "z_concentration").names
+    ('z_log_bessel', 'z_bessel_ratio')
     """
 
     function: str
@@ -46,21 +46,18 @@ class Call(NamedTuple):
         return frozenset() if self.function == LOG_SOFTMAX else frozenset({self.function.partition(".")[0]})
 
     @property
-    def name(self) -> str:
-        """What its value is called: of logits their log-softmax, of that the softmax, of a log-variance the deviation's inverse.
-
-        What returns several values has a name for each.
-        """
+    def names(self) -> tuple[str, ...]:
+        """What its values are called: of logits their log-softmax, of that the softmax, of a log-variance the deviation's inverse."""
         match self.function, self.factor:
             case "_bessel", _:
                 stem = self.argument.removesuffix("_concentration")
-                return f"{stem}_log_bessel, {stem}_bessel_ratio"
+                return f"{stem}_log_bessel", f"{stem}_bessel_ratio"
             case "torch.exp", "" if self.argument.endswith("_log_softmax"):
-                return self.argument.replace("_log_softmax", "_softmax")
+                return (self.argument.replace("_log_softmax", "_softmax"),)
             case "torch.exp", "-0.5 * " if self.argument.endswith("_logvar"):
-                return self.argument.replace("_logvar", "_deviation_inverse")
+                return (self.argument.replace("_logvar", "_deviation_inverse"),)
         sign = {"": "", "-": "minus_", "-0.5 * ": "minus_half_"}[self.factor]
-        return f"{sign}{self.argument.removesuffix('_logits')}_{self.function.rpartition('.')[2]}"
+        return (f"{sign}{self.argument.removesuffix('_logits')}_{self.function.rpartition('.')[2]}",)
 
 
 Reading: TypeAlias = Call | str
@@ -68,18 +65,18 @@ Reading: TypeAlias = Call | str
 
 
 class Ledger:
-    """What has been printed, in order, and the calls that have names.
+    """What has been printed, in order, and the calls whose values have names.
 
     >>> ledger = Ledger()
     >>> ledger.code(Call("torch.exp", "", "a")).text, ledger.code(Call("torch.exp", "", "a")).text
     ('torch.exp(a)', 'torch.exp(a)')
-    >>> ledger.named[repeated([ledger.read])] = "e"
+    >>> ledger.named[repeated([ledger.read])] = ("e",)
     >>> ledger.code(Call("torch.exp", "", "a")).text
     'e'
     """
 
     def __init__(self) -> None:
-        self.named: dict[Call, str] = {}
+        self.named: dict[Call, tuple[str, ...]] = {}
         self.read: list[Reading] = []
 
     def code(self, call: Call, reads: Iterable[Reading] = (), place: int = 0, alone: Code | None = None) -> Code:
@@ -88,7 +85,7 @@ class Ledger:
         Of what returns several values, the one in that place; where there is no name, what computes that one ``alone``.
         """
         if call in self.named:
-            return Code(self.named[call].split(", ")[place], WORD)
+            return Code(self.named[call][place], WORD)
         self.read += [*reads, call]
         return alone or Code(call.text, uses=call.uses)
 
