@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, create_model
@@ -65,6 +66,14 @@ class EstimatorEntry(Strict):
     """What stands for the term."""
     model: Literal["value", "saturating", "non-saturating", "nwj"] | None = None
     """What the model minimises; by default the value, or the surrogate that does not saturate where the second argument learns."""
+
+    @classmethod
+    def keys(cls, given: Mapping[str, object]) -> list[str]:
+        """The keys beside those given: options of the estimator that is named, of every one where none is."""
+        name = given.get("estimator")
+        if not isinstance(name, str) or name not in ESTIMATORS:
+            return list(cls.model_fields)
+        return [*EstimatorEntry.model_fields, *(o.name for o in ESTIMATORS[name].options)]
 
 
 def _annotation(option: Option) -> Any:
@@ -165,7 +174,7 @@ def validate(keys: dict[str, Any]) -> SpecFile:
     try:
         return SpecFile.model_validate(keys)
     except ValidationError as error:
-        raise explained(error, SpecFile) from None
+        raise explained(error, SpecFile, keys) from None
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import reprlib
 import types
@@ -17,8 +18,11 @@ LIMITS = {"gt": "above {}", "ge": "from {} on", "lt": "below {}", "le": "at most
 Hint = Any  # a type as it is written in a declaration
 
 
-def explained(error: ValidationError, model: type[BaseModel]) -> SpecError:
-    """The error about one key: a misspelt one before the one that it should be, and the deepest of several readings of one value."""
+def explained(error: ValidationError, model: type[BaseModel], given: Mapping[str, Any]) -> SpecError:
+    """The error about one key: a misspelt one before the one that it should be, and the deepest of several readings of one value.
+
+    A table whose keys depend on what is given there has a method ``keys`` that says which there are.
+    """
     found = error.errors(include_url=False)
     first = next((e for e in found if e["type"] == "extra_forbidden"), None) or max(
         (e for e in found if _top(e) == _top(found[0])), key=lambda e: _depth(e, model)
@@ -27,7 +31,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> SpecError:
     key = ".".join(map(quoted, names))
     if first["type"] == "extra_forbidden":
         tables = [bare(h) for h in alternatives(walked(model, first["loc"][:-1])[1]) if is_table(bare(h))]
-        return _unknown_key(names[-1], first["input"], tables[0].model_fields, key)
+        beside = functools.reduce(lambda table, name: table[name], names[:-1], given)
+        known = tables[0].keys(beside) if hasattr(tables[0], "keys") else tables[0].model_fields
+        return _unknown_key(names[-1], first["input"], known, key)
     value, context = first["input"], first.get("ctx", {})
     listed = isinstance(first["loc"][-1], int) and origin(bare(hint)) is not dict and "[key]" not in first["loc"]
     whole = walked(model, first["loc"][:-1])[1] if listed else hint

@@ -13,6 +13,7 @@ import pytest
 from pydantic_core._pydantic_core import list_all_errors
 
 import ibsym
+from ibsym.estimators import ESTIMATORS
 from ibsym.spec.schema import SpecFile
 from ibsym.spec.toml import read
 from ibsym.spec.wording import alternatives, bare, declared, is_table
@@ -112,9 +113,25 @@ def test_a_wrong_value_is_told_in_our_words(path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("path", [p for p in PLACES if p[-1] != "*"], ids=".".join)
 def test_a_misspelt_key_is_told_what_it_should_be(path: tuple[str, ...]) -> None:
-    text = complaint(put((*path[:-1], path[-1] + "s"), 1))
+    keys = put((*path[:-1], path[-1] + "s"), 1)
+    owner = next(
+        (e.name for e in ESTIMATORS.values() if path[0] == "estimators" and path[-1] in {o.name for o in e.options}), None
+    )
+    if owner is not None:  # a table's keys are those of its estimator
+        keys["estimators"]["KL(q(z)||p(z))"]["estimator"] = owner
+    text = complaint(keys)
     assert text is not None
     assert f"unknown key '{path[-1]}s', did you mean '{path[-1]}'?" in text
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_an_unknown_option_is_answered_by_those_of_its_estimator(name: str) -> None:
+    keys = put(("estimators", "*", "xyzzy"), 1)
+    keys["estimators"]["KL(q(z)||p(z))"]["estimator"] = name
+    text = complaint(keys)
+    assert text is not None
+    listed = text.partition("write: one of ")[2].splitlines()[0].split(", ")
+    assert listed == ["estimator", "model", *(o.name for o in ESTIMATORS[name].options)]
 
 
 @pytest.mark.parametrize("path", PLACES, ids=".".join)
