@@ -140,7 +140,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 
 Loss = HyperpriorCompressionLoss
-_BESIDE = {"hyperprior_compression.c": "bb184566f30022b0", "hyperprior_compression.triton.py": "26f2fcf814cbc68e",
+_BESIDE = {"hyperprior_compression.c": "ef56f36be8debc4f", "hyperprior_compression.triton.py": "4d9fe9bdee3cf504",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -131,18 +131,19 @@ def hazard(t):
 
 
 @triton.jit
-def bell(x, t):
-    """cosh(x t) e^(-t t / 2)."""
-    return 0.5 * (tl.exp(x * t - t * t / 2) + tl.exp(-x * t - t * t / 2))
-
-
-@triton.jit
 def narrow_mean(x, w):
-    """The mean of cosh(x t) e^(-t t / 2) over [0, w]."""
-    mean = 0.050614268145188532 * (bell(x, w * 0.019855071751231912) + bell(x, w * 0.98014492824876809))
-    mean += 0.11119051722668721 * (bell(x, w * 0.10166676129318664) + bell(x, w * 0.89833323870681336))
-    mean += 0.15685332293894344 * (bell(x, w * 0.2372337950418355) + bell(x, w * 0.7627662049581645))
-    return mean + 0.18134189168918083 * (bell(x, w * 0.40828267875217511) + bell(x, w * 0.59171732124782483))
+    """The mean of cosh(x t) e^(-t t / 2) over [0, w]: sum_k He_2k(x) w^2k / (2k + 1)!."""
+    s2, q = x * w * (x * w), w * w
+    before = x * 0 + 1
+    term = (s2 - q) / 6
+    mean = 1 + term
+    for k in tl.static_range(1, 13):
+        following = (s2 - (4 * k + 1) * q) * term * (2 * k + 1) - q * q * (2 * k - 1) * before
+        following = following / ((2 * k + 1) * (2 * k + 2) * (2 * k + 3))
+        before = term
+        term = following
+        mean += following
+    return mean
 
 
 @triton.jit
