@@ -1,10 +1,10 @@
-"""What no code can go below: the bytes of a loss at this machine's bandwidth, its exponentials at the speed of those in the pass.
+"""What no code can go below: the bytes of a loss at this machine's bandwidth, its exponentials or quotients at the speed of the pass's.
 
     python benchmarks/floors.py [--only PART ...]
     python benchmarks/floors.py --expressions [see floors_expressions.py]
 
-A small C program over the emitted code's own elementary functions, one thread, float32: a copy and a loop of exponentials, in cache and
-beyond it. Beside them the compiled pass by itself, on arguments in cache, without Python and autograd.
+A small C program over the emitted code's own elementary functions, one thread, float32: a copy and a loop of exponentials or quotients,
+in cache and beyond it. Beside them the compiled pass by itself, on arguments in cache, without Python and autograd.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ void powers(const float *restrict a, float *restrict b, int64_t n)
 {
     LOOP for (int64_t i = 0; i < n; i++) b[i] = exponential_of_negative(a[i]);
 }
+void quotients(const float *restrict a, float *restrict b, int64_t n)
+{
+    LOOP for (int64_t i = 0; i < n; i++) b[i] = 1 / (1 - a[i]);
+}
 """
 EXPONENTIALS: dict[str, Callable[[dict[str, int]], int]] = {
     "evidence bound 32 x 784": lambda s: s["B"] * (s["D"] + s["L"]),
@@ -45,6 +49,10 @@ EXPONENTIALS: dict[str, Callable[[dict[str, int]], int]] = {
     "total correlation 256 rows, 64": lambda s: s["B"] ** 2 * (s["L"] + 1),
 }
 """How many exponentials a loss needs, if each serves value and gradient."""
+QUOTIENTS: dict[str, Callable[[dict[str, int]], int]] = {
+    f"discrepancy, 7 scales, {rows} rows, 16": lambda s: 7 * (2 * s["B"] ** 2 - s["B"]) for rows in (256, 1024)
+}
+"""How many quotients, of each pair and scale."""
 
 
 def microseconds(call: Callable[[], object], seconds: float = 0.3) -> float:
@@ -91,9 +99,10 @@ def main() -> None:
     for line in machine():
         print(line)
     print(
-        "\n| loss | MB | its bytes copied | exponentials, million | microseconds | the pass by itself |\n|---|---|---|---|---|---|"
+        "\n| loss | MB | its bytes copied | exponentials or quotients, million | microseconds | the pass by itself |"
+        "\n|---|---|---|---|---|---|"
     )
-    for case in (c for c in cases() if c.title in EXPONENTIALS and any(o in c.title for o in chosen)):
+    for case in (c for c in cases() if c.title in EXPONENTIALS | QUOTIENTS and any(o in c.title for o in chosen)):
         spec, module = losses.module_of(case.spec)
         loss = module.Loss()
         given = losses.arguments(spec, loss, case.sizes)
@@ -103,9 +112,10 @@ def main() -> None:
         tensors = [given[i.name].detach() for i in loss.INPUTS]
         wanted = [given[i.name].requires_grad for i in loss.INPUTS]
         count = sum(t.numel() * (2 if want else 1) for t, want in zip(tensors, wanted, strict=True))
-        powers = EXPONENTIALS[case.title](case.sizes)
+        kind, counted = ("powers", EXPONENTIALS) if case.title in EXPONENTIALS else ("quotients", QUOTIENTS)
+        number = counted[case.title](case.sizes)
         by_itself = microseconds(lambda: library.run(tensors, values, False, wanted))  # noqa: B023  called at once
-        numbers = f"{loop(compiled['copied'], count // 2):.0f} | {powers / 1e6:.2f} | {loop(compiled['powers'], powers):.0f}"
+        numbers = f"{loop(compiled['copied'], count // 2):.0f} | {number / 1e6:.2f} | {loop(compiled[kind], number):.0f}"
         print(f"| {case.title} | {count * 4 / 1e6:.1f} | {numbers} | {by_itself:.0f} |", flush=True)
 
 
