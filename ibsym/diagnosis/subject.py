@@ -47,12 +47,8 @@ class Subject:
     terms: tuple[Term, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        merged: dict[str, tuple[sympy.Expr, str]] = {}
-        for bound in self.derivation.bound:
-            before = merged.get(bound.text, (sympy.Integer(0), ""))[0]
-            merged[bound.text] = (before + bound.coefficient, bound.estimator)
         sign = -1 if self.derivation.spec.sense == "maximize" else 1
-        self.terms = tuple(Term(text, bare(sign * sympy.sympify(c)), e) for text, (c, e) in merged.items())
+        self.terms = tuple(Term(b.text, bare(sign * b.coefficient), b.estimator) for b in self.derivation.bound)
 
     @property
     def spec(self) -> Any:

@@ -79,9 +79,8 @@ class Symmetric:
                 yield self._pair(Orbit(a, None, _plus(self.sizes, a, by=-1)))
         for a, b in combinations_with_replacement(range(len(self.sizes)), 2):
             room = [n - (k == a) - (k == b) for k, n in enumerate(self.sizes)]
-            if min(room) >= 0:
-                for counts in product(*(range(n + 1) for n in room)):
-                    yield self._pair(Orbit(a, b, counts))
+            for counts in product(*(range(n + 1) for n in room)):  # none, where a group has no second member
+                yield self._pair(Orbit(a, b, counts))
 
     def _pair(self, orbit: Orbit) -> tuple[Orbit, Vector]:
         return orbit, self.row(orbit)

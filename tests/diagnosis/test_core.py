@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 import ibsym
 from ibsym.errors import IbsymError
+from ibsym.spec.loading import zoo_text
 from ibsym.testing import assert_loss_is
 
 KL, LOG = "KL(q(z|x)||p(z))", "E_q[log p(x|z)]"
@@ -61,6 +64,38 @@ def test_a_detached_term_is_named():
     assert report.coefficients == {KL: 1, LOG: -1}
     assert [(f.kind, f.where) for f in report.findings] == [("gradient missing", "z_logvar")]
     assert not report.equal
+
+
+def test_of_two_terms_that_an_input_has_the_detached_one_is_named():
+    spec = ibsym.Spec(
+        name="two-rates",
+        objective="minimize KL(q(z|x)||p(z)) + gamma*KL(q(z|x)||r(z))",
+        variables={"x": "real[D]", "z": "real[L]"},
+        joints={"q": "data(x) q(z|x)", "p": "p(z)", "r": "r(z)"},
+        families={"q(z|x)": "diagonal-normal", "p(z)": "standard-normal", "r(z)": "diagonal-normal"},
+        parameters={"gamma": {"default": 2.0, "min": 0}},
+    )
+
+    def loss(z_mean, z_logvar, r_mean, r_logvar, gamma):
+        apart = z_mean.detach() - r_mean
+        other = 0.5 * (r_logvar - z_logvar - 1 + (z_logvar - r_logvar).exp() + apart**2 * (-r_logvar).exp())
+        return (rate(z_mean, z_logvar) + gamma * other).sum(-1).mean()
+
+    arguments = {
+        "z_mean": "q_z_mean",
+        "z_logvar": "q_z_logvar",
+        "r_mean": "r_z_mean",
+        "r_logvar": "r_z_logvar",
+        "gamma": "gamma",
+    }
+    report = ibsym.diagnose(loss, spec, inputs=arguments)
+    assert [(f.kind, f.where) for f in report.findings] == [("gradient missing", "q_z_mean")]
+    assert "KL(q(z|x)||r(z)) does not reach" in str(report)
+
+
+def test_what_is_maximised_is_minimised_with_its_sign_turned():
+    spec = ibsym.Spec(**tomllib.loads(zoo_text("vae")) | {"objective": "maximize I_q(Z;X) - I_q(X;Z)"})
+    assert_loss_is(right, spec)
 
 
 def test_a_gradient_of_the_wrong_sign_is_named():

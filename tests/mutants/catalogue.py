@@ -272,7 +272,7 @@ PROOFS = [
         ("pairs = comb(self.sizes[orbit.a], 2)", "pairs = self.sizes[orbit.a] ** 2"),
         ("(-1, _plus(one, orbit.b))", "(-1, one)"),
         ("total.get(counts, 0) + value", "value"),
-        ("if min(room) >= 0", "if True"),
+        ("[n - (k == a) - (k == b) for k, n in enumerate(self.sizes)]", "[n - (k == a) for k, n in enumerate(self.sizes)]"),
     ),
     *mutants(
         "ibsym/proving/demand.py",
@@ -1573,7 +1573,7 @@ DIAGNOSED = [
             'sides[0].second if entry.role == "critic_reference" else sides[0].first',
             'sides[0].first if entry.role == "critic_reference" else sides[0].second',
         ),
-        ("before + bound.coefficient", "bound.coefficient - before"),
+        ("bare(sign * b.coefficient)", "bare(b.coefficient)"),
     ),
     *mutants(
         "ibsym/diagnosis/fitting.py",

@@ -48,6 +48,16 @@ def test_symmetric_claims_of_many_variables(claim: str) -> None:
     certified(claim, [], found)
 
 
+def test_a_few_inequalities_of_an_orbit_are_written_one_by_one() -> None:
+    """H(X_i|all others) >= 0, thirteen times."""
+    v = names(13)
+    claim = " + ".join(f"H({x}|{','.join(w for w in v if w != x)})" for x in v) + " >= 0"
+    found = ibsym.prove(claim)
+    assert found.proved
+    assert len(found.certificate[0]["items"]) == 13
+    certified(claim, [], found)
+
+
 @pytest.mark.parametrize("claim", [han(9, -1), subsets(9, 2, 1), subsets(16, 2, 1)], ids=lambda c: c[:24])
 def test_false_symmetric_claims_are_refuted(claim: str) -> None:
     found = ibsym.prove(claim)
@@ -123,6 +133,12 @@ def test_dense_claims_need_rows_on_demand(seed: int) -> None:
     certified(claim, [], found)
 
 
+def test_rows_on_demand_of_continuous_variables_are_informations_alone() -> None:
+    claim = "3*H(A,B,C,D,E,F,G) >= H(A,B,C) + H(C,D,E,F) + H(A,F)"
+    assert ibsym.prove(claim).proved
+    assert not ibsym.prove(claim, continuous=True).proved
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_rows_on_demand_decide_as_all_rows_do(seed: int) -> None:
     """Five atoms, premises among them: every elemental inequality at once, or as the dual asks for them."""
@@ -144,6 +160,35 @@ def test_elementals_on_demand_are_all_of_them() -> None:
         rows = demand.Elementals(space, discrete)
         found = set(rows.elementals(np.arange(len(rows.places))))
         assert found == {e for e, _ in entropic.elementals((1, 2, 4, 8), discrete)}
+
+
+def test_what_a_point_violates_most_comes_first() -> None:
+    """Of every elemental inequality its value at the point, those below the bound in their order."""
+    space = demand.Space([1, 2, 4, 8], entropic.Reduction([], []))
+    rows = demand.Elementals(space, True)
+    h = np.random.default_rng(0).random(16)
+    h[0] = 0
+    values = {
+        e: sum(float(x) * h[entropic.mask_of(key)] for key, x in v.items()) for e, v in entropic.elementals((1, 2, 4, 8), True)
+    }
+    expected = sorted((e for e, x in values.items() if x < -0.1), key=values.__getitem__)
+    assert [e for e, _ in rows.violated(h, np.zeros(16, dtype=bool), -0.1, 1000)] == expected
+    assert [e for e, _ in rows.violated(h, np.zeros(16, dtype=bool), -0.1, 3)] == expected[:3]
+
+
+def test_textbook_inequalities_have_no_other_sets() -> None:
+    sets = textbook._ordered([0b0111, 0b1110, 0b0110, 0b1111, 0b0011, 0b1100])
+    for discrete in (True, False):
+        for e in textbook.among(sets, discrete):
+            assert {entropic.mask_of(key) for key in e.vector} <= set(sets), e
+
+
+def test_a_premise_of_a_small_unit_is_used() -> None:
+    """A multiplier of a million, which the first program, with a price on multipliers, does without."""
+    claim = dense(random.Random(0), 9, 40).replace(">= 0", "+ H(X1) - H(X0) >= 0")
+    given = ["1/1000000*H(X0) <= 1/1000000*H(X1)"]
+    assert not ibsym.prove(claim).proved
+    assert ibsym.prove(claim, given).proved
 
 
 def test_the_space_rewrites_every_set() -> None:
