@@ -71,6 +71,18 @@ def test_any_number_of_multipliers_is_made_exact() -> None:
     assert residual({("H", 1): 1}, columns, found) == {}
 
 
+def test_dense_systems_are_solved_from_their_last_pivot_back() -> None:
+    rng = random.Random(0)
+    keys = [("H", k) for k in range(1, 7)]
+    for _ in range(20):
+        vectors = [{key: Fraction(rng.randint(1, 9) * rng.choice((1, -1))) for key in keys} for _ in keys]
+        wanted = [Fraction(rng.randint(-5, 5), rng.randint(1, 5)) for _ in keys]
+        target = combine(*((-x, v) for x, v in zip(wanted, vectors, strict=True)))
+        found = rational.solution(target, vectors)
+        assert found is not None
+        assert not combine((1, target), *zip(found, vectors, strict=True))
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_rationals_decide_as_floating_point_does(seed: int) -> None:
     """Random systems with and without solutions, far from any limit of precision: both ways agree, and what is found is exact."""
