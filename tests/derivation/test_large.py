@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import combinations
 
 import pytest
 
 import ibsym
 from ibsym.derivation import planning, programs
 from ibsym.errors import AuditError
+from ibsym.proving import contexts
 from ibsym.spec.loading import load
 from ibsym.spec.model import Spec
 from ibsym.terms.vectors import Coordinates, combine
@@ -151,3 +153,9 @@ def test_the_limit_is_told() -> None:
     planning.refuse_large(spec)
     with pytest.raises(ibsym.SpecError, match="too much for a derivation"):
         ibsym.derive(ladder(16))
+
+
+def test_sets_are_in_the_order_of_combinations() -> None:
+    """Smaller ones first, and of one size as `itertools.combinations` has them."""
+    expected = [sum(1 << i for i in c) for size in range(5) for c in combinations(range(4), size)]
+    assert contexts._by_size(4).tolist() == expected

@@ -69,3 +69,10 @@ def test_what_a_rule_rests_on() -> None:
                 isinstance(premise, (*rule.needs, *rule.allows)) and all(isinstance(premise, kind) for kind in rule.needs)
             )
         assert rule.rests_on(()) is not bool(rule.needs)
+
+
+def test_equal_laws_change_one_term_into_another_of_its_kind() -> None:
+    rule = RULES["equal laws"]
+    assert rule.fits([Entropy("q", ("z",)), Entropy("p", ("z",))])
+    assert not rule.fits([Entropy("q", ("z",))])
+    assert not rule.fits([Entropy("q", ("z",)), INFORMATION])

@@ -14,7 +14,7 @@ from ibsym.spec.model import Spec
 from ibsym.spec.separation import Connections
 from ibsym.terms.measures import Density
 from ibsym.terms.premises import Independent, SharedFactor
-from ibsym.terms.vectors import Coordinates, Span, combine
+from ibsym.terms.vectors import Coordinates, Equation, Span, combine
 from tests.attack.specs import random_case
 
 KNOWN = ("vib", "ladder-vae", "hidden-markov-vae", "bib-ae", "vampprior-vae", "semi-supervised-ib")
@@ -106,3 +106,12 @@ def test_an_equation_is_legal_by_its_own_premise_only() -> None:
     ]
     assert not any(facts.legal(replace(equation, premise=other)) for other in wrong)
     assert not facts.legal(replace(equation, vector=combine((2, equation.vector))))
+
+
+def test_what_a_graph_does_not_say_is_not_legal() -> None:
+    """A dependence told as an independence, with the vector that would be zero if it held."""
+    spec = load("ladder-vae")
+    facts = Facts(spec)
+    for a, b, given in ((("x",), ("z1",), ()), (("z1",), ("z2",), ()), (("x",), ("z2",), ())):
+        for vector in facts._forms(spec.joints["q"], a, b, given):
+            assert not facts.legal(Equation(vector, Independent(a, b, given, "q")))
