@@ -38,6 +38,14 @@ def test_nothing_else_is_named(path: Path) -> None:
     assert ibsym.derive(ibsym.Spec(**more)).unused == (*IDLE.get(path.stem, ()), factor, "slack")
 
 
+def test_what_a_critic_sees_its_samples_through_is_used() -> None:
+    """Without a limit on what it sees, too."""
+    found = keys(ROOT / "ibsym/zoo/vdb.toml")
+    found["critics"] = {"JS(data(x)||p(x))": {"through": "e(t|x)"}}
+    found["joints"].pop("r"), found["families"].pop("r(t)"), found.pop("parameters")
+    assert ibsym.derive(ibsym.Spec(**found)).unused == ()
+
+
 SPEC = """
 name = "in-vain"
 objective = "minimize I_q(X;Z)"
