@@ -264,3 +264,9 @@ def test_a_surrogate_that_no_step_tells_fails_the_audit() -> None:
             replace(derivation, surrogates=(replace(first, coefficient=-first.coefficient), *derivation.surrogates[1:])),
             worlds=0,
         )
+
+
+def test_the_rate_of_nearest_vectors_counts_every_symbol() -> None:
+    loss = compiled(**QUANTISED)()
+    out = loss(**inputs(type(loss)))
+    assert out.terms["KL(q(z|x)||p(z))"] == pytest.approx(N * math.log(M))

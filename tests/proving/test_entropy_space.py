@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import ibsym
-from ibsym.checking.counterexamples import World
+from ibsym.checking.counterexamples import Check, World
 from ibsym.proving import entropic
 from ibsym.proving.constants import sign
 from ibsym.proving.entropic import Elemental, Reduction
 from ibsym.proving.problem import Problem
 from ibsym.proving.prover import reading
+from ibsym.proving.single import Single
 from ibsym.terms.vectors import Vector, combine
 from tests.attack.claims import Structure, entropies
 
@@ -199,6 +200,26 @@ def test_values_of_worlds_are_exact() -> None:
         )
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "equal", "apart"),
+    [
+        ([], True, True),
+        (["X -> Y -> Z"], True, False),
+        (["H(Y) = 0"], False, True),
+        (["H(Y) >= log 2"], True, False),
+        (["H(X) <= 0"], False, False),
+    ],
+)
+def test_tables_that_break_a_premise_are_no_counterexample(given: list[str], equal: bool, apart: bool) -> None:
+    """One bit X = Z, which Y is as well, or knows nothing of."""
+    half = Fraction(1, 2)
+    problem = Problem.read("I(X;Z) <= 0", given)
+    check = Check(problem, Single(problem, False, ()))
+    for told, rows in ((equal, ((0, 0, 0), (1, 1, 1))), (apart, ((0, 0, 0), (1, 0, 1)))):
+        table = {tuple(row["XYZ".index(v)] for v in problem.variables): half for row in rows}
+        assert (check.counterexample({"": table}) is not None) is told
 
 
 def test_infinite_terms_that_cancel_are_no_counterexample() -> None:
