@@ -94,6 +94,8 @@ def test_the_model_does_not_fit_what_a_player_fits():
         spec("minimize gamma*I_q(Z;S) - I_q(S;Z) - I_q(Z;X)", ADVERSARY, "a(s|z)", "p(x|z) p(s|z)", **{"p(s|z)": "categorical"})
     ).bound
     assert {b.text for b in bound} == {"I_q(Z;S)", "E_q[log p(s|z)]", "E_q[log p(x|z)]"}  # never E_q[log a(s|z)]
+    with pytest.raises(ibsym.DerivationError, match="the only lower bound"):
+        ibsym.derive(spec("minimize gamma*I_q(Z;S) - I_q(S;Z) - I_q(Z;X)", ADVERSARY, "a(s|z)"))
 
 
 def test_a_learned_conditional_is_no_bound_and_the_true_one_is():
