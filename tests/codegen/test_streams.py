@@ -93,6 +93,15 @@ def gradients(value, inputs, **options):
     return torch.autograd.grad(value, list(leaves(inputs).values()), **options)
 
 
+def test_one_direction_by_hand():
+    one = {"objective": "maximize I_q(Z1;Z2)", "estimators": {"I_q(Z1;Z2)": PAIRS["estimators"]["I_q(Z1;Z2)"]}}
+    inputs = pair_inputs()
+    del inputs["z2_z1_temperature"]
+    loss = ibsym.compile(ibsym.Spec(name="one-way", **(PAIRS | one)))()(**inputs).loss
+    table = inputs["z1_embedding"] @ inputs["z2_embedding"].T / inputs["z1_z2_temperature"]
+    torch.testing.assert_close(loss, F.cross_entropy(table, torch.arange(ROWS)) - math.log(ROWS), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_value_and_gradients_are_those_of_the_table(kind, dtype):

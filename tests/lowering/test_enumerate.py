@@ -306,3 +306,23 @@ def test_several_draws_inside_a_logarithm_are_no_sum():
 def test_what_cannot_be_summed(factor, entry, wanted):
     with pytest.raises(IbsymError, match=wanted):
         spec(families={factor: entry})
+
+
+def test_a_class_that_weighs_and_stands_in_no_value_is_summed_too() -> None:
+    """-E log p(x|y2) where y2 is drawn given y1: sum_y2 p(y2|x) log p(x|y2), p(y2|x) = sum_y1 q(y1|x) q(y2|y1)."""
+    torch = pytest.importorskip("torch")
+    enumerated = {"family": "categorical", "marginal": "enumerate"}
+    spec = ibsym.Spec(
+        name="two-states",
+        objective="minimize -E_q[log p(x|y2)]",
+        variables={"x": "real[D]", "y1": "categorical[K]", "y2": "categorical[M]"},
+        joints={"q": "data(x) q(y1|x) q(y2|y1)", "p": "p(x|y2)"},
+        families={"q(y1|x)": enumerated, "q(y2|y1)": enumerated, "p(x|y2)": "isotropic-normal"},
+    )
+    torch.manual_seed(0)
+    loss = ibsym.compile(spec)
+    sizes = {"B": 3, "K": 2, "M": 4, "D": 2}
+    given = {i.name: torch.randn([sizes[a] for a in i.shape], dtype=torch.float64) for i in loss.INPUTS}
+    weights = torch.einsum("bk,kbm->mb", given["y1_logits"].softmax(-1), given["y2_logits"].softmax(-1))
+    density = -0.5 * ((given["x"] - given["x_mean"]) ** 2 + np.log(2 * np.pi)).sum(-1)
+    torch.testing.assert_close(loss()(**given).loss, -(weights * density).sum(0).mean(), rtol=1e-12, atol=1e-12)

@@ -1385,7 +1385,7 @@ RANKS = [
         ),
         ("g.narrow(ctx.dim, *p) * ctx.ranks", "g.narrow(ctx.dim, *p)"),
         ("None if g is None else g.narrow", "None if g is not None else g.narrow"),
-        ("    dist.all_reduce(everything, group=ctx.group)", "    pass"),
+        ("dist.all_reduce(everything, group=ctx.group)", "pass"),
         ("pairs.diagonal(sum(numbers[: dist.get_rank(found(group))]), -2, -1)", "pairs.diagonal(0, -2, -1)"),
     ),
 ]
@@ -1439,7 +1439,7 @@ RUNTIME = [
         "ibsym/runtime/_ibsym_runtime.py",
         (NATIVE_GRAPHS,),
         ("own = [t.view_as(t) for t in given]", "own = list(given)"),
-        ("if torch.is_grad_enabled(): own", "if False: own"),
+        ("if torch.is_grad_enabled():", "if False:"),
     ),
     *mutants(
         "ibsym/runtime/_ibsym_runtime.py",
