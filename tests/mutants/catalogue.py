@@ -1482,7 +1482,6 @@ RUNTIME = [
         "ibsym/codegen/c/source.py",
         NATIVE_PASSES,
         ('f"-{grouped}" if coefficient == -1', 'f"{grouped}" if coefficient == -1'),
-        ('"adds": str(int(self.gradients[x] > 1))} if load.key in learn', '"adds": "0"} if load.key in learn'),
     ),
     *mutants(
         "ibsym/codegen/c/class_sums.py",
