@@ -47,7 +47,7 @@ FAMILIES = "tests/families/test_families.py"
 EDGES = "tests/families/test_edges.py"
 ESTIMATORS = "tests/codegen/test_estimators.py"
 REFERENCES = "tests/codegen/test_references.py::test_loss_terms_and_gradients"
-CRITICS = "tests/codegen/test_references.py::test_every_critic"
+EVERY_CRITIC = "tests/codegen/test_references.py::test_every_critic"
 SAMPLED = "tests/lowering/test_sampled.py"
 CONSTANT = "tests/derivation/test_constants.py"
 SUMMED = "tests/lowering/test_enumerate.py"
@@ -451,7 +451,7 @@ ESTIMATOR_FACTS = [
         *own_mutants(),
     )
     for mutant in mutants(
-        f"ibsym/estimators/{name}.py", (*own_tests(), RULES, ENGINE, ESTIMATORS, MINIMISED, CRITICS, ATTACK), (old, new)
+        f"ibsym/estimators/{name}.py", (*own_tests(), RULES, ENGINE, ESTIMATORS, MINIMISED, EVERY_CRITIC, ATTACK), (old, new)
     )
 ]
 
@@ -1115,7 +1115,7 @@ LAWS += [
 LOSSES = [
     *mutants(
         "ibsym/lowering/divergences.py",
-        (ESTIMATORS, CRITICS, REFERENCES),
+        (ESTIMATORS, EVERY_CRITIC, REFERENCES),
         ("Dual(ONE, F, sympy.exp(F)", "Dual(ZERO, F, sympy.exp(F)"),
         ("HALF * logsigmoid(F), -HALF * logsigmoid(-F)", "HALF * logsigmoid(F), HALF * logsigmoid(-F)"),
         ('OfLogit(HALF * softplus(-F), "1/2 E[s(-f)]")', 'OfLogit(HALF * softplus(F), "1/2 E[s(-f)]")'),
@@ -1128,7 +1128,7 @@ LOSSES = [
     ),
     *mutants(
         "ibsym/lowering/pairs.py",
-        (ESTIMATORS, CRITICS, REFERENCES),
+        (ESTIMATORS, EVERY_CRITIC, REFERENCES),
         (
             "return Insert(load, -1 - after) if value else Insert(load, -2 - after)",
             "return Insert(load, -2 - after) if value else Insert(load, -1 - after)",
@@ -1136,12 +1136,12 @@ LOSSES = [
     ),
     *mutants(
         "ibsym/lowering/mixtures.py",
-        (ESTIMATORS, CRITICS, REFERENCES),
+        (ESTIMATORS, EVERY_CRITIC, REFERENCES),
         ("elementwise(A - B, a=together, b=apart)", "elementwise(A + B, a=together, b=apart)"),
     ),
     *mutants(
         "ibsym/estimators/minibatch_weighted.py",
-        (ESTIMATORS, CRITICS, REFERENCES),
+        (ESTIMATORS, EVERY_CRITIC, REFERENCES),
         ("m.log_sum_exp(table) - m.log(", "m.log_sum_exp(table) - 0 * m.log("),
         ("m.rows(table) * m.size(number)", "m.rows(table)"),
     ),
@@ -1167,7 +1167,7 @@ LOSSES = [
     ),
     *mutants(
         "ibsym/lowering/shares.py",
-        (ESTIMATORS, ACCEPTED, CRITICS, REFERENCES),
+        (ESTIMATORS, ACCEPTED, EVERY_CRITIC, REFERENCES),
         ('Reduce("mean", others.log, (-1,))', 'Reduce("sum", others.log, (-1,))'),
         ("elementwise(-sympy.log(N), n=Size(", "elementwise(sympy.log(N), n=Size("),
         ("weighted(SHARE, sympy.log(REFERENCE))", "weighted(SHARE, REFERENCE)"),
@@ -1183,7 +1183,7 @@ LOSSES = [
     ),
     *mutants(
         "ibsym/estimators/iwae.py",
-        (ESTIMATORS, CRITICS, REFERENCES),
+        (ESTIMATORS, EVERY_CRITIC, REFERENCES),
         ("m.log_mean_of_draws(m.importance_weights())", "m.mean(m.importance_weights())"),
     ),
     *mutants(
