@@ -67,6 +67,12 @@ def fitted(spec: Spec, use: EstimatorUse, term: Term) -> Density | None:
                 remedy=f"{remedy}, a factor of a joint of its own",
             )
         return None
+    if factor.family is not None and any(role.at_value for role in factor.family.roles):
+        raise SpecError(
+            f"the density of {factor} ({factor.family.name}) is known at the model's draws alone, and who fits it asks for it at others",
+            key=key,
+            remedy=dense(factor.text, spec.variables[factor.of[0]].kind),
+        )
     learned = next((f for f in joint.ancestral_factors(factor.of) if f.learned), None)
     if rule.player and learned is not None:
         of = ",".join(factor.of)

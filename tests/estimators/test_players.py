@@ -21,6 +21,7 @@ FAMILIES = {
     "r(z|x)": "diagonal-normal",
     "t(w|z)": "diagonal-normal",
     "i(s|z)": "implicit",
+    "e(s|z)": {"family": "external", "sampled": False},
 }
 ADVERSARY = {"I_q(Z;S)": {"estimator": "adversary", "density": "a(s|z)"}}
 
@@ -68,6 +69,13 @@ REFUSED = {
         r"not a density of one argument of I_q\(Z;X\)",
     ),
     "no value": ("I_q(Z;S)", {"estimator": "adversary", "density": "i(s|z)"}, "i(s|z)", "implicit and has no density"),
+    "at draws, adversary": (
+        "I_q(Z;S)",
+        {"estimator": "adversary", "density": "e(s|z)"},
+        "e(s|z)",
+        "known at the model's draws alone",
+    ),
+    "at draws, club": ("I_q(Z;S)", {"estimator": "club", "density": "e(s|z)"}, "e(s|z)", "known at the model's draws alone"),
     "learned entropy": (
         "I_q(X;Z)",
         {"estimator": "adversary", "density": "r(z|x)"},
