@@ -140,6 +140,8 @@ def verify(derivation: Derivation, side: Side, facts: Facts) -> None:
         where = label(number, step)
         check_premises(facts, step, where)
         check_gap(facts, step.gap, where)
+        if not facts.zero(difference(step.relation, step.before, step.after, step.gap)):
+            raise AuditError(f"{where}: after - before is not the gap, by what the graphs say")
         check_rule(facts, step, where, derivation.plans)
     for plan in derivation.plans:
         check_plan(facts, plan)

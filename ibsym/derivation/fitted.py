@@ -67,7 +67,7 @@ def fitted(spec: Spec, use: EstimatorUse, term: Term) -> Density | None:
                 remedy=f"{remedy}, a factor of a joint of its own",
             )
         return None
-    if factor.family is not None and any(role.at_value for role in factor.family.roles):
+    if factor.family is not None and factor.family.outside:
         raise SpecError(
             f"the density of {factor} ({factor.family.name}) is known at the model's draws alone, and who fits it asks for it at others",
             key=key,

@@ -63,7 +63,7 @@ class Batch:
                 f"{factor} is conditioned on {given}: a batch gives no mixture of it\n"
                 "  write: a factor of what is observed, or an estimator with a critic"
             )
-        if any(role.at_value for role in factor.family.roles):
+        if factor.family.outside:
             raise EmissionError(
                 f"the density of {factor} ({factor.family.name}) is known at its draws alone, and a batch's mixture needs that of every "
                 "pair of rows\n  write: a family with a density, or an estimator with a critic"

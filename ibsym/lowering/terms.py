@@ -157,7 +157,7 @@ def _log_density(law: Law, own: Factor, factor: Factor) -> Formula:
             f'  write: families."{factor}" = "categorical"'
         )
     noise = own.family
-    if noise is None or noise.facts.cell is None or any(role.at_value for role in law.family.roles):
+    if noise is None or noise.facts.cell is None or law.family.outside:
         return log_density(law)
     if own == factor:
         constant = entropy(law)

@@ -769,6 +769,7 @@ AUDITS = [
         ("if any(isinstance(t, Estimate) and t.estimator != step.rule for t in introduced(step))", "if False"),
         ("check_premises(facts, step, where)", "pass"),
         ("check_gap(facts, step.gap, where)", "pass"),
+        ("if not facts.zero(difference(step.relation, step.before, step.after, step.gap))", "if False"),
         ("check_rule(facts, step, where, derivation.plans)", "pass"),
         ("check_plan(facts, plan)", "pass"),
         ("if not Expression.of(*((p.weight, p.term) for p in derivation.plans)).same(derivation.objective)", "if False"),

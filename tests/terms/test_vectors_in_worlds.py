@@ -56,9 +56,7 @@ def test_vectors_of_coordinates_estimates_and_mixtures() -> None:
     estimate = Estimate(information, "infonce")
     expected = combine((1, coordinates.vector(information)), (-1, coordinates.vector(estimate)))
     assert coordinates.vector(Slack(estimate, Side.LOWER)) == expected
-    declared = Estimate(
-        information, "leave-one-out", Density.factor(spec.factors["q(z|x)"])
-    )  # which need not be the true one: no bound
+    declared = Estimate(information, "leave-one-out", Density.factor(spec.factors["q(z|x)"]))  # no bound, as it may be any
     assert coordinates.vector(declared) == coordinates.vector(information)
     vdb = load("vdb")
     world = FiniteWorld.random(vdb, 0)
