@@ -1505,7 +1505,7 @@ OUTSIDE = [
         (EXTERNAL,),
         ("if declared.at_value else factor.given", "if False else factor.given"),
     ),
-    *mutants("ibsym/lowering/pairs.py", (EXTERNAL,), ("if any(role.at_value for role in factor.family.roles):", "if False:")),
+    *mutants("ibsym/lowering/pairs.py", (EXTERNAL,), ("if factor.family.outside:", "if False:")),
     *mutants(
         "ibsym/derivation/sampling.py",
         (EXTERNAL,),
