@@ -144,7 +144,7 @@ CONSTRUCTS = (
         "external",
         family("external"),
         ROWS,
-        ("ibsym/lowering/pairs.py", "role.at_value"),
+        ("ibsym/lowering/pairs.py", "factor.family.outside"),
         "families/test_external.py::test_the_loss_is_that_of_the_density_that_is_handed_in",
         "external",
     ),
