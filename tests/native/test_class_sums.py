@@ -30,12 +30,28 @@ def test_classes_of_every_kind(sizes, draws):
     compare("classes", worlds.arguments("classes", sizes=sizes, draws=draws, seed=4))
 
 
-def test_threads_change_no_digit():
-    given, found = worlds.arguments("classes", sizes={"B": 64, "D": 520, "K": 4, "M": 2, "S": 2}), []
+@pytest.mark.parametrize("draws", [True, False])
+@pytest.mark.parametrize("sizes", [{"B": 1, "V": 2, "H": 1, "W": 1}, {"B": 70, "V": 40, "L": 1}, {"B": 3, "V": 2100}], ids=str)
+def test_observed_classes_inside_of_sums(sizes, draws):
+    """One class and an array of symbols, below one class and below two with draws, of few and of many values."""
+    assert one_pass(worlds.program("observed")).rest == ()
+    compare("observed", worlds.arguments("observed", sizes=sizes, draws=draws, seed=4))
+
+
+def test_an_observed_class_that_is_none_is_declined():
+    given = worlds.arguments("observed")
+    given["c"][2] = 6
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+        worlds.module("observed").Loss()(**given)
+
+
+@pytest.mark.parametrize("name", ["classes", "observed"])
+def test_threads_change_no_digit(name):
+    given, found = worlds.arguments(name, sizes={"B": 64, "D": 520, "K": 4, "M": 2, "S": 2, "V": 70}), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         leaves = worlds.learning(given)
-        output = worlds.module("classes").Loss()(**leaves)
+        output = worlds.module(name).Loss()(**leaves)
         found.append([output.loss.detach(), *(g for g in worlds.gradients(output.loss, leaves).values() if g is not None)])
     torch.set_num_threads(1)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
@@ -61,6 +77,23 @@ def test_what_no_path_of_positive_probability_reaches_does_not_count(pixels):
     assert all(torch.equal(slopes[n], others[n]) for n in slopes if slopes[n] is not None)
 
 
+def test_observed_classes_below_one_of_probability_0_do_not_count():
+    given, found = worlds.arguments("observed"), []
+    given["q_k1_logits"][:, 0] = -torch.inf
+    for value in (0.5, -torch.inf):
+        given["p_c_logits"][0, :, :] = value * torch.arange(1, 7)
+        given["x_logits"][:, 0] = value * torch.arange(1, 4)
+        leaves = worlds.learning(given)
+        output = worlds.module("observed").Loss()(**leaves)
+        found.append((output.loss, worlds.gradients(output.loss, leaves)))
+    (loss, slopes), (other, others) = found
+    assert torch.isfinite(loss)
+    assert torch.equal(loss, other)
+    assert not slopes["p_c_logits"][0].any()
+    assert not slopes["x_logits"][:, 0].any()
+    assert all(torch.equal(slopes[n], others[n]) for n in slopes if slopes[n] is not None)
+
+
 def some(source, pool):
     return [v for v in pool if source.random() < 0.5]
 
@@ -69,10 +102,10 @@ def random_spec(seed):
     """An encoder and a model over up to three classes, each a graph of its own, in any order of declaration."""
     source = random.Random(seed)
     classes = ["a", "b", "c"][: source.choice((1, 2, 3, 3))]
-    names = ["x", "z", *classes]
+    names = ["x", "y", "z", *classes]
     source.shuffle(names)
-    kinds = {"x": "binary[D]", "z": "real[L]"} | {c: f"categorical[{source.choice('KM')}]" for c in classes}
-    q, p, families = ["data(x)"], [], {}
+    kinds = {"x": "binary[D]", "y": source.choice(("categorical[V]", "categorical[V; W]")), "z": "real[L]"} | {c: f"categorical[{source.choice('KM')}]" for c in classes}
+    q, p, families = ["data(x,y)"], [], {}
     for k, c in enumerate(order := source.sample(classes, len(classes))):
         q.append(f"q({c}|{','.join(['x', *some(source, order[:k])])})")
         families[q[-1]] = SUM
@@ -86,9 +119,11 @@ def random_spec(seed):
     families |= {q[-1]: "diagonal-normal", p[-1]: "diagonal-normal"}
     p.append(f"p(x|{','.join(['z', *some(source, classes)])})")
     families[p[-1]] = "bernoulli"
+    p.append(f"p(y|{','.join([source.choice(classes), *some(source, ['z'])])})")
+    families[p[-1]] = "categorical"
     joints = {"q": " ".join(q), "p": " ".join(p)}
     variables = {n: kinds[n] for n in names}
-    return ibsym.Spec(name="s", objective="minimize KL(data(x)||p(x))", variables=variables, joints=joints, families=families)
+    return ibsym.Spec(name="s", objective="minimize KL(data(x,y)||p(x,y))", variables=variables, joints=joints, families=families)
 
 
 def test_random_graphs_of_classes_are_wholly_in_the_pass():

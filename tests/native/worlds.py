@@ -92,12 +92,11 @@ def arguments(
         shape = entry.shape if draws or entry.shape[:1] != ("S",) else entry.shape[1:]
         lengths = [int(a) if a.isdigit() else known.get(a, known["B"] - 2 if a.startswith("B_") else 3) for a in shape]
         kind = variables[entry.of].kind if entry.of in variables else ""
-        if entry.role == "value" and kind == "categorical" and shape[-1].split("_")[0] == "B":
-            classes = (
-                int(variables[entry.of].dims[0])
-                if variables[entry.of].dims[0].isdigit()
-                else known[variables[entry.of].dims[0]]
-            )
+        if entry.name in getattr(module(name).Loss, "SYMBOLS", ()) or (
+            entry.role == "value" and kind == "categorical" and shape[-1].split("_")[0] == "B"
+        ):
+            first = variables[entry.of].dims[0]
+            classes = int(first) if first.isdigit() else known.get(first, 3)
             result[entry.name] = torch.randint(0, classes, lengths, generator=generator)
             continue
         noise = torch.randn(lengths, generator=generator, dtype=torch.float64)

@@ -82,4 +82,13 @@ class Tables:
                 "logarithms": str(len(item.logarithms)),
                 "logarithm": rows([rows([self.weights(w), number(f)]) for f, w in item.logarithms]),
             }
+        if item.observed:
+            ((_, first), *_) = item.observed
+            found |= {
+                "observations": str(len(item.observed)),
+                "observed": "observed",
+                "observe": "observed_inside",
+                "observed_axes": axes(first.axes),
+                "observed_cells": "values_observed(observed[0])",
+            }
         return found | ({"loops": str(len(inner)), "loop": "loops", "axes": "axes", "events": "events"} if inner else {})

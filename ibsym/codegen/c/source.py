@@ -17,7 +17,7 @@ from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
 from ibsym.lowering.fusion.regions import Quantity
-from ibsym.lowering.fusion.sums import Affine, Classes, Elements, Matched, Picked, Sum
+from ibsym.lowering.fusion.sums import Affine, Classes, Elements, Matched, Observed, Picked, Sum
 from ibsym.lowering.program import Input, LossProgram
 
 HEAD = (
@@ -148,13 +148,17 @@ class _Writer(Plan):
         )
 
     def _engines(self) -> list[str]:
-        loops = (
+        observed = [o for item, _ in self.mixed for o in item.observed]
+        kinds = (
             ("elements", self.every_loop or self.mixed),
             ("element_means", self.loops),
             ("draws", self.draws),
             ("mixed", self.mixed),
+            ("classes", self.classes or observed),
+            ("class_means", self.classes),
+            ("observed", observed),
+            ("pairs", self.kernels),
         )
-        kinds = (*loops, ("classes", self.classes), ("pairs", self.kernels))
         beside = ["points.h"] if any(k.beside for k in self.kernels) else []
         return [header(name) for name in (*(f"{n}.h" for n, used in kinds if used), *beside)]
 
@@ -296,12 +300,28 @@ class _Writer(Plan):
                 "loops": braced([f"inner{k + n}(g)" for n in range(len(inner))]) if inner else "",
                 "axes": braced([p for found in places for p in (*found, *["0"] * (most - len(found)))]),
                 "events": braced([self._whole(size_of(event_axes(loop))) for loop in inner]),
+                "observed": tuple(tuple(self._observed(f, o, item in self.weighted).items()) for f, o in item.observed),
                 "settings": (*settings.items(), ("weight", weight)),
                 "each": self.each,
             }
             parts.append(render("c/mixed.c.j2", names))
             k += len(inner)
         return [*parts, self._tables()] if parts else []
+
+    def _observed(self, factor: sympy.Expr, item: Observed, weighs: bool) -> dict[str, str]:
+        """The fields of an observed class."""
+        x, index = self.names[item.logits.key], self.names[item.index.key]
+        return {
+            "of.row": "at_observed",
+            "of.logits": f"g->in_{x}",
+            "of.n": f"g->n_{x}",
+            "of.classes": self._whole(size_of(item.logits.axes[-1:])),
+            "of.index": f"g->in_{index}",
+            "of.indices": f"g->n_{index}",
+            **({"of.d": f"g->d_{x}", "of.adds": str(int(self.gradients[x] > 1))} if weighs else {}),
+            "event": self._whole(size_of(item.logits.axes[-1 - item.event : -1])),
+            "factor": self.inside(factor),
+        }
 
     def _tables(self) -> str:
         learn = {load.key for item, _ in self.mixed if item in self.weighted for load in item.tables}

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import sympy
 
 from ibsym.families import functions as heads
 from ibsym.lowering.fusion.calculus import Unfused, own
 from ibsym.lowering.fusion.pairing import PairReader
-from ibsym.lowering.fusion.sums import Affine, Elements, Mixed, Place, Weights
+from ibsym.lowering.fusion.sums import Affine, Elements, Mixed, Observed, Place, Weights
 from ibsym.lowering.program import (
     Elementwise,
     Insert,
@@ -23,11 +23,13 @@ from ibsym.lowering.program import (
     LogSoftmax,
     MoveLast,
     Node,
+    Pick,
     Reduce,
     Size,
 )
 
 Frame: TypeAlias = tuple[int | str, ...]
+Kind = TypeVar("Kind")
 DRAWS, ROWS, EVENT = "draws", "rows", "event"
 
 
@@ -62,12 +64,21 @@ class Formula:
     event: int
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The sum over an event of log-probabilities of an observed class."""
+
+    logits: Located
+    index: Located
+    event: int
+
+
 class Part(NamedTuple):
     """A factor times a value under some sums, the outermost first; None is 1."""
 
     factor: sympy.Expr
     chain: tuple[Table, ...]
-    value: Table | Formula | None
+    value: Table | Formula | Choice | None
 
 
 class ClassReader:
@@ -106,7 +117,7 @@ class ClassReader:
                 grouped[key] = found[1] if before is None else joined(before, found[1])
         if not grouped:
             raise Unfused("an exact sum of numbers")
-        if not self.chains and any(len(item.weights) > 1 or item.logarithms for item in grouped.values()):
+        if not self.chains and any(len(i.weights) > 1 or i.logarithms or i.observed for i in grouped.values()):
             raise Unfused("more than sums of elements over one class")
         return Affine(constant, tuple((sympy.Integer(1), item) for item in grouped.values()))
 
@@ -122,6 +133,11 @@ class ClassReader:
             key: tuple[object, ...] = (weights, None)
             whole = own_place.axes
             item = Mixed(classes, rows, weights, (), ((part.factor, own_place),))
+        elif isinstance(part.value, Choice):
+            observed = self._observed(part.value, inward)
+            whole = observed.axes
+            key = (weights, Observed, whole)
+            item = Mixed(classes, rows, weights, (), (), ((part.factor, observed),))
         else:
             assert isinstance(part.value, Formula)
             event = part.value.event
@@ -145,6 +161,15 @@ class ClassReader:
             raise Unfused("a sum over classes that is the same for every row")
         return key, (constant, item)
 
+    @staticmethod
+    def _observed(choice: Choice, inward: list[int]) -> Observed:
+        """What is observed, where its probabilities are known at every draw, class and row of its value."""
+        logits = place(choice.logits.frame[: -1 - choice.event], inward)
+        index = place(choice.index.frame[: len(choice.index.frame) - choice.event], inward)
+        if index.classes or not index.rows or logits | index != logits:
+            raise Unfused("an observed class that some probabilities do not know")
+        return Observed(choice.logits.load, choice.index.load, choice.event, logits)
+
     def _weights(self, table: Table, inward: list[int]) -> Weights:
         return Weights(table.logits.load, inward.index(table.own), place(table.logits.frame, inward))
 
@@ -160,6 +185,8 @@ class ClassReader:
                 return self._formula(node, frame, 0)
             case LogSoftmax() | MoveLast():
                 return [Part(sympy.Integer(1), (), self._table(node, frame))]
+            case Pick():
+                return [Part(sympy.Integer(1), (), self._choice(node, frame, 0))]
             case Reduce(kind="sum", operand=operand):
                 inner = self.pairs.resolved(operand)
                 if isinstance(inner, Elementwise) and inner.expression.has(heads.expected) and len(node.dims) == 1:
@@ -167,7 +194,10 @@ class ClassReader:
                 event = len(node.dims)
                 if sorted(node.dims) != list(range(-event, 0)):
                     raise Unfused("a sum over inner axes")
-                return self._formula(inner, (*frame, *[EVENT] * event), event)
+                whole = (*frame, *[EVENT] * event)
+                if isinstance(inner, Pick):
+                    return [Part(sympy.Integer(1), (), self._choice(inner, whole, event))]
+                return self._formula(inner, whole, event)
         raise Unfused(type(node).__name__)
 
     def _summed(self, product: Elementwise, dim: int, frame: Frame) -> list[Part]:
@@ -213,9 +243,21 @@ class ClassReader:
                         return Table(located)
         raise Unfused("probabilities of no class that is summed over")
 
+    def _choice(self, node: Pick, frame: Frame, event: int) -> Choice:
+        """The log-probabilities of a class index, whose table and index have the whole event."""
+        table, index = self.pairs.resolved(node.table), self.pairs.resolved(node.index)
+        logits = self.pairs.resolved(table.operand) if isinstance(table, LogSoftmax) else table
+        if not (isinstance(table, LogSoftmax) and isinstance(logits, Load) and isinstance(index, Load)):
+            raise Unfused("probabilities that are not given")
+        found = Choice(self._located(logits, (*frame, EVENT)), self._located(index, frame), event)
+        for lead, last in ((found.logits.frame, event + 1), (found.index.frame, event)):
+            if lead.count(EVENT) != last:
+                raise Unfused("a class without the whole event")
+        return found
+
     def _located(self, load: Load, frame: Frame) -> Located:
         axes = load.axes
-        if len(axes) > len(frame) or load.integer:
+        if len(axes) > len(frame):
             raise Unfused("an axis that is not there")
         mine = frame[len(frame) - len(axes) :]
         if any(isinstance(k, int) and a not in ("1", self.names[k]) for k, a in zip(mine, axes, strict=True)):
@@ -273,17 +315,24 @@ class ClassReader:
 
 def joined(first: Mixed, second: Mixed) -> Mixed:
     """Two sums under the same weights as one."""
-    elements: dict[Elements, sympy.Expr] = {}
-    for factor, item in (*first.elements, *second.elements):
-        elements[item] = elements.get(item, sympy.Integer(0)) + factor
-    logarithms: dict[Weights, sympy.Expr] = {}
-    for factor, table in (*first.logarithms, *second.logarithms):
-        logarithms[table] = logarithms.get(table, sympy.Integer(0)) + factor
     return replace(
         first,
-        elements=tuple((f, e) for e, f in elements.items()),
-        logarithms=tuple((f, w) for w, f in logarithms.items()),
+        elements=together(*first.elements, *second.elements),
+        logarithms=together(*first.logarithms, *second.logarithms),
+        observed=together(*first.observed, *second.observed),
     )
+
+
+def together(*parts: tuple[sympy.Expr, Kind]) -> tuple[tuple[sympy.Expr, Kind], ...]:
+    """Multiples of values, each value once.
+
+    >>> together((sympy.Integer(1), "a"), (sympy.Integer(2), "b"), (sympy.Integer(3), "a"))
+    ((4, 'a'), (2, 'b'))
+    """
+    found: dict[Kind, sympy.Expr] = {}
+    for factor, value in parts:
+        found[value] = found.get(value, sympy.Integer(0)) + factor
+    return tuple((factor, value) for value, factor in found.items())
 
 
 def dropped(frame: Frame, dim: int) -> Frame:

@@ -209,7 +209,8 @@ class Plan:
             for symbol in loop.differentiated():
                 found[name(symbol)] = found.get(name(symbol), 0) + 1
         tables = dict.fromkeys(load.key for item, _ in self.mixed if item in self.weighted for load in item.tables)
-        for key in (*(item.logits.key for item in self.classes if item in self.weighted), *tables):
+        observed = [o.logits.key for item, _ in self.mixed if item in self.weighted for _, o in item.observed]
+        for key in (*(item.logits.key for item in self.classes if item in self.weighted), *tables, *observed):
             found[self.names[key]] = found.get(self.names[key], 0) + 1
         for kernel in self.kernels:
             for load in kernel.table.loads if self.weighted & set(kernel.sums) else ():
@@ -240,6 +241,7 @@ class Plan:
         """What the pass reads."""
         loads = {load for loop in self.every_loop for load in loop.operands.values()}
         loads |= {load for item, _ in self.mixed for load in item.tables}
+        loads |= {load for item, _ in self.mixed for _, o in item.observed for load in (o.logits, o.index)}
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
         for kernel in self.kernels:

@@ -93,8 +93,23 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Observed:
+    """The sum over an event of log softmax(logits) at a class index; ``axes`` are those of the logits before the event.
+
+    The index has the event and the rows, and may have draws; classes it has none, as they are what is summed over.
+    """
+
+    logits: Load
+    index: Load
+    event: int
+    axes: Place
+
+
+@dataclass(frozen=True)
 class Mixed:
-    """The sum over rows of sum_k1 p(k1) sum_k2 p(k2|k1) ... w: w at draws, classes and rows is sums of elements or log-probabilities.
+    """The sum over rows of sum_k1 p(k1) sum_k2 p(k2|k1) ... w: w at draws, classes and rows is sums of one kind.
+
+    These are sums of elements; log-probabilities of what is summed over; or such of observed classes.
 
     ``classes`` are the axes of classes, that nearest to the rows first; ``weights`` the tables that sum over them, the outermost first.
     The axes of an element's operand are those of draws, classes from the outermost, rows and its event, "1" where it has none.
@@ -105,6 +120,7 @@ class Mixed:
     weights: tuple[Weights, ...]
     elements: tuple[tuple[sympy.Expr, Elements], ...]
     logarithms: tuple[tuple[sympy.Expr, Weights], ...]
+    observed: tuple[tuple[sympy.Expr, Observed], ...] = ()
 
     @property
     def sums(self) -> tuple[Elements, ...]:
