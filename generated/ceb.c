@@ -429,7 +429,7 @@ static int elements(Loop *loop, int64_t event, int threads, double *means, Each 
     return status;
 }
 
-/* Means over rows of formulas in log softmax(logits), and the gradients: rows are few enough to stay in the cache. */
+/* Formulas in log softmax(logits), row by row, and the gradients: rows are few enough to stay in the cache. */
 typedef struct {
     REAL top, norm, r, log_norm; /* the largest logit; the sum of e^(logit - top), its inverse and logarithm */
 } Softmax;
@@ -450,8 +450,9 @@ struct Classes {
     REAL scale;           /* and by one row's value */
 };
 
-/* log softmax(logits) at a class */
-INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const REAL *e, Softmax soft, REAL *d,
+/* log softmax(logits) at a class, whose derivative of the loss is `scale` */
+INLINE int at_class(const Classes *c, int64_t class, REAL scale, const REAL *logit, const REAL *e, Softmax soft,
+                    REAL *d,
                     double *sum)
 {
     *sum += (double)((logit[class] - soft.top) - soft.log_norm);
@@ -459,10 +460,10 @@ INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const RE
     const REAL before = c->adds ? d[class] : 0;
     if (c->adds) {
         LOOP
-        for (int64_t k = 0; k < c->classes; k++) d[k] += -c->scale * (e[k] * soft.r);
+        for (int64_t k = 0; k < c->classes; k++) d[k] += -scale * (e[k] * soft.r);
     } else {
         LOOP
-        for (int64_t k = 0; k < c->classes; k++) d[k] = -c->scale * (e[k] * soft.r);
+        for (int64_t k = 0; k < c->classes; k++) d[k] = -scale * (e[k] * soft.r);
     }
     REAL others = soft.norm - e[class];
     if (others < soft.norm / 2) { /* add up what the difference would lose */
@@ -470,22 +471,8 @@ INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const RE
         LOOP_SUM(others)
         for (int64_t k = 0; k < c->classes; k++) others += k == class ? 0 : e[k];
     }
-    d[class] = before + c->scale * (others * soft.r);
+    d[class] = before + scale * (others * soft.r);
     return 0;
-}
-
-/* log softmax(logits) at the row's class */
-INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
-{
-    const int64_t class = c->index[i % c->indices];
-    if (class < 0 || class >= c->classes) return 1;
-    return at_class(c, class, logit, e, soft, d, sum);
-}
-
-/* log softmax(logits) at the row's own number */
-INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
-{
-    return at_class(c, i % c->classes, logit, e, soft, d, sum);
 }
 
 /* Rows from..to: their values are added to one sum, or each to its own. */
@@ -546,28 +533,50 @@ static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum, 
     return status;
 }
 
-static int class_mean(Classes *c, int threads, double *mean, Each each)
+/* All rows in strips: the sum of each strip in `parts`, or the value of each row in `values`. */
+static int class_rows(const Classes *c, int64_t rows, int threads, double *parts, double *values)
 {
-    const int64_t rows = c->classes ? c->n / c->classes : 0, strips = rows < STRIPS ? rows : STRIPS;
-    if (!rows) return 3;
-    c->scale = (REAL)(c->weight / (double)rows);
-    double parts[STRIPS] = {0}, sum = 0, *values = 0;
-    if (each.loss && !(values = calloc((size_t)rows, sizeof(double)))) return 2;
+    const int64_t strips = rows < STRIPS ? rows : STRIPS;
     int status[STRIPS] = {0}, worst = 0;
     PARALLEL(threads > 1 && c->n >= WORTHWHILE)
     for (int64_t s = 0; s < strips; s++)
         status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips,
                                 values ? values + rows * s / strips : &parts[s], values != 0);
-    for (int64_t r = 0; values && r < rows; r++) sum += values[r];
-    if (values) worst |= add_each(each, c->weight, values, 1, rows);
-    free(values);
-    for (int64_t s = 0; s < strips; s++) {
-        sum += parts[s];
-        worst |= status[s];
-    }
-    *mean = sum / (double)rows;
+    for (int64_t s = 0; s < strips; s++) worst |= status[s];
     (void)threads;
     return worst;
+}
+
+/* Means over rows of formulas in log softmax(logits). */
+
+/* log softmax(logits) at the row's class */
+INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const int64_t class = c->index[i % c->indices];
+    if (class < 0 || class >= c->classes) return 1;
+    return at_class(c, class, c->scale, logit, e, soft, d, sum);
+}
+
+/* log softmax(logits) at the row's own number */
+INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    return at_class(c, i % c->classes, c->scale, logit, e, soft, d, sum);
+}
+
+static int class_mean(Classes *c, int threads, double *mean, Each each)
+{
+    const int64_t rows = c->classes ? c->n / c->classes : 0;
+    if (!rows) return 3;
+    c->scale = (REAL)(c->weight / (double)rows);
+    double parts[STRIPS] = {0}, sum = 0, *values = 0;
+    if (each.loss && !(values = calloc((size_t)rows, sizeof(double)))) return 2;
+    int status = class_rows(c, rows, threads, parts, values);
+    for (int64_t r = 0; values && r < rows; r++) sum += values[r];
+    if (values) status |= add_each(each, c->weight, values, 1, rows);
+    free(values);
+    for (int s = 0; s < STRIPS; s++) sum += parts[s];
+    *mean = sum / (double)rows;
+    return status;
 }
 
 /* the size of the first batch, where the loss is a sum over it */

@@ -370,9 +370,10 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
 }
 
 /* Means over draws and rows of sum_i p(i) sum_j p(j|i) ... w, where every p is a softmax of the logits of one variable.
-   w at a draw, classes and row is sums of loops times their weights,
-       or logarithms of softmaxes. The mean is linear in w,
-   so that the share of w is known before w is. A class of probability 0 does not count, nor does its slope.
+   w at a draw, classes and row is sums of loops times their weights, or logarithms of softmaxes,
+       of what is summed over or
+   of what is observed. The mean is linear in w,
+       so that the share of w is known before w is. A class of probability 0 does not count, nor does its slope.
    Axes: rows, draws, and classes, class 0 next to the rows. Values are kept with the rows last and the draws first. */
 
 enum { OF_ROWS = 1, OF_DRAWS = 2 };
@@ -399,7 +400,12 @@ typedef struct {
     double factor;
 } Logarithm;
 
-typedef struct {
+typedef struct Expectation Expectation;
+typedef struct Observed Observed;
+/* Adds values inside of all sums, and writes gradients by their shares. */
+typedef int Inside(const Expectation *e, int inside, const double *shares, double scale, int threads, double *values);
+
+struct Expectation {
     int64_t size[AXES];
     Table *tables;
     int steps, logarithms, loops;
@@ -408,8 +414,12 @@ typedef struct {
     Loop *loop;
     const int *axes;             /* of every operand of every loop, before its event */
     const int64_t *events;
+    int observations, observed_axes; /* of all that is observed */
+    const Observed *observed;
+    int64_t observed_cells;
+    Inside *observe;
     double weight;               /* derivative of the loss by the mean */
-} Expectation;
+};
 
 INLINE double shared_by(double share, double value) { return share == 0 ? 0 : share * value; }
 
@@ -755,6 +765,10 @@ static int mean_over_classes(Expectation e, int threads, double *mean, Each each
             status |= drawn(&e, &own, e.loop[l].n[o], e.events[l]);
             inside |= own;
         }
+    if (e.observations) {
+        status |= drawn(&e, &e.observed_axes, e.observed_cells, 1);
+        inside |= e.observed_axes;
+    }
     if (status) return 3;
     int64_t room = cells(&e, axes[e.steps] = inside);
     for (int i = e.steps - 1; i >= 0; i--) {
@@ -776,6 +790,7 @@ static int mean_over_classes(Expectation e, int threads, double *mean, Each each
         logarithm_inside(&e, e.logarithm[i], inside, share[e.steps], scale, value[e.steps]);
     for (int l = 0; l < e.loops && !status; l++)
         status = values_of(&e, l, inside, share[e.steps], scale, threads, value[e.steps]);
+    if (e.observations && !status) status = e.observe(&e, inside, share[e.steps], scale, threads, value[e.steps]);
     for (int i = e.steps - 1; i >= 0; i--)
         outward(&e, e.step[i], axes[i], axes[i + 1], share[i], scale, value[i + 1], value[i]);
     double sum = 0;
@@ -786,7 +801,7 @@ static int mean_over_classes(Expectation e, int threads, double *mean, Each each
     return status;
 }
 
-/* Means over rows of formulas in log softmax(logits), and the gradients: rows are few enough to stay in the cache. */
+/* Formulas in log softmax(logits), row by row, and the gradients: rows are few enough to stay in the cache. */
 typedef struct {
     REAL top, norm, r, log_norm; /* the largest logit; the sum of e^(logit - top), its inverse and logarithm */
 } Softmax;
@@ -807,8 +822,9 @@ struct Classes {
     REAL scale;           /* and by one row's value */
 };
 
-/* log softmax(logits) at a class */
-INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const REAL *e, Softmax soft, REAL *d,
+/* log softmax(logits) at a class, whose derivative of the loss is `scale` */
+INLINE int at_class(const Classes *c, int64_t class, REAL scale, const REAL *logit, const REAL *e, Softmax soft,
+                    REAL *d,
                     double *sum)
 {
     *sum += (double)((logit[class] - soft.top) - soft.log_norm);
@@ -816,10 +832,10 @@ INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const RE
     const REAL before = c->adds ? d[class] : 0;
     if (c->adds) {
         LOOP
-        for (int64_t k = 0; k < c->classes; k++) d[k] += -c->scale * (e[k] * soft.r);
+        for (int64_t k = 0; k < c->classes; k++) d[k] += -scale * (e[k] * soft.r);
     } else {
         LOOP
-        for (int64_t k = 0; k < c->classes; k++) d[k] = -c->scale * (e[k] * soft.r);
+        for (int64_t k = 0; k < c->classes; k++) d[k] = -scale * (e[k] * soft.r);
     }
     REAL others = soft.norm - e[class];
     if (others < soft.norm / 2) { /* add up what the difference would lose */
@@ -827,22 +843,8 @@ INLINE int at_class(const Classes *c, int64_t class, const REAL *logit, const RE
         LOOP_SUM(others)
         for (int64_t k = 0; k < c->classes; k++) others += k == class ? 0 : e[k];
     }
-    d[class] = before + c->scale * (others * soft.r);
+    d[class] = before + scale * (others * soft.r);
     return 0;
-}
-
-/* log softmax(logits) at the row's class */
-INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
-{
-    const int64_t class = c->index[i % c->indices];
-    if (class < 0 || class >= c->classes) return 1;
-    return at_class(c, class, logit, e, soft, d, sum);
-}
-
-/* log softmax(logits) at the row's own number */
-INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
-{
-    return at_class(c, i % c->classes, logit, e, soft, d, sum);
 }
 
 /* Rows from..to: their values are added to one sum, or each to its own. */
@@ -903,28 +905,50 @@ static int class_strip(const Classes *c, int64_t from, int64_t to, double *sum, 
     return status;
 }
 
-static int class_mean(Classes *c, int threads, double *mean, Each each)
+/* All rows in strips: the sum of each strip in `parts`, or the value of each row in `values`. */
+static int class_rows(const Classes *c, int64_t rows, int threads, double *parts, double *values)
 {
-    const int64_t rows = c->classes ? c->n / c->classes : 0, strips = rows < STRIPS ? rows : STRIPS;
-    if (!rows) return 3;
-    c->scale = (REAL)(c->weight / (double)rows);
-    double parts[STRIPS] = {0}, sum = 0, *values = 0;
-    if (each.loss && !(values = calloc((size_t)rows, sizeof(double)))) return 2;
+    const int64_t strips = rows < STRIPS ? rows : STRIPS;
     int status[STRIPS] = {0}, worst = 0;
     PARALLEL(threads > 1 && c->n >= WORTHWHILE)
     for (int64_t s = 0; s < strips; s++)
         status[s] = class_strip(c, rows * s / strips, rows * (s + 1) / strips,
                                 values ? values + rows * s / strips : &parts[s], values != 0);
-    for (int64_t r = 0; values && r < rows; r++) sum += values[r];
-    if (values) worst |= add_each(each, c->weight, values, 1, rows);
-    free(values);
-    for (int64_t s = 0; s < strips; s++) {
-        sum += parts[s];
-        worst |= status[s];
-    }
-    *mean = sum / (double)rows;
+    for (int64_t s = 0; s < strips; s++) worst |= status[s];
     (void)threads;
     return worst;
+}
+
+/* Means over rows of formulas in log softmax(logits). */
+
+/* log softmax(logits) at the row's class */
+INLINE int picked(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const int64_t class = c->index[i % c->indices];
+    if (class < 0 || class >= c->classes) return 1;
+    return at_class(c, class, c->scale, logit, e, soft, d, sum);
+}
+
+/* log softmax(logits) at the row's own number */
+INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    return at_class(c, i % c->classes, c->scale, logit, e, soft, d, sum);
+}
+
+static int class_mean(Classes *c, int threads, double *mean, Each each)
+{
+    const int64_t rows = c->classes ? c->n / c->classes : 0;
+    if (!rows) return 3;
+    c->scale = (REAL)(c->weight / (double)rows);
+    double parts[STRIPS] = {0}, sum = 0, *values = 0;
+    if (each.loss && !(values = calloc((size_t)rows, sizeof(double)))) return 2;
+    int status = class_rows(c, rows, threads, parts, values);
+    for (int64_t r = 0; values && r < rows; r++) sum += values[r];
+    if (values) status |= add_each(each, c->weight, values, 1, rows);
+    free(values);
+    for (int s = 0; s < STRIPS; s++) sum += parts[s];
+    *mean = sum / (double)rows;
+    return status;
 }
 
 /* the size of the first batch, where the loss is a sum over it */

@@ -378,9 +378,10 @@ static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
 }
 
 /* Means over draws and rows of sum_i p(i) sum_j p(j|i) ... w, where every p is a softmax of the logits of one variable.
-   w at a draw, classes and row is sums of loops times their weights,
-       or logarithms of softmaxes. The mean is linear in w,
-   so that the share of w is known before w is. A class of probability 0 does not count, nor does its slope.
+   w at a draw, classes and row is sums of loops times their weights, or logarithms of softmaxes,
+       of what is summed over or
+   of what is observed. The mean is linear in w,
+       so that the share of w is known before w is. A class of probability 0 does not count, nor does its slope.
    Axes: rows, draws, and classes, class 0 next to the rows. Values are kept with the rows last and the draws first. */
 
 enum { OF_ROWS = 1, OF_DRAWS = 2 };
@@ -407,7 +408,12 @@ typedef struct {
     double factor;
 } Logarithm;
 
-typedef struct {
+typedef struct Expectation Expectation;
+typedef struct Observed Observed;
+/* Adds values inside of all sums, and writes gradients by their shares. */
+typedef int Inside(const Expectation *e, int inside, const double *shares, double scale, int threads, double *values);
+
+struct Expectation {
     int64_t size[AXES];
     Table *tables;
     int steps, logarithms, loops;
@@ -416,8 +422,12 @@ typedef struct {
     Loop *loop;
     const int *axes;             /* of every operand of every loop, before its event */
     const int64_t *events;
+    int observations, observed_axes; /* of all that is observed */
+    const Observed *observed;
+    int64_t observed_cells;
+    Inside *observe;
     double weight;               /* derivative of the loss by the mean */
-} Expectation;
+};
 
 INLINE double shared_by(double share, double value) { return share == 0 ? 0 : share * value; }
 
@@ -763,6 +773,10 @@ static int mean_over_classes(Expectation e, int threads, double *mean, Each each
             status |= drawn(&e, &own, e.loop[l].n[o], e.events[l]);
             inside |= own;
         }
+    if (e.observations) {
+        status |= drawn(&e, &e.observed_axes, e.observed_cells, 1);
+        inside |= e.observed_axes;
+    }
     if (status) return 3;
     int64_t room = cells(&e, axes[e.steps] = inside);
     for (int i = e.steps - 1; i >= 0; i--) {
@@ -784,6 +798,7 @@ static int mean_over_classes(Expectation e, int threads, double *mean, Each each
         logarithm_inside(&e, e.logarithm[i], inside, share[e.steps], scale, value[e.steps]);
     for (int l = 0; l < e.loops && !status; l++)
         status = values_of(&e, l, inside, share[e.steps], scale, threads, value[e.steps]);
+    if (e.observations && !status) status = e.observe(&e, inside, share[e.steps], scale, threads, value[e.steps]);
     for (int i = e.steps - 1; i >= 0; i--)
         outward(&e, e.step[i], axes[i], axes[i + 1], share[i], scale, value[i + 1], value[i]);
     double sum = 0;

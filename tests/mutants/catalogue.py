@@ -1473,6 +1473,15 @@ RUNTIME = [
         ("self.order.insert(right, number)", "self.order.append(number)"),
         ("return frame[:at] + frame[at + 1 :]", "return frame"),
         ("f * part.factor, s) for f, s in found.parts", "f, s) for f, s in found.parts"),
+        ("(*frame, EVENT)), self._located(index, frame), event)", "(*frame, EVENT)), self._located(index, frame), 0)"),
+    ),
+    *mutants(
+        "ibsym/runtime/observed.h",
+        (NATIVE_CLASSES,),
+        ("(REAL)(c->weight * share)", "(REAL)c->weight"),
+        ("if (share != 0) return", "return"),
+        ("o->share[i / o->event]", "o->share[i % o->event]"),
+        ("if (class < 0 || class >= c->classes) return 1;", ""),
     ),
     *mutants(
         "ibsym/lowering/fusion/plan.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ class Mutant:
 
     def apply(self, source: str) -> str:
         """The source with the mistake; a ValueError where the place is not found or not the only one."""
-        places = _find(source, self.old)
+        find = _find if self.file.endswith(".py") else _find_in_c
+        places = find(source, self.old)
         if not places or (self.nth == 0 and len(places) > 1) or self.nth > len(places):
             raise ValueError(f"{self.file}: {len(places)} places have {self.old!r}")
         start, end = places[max(self.nth, 1) - 1]
@@ -62,6 +64,13 @@ def _partial(fragment: str) -> list[str]:
     except tokenize.TokenError:
         pass
     return texts
+
+
+def _find_in_c(source: str, fragment: str) -> list[tuple[int, int]]:
+    wanted, tokens = re.findall(r"\w+|\S", fragment), list(re.finditer(r"\w+|\S", source))
+    texts = [t.group() for t in tokens]
+    n = len(wanted)
+    return [(tokens[i].start(), tokens[i + n - 1].end()) for i in range(len(texts) - n + 1) if texts[i : i + n] == wanted]
 
 
 def _find(source: str, fragment: str) -> list[tuple[int, int]]:

@@ -140,7 +140,8 @@ def attempt(mutant: Mutant) -> Outcome:
     begun = time.monotonic()
     try:
         changed = mutant.apply(source)
-        compile(changed, mutant.file, "exec")
+        if mutant.file.endswith(".py"):
+            compile(changed, mutant.file, "exec")
     except (ValueError, SyntaxError) as error:
         return Outcome(mutant.name, "", f"stale: {error}", 0.0)
     cached = importlib.util.cache_from_source(str(path))

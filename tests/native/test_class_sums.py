@@ -104,7 +104,9 @@ def random_spec(seed):
     classes = ["a", "b", "c"][: source.choice((1, 2, 3, 3))]
     names = ["x", "y", "z", *classes]
     source.shuffle(names)
-    kinds = {"x": "binary[D]", "y": source.choice(("categorical[V]", "categorical[V; W]")), "z": "real[L]"} | {c: f"categorical[{source.choice('KM')}]" for c in classes}
+    kinds = {"x": "binary[D]", "y": source.choice(("categorical[V]", "categorical[V; W]")), "z": "real[L]"} | {
+        c: f"categorical[{source.choice('KM')}]" for c in classes
+    }
     q, p, families = ["data(x,y)"], [], {}
     for k, c in enumerate(order := source.sample(classes, len(classes))):
         q.append(f"q({c}|{','.join(['x', *some(source, order[:k])])})")
@@ -123,7 +125,9 @@ def random_spec(seed):
     families[p[-1]] = "categorical"
     joints = {"q": " ".join(q), "p": " ".join(p)}
     variables = {n: kinds[n] for n in names}
-    return ibsym.Spec(name="s", objective="minimize KL(data(x,y)||p(x,y))", variables=variables, joints=joints, families=families)
+    return ibsym.Spec(
+        name="s", objective="minimize KL(data(x,y)||p(x,y))", variables=variables, joints=joints, families=families
+    )
 
 
 def test_random_graphs_of_classes_are_wholly_in_the_pass():

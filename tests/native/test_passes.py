@@ -26,6 +26,7 @@ GRADIENT: dict[str, float] = {
     "hyperprior-compression": 3e-7,
     "gm-vae": 3e-7,
     "vade": 3e-7,
+    "empowerment": 3e-7,
     "hfvae": 1.2e-6,
     **dict.fromkeys(["infovae", "discrepancy", "discrepancy-wide", "vfae", "dependence-of-three"], 1e-6),
 }
