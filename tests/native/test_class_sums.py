@@ -104,9 +104,8 @@ def random_spec(seed):
     classes = ["a", "b", "c"][: source.choice((1, 2, 3, 3))]
     names = ["x", "y", "z", *classes]
     source.shuffle(names)
-    kinds = {"x": "binary[D]", "y": source.choice(("categorical[V]", "categorical[V; W]")), "z": "real[L]"} | {
-        c: f"categorical[{source.choice('KM')}]" for c in classes
-    }
+    kinds = {"x": "binary[D]", "y": source.choice(("categorical[V]", "categorical[V; W]")), "z": "real[L]"}
+    kinds |= {c: f"categorical[{source.choice('KM')}]" for c in classes}
     q, p, families = ["data(x,y)"], [], {}
     for k, c in enumerate(order := source.sample(classes, len(classes))):
         q.append(f"q({c}|{','.join(['x', *some(source, order[:k])])})")
