@@ -190,7 +190,9 @@ class Reader:
                     raise self.fail("a power of an information term is not linear", LINEAR, syntax.column)
                 if not b.is_Integer or abs(int(b)) > MAX_EXPONENT or (b < 0 and vanishes(a)):
                     raise self.fail(
-                        f"the exponent {b} is to be a whole number of at most {MAX_EXPONENT}", f"such as {a if a.is_Symbol or a.is_Integer else f'({a})'}^2", syntax.column
+                        f"the exponent {b} is to be a whole number of at most {MAX_EXPONENT}",
+                        f"such as {a if a.is_Symbol or a.is_Integer else f'({a})'}^2",
+                        syntax.column,
                     )
                 return a**b, Expression()
         assert_never(operator)

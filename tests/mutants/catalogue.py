@@ -1211,6 +1211,7 @@ NATIVE_PASSES = (
     "tests/native/test_passes.py::test_few_rows_and_the_sum",
 )
 NATIVE_CLASSES = "tests/native/test_class_sums.py"
+NATIVE_MIXTURES = "tests/native/test_mixtures.py"
 NATIVE_VEHICLE = "tests/native/test_vehicle.py"
 NATIVE_STATE = "tests/native/test_state.py"
 
@@ -1474,6 +1475,18 @@ RUNTIME = [
         ("return frame[:at] + frame[at + 1 :]", "return frame"),
         ("f * part.factor, s) for f, s in found.parts", "f, s) for f, s in found.parts"),
         ("(*frame, EVENT)), self._located(index, frame), event)", "(*frame, EVENT)), self._located(index, frame), 0)"),
+    ),
+    *mutants(
+        "ibsym/runtime/mixture.h",
+        (NATIVE_MIXTURES,),
+        ("slope[j] - share[j] * all", "slope[j]"),
+        ("top - log(norm)", "top"),
+    ),
+    *mutants(
+        "ibsym/runtime/pairs.h",
+        (NATIVE_MIXTURES,),
+        ("a[j] += p->log_weight[j]", "a[j] += 0"),
+        ("p->slope[j] += (double)matrix[i * columns + j]", "p->slope[j] = (double)matrix[i * columns + j]"),
     ),
     *mutants(
         "ibsym/runtime/observed.h",

@@ -21,6 +21,7 @@ LOSS: dict[str, float] = {"infovae": 1e-5, "wae-mmd": 1e-5}
 GRADIENT: dict[str, float] = {
     **dict.fromkeys(["beta-tcvae", "stratified-correlation", "contrastive-upper", "leave-one-out", "weighted-aggregate"], 1e-6),
     **dict.fromkeys(["hfvae", "club", "wae-mmd"], 1e-6),
+    "vampprior-vae": 2e-6,  # logarithms of densities of some hundreds, each to its last place
     # two units in the last place of a few rows, where plain torch has as many
     "dvcca": 3e-7,
     "hyperprior-compression": 3e-7,

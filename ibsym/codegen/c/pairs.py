@@ -147,10 +147,15 @@ def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], wi
         "hoist": hoist,
         "settings": tuple(settings.items()),
         "each": each,
-        "points": tuple(_points(side, value, names) for side, (_, value) in zip(("row", "column"), sides, strict=False))
-        if kernel.beside
-        else (),
+        "beside": (),
+        "call": "pairs(&p",
     }
+    if kernel.beside:
+        parts["beside"] = tuple(_points(side, value, names) for side, (_, value) in zip(("row", "column"), sides, strict=False))
+        parts["call"] = "pairs_of_points(p, &row, &column"
+    if kernel.logits is not None:
+        parts["beside"] = (_weights(names.of(kernel.logits), names),)
+        parts["call"] = "pairs_weighted(p, &mixture"
     return mapped + render("c/pairs.c.j2", parts)
 
 
@@ -166,6 +171,16 @@ def _points(side: str, value: Load | Beside, names: Names) -> str:
         "width": _braced(names.size(axes) for _, axes in value.parts),
     }
     return f"const Points {side} = {_braced(f'.{field} = {text}' for field, text in fields.items())};"
+
+
+def _weights(logits: str, names: Names) -> str:
+    """The logits of the weights of a mixture's components."""
+    fields = {
+        "logits": f"g->in_{logits}",
+        **({"d": f"g->d_{logits}"} if logits in names.gradients else {}),
+        "n": f"g->n_{logits}",
+    }
+    return f"const Mixture mixture = {_braced(f'.{field} = {text}' for field, text in fields.items())};"
 
 
 def _mapped(k: int, item: Pairs) -> str:

@@ -160,6 +160,7 @@ class _Writer(Plan):
             ("pairs", self.kernels),
         )
         beside = ["points.h"] if any(k.beside for k in self.kernels) else []
+        beside += ["mixture.h"] if any(k.logits is not None for k in self.kernels) else []
         return [header(name) for name in (*(f"{n}.h" for n, used in kinds if used), *beside)]
 
     def _scale(self) -> str:

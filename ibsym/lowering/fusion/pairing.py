@@ -1,7 +1,8 @@
 """f(z_i, x_j), summed over coordinates: tables over all pairs of rows, and the sums that read them, as a loss program has them.
 
-A table has the value of row i and the parameters of row j. What is read off one: the log-sum-exp over j of the sum over
-coordinates (together), or of each coordinate (apart); the diagonal; the mean off the diagonal; the mean of a function of it.
+A table has the value of row i and the parameters of row j, or of component j of a mixture. What is read off one: the log-sum-exp over
+j of the sum over coordinates (together), or of each coordinate (apart); the diagonal; the mean off the diagonal; the mean of a function
+of it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ibsym.lowering.program import (
     ExcludeDiagonal,
     Insert,
     Load,
+    LogSoftmax,
     Node,
     Points,
     Reduce,
@@ -63,8 +65,9 @@ def parts_of(value: Load | Beside) -> tuple[Load, ...]:
 class Pairs:
     """A mean over rows i of what is read off a table.
 
-    ``kind`` is "together", "apart", "own", "off" or "mapped"; ``mask`` is "", "exclude" (the diagonal) or "stratified", with
-    the number of rows of the data in ``total``; ``outer`` is the function of a mapped table's entries, of the symbol ``entry``.
+    ``kind`` is "together", "apart", "own", "off" or "mapped"; ``mask`` is "", "exclude" (the diagonal), "stratified", with the
+    number of rows of the data in ``total``, or "weighted" by the softmax of ``logits``; ``outer`` is the function of a mapped
+    table's entries, of the symbol ``entry``.
     """
 
     table: Table
@@ -72,6 +75,7 @@ class Pairs:
     mask: str = ""
     total: int = 0
     outer: sympy.Expr | None = None
+    logits: Load | None = None
 
 
 ENTRY = sympy.Symbol("entry", real=True)
@@ -80,10 +84,10 @@ SIZE = "size_"
 
 
 class PairReader:
-    """Reads nodes as tables over pairs."""
+    """Reads nodes as tables over pairs; with ``weighted``, of components with weights too, along the axis ``component``."""
 
-    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str]):
-        self.steps, self.name = steps, name
+    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], *, weighted: bool = True, component: str = ""):
+        self.steps, self.name, self.weighted, self.component = steps, name, weighted, component
 
     def resolved(self, node: Node) -> Node:
         """The node that a reference stands for, through any number of them."""
@@ -113,6 +117,9 @@ class PairReader:
             (other,) = set(operands) - {mask}
             if node.expression == sympy.Add(*node.expression.free_symbols):
                 return replace(self.matrix(operands[other]), mask="stratified", total=stratified.total)
+        weights = {n: self.resolved(v.operand) for n, v in operands.items() if isinstance(v, LogSoftmax)}
+        if self.weighted and len(operands) == 2 and len(weights) == 1:
+            return self._mixture(node.expression, operands, *weights.items())
         if len(operands) == 1:
             ((_, inner),) = operands.items()
             if not isinstance(inner, Insert):
@@ -123,6 +130,19 @@ class PairReader:
                     return replace(found, table=replace(found.table, formula=factor * found.table.formula))
                 raise Unfused("a function of pairs")
         return Pairs(self.table(node, 0), "together")
+
+    def _mixture(self, expression: sympy.Expr, operands: dict[str, Node], weights: tuple[str, Node]) -> Pairs:
+        """Log-densities of components plus the logarithms of their weights, which are the same for every row."""
+        weight, logits = weights
+        (other,) = set(operands) - {weight}
+        if not isinstance(logits, Load) or len(logits.axes) != 1:
+            raise Unfused("weights that rows have")
+        symbols = {s.name: s for s in expression.free_symbols}
+        component = Elementwise(expression - symbols[weight], ((other, operands[other]),))
+        found = PairReader(self.steps, self.name, component=logits.axes[0]).matrix(component)
+        if found.mask or not all(load.axes[:1] == logits.axes for _, value in found.table.columns for load in parts_of(value)):
+            raise Unfused("weights that are not those of components")
+        return replace(found, mask="weighted", logits=logits)
 
     def apart(self, node: Reduce) -> Pairs:
         """Log-sum-exps over j before the sum over coordinates."""
@@ -176,7 +196,8 @@ class PairReader:
         columns: dict[sympy.Symbol, Load | Beside] = {}
         found: set[tuple[tuple[Axes, ...], bool]] = set()
         formula = self._formula(self.resolved(node), event, rows, columns, found)
-        if len(rows) != 1 or not columns or len(found) != 1:
+        events = {e for e, _ in found}
+        if len(rows) != 1 or not columns or len(events) != 1:
             raise Unfused("rows of several values")
         if len({isinstance(value, Beside) for value in (*rows.values(), *columns.values())}) > 1:
             raise Unfused("points of several variables against those of one")
@@ -184,8 +205,9 @@ class PairReader:
             raise Unfused("points of several variables, of several samples")
         if formula.has(logsigmoid, sigmoid, binary_cross_entropy):
             raise Unfused("logistic functions in a table of pairs")
-        ((events, pooled),) = found
-        width = sum(map(size_of, events), sympy.Integer(0))
+        (event_axes,) = events
+        width = sum(map(size_of, event_axes), sympy.Integer(0))
+        pooled = any(p for _, p in found)
         return Table(formula, next(iter(rows.items())), tuple(sorted(columns.items(), key=str)), width, pooled)
 
     def _formula(
@@ -199,10 +221,23 @@ class PairReader:
         match node:
             case Insert():
                 return self._inserted(node, event, rows, columns, found)
+            case Load(integer=False) if len(node.axes) == event + 1:
+                return self._component(node, columns, found)
             case Elementwise() if node.operands:
                 inner = {n: self._formula(self.resolved(v), event, rows, columns, found) for n, v in node.operands}
                 return own(node.expression).xreplace({s: inner[s.name] for s in node.expression.free_symbols})
         raise Unfused(f"{type(node).__name__} in a table of pairs")
+
+    def _component(
+        self, load: Load, columns: dict[sympy.Symbol, Load | Beside], found: set[tuple[tuple[Axes, ...], bool]]
+    ) -> sympy.Expr:
+        """A parameter of the components of a mixture, which are the same for every row and draw."""
+        if load.axes[0] != self.component:
+            raise Unfused("a table of what every row has")
+        found.add(((load.axes[1:],), True))
+        symbol = sympy.Symbol(f"w_{self.name(load)}", real=True)
+        columns[symbol] = load
+        return symbol
 
     def _inserted(
         self,

@@ -73,6 +73,11 @@ class Kernel:
         return value.parts if isinstance(value, Beside) else ()
 
     @property
+    def loads(self) -> tuple[Load, ...]:
+        """What the table and the weights of its columns read."""
+        return (*self.table.loads, *([] if self.logits is None else [self.logits]))
+
+    @property
     def by_kind(self) -> dict[str, Pairs]:
         """The sums over pairs, by what they reduce with."""
         return {s.kind: s for s in self.sums}
@@ -81,6 +86,11 @@ class Kernel:
     def mask(self) -> str:
         """Which pairs are left out; empty where none are."""
         return next((s.mask for s in self.sums if s.mask), "")
+
+    @property
+    def logits(self) -> Load | None:
+        """Those of the weights of columns, where these have any."""
+        return next((s.logits for s in self.sums if s.logits is not None), None)
 
     @property
     def total(self) -> int:
@@ -94,8 +104,12 @@ def kernels(sums: Sequence[Pairs]) -> list[Kernel]:
     for item in sorted(sums, key=lambda s: (s.kind in ("own", "off"), sums.index(s))):
         for group in groups:
             free = item.kind not in {s.kind for s in group} and "mapped" not in {item.kind, *(s.kind for s in group)}
-            masks = {(s.mask, s.total) for s in group if s.kind not in ("own", "off")}
-            if group[0].table == item.table and free and (item.kind in ("own", "off") or masks <= {(item.mask, item.total)}):
+            masks = {(s.mask, s.total, s.logits) for s in group if s.kind not in ("own", "off")}
+            if (
+                group[0].table == item.table
+                and free
+                and (item.kind in ("own", "off") or masks <= {(item.mask, item.total, item.logits)})
+            ):
                 group.append(item)
                 break
         else:
@@ -213,7 +227,7 @@ class Plan:
         for key in (*(item.logits.key for item in self.classes if item in self.weighted), *tables, *observed):
             found[self.names[key]] = found.get(self.names[key], 0) + 1
         for kernel in self.kernels:
-            for load in kernel.table.loads if self.weighted & set(kernel.sums) else ():
+            for load in kernel.loads if self.weighted & set(kernel.sums) else ():
                 found[self.names[load.key]] = found.get(self.names[load.key], 0) + 2
         return found
 
@@ -245,7 +259,7 @@ class Plan:
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
         for kernel in self.kernels:
-            loads |= set(kernel.table.loads)
+            loads |= set(kernel.loads)
         keys = {load.key for load in loads}
         return [i for i in self.program.inputs if i.key in keys]
 
@@ -253,7 +267,8 @@ class Plan:
 def fused(program: LossProgram, draws: bool = False, chains: bool = True) -> list[Quantity | None]:
     """For each term of a program what a pass computes of it, its inputs by symbols ``v_NAME``; none where no term fuses.
 
-    ``draws``: logarithms over draws and exact sums over classes too, where a target has them; ``chains``: over several, and of logarithms.
+    ``draws``: logarithms over draws and exact sums over classes too, where a target has them; ``chains``: over several, and of logarithms;
+    mixtures with weights.
     """
     names = {i.key: i.name for i in program.inputs}
     found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}", draws, chains))

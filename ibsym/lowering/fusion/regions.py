@@ -43,7 +43,7 @@ class Reader:
 
     def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], draws: bool = False, chains: bool = True):
         self.steps, self.name, self.draws = steps, name, draws
-        self.pairs = PairReader(steps, lambda load: name(load).removeprefix("v_"))
+        self.pairs = PairReader(steps, lambda load: name(load).removeprefix("v_"), weighted=chains)
         self.classes = ClassReader(self.pairs, self.symbol, self._elements, chains=chains)
 
     def mean(self, node: Node) -> Affine:
