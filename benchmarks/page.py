@@ -102,12 +102,7 @@ logarithm must be looked at too.""",
 The mass of a cell is right to a rounding at every width and as far out as e^-1e9, with its gradient. The loss by hand, a difference of two
 `log_ndtr` in single precision, is wrong by 1e-5 of itself at a width of 0.001, and its gradient by 5 per cent at 600 deviations (the table
 of floors). With the cell's formula in its place, the loss by hand takes as long.""",
-    "vampprior-vae": """\
-The density of the mixture is no part of the pass: tensor operations, of which torch.compile makes one, take most of the time. The
-expression: """
-    + SMALL,
-    "vq-vae": """\
-Distances to the codebook are no part of the pass: tensor operations, of which torch.compile makes one, take most of the time.""",
+    "vampprior-vae": SMALL,
     "discrepancy": """\
 A quotient for each pair and scale is a quarter of the pass (the table of floors). The rest are distances over the coordinates, and the
 slopes of each pair by both of its rows.""",

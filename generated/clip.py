@@ -96,7 +96,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"clip.c": "b9b6d6b05b1426df", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"clip.c": "98c192daf1d20747", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

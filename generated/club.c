@@ -308,6 +308,7 @@ struct Classes {
     ClassRow *row;
     const REAL *logits;
     int64_t n, classes;
+    int64_t event;        /* rows of logits that make one row of the loss; 0 for one */
     const int64_t *index; /* a class for every row, repeated; or NULL */
     int64_t indices;
     REAL *d;              /* where the gradient goes, or NULL */
@@ -438,7 +439,13 @@ static int class_mean(Classes *c, int threads, double *mean, Each each)
     if (each.loss && !(values = calloc((size_t)rows, sizeof(double)))) return 2;
     int status = class_rows(c, rows, threads, parts, values);
     for (int64_t r = 0; values && r < rows; r++) sum += values[r];
-    if (values) status |= add_each(each, c->weight, values, 1, rows);
+    const int64_t event = c->event ? c->event : 1;
+    for (int64_t r = 0; values && r < rows / event; r++) {
+        double whole = 0;
+        for (int64_t e = 0; e < event; e++) whole += values[r * event + e];
+        values[r] = whole / (double)event;
+    }
+    if (values) status |= add_each(each, c->weight, values, 1, rows / event);
     free(values);
     for (int s = 0; s < STRIPS; s++) sum += parts[s];
     *mean = sum / (double)rows;
@@ -449,8 +456,9 @@ static int class_mean(Classes *c, int threads, double *mean, Each each)
    What is read off it: a row's log-sum-exp of the sum over coordinates (together) or of each coordinate (apart), the
    diagonal (own), the mean off it (off), the mean of a function of an entry (mapped). */
 enum { TOGETHER, OWN, OFF, MAPPED, APART, KINDS };
-enum { EVERY, EXCLUDE,
-      STRATIFIED }; /* how columns count in a row's mixture: alike; all but its own; by strata of the data */
+enum { EVERY, EXCLUDE, STRATIFIED,
+      WEIGHTED }; /* how columns count in a row's mixture: alike; all but its own; by strata of
+                                                  the data; by weights */
 
 typedef struct Pairs Pairs;
 /* The formula of one coordinate for one row and every column, written or added to out. */
@@ -478,6 +486,8 @@ struct Pairs {
     int pooled;             /* whether draws count as rows; else each draw has a table of its own */
     int mask;
     double total;           /* rows of the data, for strata */
+    const REAL *log_weight; /* of every column */
+    double *slope;          /* of the loss by that, or NULL */
 };
 
 /* log w_ij, by which column j counts in row i's mixture */
@@ -492,6 +502,8 @@ INLINE REAL pair_mask(const Pairs *p, int64_t i, int64_t j, int64_t columns)
 INLINE void pair_masked(const Pairs *p, REAL *a, int64_t i, int64_t columns)
 {
     if (p->mask == EVERY) return;
+    for (int64_t j = 0; p->mask == WEIGHTED && j < columns; j++) a[j] += p->log_weight[j];
+    if (p->mask == WEIGHTED) return;
     for (int64_t j = 0; j < columns; j++) a[j] += pair_mask(p, i, j, columns);
 }
 
@@ -565,6 +577,8 @@ static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t colum
             for (int64_t i = from; i < to; i++) pair_row(p, matrix + i * columns, i, columns, scale, sums + i * KINDS);
         }
     }
+    for (int64_t i = 0; p->slope && i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) p->slope[j] += (double)matrix[i * columns + j];
     if (!p->kind[APART] && !want) return;
     PARALLEL(busy)
     for (int64_t s = 0; s < strips; s++) {
@@ -609,7 +623,8 @@ static int pairs(const Pairs *p, int threads, double *means, Each each)
     const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
     if (!columns || !rows || all % rows) return 3;
     if (each.loss && (p->kind[OFF] || p->kind[MAPPED])) return 3;
-    if (columns < 2 && (p->mask != EVERY || p->kind[OFF])) return 3;
+    const int others = p->mask == EXCLUDE || p->mask == STRATIFIED || p->kind[OFF];
+    if (columns < 2 && others) return 3;
     const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(p->columns + p->hoisted);
     const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
     REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
@@ -628,8 +643,8 @@ static int pairs(const Pairs *p, int threads, double *means, Each each)
     double *apart = sums + rows * KINDS, count[KINDS];
     REAL scale[KINDS];
     for (int m = 0; m < KINDS; m++) {
-        const int others = m == OFF || (m == MAPPED && p->mask == EXCLUDE);
-        count[m] = (double)all * (others ? (double)(columns - 1) : m == MAPPED ? (double)columns : 1);
+        const int off = m == OFF || (m == MAPPED && p->mask == EXCLUDE);
+        count[m] = (double)all * (off ? (double)(columns - 1) : m == MAPPED ? (double)columns : 1);
         scale[m] = (REAL)(p->weight[m] / count[m]);
     }
     PARALLEL(threads > 1 && width * columns >= WORTHWHILE)

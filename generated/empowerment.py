@@ -98,7 +98,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "8f4c58ae197f0c4a", "empowerment.triton.py": "12b923c1d361aa67",
+_BESIDE = {"empowerment.c": "b34fa03f53303367", "empowerment.triton.py": "12b923c1d361aa67",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -154,7 +154,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "cd92b61227ed6d8d", "few_labels_two_views.triton.py": "8c715d9464b29fc2",
+_BESIDE = {"few_labels_two_views.c": "95cb66c6c7d661dd", "few_labels_two_views.triton.py": "8c715d9464b29fc2",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

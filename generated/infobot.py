@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "7749024d9c451d95", "infobot.triton.py": "8620a87a332774f1",
+_BESIDE = {"infobot.c": "69579c6371ac4258", "infobot.triton.py": "8620a87a332774f1",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

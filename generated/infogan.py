@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "4be4b9d08bd2f783", "infogan.triton.py": "6ddb72c0421fd9da",
+_BESIDE = {"infogan.c": "19d93a246a01fc6d", "infogan.triton.py": "6ddb72c0421fd9da",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

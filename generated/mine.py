@@ -149,7 +149,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "f096cb415cf7d1ed", "mine.triton.py": "9c54b87a3bc105a0", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"mine.c": "81e3c42b72a938f2", "mine.triton.py": "9c54b87a3bc105a0", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

@@ -440,6 +440,7 @@ struct Classes {
     ClassRow *row;
     const REAL *logits;
     int64_t n, classes;
+    int64_t event;        /* rows of logits that make one row of the loss; 0 for one */
     const int64_t *index; /* a class for every row, repeated; or NULL */
     int64_t indices;
     REAL *d;              /* where the gradient goes, or NULL */
@@ -570,7 +571,13 @@ static int class_mean(Classes *c, int threads, double *mean, Each each)
     if (each.loss && !(values = calloc((size_t)rows, sizeof(double)))) return 2;
     int status = class_rows(c, rows, threads, parts, values);
     for (int64_t r = 0; values && r < rows; r++) sum += values[r];
-    if (values) status |= add_each(each, c->weight, values, 1, rows);
+    const int64_t event = c->event ? c->event : 1;
+    for (int64_t r = 0; values && r < rows / event; r++) {
+        double whole = 0;
+        for (int64_t e = 0; e < event; e++) whole += values[r * event + e];
+        values[r] = whole / (double)event;
+    }
+    if (values) status |= add_each(each, c->weight, values, 1, rows / event);
     free(values);
     for (int s = 0; s < STRIPS; s++) sum += parts[s];
     *mean = sum / (double)rows;

@@ -141,7 +141,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "67ce845841b55a7e", "private_retrieval.triton.py": "c85ae0315f4e734b",
+_BESIDE = {"private_retrieval.c": "1c1d7d059fefae1a", "private_retrieval.triton.py": "c85ae0315f4e734b",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -177,7 +177,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "e812f5d19312f814", "semi_supervised_ib.triton.py": "f156e0a400a58954",
+_BESIDE = {"semi_supervised_ib.c": "2af62dc3cf186f09", "semi_supervised_ib.triton.py": "f156e0a400a58954",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

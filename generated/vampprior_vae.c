@@ -277,10 +277,11 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_x, *in_x_logits;
-    REAL *d_x, *d_x_logits;
-    int64_t n_x, n_x_logits;
-    int64_t size_B, size_D;
+    const REAL *in_z, *in_q_z_mean, *in_q_z_logvar, *in_p_z_mean, *in_p_z_logvar, *in_p_z_logits, *in_x, *in_x_logits;
+    REAL *d_z, *d_q_z_mean, *d_q_z_logvar, *d_p_z_mean, *d_p_z_logvar, *d_p_z_logits, *d_x, *d_x_logits;
+    int64_t n_z, n_q_z_mean, n_q_z_logvar, n_p_z_mean, n_p_z_logvar, n_p_z_logits, n_x, n_x_logits;
+    int64_t size_B, size_L, size_D;
+    double parameter_beta;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms[2];
@@ -288,10 +289,13 @@ typedef struct {
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
-const char *const fields = "in_x in_x_logits d_x d_x_logits n_x n_x_logits size_B size_D each_B";
+const char *const fields =
+    "in_z in_q_z_mean in_q_z_logvar in_p_z_mean in_p_z_logvar in_p_z_logits in_x in_x_logits d_z d_q_z_mean "
+    "d_q_z_logvar d_p_z_mean d_p_z_logvar d_p_z_logits d_x d_x_logits n_z n_q_z_mean n_q_z_logvar n_p_z_mean "
+    "n_p_z_logvar n_p_z_logits n_x n_x_logits size_B size_L size_D parameter_beta each_B";
 const char *const terms = "KL(q(z|x)||p(z))\nE_q[log p(x|z)]";
 
-enum { OPERANDS = 2, ROWS = 2, SUMS = 1 };
+enum { OPERANDS = 3, ROWS = 2, SUMS = 1, COLUMNS = 2, HOISTED = 3 };
 
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
@@ -425,14 +429,333 @@ static int elements(Loop *loop, int64_t event, int threads, double *means, Each 
     return status;
 }
 
+/* Sums over all pairs of a row's value and a column's parameters, in tiles: of the table, one matrix is kept.
+   What is read off it: a row's log-sum-exp of the sum over coordinates (together) or of each coordinate (apart), the
+   diagonal (own), the mean off it (off), the mean of a function of an entry (mapped). */
+enum { TOGETHER, OWN, OFF, MAPPED, APART, KINDS };
+enum { EVERY, EXCLUDE, STRATIFIED,
+      WEIGHTED }; /* how columns count in a row's mixture: alike; all but its own; by strata of
+                                                  the data; by weights */
+
+typedef struct Pairs Pairs;
+/* The formula of one coordinate for one row and every column, written or added to out. */
+typedef void Values(REAL *out, int adds, int64_t columns, REAL v, REAL *const *at);
+/* Its derivatives, times each entry's weight: the row's is returned, the columns' are added to d. */
+typedef double Slopes(const REAL *weights, int64_t columns, REAL v, REAL *const *at, REAL *const *d);
+/* What knows the columns only, computed once a coordinate, after the parameters. */
+typedef void Hoist(int64_t columns, REAL *const *at);
+/* The sum of a function of a row's entries, which become its derivatives times the scale; i: its own column. */
+typedef double Map(const Arguments *g, REAL *a, int64_t columns, int64_t i, REAL scale);
+
+struct Pairs {
+    const Arguments *g;
+    int kind[KINDS];        /* what is read off */
+    double weight[KINDS];   /* derivative of the loss by each mean */
+    Values *values;
+    Slopes *slopes;
+    Hoist *hoist;
+    Map *map;
+    int columns, hoisted;   /* parameters of a column, and what is computed from them */
+    const REAL *row, *in[COLUMNS];
+    int64_t n_row, n;       /* elements of the rows' values, and of each parameter */
+    REAL *d_row, *d[COLUMNS];
+    int64_t width;          /* coordinates */
+    int pooled;             /* whether draws count as rows; else each draw has a table of its own */
+    int mask;
+    double total;           /* rows of the data, for strata */
+    const REAL *log_weight; /* of every column */
+    double *slope;          /* of the loss by that, or NULL */
+};
+
+/* log w_ij, by which column j counts in row i's mixture */
+INLINE REAL pair_mask(const Pairs *p, int64_t i, int64_t j, int64_t columns)
+{
+    if (p->mask == EXCLUDE) return i == j ? -INFINITY : 0;
+    const double others = (double)(columns - 1), total = p->total;
+    const double next = log((total - others) / (total * others));
+    return (REAL)(i == j ? -log(total) : j == (i + 1) % columns ? next : -log(others));
+}
+
+INLINE void pair_masked(const Pairs *p, REAL *a, int64_t i, int64_t columns)
+{
+    if (p->mask == EVERY) return;
+    for (int64_t j = 0; p->mask == WEIGHTED && j < columns; j++) a[j] += p->log_weight[j];
+    if (p->mask == WEIGHTED) return;
+    for (int64_t j = 0; j < columns; j++) a[j] += pair_mask(p, i, j, columns);
+}
+
+/* a row's log-sum-exp, and its softmax times a number in place */
+INLINE double pair_softmax(REAL *a, int64_t columns, REAL scale)
+{
+    REAL top = a[0], sum = 0;
+    LOOP_MAX(top)
+    for (int64_t j = 0; j < columns; j++) top = a[j] > top ? a[j] : top;
+    if (top == -INFINITY) top = 0; /* every density is 0: so is every share */
+    LOOP_SUM(sum)
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL e = exponential_of_difference(a[j] - top);
+        a[j] = e;
+        sum += e;
+    }
+    const REAL share = sum > 0 || sum != sum ? scale / sum : 0;
+    LOOP
+    for (int64_t j = 0; j < columns; j++) a[j] *= share;
+    return (double)top + log((double)sum);
+}
+
+/* What is read off row i of the matrix, which becomes the derivative of the loss by its entries. */
+INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const REAL *scale, double *sums)
+{
+    const REAL own = a[i];
+    if (p->kind[OWN]) sums[OWN] += (double)own;
+    if (p->kind[OFF]) {
+        double off = 0;
+        for (int64_t j = 0; j < columns; j++) off += (double)(i == j ? 0 * a[j]
+                                                              : a[j]); /* an infinite entry makes NaN */
+        sums[OFF] += off;
+    }
+    if (p->kind[TOGETHER]) {
+        pair_masked(p, a, i, columns);
+        sums[TOGETHER] += pair_softmax(a, columns, scale[TOGETHER]);
+    } else if (p->kind[MAPPED]) {
+        sums[MAPPED] += p->map(p->g, a, columns, p->mask == EXCLUDE ? i : -1, scale[MAPPED]);
+    } else {
+        for (int64_t j = 0; j < columns; j++) a[j] = 0;
+    }
+    if (p->kind[OFF])
+        for (int64_t j = 0; j < columns; j++) a[j] += i == j ? 0 : scale[OFF];
+    if (p->kind[OWN]) a[i] += scale[OWN];
+}
+
+/* One draw: values, then slopes, both in blocks of rows. `at` are the columns' parameters and `slope` their gradients,
+   each a plane of coordinates by columns; a block's gradients are added to `slope` in double precision. `sums` has
+   KINDS places for every row, `apart` one for every coordinate; `by_row` is NULL,
+       or has one for every row of a strip. */
+static void pair_table(const Pairs *p, int64_t draw, int64_t rows, int64_t columns, int threads, REAL *const *at,
+                       double *const *slope, REAL *matrix, REAL *rooms, const REAL *scale, double *sums, double *apart,
+                           double *by_row)
+{
+    const int64_t width = p->width, blocks = (rows + BLOCK - 1) / BLOCK, strips = width < STRIPS ? width : STRIPS;
+    const REAL *row = p->row + draw * rows * width;
+    REAL *d_row = p->d_row ? p->d_row + draw * rows * width : 0;
+    const int busy = threads > 1 && rows * columns * width >= WORTHWHILE;
+    int want = p->d_row != 0;
+    for (int c = 0; c < p->columns; c++) want |= p->d[c] != 0;
+    if (matrix) {
+        PARALLEL(busy)
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = 0; k < width; k++) {
+                REAL *here[COLUMNS + HOISTED] = {0};
+                for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+                for (int64_t i = from; i < to; i++)
+                    p->values(matrix + i * columns, k > 0, columns, row[i * width + k], here);
+            }
+            for (int64_t i = from; i < to; i++) pair_row(p, matrix + i * columns, i, columns, scale, sums + i * KINDS);
+        }
+    }
+    for (int64_t i = 0; p->slope && i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) p->slope[j] += (double)matrix[i * columns + j];
+    if (!p->kind[APART] && !want) return;
+    PARALLEL(busy)
+    for (int64_t s = 0; s < strips; s++) {
+        REAL *e = rooms + s * columns * (1 + COLUMNS);
+        memset(e, 0, sizeof(REAL) * (size_t)columns * (1 + COLUMNS));
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t from = block * BLOCK, to = from + BLOCK < rows ? from + BLOCK : rows;
+            for (int64_t k = width * s / strips; k < width * (s + 1) / strips; k++) {
+                REAL *here[COLUMNS + HOISTED] = {0}, *d[COLUMNS] = {0};
+                for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+                for (int c = 0; c < p->columns; c++) d[c] = e + columns * (1 + c);
+                for (int64_t i = from; i < to; i++) {
+                    const REAL v = row[i * width + k], *weights = matrix ? matrix + i * columns : 0;
+                    if (p->kind[APART]) {
+                        p->values(e, 0, columns, v, here);
+                        pair_masked(p, e, i, columns);
+                        const double value = pair_softmax(e, columns, scale[APART]);
+                        apart[k] += value;
+                        if (by_row) by_row[s * rows + i] += value;
+                        if (!want) continue;
+                        for (int64_t j = 0; weights && j < columns; j++) e[j] += weights[j];
+                        weights = e;
+                    }
+                    const double found = p->slopes(weights, columns, v, here, d);
+                    if (d_row) d_row[i * width + k] += (REAL)found;
+                }
+                for (int c = 0; c < p->columns; c++)
+                    for (int64_t j = 0; j < columns; j++) {
+                        slope[c][k * columns + j] += (double)d[c][j];
+                        d[c][j] = 0;
+                    }
+            }
+        }
+    }
+    (void)threads, (void)busy;
+}
+
+/* The means of all that is read off. */
+static int pairs(const Pairs *p, int threads, double *means, Each each)
+{
+    const int64_t width = p->width, columns = width ? p->n / width : 0;
+    const int64_t all = width ? p->n_row / width : 0, rows = p->pooled ? all : columns;
+    if (!columns || !rows || all % rows) return 3;
+    if (each.loss && (p->kind[OFF] || p->kind[MAPPED])) return 3;
+    const int others = p->mask == EXCLUDE || p->mask == STRATIFIED || p->kind[OFF];
+    if (columns < 2 && others) return 3;
+    const size_t line = (size_t)columns, plane = line * (size_t)width, planes = (size_t)(p->columns + p->hoisted);
+    const int tabled = p->kind[TOGETHER] || p->kind[OWN] || p->kind[OFF] || p->kind[MAPPED];
+    REAL *work = malloc(sizeof(REAL) * (plane * planes + (tabled ? (size_t)rows * line : 0)));
+    REAL *rooms = malloc(sizeof(REAL) * STRIPS * line * (1 + COLUMNS));
+    double *sums = calloc((size_t)(rows * KINDS + width) + plane * (size_t)p->columns, sizeof(double));
+    const int64_t parts = each.loss && p->kind[APART] ? (width < STRIPS ? width : STRIPS) : 0;
+    double *by_row = parts ? calloc((size_t)(parts * rows), sizeof(double)) : 0;
+    if (!work || !sums || !rooms || (parts && !by_row)) {
+        free(work), free(sums), free(rooms), free(by_row);
+        return 2;
+    }
+    REAL *at[COLUMNS + HOISTED] = {0}, *matrix = tabled ? work + plane * planes : 0;
+    double *slope[COLUMNS] = {0};
+    for (int c = 0; c < p->columns + p->hoisted; c++) at[c] = work + plane * (size_t)c;
+    for (int c = 0; c < p->columns; c++) slope[c] = sums + rows * KINDS + width + plane * (size_t)c;
+    double *apart = sums + rows * KINDS, count[KINDS];
+    REAL scale[KINDS];
+    for (int m = 0; m < KINDS; m++) {
+        const int off = m == OFF || (m == MAPPED && p->mask == EXCLUDE);
+        count[m] = (double)all * (off ? (double)(columns - 1) : m == MAPPED ? (double)columns : 1);
+        scale[m] = (REAL)(p->weight[m] / count[m]);
+    }
+    PARALLEL(threads > 1 && width * columns >= WORTHWHILE)
+    for (int64_t k = 0; k < width; k++) {
+        REAL *here[COLUMNS + HOISTED] = {0};
+        for (int c = 0; c < p->columns + p->hoisted; c++) here[c] = at[c] + k * columns;
+        for (int c = 0; c < p->columns; c++)
+            for (int64_t j = 0; j < columns; j++) here[c][j] = p->in[c][j * width + k];
+        if (p->hoist) p->hoist(columns, here);
+    }
+    for (int64_t draw = 0; draw < all / rows; draw++)
+        pair_table(p, draw, rows, columns, threads, at, slope, matrix, rooms, scale, sums, apart, by_row);
+    for (int c = 0; c < p->columns; c++)
+        if (p->d[c])
+            for (int64_t j = 0; j < columns; j++)
+                for (int64_t k = 0; k < width; k++) p->d[c][j * width + k] += (REAL)slope[c][k * columns + j];
+    for (int m = 0; m < KINDS; m++) {
+        double sum = 0;
+        if (m == APART)
+            for (int64_t k = 0; k < width; k++) sum += apart[k];
+        else
+            for (int64_t i = 0; i < rows; i++) sum += sums[i * KINDS + m];
+        means[m] = sum / count[m];
+    }
+    int status = 0;
+    if (each.loss) {
+        for (int64_t e = rows; e < parts * rows; e++) by_row[e % rows] += by_row[e];
+        for (int m = 0; m < KINDS && !status; m++)
+            if (p->kind[m])
+                status = add_each(each, p->weight[m] * (double)rows / count[m], m == APART ? by_row : sums + m,
+                                  m == APART ? 1 : KINDS, rows);
+    }
+    free(work), free(sums), free(rooms), free(by_row);
+    return status;
+}
+
+/* Pairs of a value and a component of a mixture, whose weights are a softmax of logits. */
+typedef struct {
+    const REAL *logits;
+    REAL *d;              /* where their gradient goes, or NULL */
+    int64_t n;
+} Mixture;
+
+static int pairs_weighted(Pairs p, const Mixture *mixture, int threads, double *means, Each each)
+{
+    const int64_t n = mixture->n;
+    if (!n || p.n != n * p.width) return 3;
+    REAL *log_weight = malloc(sizeof(REAL) * (size_t)n);
+    double *share = calloc((size_t)n, 2 * sizeof(double)), top = -INFINITY, norm = 0, all = 0;
+    int status = 2;
+    if (log_weight && share) {
+        double *slope = share + n;
+        for (int64_t j = 0; j < n; j++) top = (double)mixture->logits[j] > top ? (double)mixture->logits[j] : top;
+        for (int64_t j = 0; j < n; j++) norm += share[j] = exp((double)mixture->logits[j] - top);
+        for (int64_t j = 0; j < n; j++) {
+            log_weight[j] = (REAL)((double)mixture->logits[j] - top - log(norm));
+            share[j] /= norm;
+        }
+        p.log_weight = log_weight;
+        p.slope = mixture->d ? slope : 0;
+        status = pairs(&p, threads, means, each);
+        for (int64_t j = 0; j < n; j++) all += slope[j];
+        for (int64_t j = 0; mixture->d && j < n; j++) mixture->d[j] += (REAL)(slope[j] - share[j] * all);
+    }
+    free(log_weight), free(share);
+    return status;
+}
+
 /* the size of the first batch, where the loss is a sum over it */
 static double rows(const Arguments *g)
 {
     return g->sum ? g->size_B : 1;
 }
 
-/* E_q[log p(x|z)]: binary_cross_entropy(x, x_logits) */
+/* KL(q(z|x)||p(z)): q_z_logvar + quadratic(-q_z_mean + z, q_z_logvar) */
 INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    const REAL *restrict in_q_z_logvar = in[0];
+    const REAL *restrict in_q_z_mean = in[1];
+    const REAL *restrict in_z = in[2];
+    REAL *restrict d_q_z_logvar = d[0];
+    REAL *restrict d_q_z_mean = d[1];
+    REAL *restrict d_z = d[2];
+    REAL *restrict row0 = row[0];
+    const REAL s0 = scale[0];
+    LOOP
+    for (int j = 0; j < LANES; j++) {
+        const REAL v_q_z_logvar = in_q_z_logvar[j];
+        const REAL v_q_z_mean = in_q_z_mean[j];
+        const REAL v_z = in_z[j];
+        const REAL t0 = v_z - v_q_z_mean;
+        const REAL t1 = -v_q_z_logvar;
+        const REAL t2 = t0 * exponential_first(t1);
+        const REAL t3 = exponential_second(t1);
+        const REAL t4 = t2 * (t0 * t3);
+        const REAL t5 = 2 * s0 * (t2 * t3);
+        row0[j] += t4 + v_q_z_logvar;
+        if (want >= 1) d_q_z_logvar[j] = s0 * (1 - t4);
+        if (want >= 1) d_q_z_mean[j] = -t5;
+        if (want >= 1) d_z[j] = t5;
+    }
+}
+
+static void span0_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span0(0, in, d, scale, row);
+}
+
+static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span0(1, in, d, scale, row);
+}
+
+static int loop0(const Arguments *g, double *means)
+{
+    Loop loop = {
+        .operands = 3,
+        .rows = 1,
+        .sums = 1,
+        .span = {span0_0, span0_1, span0_1},
+        .in = {g->in_q_z_logvar, g->in_q_z_mean, g->in_z},
+        .n = {g->n_q_z_logvar, g->n_q_z_mean, g->n_z},
+        .d = {g->d_q_z_logvar, g->d_q_z_mean, g->d_z},
+        .level = {1, 1, 1},
+        .shared = {0, 0, 1},
+        .sum = {0},
+        .factor = {0},
+        .weight = {rows(g) * (-0.5 * g->parameter_beta)},
+    };
+    return elements(&loop, g->size_L, (int)g->threads, means, (Each){g->each_B, g->size_B});
+}
+
+/* E_q[log p(x|z)]: binary_cross_entropy(x, x_logits) */
+INLINE void span1(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
     const REAL *restrict in_x = in[0];
     const REAL *restrict in_x_logits = in[1];
@@ -457,28 +780,28 @@ INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const R
     }
 }
 
-static void span0_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+static void span1_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
-    span0(0, in, d, scale, row);
+    span1(0, in, d, scale, row);
 }
 
-static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+static void span1_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
-    span0(1, in, d, scale, row);
+    span1(1, in, d, scale, row);
 }
 
-static void span0_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+static void span1_2(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
 {
-    span0(2, in, d, scale, row);
+    span1(2, in, d, scale, row);
 }
 
-static int loop0(const Arguments *g, double *means)
+static int loop1(const Arguments *g, double *means)
 {
     Loop loop = {
         .operands = 2,
         .rows = 2,
         .sums = 1,
-        .span = {span0_0, span0_1, span0_2},
+        .span = {span1_0, span1_1, span1_2},
         .in = {g->in_x, g->in_x_logits},
         .n = {g->n_x, g->n_x_logits},
         .d = {g->d_x, g->d_x_logits},
@@ -491,16 +814,116 @@ static int loop0(const Arguments *g, double *means)
     return elements(&loop, g->size_D, (int)g->threads, means, (Each){g->each_B, g->size_B});
 }
 
+/* KL(q(z|x)||p(z)), over pairs: -of column p_z_logvar/2 - quadratic(z - of column p_z_mean, of column p_z_logvar)/2 -
+   log(2*pi)/2 */
+static void values0(REAL *restrict out, int adds, int64_t columns, REAL v_z, REAL *const *at)
+{
+    const REAL *restrict at_w_p_z_mean = at[1];
+    const REAL *restrict at_h0 = at[2];
+    const REAL *restrict at_h1 = at[3];
+    const REAL *restrict at_h2 = at[4];
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_p_z_mean = at_w_p_z_mean[j];
+        const REAL h0 = at_h0[j];
+        const REAL h1 = at_h1[j];
+        const REAL h2 = at_h2[j];
+        const REAL t0 = v_z - w_p_z_mean;
+        out[j] = h2 - R(0.5) * ((t0 * h0) * (t0 * h1)) + (adds ? out[j] : 0);
+    }
+}
+
+static double slopes0(const REAL *weights, int64_t columns, REAL v_z, REAL *const *at, REAL *const *d)
+{
+    const REAL *restrict at_w_p_z_mean = at[1];
+    const REAL *restrict at_h0 = at[2];
+    const REAL *restrict at_h1 = at[3];
+    REAL *restrict d_p_z_logvar = d[0];
+    REAL *restrict d_p_z_mean = d[1];
+    double total = 0;
+    for (int64_t from = 0; from < columns; from += PANEL) {
+        const int64_t to = columns - from < PANEL ? columns : from + PANEL;
+        REAL slope = 0;
+        LOOP_SUM(slope)
+        for (int64_t j = from; j < to; j++) {
+            const REAL weight = weights[j];
+            const REAL w_p_z_mean = at_w_p_z_mean[j];
+            const REAL h0 = at_h0[j];
+            const REAL h1 = at_h1[j];
+            const REAL t0 = v_z - w_p_z_mean;
+            const REAL t1 = weight * (t0 * h0);
+            const REAL t2 = t1 * h1;
+            slope += -t2;
+            d_p_z_logvar[j] += R(0.5) * (t1 * (t0 * h1)) - R(0.5) * weight;
+            d_p_z_mean[j] += t2;
+        }
+        total += (double)slope;
+    }
+    return total;
+}
+
+static void hoist0(int64_t columns, REAL *const *at)
+{
+    const REAL *restrict at_w_p_z_logvar = at[0];
+    REAL *restrict at_h0 = at[2];
+    REAL *restrict at_h1 = at[3];
+    REAL *restrict at_h2 = at[4];
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_p_z_logvar = at_w_p_z_logvar[j];
+        at_h0[j] = exponential_first(-w_p_z_logvar);
+        at_h1[j] = exponential_second(-w_p_z_logvar);
+        at_h2[j] = -R(0.5) * w_p_z_logvar - R(0.9189385332046728);
+    }
+}
+
+static int pairs0(const Arguments *g, double *means)
+{
+    const Mixture mixture = {.logits = g->in_p_z_logits, .d = g->d_p_z_logits, .n = g->n_p_z_logits};
+    const Pairs p = {
+        .g = g,
+        .kind = {[TOGETHER] = 1},
+        .weight = {[TOGETHER] = rows(g) * (-g->parameter_beta)},
+        .values = values0,
+        .slopes = slopes0,
+        .hoist = hoist0,
+        .columns = 2,
+        .hoisted = 3,
+        .row = g->in_z,
+        .in = {g->in_p_z_logvar, g->in_p_z_mean},
+        .n_row = g->n_z,
+        .n = g->n_p_z_logvar,
+        .d_row = g->d_z,
+        .d = {g->d_p_z_logvar, g->d_p_z_mean},
+        .width = g->size_L,
+        .pooled = 1,
+        .mask = WEIGHTED,
+        .total = 0,
+    };
+    return pairs_weighted(p, &mixture, (int)g->threads, means, (Each){g->each_B, g->size_B});
+}
+
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
+    if (g->d_z) memset(g->d_z, 0, sizeof(REAL) * (size_t)g->n_z);
+    if (g->d_p_z_mean) memset(g->d_p_z_mean, 0, sizeof(REAL) * (size_t)g->n_p_z_mean);
+    if (g->d_p_z_logvar) memset(g->d_p_z_logvar, 0, sizeof(REAL) * (size_t)g->n_p_z_logvar);
+    if (g->d_p_z_logits) memset(g->d_p_z_logits, 0, sizeof(REAL) * (size_t)g->n_p_z_logits);
     double loop_0[1];
+    double loop_1[1];
+    double pairs_0[KINDS];
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
-    *g->terms[0] = 0; /* computed elsewhere */
-    *g->terms[1] = (REAL)(-1.0 * loop_0[0]);
-    const double loss = -(-1.0 * loop_0[0]);
+    if ((status = loop1(g, loop_1))) return status;
+    if ((status = pairs0(g, pairs_0))) return status;
+    *g->terms[0] = (REAL)(-0.5 * loop_0[0] - 1.0 * pairs_0[TOGETHER] - 0.5 * g->size_L * 1.8378770664093456);
+    *g->terms[1] = (REAL)(-1.0 * loop_1[0]);
+    for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += -0.5 * g->parameter_beta * g->size_L
+        * 1.8378770664093456;
+    const double loss = g->parameter_beta
+        * (-0.5 * loop_0[0] - 1.0 * pairs_0[TOGETHER] - 0.5 * g->size_L * 1.8378770664093456) - (-1.0 * loop_1[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -120,8 +120,8 @@ class VamppriorVaeLoss(_Parametrised):
     def expression(self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
                    p_z_logits: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # KL(q(z|x)||p(z)): what the compiled pass leaves
-        rest = self._rest(z, q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, p_z_logits)
+        # KL(q(z|x)||p(z)): what kernels on a GPU leave
+        rest = self._left(z, q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, p_z_logits)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
                                                                   reduction="none").sum(-1))
@@ -131,9 +131,9 @@ class VamppriorVaeLoss(_Parametrised):
                  "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
-    def _rest(self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
+    def _left(self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
               p_z_logits: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
+        """The terms that kernels on a GPU leave to tensor operations."""
         # log q(z|x) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_q_z = -0.5 * (q_z_logvar + ((z - q_z_mean) * torch.exp(-0.5 * q_z_logvar)) ** 2
                           + math.log(2 * math.pi)).sum(-1)
@@ -151,7 +151,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "a349e54ea44a5638", "vampprior_vae.triton.py": "23aef78ac70d87ff",
+_BESIDE = {"vampprior_vae.c": "d6d0f70510a8ccb8", "vampprior_vae.triton.py": "23aef78ac70d87ff",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

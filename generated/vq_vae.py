@@ -84,7 +84,7 @@ class VqVaeLoss(torch.nn.Module):
 
     def expression(self, z_code: Tensor, z_codebook: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(z_code, z_codebook)  # codebook[q(z|x)], commitment[q(z|x)]: what the compiled pass leaves
+        rest = self._left(z_code, z_codebook)  # codebook[q(z|x)], commitment[q(z|x)]: what kernels on a GPU leave
         # KL(q(z|x)||p(z)) in closed form: n log K
         kl_z = z_code.new_tensor(z_code.shape[-2] * math.log(z_codebook.shape[-2] or math.nan))
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
@@ -97,8 +97,8 @@ class VqVaeLoss(torch.nn.Module):
                  "commitment[q(z|x)]": rest.terms["commitment[q(z|x)]"]}
         return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
 
-    def _rest(self, z_code: Tensor, z_codebook: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
+    def _left(self, z_code: Tensor, z_codebook: Tensor) -> Output:
+        """The terms that kernels on a GPU leave to tensor operations."""
         # the class of z whose vector is nearest to the code
         z_nearest = _nearest(z_code, z_codebook)
         # its vector e
@@ -115,7 +115,7 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "10968cfaf7b7ac85", "vq_vae.triton.py": "f140bc65f02b9f2f",
+_BESIDE = {"vq_vae.c": "0db1634248174d26", "vq_vae.triton.py": "f140bc65f02b9f2f",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

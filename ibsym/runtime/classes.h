@@ -11,6 +11,7 @@ struct Classes {
     ClassRow *row;
     const REAL *logits;
     int64_t n, classes;
+    int64_t event;        /* rows of logits that make one row of the loss; 0 for one */
     const int64_t *index; /* a class for every row, repeated; or NULL */
     int64_t indices;
     REAL *d;              /* where the gradient goes, or NULL */

@@ -1211,6 +1211,7 @@ NATIVE_PASSES = (
     "tests/native/test_passes.py::test_few_rows_and_the_sum",
 )
 NATIVE_CLASSES = "tests/native/test_class_sums.py"
+NATIVE_CODEBOOKS = "tests/native/test_codebooks.py"
 NATIVE_MIXTURES = "tests/native/test_mixtures.py"
 NATIVE_VEHICLE = "tests/native/test_vehicle.py"
 NATIVE_STATE = "tests/native/test_state.py"
@@ -1475,6 +1476,25 @@ RUNTIME = [
         ("return frame[:at] + frame[at + 1 :]", "return frame"),
         ("f * part.factor, s) for f, s in found.parts", "f, s) for f, s in found.parts"),
         ("(*frame, EVENT)), self._located(index, frame), event)", "(*frame, EVENT)), self._located(index, frame), 0)"),
+    ),
+    *mutants(
+        "ibsym/runtime/codebook.h",
+        (NATIVE_CODEBOOKS,),
+        ("if (distance[j] < least)", "if (distance[j] <= least)"),
+        ("if (distance[j] != distance[j]) return from + j;", ""),
+        ("found = from + j;", "found = j;"),
+        ("const REAL scale = (REAL)(2 * c->code_weight", "const REAL scale = (REAL)(c->code_weight"),
+        ("(double)(vector[e] - code[e])", "(double)(code[e] - vector[e])"),
+    ),
+    *mutants(
+        "ibsym/lowering/fusion/codebooks.py",
+        (NATIVE_CODEBOOKS,),
+        ("moves[values.index(code)])", "not moves[values.index(code)])"),
+    ),
+    *mutants(
+        "ibsym/runtime/class_means.h",
+        ("tests/native/test_each_row.py",),
+        ("values[r * event + e]", "values[r + e]"),
     ),
     *mutants(
         "ibsym/runtime/mixture.h",

@@ -17,8 +17,8 @@ from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
 from ibsym.lowering.fusion.regions import Quantity
-from ibsym.lowering.fusion.sums import Affine, Classes, Elements, Matched, Observed, Picked, Sum
-from ibsym.lowering.program import Input, LossProgram
+from ibsym.lowering.fusion.sums import Affine, Classes, Elements, Matched, Observed, Picked, Quantised, Sum
+from ibsym.lowering.program import Input, Load, LossProgram
 
 HEAD = (
     "Loss and gradients of {} in one pass, written by ibsym {} from the formulas in {}.py. C11; REAL is float or double. "
@@ -82,6 +82,8 @@ class _Writer(Plan):
             place |= {item: f"pairs_{k}[{item.kind.upper()}]" for item in kernel.sums}
         place |= {item: f"draws_{k}" for k, (item, _) in enumerate(self.draws)}
         place |= {item: f"by_class[{k}]" for k, (item, _) in enumerate(self.mixed)}
+        for k, pair in enumerate(self.codebooks):
+            place |= {s: f"codebook_{k}" for s in self.sums if isinstance(s, Quantised) and (s.code, s.codebook) == pair}
         return place | {item: f"classes_{k}" for k, item in enumerate(self.classes)}
 
     def inside(self, e: sympy.Expr) -> str:
@@ -97,6 +99,7 @@ class _Writer(Plan):
         parts += self._draws()
         parts += self._mixed()
         parts += [self._classes(k, item) for k, item in enumerate(self.classes)]
+        parts += [self._codebook(k, code, codebook) for k, (code, codebook) in enumerate(self.codebooks)]
         parts += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
         body = self._body()
         scale = self._scale()
@@ -157,6 +160,7 @@ class _Writer(Plan):
             ("classes", self.classes or observed),
             ("class_means", self.classes),
             ("observed", observed),
+            ("codebook", self.codebooks),
             ("pairs", self.kernels),
         )
         beside = ["points.h"] if any(k.beside for k in self.kernels) else []
@@ -191,11 +195,13 @@ class _Writer(Plan):
         lines += [f"double draws_{k};" for k in range(len(self.draws))]
         lines += [f"double by_class[{len(self.mixed)}] = {{0}};"] if self.mixed else []
         lines += [f"double classes_{k};" for k in range(len(self.classes))]
+        lines += [f"double codebook_{k};" for k in range(len(self.codebooks))]
         lines += [f"double pairs_{k}[KINDS];" for k in range(len(self.kernels))]
         calls = [f"loop{k}(g, loop_{k})" for k in range(len(self.loops))]
         calls += [f"draws{k}(g, &draws_{k})" for k in range(len(self.draws))]
         calls += ["mixed(g, by_class)"] if self.mixed else []
         calls += [f"classes{k}(g, &classes_{k})" for k in range(len(self.classes))]
+        calls += [f"codebook{k}(g, &codebook_{k})" for k in range(len(self.codebooks))]
         calls += [f"pairs{k}(g, pairs_{k})" for k in range(len(self.kernels))]
         if calls:
             lines.append("int status = 0;")
@@ -431,12 +437,44 @@ class _Writer(Plan):
             "n": f"g->n_{x}",
             "classes": self._whole(size_of(item.logits.axes[-1:])),
             **({"index": f"g->in_{index}", "indices": f"g->n_{index}"} if index else {}),
+            **(
+                {"event": self._whole(size_of(item.logits.axes[-1 - item.event : -1]))}
+                if isinstance(item, Picked) and item.event
+                else {}
+            ),
             **({"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if learns else {}),
             "weight": self._times(self.inside(self.weight(item))) if item in self.weighted else "0",
         }
         about = comment(f"{self.texts([item])}: {x}: {text}")
         return function + render(
             "c/softmax.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each}
+        )
+
+    def _codebook(self, k: int, code: Load, codebook: Load) -> str:
+        """Codes and a codebook, whichever of the two is moved."""
+        x, y = self.names[code.key], self.names[codebook.key]
+        moved = {
+            s.moves_code: s for s in self.weighted if isinstance(s, Quantised) and (s.code, s.codebook) == (code, codebook)
+        }
+        weights = {side: self._times(self.inside(self.weight(s))) for side, s in moved.items()}
+        settings = {
+            "code": f"g->in_{x}",
+            "codebook": f"g->in_{y}",
+            **(
+                {"d_code": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1)), "code_weight": weights[True]}
+                if True in moved
+                else {}
+            ),
+            **({"d_codebook": f"g->d_{y}", "codebook_weight": weights[False]} if False in moved else {}),
+            "n": f"g->n_{x}",
+            "classes": self._whole(size_of(codebook.axes[:1])),
+            "width": self._whole(size_of(codebook.axes[1:])),
+            "event": self._whole(size_of(code.axes[1:])),
+        }
+        terms = [s for s in self.sums if isinstance(s, Quantised) and (s.code, s.codebook) == (code, codebook)]
+        about = comment(f"{self.texts(terms)}: {x} and its nearest vectors of {y}")
+        return render(
+            "c/codebook.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each}
         )
 
     def _pairs(self, k: int, kernel: Kernel) -> str:

@@ -107,6 +107,8 @@ class ClassReader:
         self.order, self.names = [], {}
         lead = node.axes
         parts = self._value(node, (DRAWS, ROWS)[2 - len(lead) :])
+        if not all(part.chain for part in parts):
+            raise Unfused("no sum over classes")
         constant = sympy.Add(*(p.factor for p in parts if p.value is None))
         grouped: dict[tuple[object, ...], Mixed] = {}
         for part in parts:

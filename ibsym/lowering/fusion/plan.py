@@ -13,7 +13,7 @@ import sympy
 from ibsym.lowering.fusion.calculus import derivative, expected, times, weighted
 from ibsym.lowering.fusion.pairing import Beside, Pairs, Table
 from ibsym.lowering.fusion.regions import Quantity, Reader, quantities
-from ibsym.lowering.fusion.sums import LOG_P, Classes, Draws, Elements, Matched, Mixed, Picked, Sum
+from ibsym.lowering.fusion.sums import LOG_P, Classes, Draws, Elements, Matched, Mixed, Picked, Quantised, Sum
 from ibsym.lowering.program import Axes, Input, Load, LossProgram, broadcast
 
 WEIGHT = sympy.Symbol("weight", real=True)
@@ -206,6 +206,7 @@ class Plan:
         found_elements = [s for s in self.sums if isinstance(s, Elements)]
         self.loops = loops(found_elements, [s for s in found_elements if s in self.weighted])
         self.classes = [s for s in self.sums if isinstance(s, Picked | Classes | Matched)]
+        self.codebooks = list(dict.fromkeys((s.code, s.codebook) for s in self.sums if isinstance(s, Quantised)))
         self.kernels = kernels([s for s in self.sums if isinstance(s, Pairs)])
         self.draws = [(s, loops(s.sums, s.sums if s in self.weighted else ())) for s in self.sums if isinstance(s, Draws)]
         self.mixed = [(s, loops(s.sums, s.sums if s in self.weighted else ())) for s in self.sums if isinstance(s, Mixed)]
@@ -226,6 +227,10 @@ class Plan:
         observed = [o.logits.key for item, _ in self.mixed if item in self.weighted for _, o in item.observed]
         for key in (*(item.logits.key for item in self.classes if item in self.weighted), *tables, *observed):
             found[self.names[key]] = found.get(self.names[key], 0) + 1
+        for item in self.weighted:
+            if isinstance(item, Quantised):
+                x, writes = (item.code, 1) if item.moves_code else (item.codebook, 2)
+                found[self.names[x.key]] = found.get(self.names[x.key], 0) + writes
         for kernel in self.kernels:
             for load in kernel.loads if self.weighted & set(kernel.sums) else ():
                 found[self.names[load.key]] = found.get(self.names[load.key], 0) + 2
@@ -258,6 +263,7 @@ class Plan:
         loads |= {load for item, _ in self.mixed for _, o in item.observed for load in (o.logits, o.index)}
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
+        loads |= {load for pair in self.codebooks for load in pair}
         for kernel in self.kernels:
             loads |= set(kernel.loads)
         keys = {load.key for load in loads}
@@ -268,7 +274,7 @@ def fused(program: LossProgram, draws: bool = False, chains: bool = True) -> lis
     """For each term of a program what a pass computes of it, its inputs by symbols ``v_NAME``; none where no term fuses.
 
     ``draws``: logarithms over draws and exact sums over classes too, where a target has them; ``chains``: over several, and of logarithms;
-    mixtures with weights.
+    mixtures with weights; codebooks.
     """
     names = {i.key: i.name for i in program.inputs}
     found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}", draws, chains))

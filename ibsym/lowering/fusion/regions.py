@@ -7,12 +7,14 @@ element of some inputs, or of class log-probabilities. What is not stays with th
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import sympy
 
 from ibsym.lowering.fusion.calculus import Unfused, own
 from ibsym.lowering.fusion.class_sums import ClassReader
+from ibsym.lowering.fusion.codebooks import quantised
 from ibsym.lowering.fusion.pairing import PairReader, Pairs, size_of
 from ibsym.lowering.fusion.sums import LOG_P, Affine, Classes, Draws, Elements, Matched, Picked, added, one
 from ibsym.lowering.program import (
@@ -42,7 +44,7 @@ class Reader:
     """
 
     def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], draws: bool = False, chains: bool = True):
-        self.steps, self.name, self.draws = steps, name, draws
+        self.steps, self.name, self.draws, self.chains = steps, name, draws, chains
         self.pairs = PairReader(steps, lambda load: name(load).removeprefix("v_"), weighted=chains)
         self.classes = ClassReader(self.pairs, self.symbol, self._elements, chains=chains)
 
@@ -63,13 +65,16 @@ class Reader:
                 return one(self._off_diagonal(node.operand))
             case Load(integer=False):
                 return self._elements(self.symbol(node), {self.symbol(node): node}, 0)
+            case Reduce(kind="sum", operand=Pick() as pick, dims=dims):
+                return self._symbols(pick, len(dims))
             case Reduce(kind="sum"):
-                try:
-                    return self._summed(node)
-                except Unfused:
-                    if not self.draws:
-                        raise
-                    return self.classes.mean(node)
+                for read in (
+                    self._summed,
+                    *([self.classes.mean] if self.draws else []),
+                    *([self._quantised] if self.chains else []),
+                ):
+                    with suppress(Unfused):
+                        return read(node)
             case Pick(table=LogSoftmax(operand=Load() as logits), index=Load() as index) if set(index.axes) <= set(logits.axes):
                 return one(Picked(logits, index))
             case Elementwise(
@@ -82,6 +87,18 @@ class Reader:
                 except Unfused:
                     return one(self.pairs.mapped(node))
         raise Unfused(type(node).__name__)
+
+    def _symbols(self, pick: Pick, event: int) -> Affine:
+        """Log-probabilities of an array of symbols: as often their mean as there are symbols."""
+        match pick:
+            case Pick(table=LogSoftmax(operand=Load() as logits), index=Load() as index):
+                axes = logits.axes[:-1]
+                if len(index.axes) > event and axes[len(axes) - len(index.axes) :] == index.axes:
+                    return Affine(sympy.Integer(0), ((size_of(axes[-event:]), Picked(logits, index, event)),))
+        raise Unfused("an array of symbols that rows do not have")
+
+    def _quantised(self, node: Reduce) -> Affine:
+        return one(quantised(node, self.pairs.resolved))
 
     def _weights(self, node: Node) -> Affine:
         """What a logarithm over draws is taken of: no mean, and sums that every draw and row has."""

@@ -27,10 +27,11 @@ class Elements:
 
 @dataclass(frozen=True)
 class Picked:
-    """The sum over rows of log softmax(logits) at a class index."""
+    """The sum over rows of log softmax(logits) at a class index; ``event`` axes of both are part of a row, as rows of their own."""
 
     logits: Load
     index: Load
+    event: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ class Matched:
     """The sum over rows i of log softmax(logits_i) at i, of scores that are given for all pairs."""
 
     logits: Load
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """The sum over rows of |code - e|^2, e the nearest vector of a codebook for each code: it moves the code, or the codebook."""
+
+    code: Load
+    codebook: Load
+    moves_code: bool
 
 
 LOG_P = sympy.Symbol("log_p", real=True)
@@ -138,7 +148,7 @@ class Mixed:
         return tuple(dict.fromkeys(w.logits for w in self.every_table))
 
 
-Sum = Elements | Picked | Classes | Matched | Draws | Mixed | Pairs
+Sum = Elements | Picked | Classes | Matched | Quantised | Draws | Mixed | Pairs
 
 
 @dataclass(frozen=True)
