@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import sympy
 
 from ibsym.codegen.c import class_sums, elements, pairs
-from ibsym.codegen.c.printing import c_text, double, symbols
 from ibsym.codegen.c.text import braced, comment, laid_out, string
+from ibsym.codegen.c.writing import Writing
 from ibsym.codegen.runtime import VERSION
 from ibsym.codegen.runtime import text as header
 from ibsym.codegen.templating import Text, render
 from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, size_of
-from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
+from ibsym.lowering.fusion.plan import Kernel, Loop, event_axes, fused, name
 from ibsym.lowering.fusion.regions import Quantity
-from ibsym.lowering.fusion.sums import Affine, Classes, Elements, Matched, Observed, Picked, Quantised, Sum
-from ibsym.lowering.program import Input, Load, LossProgram
+from ibsym.lowering.fusion.sums import Affine, Elements, Quantised, Sum
+from ibsym.lowering.program import Input, LossProgram
 
 HEAD = (
     "Loss and gradients of {} in one pass, written by ibsym {} from the formulas in {}.py. C11; REAL is float or double. "
@@ -60,18 +60,13 @@ HEADERS = {
 """The headers beyond the prelude, by the functions of formulas that need them."""
 
 
-class _Writer(Plan):
+class _Writer(Writing):
     """The plan as C."""
 
     def __init__(self, program: LossProgram, found: Sequence[Quantity | None]):
         super().__init__(program, found)
         self.place = self._places()
         self.tables = class_sums.Tables([item for item, _ in self.mixed], lambda load: self.names[load.key])
-        self.sizes: dict[str, None] = {}
-        self.parameters = [p.name for p in program.parameters]
-        self.each = "(Each){0}"
-        if program.rows is not None:
-            self.each = f"(Each){{g->each_{program.rows}, {self.inside(size_of((program.rows,)))}}}"
 
     def _places(self) -> dict[Sum, str]:
         """Where each sum's mean is found in C."""
@@ -86,20 +81,13 @@ class _Writer(Plan):
             place |= {s: f"codebook_{k}" for s in self.sums if isinstance(s, Quantised) and (s.code, s.codebook) == pair}
         return place | {item: f"classes_{k}" for k, item in enumerate(self.classes)}
 
-    def inside(self, e: sympy.Expr) -> str:
-        """A formula in sizes and parameters, where both are fields of the arguments."""
-        for s in sorted(e.free_symbols, key=str):
-            if s.name.startswith(SIZE):
-                self.sizes[s.name.removeprefix(SIZE)] = None
-        return double(e.xreplace({s: sympy.Symbol(f"g->{s.name}", **s.assumptions0) for s in e.free_symbols}))
-
     def written(self) -> OnePass:
         """The whole text."""
         parts = [self._elements(k, loop) for k, loop in enumerate(self.loops)]
         parts += self._draws()
         parts += self._mixed()
-        parts += [self._classes(k, item) for k, item in enumerate(self.classes)]
-        parts += [self._codebook(k, code, codebook) for k, (code, codebook) in enumerate(self.codebooks)]
+        parts += [self.class_mean(k, item) for k, item in enumerate(self.classes)]
+        parts += [self.codebook_mean(k, code, codebook) for k, (code, codebook) in enumerate(self.codebooks)]
         parts += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
         body = self._body()
         scale = self._scale()
@@ -181,12 +169,6 @@ class _Writer(Plan):
             if "g->" in factor
             else ""
         )
-
-    def _times(self, weight: str) -> str:
-        """A weight of the loss, a sum over rows or their mean."""
-        if weight == "0" or self.program.batch is None:
-            return weight
-        return "rows(g)" if weight in ("1", "1.0") else f"rows(g) * ({weight})"
 
     def _body(self) -> list[str]:
         gradients = [n for n, _ in self._shared() if self.gradients[n] > 1]
@@ -279,11 +261,11 @@ class _Writer(Plan):
                 "k": str(number),
                 "comment": comment(f"{self.texts([item])}: the logarithm over draws"),
                 "loops": braced([f"inner{k + n}(g)" for n in range(len(inner))]),
-                "events": braced([self._whole(size_of(event_axes(loop))) for loop in inner]),
+                "events": braced([self.whole(size_of(event_axes(loop))) for loop in inner]),
                 "count": str(len(inner)),
                 "constant": self.inside(item.weights.constant),
-                "rows": self._whole(size_of((item.rows,))),
-                "weight": self._times(self.inside(self.weight(item))) if item in self.weighted else "0",
+                "rows": self.whole(size_of((item.rows,))),
+                "weight": self.times(self.inside(self.weight(item))) if item in self.weighted else "0",
                 "each": self.each,
             }
             parts.append(render("c/draws.c.j2", names))
@@ -297,8 +279,8 @@ class _Writer(Plan):
         for number, (item, inner) in enumerate(self.mixed):
             factors = {s: f for f, s in item.elements}
             parts += [self._elements(k + n, loop, factors) for n, loop in enumerate(inner)]
-            weight = self._times(self.inside(self.weight(item))) if item in self.weighted else "0"
-            settings = self.tables.settings(item, inner, self.inside, lambda axes: self._whole(size_of(axes)))
+            weight = self.times(self.inside(self.weight(item))) if item in self.weighted else "0"
+            settings = self.tables.settings(item, inner, self.inside, lambda axes: self.whole(size_of(axes)))
             by = ", ".join(f"softmax({self.names[w.logits.key]})" for w in item.weights)
             places = [[class_sums.of_operand(load, loop.event) for load in loop.operands.values()] for loop in inner]
             names: dict[str, Text] = {
@@ -306,29 +288,14 @@ class _Writer(Plan):
                 "comment": comment(f"{self.texts([item])}: the sum over classes by {by}"),
                 "loops": braced([f"inner{k + n}(g)" for n in range(len(inner))]) if inner else "",
                 "axes": braced([p for found in places for p in (*found, *["0"] * (most - len(found)))]),
-                "events": braced([self._whole(size_of(event_axes(loop))) for loop in inner]),
-                "observed": tuple(tuple(self._observed(f, o, item in self.weighted).items()) for f, o in item.observed),
+                "events": braced([self.whole(size_of(event_axes(loop))) for loop in inner]),
+                "observed": tuple(tuple(self.observation(f, o, item in self.weighted).items()) for f, o in item.observed),
                 "settings": (*settings.items(), ("weight", weight)),
                 "each": self.each,
             }
             parts.append(render("c/mixed.c.j2", names))
             k += len(inner)
         return [*parts, self._tables()] if parts else []
-
-    def _observed(self, factor: sympy.Expr, item: Observed, weighs: bool) -> dict[str, str]:
-        """The fields of an observed class."""
-        x, index = self.names[item.logits.key], self.names[item.index.key]
-        return {
-            "of.row": "at_observed",
-            "of.logits": f"g->in_{x}",
-            "of.n": f"g->n_{x}",
-            "of.classes": self._whole(size_of(item.logits.axes[-1:])),
-            "of.index": f"g->in_{index}",
-            "of.indices": f"g->n_{index}",
-            **({"of.d": f"g->d_{x}", "of.adds": str(int(self.gradients[x] > 1))} if weighs else {}),
-            "event": self._whole(size_of(item.logits.axes[-1 - item.event : -1])),
-            "factor": self.inside(factor),
-        }
 
     def _tables(self) -> str:
         learn = {load.key for item, _ in self.mixed if item in self.weighted for load in item.tables}
@@ -339,8 +306,8 @@ class _Writer(Plan):
             fields |= {"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if load.key in learn else {}
             fields |= {
                 "n": f"g->n_{x}",
-                "classes": self._whole(size_of(load.axes[-1:])),
-                "rows": self._whole(size_of((rows,))) if rows else "1",
+                "classes": self.whole(size_of(load.axes[-1:])),
+                "rows": self.whole(size_of((rows,))) if rows else "1",
             }
             found.append((self.tables.number(load), tuple(fields.items())))
         return render("c/tables.c.j2", {"tables": tuple(found), "numbers": tuple(map(str, range(len(self.mixed))))})
@@ -376,7 +343,7 @@ class _Writer(Plan):
             "factor": [factor for _, _, factor in rows],
             "weight": [self.inside(factors[i]) for i in loop.sums]
             if factors
-            else [self._times(self.inside(self.weight(i))) if i in self.weighted else "0" for i in loop.sums],
+            else [self.times(self.inside(self.weight(i))) if i in self.weighted else "0" for i in loop.sums],
         }
         numbers = {"operands": len(operands), "rows": len(rows), "sums": len(loop.sums)}
         return render(
@@ -397,93 +364,17 @@ class _Writer(Plan):
                     *((n, braced(values)) for n, values in lists.items()),
                 ),
                 "each": self.each,
-                "event": "" if factors else self._whole(size_of(event_axes(loop))),
+                "event": "" if factors else self.whole(size_of(event_axes(loop))),
             },
-        )
-
-    def _whole(self, e: sympy.Expr) -> str:
-        """A number of elements."""
-        return f"(int64_t)({self.inside(e)})" if not (e.is_Symbol or e.is_Integer) else self.inside(e).removesuffix(".0")
-
-    def _classes(self, k: int, item: Picked | Classes | Matched) -> str:
-        x = self.names[item.logits.key]
-        text, row, function = "log softmax picked by the index", "picked", ""
-        if isinstance(item, Matched):
-            text, row = "log softmax of a row's own entry among its pairs", "matched"
-        if isinstance(item, Classes):
-            text, row = str(item.formula), f"class_row{k}"
-            formulas = class_formulas(item.formula)
-            used = symbols(formulas)
-            known = {
-                "log_p": "const REAL log_p = (logit[k] - soft.top) - soft.log_norm;",
-                "p": "const REAL p = e[k] * soft.r;",
-            }
-            function = render(
-                "c/classes.c.j2",
-                {
-                    "k": str(k),
-                    "comment": comment(f"{x}: {text}"),
-                    "shared": tuple(line for symbol, line in known.items() if symbol in used),
-                    "value": c_text(formulas[0]),
-                    "slope": c_text(formulas[1]),
-                    "gradient": c_text(formulas[2]),
-                },
-            )
-        index = self.names[item.index.key] if isinstance(item, Picked) else ""
-        learns = x in self.gradients and item in self.weighted
-        settings = {
-            "row": row,
-            "logits": f"g->in_{x}",
-            "n": f"g->n_{x}",
-            "classes": self._whole(size_of(item.logits.axes[-1:])),
-            **({"index": f"g->in_{index}", "indices": f"g->n_{index}"} if index else {}),
-            **(
-                {"event": self._whole(size_of(item.logits.axes[-1 - item.event : -1]))}
-                if isinstance(item, Picked) and item.event
-                else {}
-            ),
-            **({"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if learns else {}),
-            "weight": self._times(self.inside(self.weight(item))) if item in self.weighted else "0",
-        }
-        about = comment(f"{self.texts([item])}: {x}: {text}")
-        return function + render(
-            "c/softmax.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each}
-        )
-
-    def _codebook(self, k: int, code: Load, codebook: Load) -> str:
-        """Codes and a codebook, whichever of the two is moved."""
-        x, y = self.names[code.key], self.names[codebook.key]
-        moved = {
-            s.moves_code: s for s in self.weighted if isinstance(s, Quantised) and (s.code, s.codebook) == (code, codebook)
-        }
-        weights = {side: self._times(self.inside(self.weight(s))) for side, s in moved.items()}
-        settings = {
-            "code": f"g->in_{x}",
-            "codebook": f"g->in_{y}",
-            **(
-                {"d_code": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1)), "code_weight": weights[True]}
-                if True in moved
-                else {}
-            ),
-            **({"d_codebook": f"g->d_{y}", "codebook_weight": weights[False]} if False in moved else {}),
-            "n": f"g->n_{x}",
-            "classes": self._whole(size_of(codebook.axes[:1])),
-            "width": self._whole(size_of(codebook.axes[1:])),
-            "event": self._whole(size_of(code.axes[1:])),
-        }
-        terms = [s for s in self.sums if isinstance(s, Quantised) and (s.code, s.codebook) == (code, codebook)]
-        about = comment(f"{self.texts(terms)}: {x} and its nearest vectors of {y}")
-        return render(
-            "c/codebook.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each}
         )
 
     def _pairs(self, k: int, kernel: Kernel) -> str:
         formula = str(kernel.table.formula).replace("v_", "").replace("w_", "of column ")
         about = comment(f"{self.texts(kernel.sums)}, over pairs: {formula}")
-        weights = {i.kind: self._times(self.inside(self.weight(i))) if i in self.weighted else "0" for i in kernel.sums}
+        weights = {i.kind: self.times(self.inside(self.weight(i))) if i in self.weighted else "0" for i in kernel.sums}
         learns = self.gradients if self.weighted & set(kernel.sums) else {}
         sizes = {s.name for i in kernel.sums if i.outer is not None for s in i.outer.free_symbols - {ENTRY}}
         for size in sorted(sizes):
             self.inside(sympy.Symbol(size, positive=True))
-        names = pairs.Names(lambda load: self.names[load.key], learns, lambda axes: self._whole(size_of(axes)))
-        return pairs.written(k, kernel, names, weights, self._whole(kernel.table.width), about, self.each)
+        names = pairs.Names(lambda load: self.names[load.key], learns, lambda axes: self.whole(size_of(axes)))
+        return pairs.written(k, kernel, names, weights, self.whole(kernel.table.width), about, self.each)

@@ -1,0 +1,133 @@
+"""How a plan's sizes, weights, and what it reads off classes and codebooks are written in C."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy
+
+from ibsym.codegen.c.printing import c_text, double, symbols
+from ibsym.codegen.c.text import comment
+from ibsym.codegen.templating import render
+from ibsym.lowering.fusion.pairing import SIZE, size_of
+from ibsym.lowering.fusion.plan import Plan, class_formulas
+from ibsym.lowering.fusion.regions import Quantity
+from ibsym.lowering.fusion.sums import Classes, Matched, Observed, Picked, Quantised
+from ibsym.lowering.program import Load, LossProgram
+
+
+class Writing(Plan):
+    """A plan, and how its sizes, parameters and weights are written."""
+
+    def __init__(self, program: LossProgram, found: Sequence[Quantity | None]):
+        super().__init__(program, found)
+        self.sizes: dict[str, None] = {}
+        self.parameters = [p.name for p in program.parameters]
+        self.each = "(Each){0}"
+        if program.rows is not None:
+            self.each = f"(Each){{g->each_{program.rows}, {self.inside(size_of((program.rows,)))}}}"
+
+    def inside(self, e: sympy.Expr) -> str:
+        """A formula in sizes and parameters, where both are fields of the arguments."""
+        for s in sorted(e.free_symbols, key=str):
+            if s.name.startswith(SIZE):
+                self.sizes[s.name.removeprefix(SIZE)] = None
+        return double(e.xreplace({s: sympy.Symbol(f"g->{s.name}", **s.assumptions0) for s in e.free_symbols}))
+
+    def times(self, weight: str) -> str:
+        """A weight of the loss, a sum over rows or their mean."""
+        if weight == "0" or self.program.batch is None:
+            return weight
+        return "rows(g)" if weight in ("1", "1.0") else f"rows(g) * ({weight})"
+
+    def whole(self, e: sympy.Expr) -> str:
+        """A number of elements."""
+        return f"(int64_t)({self.inside(e)})" if not (e.is_Symbol or e.is_Integer) else self.inside(e).removesuffix(".0")
+
+    def class_mean(self, k: int, item: Picked | Classes | Matched) -> str:
+        """The mean of a formula in log softmax(logits)."""
+        x = self.names[item.logits.key]
+        text, row, function = "log softmax picked by the index", "picked", ""
+        if isinstance(item, Matched):
+            text, row = "log softmax of a row's own entry among its pairs", "matched"
+        if isinstance(item, Classes):
+            text, row = str(item.formula), f"class_row{k}"
+            formulas = class_formulas(item.formula)
+            used = symbols(formulas)
+            known = {
+                "log_p": "const REAL log_p = (logit[k] - soft.top) - soft.log_norm;",
+                "p": "const REAL p = e[k] * soft.r;",
+            }
+            function = render(
+                "c/classes.c.j2",
+                {
+                    "k": str(k),
+                    "comment": comment(f"{x}: {text}"),
+                    "shared": tuple(line for symbol, line in known.items() if symbol in used),
+                    "value": c_text(formulas[0]),
+                    "slope": c_text(formulas[1]),
+                    "gradient": c_text(formulas[2]),
+                },
+            )
+        index = self.names[item.index.key] if isinstance(item, Picked) else ""
+        learns = x in self.gradients and item in self.weighted
+        settings = {
+            "row": row,
+            "logits": f"g->in_{x}",
+            "n": f"g->n_{x}",
+            "classes": self.whole(size_of(item.logits.axes[-1:])),
+            **({"index": f"g->in_{index}", "indices": f"g->n_{index}"} if index else {}),
+            **(
+                {"event": self.whole(size_of(item.logits.axes[-1 - item.event : -1]))}
+                if isinstance(item, Picked) and item.event
+                else {}
+            ),
+            **({"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if learns else {}),
+            "weight": self.times(self.inside(self.weight(item))) if item in self.weighted else "0",
+        }
+        about = comment(f"{self.texts([item])}: {x}: {text}")
+        return function + render(
+            "c/softmax.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each}
+        )
+
+    def codebook_mean(self, k: int, code: Load, codebook: Load) -> str:
+        """Codes and a codebook, whichever of the two is moved."""
+        x, y = self.names[code.key], self.names[codebook.key]
+        moved = {
+            s.moves_code: s for s in self.weighted if isinstance(s, Quantised) and (s.code, s.codebook) == (code, codebook)
+        }
+        weights = {side: self.times(self.inside(self.weight(s))) for side, s in moved.items()}
+        settings = {
+            "code": f"g->in_{x}",
+            "codebook": f"g->in_{y}",
+            **(
+                {"d_code": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1)), "code_weight": weights[True]}
+                if True in moved
+                else {}
+            ),
+            **({"d_codebook": f"g->d_{y}", "codebook_weight": weights[False]} if False in moved else {}),
+            "n": f"g->n_{x}",
+            "classes": self.whole(size_of(codebook.axes[:1])),
+            "width": self.whole(size_of(codebook.axes[1:])),
+            "event": self.whole(size_of(code.axes[1:])),
+        }
+        terms = [s for s in self.sums if isinstance(s, Quantised) and (s.code, s.codebook) == (code, codebook)]
+        about = comment(f"{self.texts(terms)}: {x} and its nearest vectors of {y}")
+        return render(
+            "c/codebook.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each}
+        )
+
+    def observation(self, factor: sympy.Expr, item: Observed, weighs: bool) -> dict[str, str]:
+        """The fields of an observed class."""
+        x, index = self.names[item.logits.key], self.names[item.index.key]
+        return {
+            "of.row": "at_observed",
+            "of.logits": f"g->in_{x}",
+            "of.n": f"g->n_{x}",
+            "of.classes": self.whole(size_of(item.logits.axes[-1:])),
+            "of.index": f"g->in_{index}",
+            "of.indices": f"g->n_{index}",
+            **({"of.d": f"g->d_{x}", "of.adds": str(int(self.gradients[x] > 1))} if weighs else {}),
+            "event": self.whole(size_of(item.logits.axes[-1 - item.event : -1])),
+            "factor": self.inside(factor),
+        }
