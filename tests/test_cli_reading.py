@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -110,6 +115,22 @@ def test_a_shell_completes_commands_options_and_systems() -> None:
         found = [c.value for c in shell.get_completions([name], "va")]
         assert {"vae", "vae-gan"} <= set(found), name
     assert known(None, None, "zz")[0].type == "file"
+
+
+def test_bash_itself_completes_the_names_of_systems(tmp_path: Path) -> None:
+    """By the script that click writes, in a bash of its own."""
+    bash, program = shutil.which("bash"), Path(sys.executable).with_name("ibsym")
+    if bash is None or not program.exists():
+        pytest.skip("no bash, or ibsym is not installed")
+    script = (
+        'eval "$(_IBSYM_COMPLETE=bash_source ibsym)"; compopt() { :; }; COMP_WORDS=(ibsym derive bib); COMP_CWORD=2; '
+        '_ibsym_completion ibsym; echo "${COMPREPLY[@]}"'
+    )
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    run = subprocess.run(
+        [bash, "-c", script], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PATH": path}, check=False
+    )
+    assert run.stdout.split() == ["bib-ae"], run.stderr
 
 
 def test_a_spec_prints_the_file_that_it_is() -> None:

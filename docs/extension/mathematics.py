@@ -16,7 +16,10 @@ def visit(self: HTML5Translator, node: Any) -> None:
     """A formula in LaTeX."""
     display = "block" if isinstance(node, nodes.math_block) else "inline"
     thin = r'<mspace width="0.167em"/>'
-    self.body.append(re.sub(r"<mi>(log|exp|sup|max|min)</mi>", rf"{thin}\g<0>{thin}", convert(node.astext(), display=display)))
+    drawn = convert(node.astext().replace("{aligned}", "{align*}"), display=display)
+    if re.search(r"<m[io]>(&<|\\)", drawn):
+        raise ValueError(f"a formula is not drawn as it is meant: {node.astext()}")
+    self.body.append(re.sub(r"<mi>(log|exp|sup|max|min)</mi>", rf"{thin}\g<0>{thin}", drawn))
     raise nodes.SkipNode
 
 

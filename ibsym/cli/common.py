@@ -111,11 +111,11 @@ def chosen(names: tuple[str, ...], everything: bool) -> Iterator[Spec]:
 
 
 def known(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What a shell completes a SPEC to: names of the zoo, and files."""
+    """What a shell completes a SPEC to: files, and names of the zoo; bash forgets what came before files."""
     from ibsym.spec.loading import zoo_names
 
     found = [CompletionItem(name) for name in zoo_names() if name.startswith(incomplete)]
-    return [*found, CompletionItem(incomplete, type="file")]
+    return [CompletionItem(incomplete, type="file"), *found]
 
 
 def styled(text: str, **style: Any) -> str:
