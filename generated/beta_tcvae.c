@@ -431,9 +431,8 @@ static int elements(Loop *loop, int64_t event, int threads, double *means, Each 
    What is read off it: a row's log-sum-exp of the sum over coordinates (together) or of each coordinate (apart), the
    diagonal (own), the mean off it (off), the mean of a function of an entry (mapped). */
 enum { TOGETHER, OWN, OFF, MAPPED, APART, KINDS };
-enum { EVERY, EXCLUDE, STRATIFIED,
-      WEIGHTED }; /* how columns count in a row's mixture: alike; all but its own; by strata of
-                                                  the data; by weights */
+/* how columns count in a row's mixture: alike; all but its own; by strata of the data; by weights */
+enum { EVERY, EXCLUDE, STRATIFIED, WEIGHTED };
 
 typedef struct Pairs Pairs;
 /* The formula of one coordinate for one row and every column, written or added to out. */

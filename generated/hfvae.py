@@ -184,7 +184,7 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "103f172cbaed7fc2", "hfvae.triton.py": "fc71f30dcfa9e1e1",
+_BESIDE = {"hfvae.c": "710b46d0376348c2", "hfvae.triton.py": "fc71f30dcfa9e1e1",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -430,10 +430,10 @@ static int elements(Loop *loop, int64_t event, int threads, double *means, Each 
 }
 
 /* Means over draws and rows of sum_i p(i) sum_j p(j|i) ... w, where every p is a softmax of the logits of one variable.
-   w at a draw, classes and row is sums of loops times their weights, or logarithms of softmaxes,
-       of what is summed over or
-   of what is observed. The mean is linear in w,
-       so that the share of w is known before w is. A class of probability 0 does not count, nor does its slope.
+   w at a draw, classes and row is sums of loops times their weights, or logarithms of softmaxes, of what is summed over
+   or of what is observed. The mean is linear in w,
+       so that the share of w is known before w is. A class of probability 0
+   does not count, nor does its slope.
    Axes: rows, draws, and classes, class 0 next to the rows. Values are kept with the rows last and the draws first. */
 
 enum { OF_ROWS = 1, OF_DRAWS = 2 };

@@ -427,8 +427,8 @@ static int elements(Loop *loop, int64_t event, int threads, double *means, Each 
     return status;
 }
 
-/* Codes and those vectors e of a codebook that are nearest to them: the mean over rows of sum |code - e|^2, which moves the
-   codebook, the code or both. Of several that are as near it is the first. */
+/* Codes and those vectors e of a codebook that are nearest to them: the mean over rows of sum |code - e|^2, which moves
+   the codebook, the code or both. Of several that are as near it is the first. */
 #define TILE 32 /* vectors whose distances are added up in registers */
 
 typedef struct {

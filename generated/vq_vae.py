@@ -115,7 +115,7 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "0db1634248174d26", "vq_vae.triton.py": "f140bc65f02b9f2f",
+_BESIDE = {"vq_vae.c": "a8b2cfbc5d5a375c", "vq_vae.triton.py": "f140bc65f02b9f2f",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
