@@ -38,6 +38,12 @@ class Views(Protocol):
 Drawing: TypeAlias = Callable[[], Views]
 
 
+def printed_by_itself(cls: type) -> None:
+    """IPython asks each class in turn, and takes a ``__repr__`` of its own before what a base says."""
+    if "_repr_pretty_" not in cls.__dict__:
+        cls._repr_pretty_ = cls._repr_pretty_  # type: ignore[attr-defined]
+
+
 class Shown:
     """A value with ``str()``, ``to_text``, ``to_latex``, ``to_html`` and ``to_json``; ``drawing`` brings its views at first use.
 
@@ -46,6 +52,10 @@ class Shown:
 
     __slots__ = ()
     drawing: ClassVar[Drawing | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        printed_by_itself(cls)
 
     @classmethod
     def _views(cls) -> Views:
@@ -96,6 +106,10 @@ class Told:
     """A value whose text is its picture: ``print``, and a notebook in fixed width."""
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        printed_by_itself(cls)
 
     def _repr_html_(self) -> str:
         """A notebook's picture."""

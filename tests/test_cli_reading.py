@@ -189,6 +189,7 @@ def test_values_print_themselves(derived: Derivation) -> None:
         printer = Printer()
         value._repr_pretty_(printer, False)
         assert printer.said.strip() == str(value).strip()
+        assert "_repr_pretty_" in vars(type(value))  # else IPython takes the class's own __repr__
     assert ibsym.compare(["vae", "beta-vae"])._repr_html_().startswith("<pre>")
     assert values[2]._repr_latex_() is None
 

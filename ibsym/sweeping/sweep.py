@@ -60,8 +60,9 @@ def sweep(
     options = dict(options or {})
     fixed = dict(options.get("settings") or {})
     points = grid(over, seeds, seed, fixed)
+    sort_out(spec, fixed)
     for point in points:  # every value is looked at before anything is trained
-        sort_out(spec, fixed | {n: f"{v:.6g}" for n, v in point.values})
+        sort_out(spec, {n: f"{v:.6g}" for n, v in point.values}, "--over")
     keys = json.dumps(dict(spec.keys), default=dict)
     about = {"spec": keys, "over": list(over), "seeds": seeds, "seed": seed, **{k: str(v) for k, v in sorted(options.items())}}
     about = {"data": "digits"} | about

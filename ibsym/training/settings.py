@@ -36,7 +36,7 @@ class Choices:
     parameters: dict[str, float] = field(default_factory=dict)
 
 
-def sort_out(spec: Spec, given: Mapping[str, object]) -> Choices:
+def sort_out(spec: Spec, given: Mapping[str, object], option: str = "--set") -> Choices:
     """Each name is looked up among the dimensions, the parameters and the settings; a name of two of them is refused."""
     sizes: dict[str, int] = {}
     parameters: dict[str, float] = {}
@@ -47,18 +47,18 @@ def sort_out(spec: Spec, given: Mapping[str, object]) -> Choices:
         homes = [what for what, names in places.items() if name in names]
         if not homes:
             known = [n for names in places.values() for n in sorted(names)]
-            raise unknown("dimension, parameter or setting", name, known, key="--set", place=Place(file="--set"))
+            raise unknown("dimension, parameter or setting", name, known, key=option, place=Place(file=option))
         if len(homes) > 1:
-            raise refused(f"{name!r} is a {' and a '.join(homes)}", option="--set", remedy="another name in the spec")
+            raise refused(f"{name!r} is a {' and a '.join(homes)}", option=option, remedy="another name in the spec")
         match homes[0]:
             case "dimension":
-                sizes[name] = whole(name, value)
+                sizes[name] = whole(name, value, option=option)
             case "parameter":
-                parameters[name] = inside(spec, name, value)
+                parameters[name] = inside(spec, name, value, option)
             case _:
-                settings[name] = (
-                    whole(name, value, least=0 if name == "draws" else 1) if kinds[name] is int else positive(name, value)
-                )
+                least = 0 if name == "draws" else 1
+                is_whole = kinds[name] is int
+                settings[name] = whole(name, value, least, option) if is_whole else positive(name, value, option)
     return Choices(replace(Settings(), **settings), sizes, parameters)  # type: ignore[arg-type]
 
 
@@ -120,20 +120,20 @@ def whole(name: str, value: object, least: int = 1, option: str = "--set") -> in
     return int(number)
 
 
-def positive(name: str, value: object) -> float:
+def positive(name: str, value: object, option: str = "--set") -> float:
     """A rate."""
-    number = numeric(name, value)
+    number = numeric(name, value, option)
     if not 0 < number < float("inf"):
-        raise refused(f"{name} = {value} is not positive", option="--set", remedy=f"{name}=1e-3")
+        raise refused(f"{name} = {value} is not positive", option=option, remedy=f"{name}=1e-3")
     return number
 
 
-def inside(spec: Spec, name: str, value: object) -> float:
+def inside(spec: Spec, name: str, value: object, option: str = "--set") -> float:
     """A parameter's value in its declared interval, on which the bound's direction rests."""
-    number, entry = numeric(name, value), spec.parameters[name]
+    number, entry = numeric(name, value, option), spec.parameters[name]
     low, high = entry.interval
     if not low <= number <= high or number in (float("inf"), -float("inf")):
-        raise refused(f"{name} = {value} is outside of [{low:g}, {high:g}]", option="--set", remedy=f"{name}={entry.default:g}")
+        raise refused(f"{name} = {value} is outside of [{low:g}, {high:g}]", option=option, remedy=f"{name}={entry.default:g}")
     return number
 
 
