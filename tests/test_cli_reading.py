@@ -194,6 +194,17 @@ def test_values_print_themselves(derived: Derivation) -> None:
     assert values[2]._repr_latex_() is None
 
 
+def test_no_display_of_a_notebook_is_too_long_for_its_renderer() -> None:
+    """MathJax 2 shows a formula of more than 5,120 characters as text."""
+    several = 0
+    for name in ibsym.zoo():
+        displays = ibsym.derive(name)._repr_latex_().split("$$\n\\begin{aligned}")[1:]
+        assert displays
+        assert max(map(len, displays)) < 5000, name
+        several += len(displays) > 1
+    assert several
+
+
 @pytest.mark.torch
 def test_a_loss_prints_its_parameters(derived: Derivation) -> None:
     torch = pytest.importorskip("torch")

@@ -138,9 +138,13 @@ class Latex(Writer):
         return f"${self.math(notation.name(item.name))} \\in {item.interval.replace('inf', INFINITY)}$"
 
 
+DISPLAY = 4000
+"""Characters of one display: MathJax 2 takes some 5,000, and KaTeX expands so many macros."""
+
+
 @dataclass(frozen=True, slots=True)
 class Notebook(Latex):
-    r"""An ``aligned`` in dollars: no star, no ``\notag``, numbers of our own."""
+    r"""An ``aligned`` in dollars, or several: no star, no ``\notag``, numbers of our own."""
 
     marks: ClassVar[Mapping[Mark, str]] = PLAIN
 
@@ -149,9 +153,14 @@ class Notebook(Latex):
         return f"${self.math(box)}$"
 
     def displayed(self, derivation: Derivation) -> str:
-        """The whole chain."""
-        rows = self.rows(rf"{self.math(Mark.OBJECTIVE)} &= ", self.sums(derivation.objective, self.limit))
-        return self.aligned([*rows, *(line for link in outline.links(derivation) for line in self.link(link))])
+        """The whole chain, in as many displays as it takes."""
+        parts = [self.rows(rf"{self.math(Mark.OBJECTIVE)} &= ", self.sums(derivation.objective, self.limit))]
+        for link in outline.links(derivation):
+            lines = self.link(link)
+            if sum(map(len, (*parts[-1], *lines))) > DISPLAY:
+                parts.append([])
+            parts[-1] += lines
+        return "\n".join(map(self.aligned, parts))
 
     def link(self, link: outline.Link) -> list[str]:
         """A line of the chain with its number, where it has one, and its reason."""
