@@ -40,12 +40,18 @@ TRIED, FEW = 40, 10
 """How many densities are tried one by one before the advice becomes a general one, and how many where each takes a second."""
 
 
-def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term) -> SpecError:
-    """The coefficient of a term that needs an inequality has no sign."""
+def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term, sides: tuple[Side, Side | None] | None = None) -> SpecError:
+    """The coefficient of a term that needs an inequality has no sign.
+
+    ``sides``: from where the objective is bounded, and the term by its estimator: an interval with which they agree is told first.
+    """
     names = sorted(s.name for s in coefficient.free_symbols)
     open_ones = [n for n in names if spec.intervals[n] == REALS] or names
-    fixing = next(((n, e) for n in (*open_ones, *names) for e in _intervals(spec, n) if _fixes(spec, coefficient, n, e)), None)
-    name, entry = fixing if fixing is not None else next((n, e) for n in open_ones for e in _intervals(spec, n))
+    tried = [(n, e, _sign(spec, coefficient, n, e)) for n in (*open_ones, *names) for e in _intervals(spec, n)]
+    known = [(n, e, found) for n, e, found in tried if found is not Sign.UNKNOWN]
+    fixing = [(n, e) for n, e, found in known if sides is not None and sides[0].times(found) is sides[1]]
+    fixing += [(n, e) for n, e, _ in known]
+    name, entry = fixing[0] if fixing else next((n, e) for n in open_ones for e in _intervals(spec, n))
     return SpecError(
         f"the coefficient {coefficient} of {term} may be positive or negative, so no inequality can be used for it",
         key=f"parameters.{name}",
@@ -61,9 +67,9 @@ def _intervals(spec: Spec, name: str) -> Iterator[dict[str, float]]:
             yield {"default": default} | {k: v for k, v in (("min", low), ("max", high)) if v is not None}
 
 
-def _fixes(spec: Spec, coefficient: sympy.Expr, name: str, entry: Mapping[str, float]) -> bool:
+def _sign(spec: Spec, coefficient: sympy.Expr, name: str, entry: Mapping[str, float]) -> Sign:
     interval = entry.get("min", REALS[0]), entry.get("max", REALS[1])
-    return sign(coefficient, {**spec.intervals, name: interval}) is not Sign.UNKNOWN
+    return sign(coefficient, {**spec.intervals, name: interval})
 
 
 def unused_estimator(

@@ -267,6 +267,8 @@ class _Engine:
             relation, gap = Relation.APPROX, Expression()
             # An upper bound needs est >= term where the weight is positive, est <= term where it is negative; a lower one the reverse.
             proved = direction is not Sign.UNKNOWN and rule.side is side.times(direction)
+            if use.estimator in ONE_SIDED and direction is Sign.UNKNOWN:
+                raise no_sign(self.spec, coefficient, wanted, (side, rule.side))
             if use.estimator in ONE_SIDED and not proved:
                 raise unused_estimator(self.planner, use, wanted, state, ())
             proved = proved and (density is None or rule.player)

@@ -308,3 +308,25 @@ def test_constraints_of_critics_are_derived() -> None:
     assert constraint.derivation is not None
     assert bound(constraint.derivation) == {"KL(m(t|x)||r(t))": "1"}
     assert str(constraint.derivation.relation) == "<="
+
+
+def test_the_whole_weight_of_a_term_is_told_where_it_has_no_sign() -> None:
+    """I(X;S,Y) contains -I(S;Y): the club of gamma*I(S;Y) has the weight gamma - 1, and the remedy makes it a bound."""
+    keys = {
+        "name": "s",
+        "objective": "minimize I_q(X;S,Y) + gamma*I_q(S;Y) - I_q(Y;C)",
+        "variables": {"x": "real[D]", "c": "categorical[K]", "s": "real[M]", "y": "real[L]"},
+        "joints": {"q": "data(x,c) q(s|x) q(y|x)", "p": "p(s) p(y) p(c|y)", "a": "a(y|s)"},
+        "families": {
+            **dict.fromkeys(("q(s|x)", "q(y|x)", "a(y|s)"), "diagonal-normal"),
+            **dict.fromkeys(("p(s)", "p(y)"), "standard-normal"),
+            "p(c|y)": "categorical",
+        },
+        "parameters": {"gamma": {"default": 1, "min": 0}},
+        "estimators": {"I_q(S;Y)": {"estimator": "club", "density": "a(y|s)"}},
+    }
+    with pytest.raises(SpecError, match=r"the coefficient gamma - 1 of I_q\(S;Y\) may be positive or negative") as refusal:
+        ibsym.derive(ibsym.Spec(**keys))
+    assert "gamma = { default = 1, min = 1 }" in refusal.value.remedy
+    bounded = ibsym.derive(ibsym.Spec(**{**keys, "parameters": {"gamma": {"default": 1, "min": 1}}}))
+    assert "club" in {b.estimator for b in bounded.bound}
