@@ -9,6 +9,7 @@ import sympy
 
 from ibsym.derivation.model import BoundTerm
 from ibsym.errors import EmissionError
+from ibsym.estimators import ESTIMATORS
 from ibsym.families.base import Formula, log_density, per_element, relative_entropy
 from ibsym.families.functions import with_capped_exponents
 from ibsym.lowering.players import density_of
@@ -167,9 +168,11 @@ def conditional(
             return batch, mine
     a, b = groups
     names = ",".join(b), ",".join(a)
+    fitted = f'density = "r({names[0]}|{names[1]})" with a joint r for it, '
+    fitted = fitted if any(option.kind == "density" for option in ESTIMATORS[item.estimator].options) else ""
     raise EmissionError(
         f"{item.estimator} of {item.text} needs the density of one argument given the other, and {joint} has no factor of it that can be "
-        f"evaluated\n  write: {joint}({names[0]}|{names[1]}) with a density, or an estimator with a critic"
+        f"evaluated\n  write: {joint}({names[0]}|{names[1]}) with a density, {fitted}or an estimator with a critic"
     )
 
 

@@ -72,7 +72,7 @@ REFUSED: list[tuple[int, tuple[Edit, ...], str, str]] = [
     ),
     (CRITICS, asked("I_q(Z;Y)", ADVERSARY), "unknown factor 'a(y|z)'", 'joints.a = "a(y|z)"; families."a(y|z)" = '),
     (CRITICS, asked("I_q(Z;Y)", "adversary"), "needs the density that guesses one argument", 'density = "a(y|z)"'),
-    (CRITICS, asked("I_q(Z;Y)", "club"), "needs the density of one argument given the other", "q(y|z) with a density, or"),
+    (CRITICS, asked("I_q(Z;Y)", "club"), "needs the density of one argument given the other", "q(y|z) with a density, "),
     (CONDITIONS, (objective("I_g(X;Z)"),), "no expectation can be taken under it", 'joints.g = "data(c) g(z|c) g(x|z,c)"'),
     (CONDITIONS, (objective("KL(g(z|c)||p(z))"),), "g conditions on c and has no law of it", 'joints.g = "data(c) g(z|c)'),
     (
