@@ -7,6 +7,7 @@ stderr, never a traceback. Everything heavy is imported by the command that need
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -119,10 +120,10 @@ def guarded(call: Callable[[], object]) -> int:
 
 
 def marked(error: IbsymError) -> str:
-    """The line of a file that an error is about, with a caret under its column; nothing where it has none."""
+    """The line of a file that an error is about, with a caret under its column, or under the word that the message quotes."""
     from ibsym.errors import PlacedError, shown
 
-    if not isinstance(error, PlacedError) or not (place := error.place).file or place.line is None or place.column is None:
+    if not isinstance(error, PlacedError) or not (place := error.place).file or place.line is None:
         return ""
     try:
         lines = Path(place.file).read_text(encoding="utf-8").splitlines()
@@ -130,8 +131,25 @@ def marked(error: IbsymError) -> str:
         return ""
     if not 0 < place.line <= len(lines) or len(line := lines[place.line - 1]) > 300 or not line.isprintable():
         return ""
-    first = max(0, place.column - columns() // 2) if len(line) > columns() - 4 else 0
-    return f"\n    {shown(line[first:], columns() - 4)}\n    {' ' * (place.column - 1 - first)}^"
+    column = place.column or guilty(error.message, line)
+    first = max(0, column - columns() // 2) if len(line) > columns() - 4 else 0
+    return f"\n    {shown(line[first:], columns() - 4)}\n    {' ' * (column - 1 - first)}^"
+
+
+def guilty(message: str, line: str) -> int:
+    """The column, from 1, of the first thing in quotes that a line has; else of the value that it gives, or of its beginning.
+
+    >>> guilty("unknown family 'norml', did you mean 'normal'?", '"q(z|x)" = "norml"')
+    13
+    >>> guilty("beta is to be a table", "beta = 2")
+    8
+    """
+    for word in re.findall(r"'([^']+)'", message):
+        found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", line)
+        if found:
+            return found.start() + 1
+    value = re.match(r"\s*(?:\"[^\"]*\"|'[^']*'|[\w.-]+)\s*=\s*", line)
+    return value.end() + 1 if value else len(line) - len(line.lstrip()) + 1
 
 
 def complain(message: str) -> None:

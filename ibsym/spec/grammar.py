@@ -285,7 +285,7 @@ def refuse_deep(text: str, what: str, key: str, operators: int) -> None:
 def parse(text: str, start: str, key: str = "") -> object:
     """Read ``text`` as ``start`` (``objective``, ``joint``, ``density``, ``quantity``, ``expansion``, ``constraint``, ``claim``).
 
-    Raises :class:`SpecError` with the column of the first character that does not fit.
+    Raises :class:`SpecError` with the column of the first word or sign that does not fit.
 
     >>> str(parse("q(z | x)", "density"))
     'q(z|x)'
@@ -305,6 +305,8 @@ def parse(text: str, start: str, key: str = "") -> object:
     except UnexpectedInput as error:
         ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         place = len(text) if ended or error.pos_in_stream is None else error.pos_in_stream
+        if text[place : place + 1] == "(" and (head := re.search(r"[^\W\d]\w*$", text[:place])):
+            place = head.start()  # no bracket is wrong: what stands before it is no quantity
         rest = text[place : place + 12]
         found = f"does not fit at {rest!r}" if rest else "ends too early"
         wanted = f"{shown(text, 120)!r} {found}: this is to be {what}"
