@@ -189,6 +189,13 @@ def test_an_entry_of_the_zoo_as_json(ibsym_):
     assert entry["bound"].startswith("KL(")
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("what", ["families", "rules", "divergences", "spaces"])
+def test_every_list_is_as_wide_as_its_terminal(what, width):
+    lines = on_a_terminal("list", what, columns=width).splitlines()
+    assert max(map(len, lines)) <= width
+
+
 def test_a_list_on_a_terminal_is_folded():
     lines = on_a_terminal("list", "estimators", columns=80).splitlines()
     assert max(map(len, lines)) <= 80

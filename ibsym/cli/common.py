@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -185,9 +186,10 @@ def folded(start: str, words: str) -> str:
         return (start + words).rstrip()
     width, beside = columns(shutil.get_terminal_size().columns), len(start)
     if width - beside < 24:
-        return "\n".join(
-            [start.rstrip(), *textwrap.wrap(words, max(width, 40), initial_indent="    ", subsequent_indent="    ")]
-        )
+        heads = [start.rstrip()]
+        if len(heads[0]) > width:  # columns of a table that is wider than the terminal
+            heads = textwrap.wrap(re.sub(" {3,}", "  ", heads[0]), max(width, 40), subsequent_indent="    ")
+        return "\n".join([*heads, *textwrap.wrap(words, max(width, 40), initial_indent="    ", subsequent_indent="    ")])
     return textwrap.fill(words, width, initial_indent=start, subsequent_indent=" " * beside, break_on_hyphens=False)
 
 
