@@ -7,6 +7,7 @@ has no meaning yet.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -63,6 +64,7 @@ def document(derivation: Derivation, columns: int = 1, steps: Form = Form.FULL) 
     """The derivation with the spec that it came from, and the references, as an article that stands alone."""
     spec = derivation.spec
     page = Paper(WIDE if columns == 1 else COLUMN)
+    joints = [page.math(j) for j in outline.written(derivation)]
     context: dict[str, object] = {
         "name": _comment(spec.name),
         "layout": "11pt,a4paper" if columns == 1 else "10pt,a4paper,twocolumn",
@@ -73,7 +75,8 @@ def document(derivation: Derivation, columns: int = 1, steps: Form = Form.FULL) 
         "notes": words(spec.notes),
         "objective": page.objective(derivation),
         "variables": [page.inline(row(notation.value(v), Mark.IN, notation.space(s))) for v, s in spec.variables.items()],
-        "joints": [page.math(j) for j in outline.written(derivation)],
+        "joints": joints,
+        "running": [f"${breakable(j)}$" for j in joints] if columns == 2 or any(_printed(j) > WIDEST for j in joints) else [],
         "families": [
             Line(page.inline(notation.density(f)), words(outline.family(f.family)))
             for f in outline.factors(derivation)
@@ -85,6 +88,24 @@ def document(derivation: Derivation, columns: int = 1, steps: Form = Form.FULL) 
         "references": [Line(*entry) for entry in listed(outline.sources(derivation))],
     }
     return render("document.tex.j2", context)
+
+
+WIDEST = 80
+"""Characters of a joint that a line of one column has room for."""
+
+
+def breakable(formula: str) -> str:
+    r"""The formula with places where a line may end: after a factor, and after a comma.
+
+    >>> breakable(r"q(x,z) = q(x)\,q(z)")
+    'q(x,\\allowbreak z) = q(x)\\,\\allowbreak q(z)'
+    """
+    return re.sub(r"(\\,|(?<!\\),)", r"\1\\allowbreak ", formula)
+
+
+def _printed(formula: str) -> int:
+    """About how many characters are seen."""
+    return len(re.sub(r"\\[a-zA-Z]+|[{}\\]", "", formula))
 
 
 def chain(derivation: Derivation) -> str:

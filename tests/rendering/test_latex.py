@@ -38,8 +38,9 @@ def overfull(log: str) -> list[float]:
 
 
 @needs_pdflatex
-def test_every_document_compiles_and_fits(derivations: dict[str, Derivation], tmp_path: Path) -> None:
-    documents = [latex.document(d) for d in derivations.values()]
+@pytest.mark.parametrize("columns", [1, 2])
+def test_every_document_compiles_and_fits(derivations: dict[str, Derivation], columns: int, tmp_path: Path) -> None:
+    documents = [latex.document(d, columns) for d in derivations.values()]
     preambles = {d.split(r"\begin{document}")[0].partition("\n")[2] for d in documents}
     assert len(preambles) == 1
     bodies = [d.split(r"\begin{document}")[1].split(r"\end{document}")[0] for d in documents]
