@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "pdf", "tikz")
 MARGIN = 0.15
+PLATE = 0.07  # between a node and its plate, in inches
 SMALL, LEADING, LETTER = 8, 0.16, 0.068  # of a legend: its size in points, a line's height and a letter's width in inches
 
 STYLES: dict[Kind, dict[str, Any]] = {
+    Kind.VARIABLE: {"boxstyle": "round,pad=0,rounding_size=0.21", "facecolor": "white", "edgecolor": "black"},
     Kind.SOURCE: {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": "#e4e4e4", "edgecolor": "black"},
     Kind.NETWORK: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "black"},
     Kind.FIXED: {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "black", "linestyle": (0, (1, 1.5))},
@@ -32,7 +34,7 @@ STYLES: dict[Kind, dict[str, Any]] = {
 HATCHED: dict[str, Any] = {"facecolor": "none", "edgecolor": "#bbbbbb", "linewidth": 0.0, "hatch": "////"}
 TIKZ = {
     Kind.SOURCE: "draw, rounded corners=2pt, fill=black!10",
-    Kind.VARIABLE: "draw, circle, inner sep=0pt",
+    Kind.VARIABLE: "draw, rounded corners=0.21in, inner sep=0pt",
     Kind.NETWORK: "draw",
     Kind.FIXED: "draw, densely dotted",
     Kind.CRITIC: "draw, thick, rounded corners=6pt",
@@ -78,6 +80,8 @@ def picture(drawn: Scheme, found: Layout, form: str) -> bytes:
             _stroke(axes, stroke)
         for node, place in found.places.items():
             _shape(axes, node, place, node in drawn.shared)
+            if node in drawn.plates:
+                _plate(axes, place, drawn.plates[node])
         buffer = io.BytesIO()
         metadata = {"Date": None} if form == "svg" else {"CreationDate": None}
         paper.savefig(buffer, format=form, metadata=metadata)
@@ -102,7 +106,7 @@ def _shape(axes: Any, node: Node, place: Place, shared: bool) -> None:
     from matplotlib.patches import Circle, FancyBboxPatch
 
     corner = (place.x - place.width / 2, place.y - place.height / 2)
-    if node.kind in (Kind.VARIABLE, Kind.STEP):
+    if place.width == place.height:
         axes.add_patch(Circle((place.x, place.y), place.height / 2, facecolor="white", edgecolor="black", zorder=2))
     else:
         axes.add_patch(FancyBboxPatch(corner, place.width, place.height, zorder=2, **STYLES[node.kind]))
@@ -123,6 +127,16 @@ def _shape(axes: Any, node: Node, place: Place, shared: bool) -> None:
     )
 
 
+def _plate(axes: Any, place: Place, times: str) -> None:
+    """A rectangle around a node that a row has several of, and how many, below its right corner."""
+    from matplotlib.patches import Rectangle
+
+    wide, high = place.width + 2 * PLATE, place.height + 2 * PLATE
+    corner = (place.x - wide / 2, place.y - high / 2)
+    axes.add_patch(Rectangle(corner, wide, high, facecolor="none", edgecolor="black", linewidth=0.6, zorder=2))
+    axes.text(corner[0] + wide - 0.03, corner[1] - 0.02, f"${times}$", ha="right", va="top", fontsize=SMALL, zorder=3)
+
+
 def bends(line: Line) -> Iterator[tuple[Point, Point, Point]]:
     """Control points and end of each piece, level at both ends."""
     for (x0, y0), (x1, y1) in zip(line.points, line.points[1:], strict=False):
@@ -131,13 +145,22 @@ def bends(line: Line) -> Iterator[tuple[Point, Point, Point]]:
 
 
 def tikz(drawn: Scheme, found: Layout) -> str:
-    """A ``tikzpicture`` that needs tikz, amsmath and amssymb, and for what was dropped tikz's library patterns."""
+    """A ``tikzpicture`` that needs tikz, amsmath and amssymb, and for what was dropped tikz's library patterns, as its first line says."""
     names = {node: f"n{i}" for i, node in enumerate(found.places)}
-    lines = [r"\begin{tikzpicture}[x=1in, y=1in, >=stealth]"]
+    lines = [r"% \usepackage{tikz,amsmath,amssymb}"]
+    lines += [r"% \usetikzlibrary{patterns}"] if any(node.kind is Kind.DROPPED for node in found.places) else []
+    lines += [r"\begin{tikzpicture}[x=1in, y=1in, >=stealth]"]
     for node, place in found.places.items():
         style = TIKZ[node.kind] + (", double" if node in drawn.shared else "")
         box = f"minimum width={place.width:.2f}in, minimum height={place.height:.2f}in"
         lines.append(rf"  \node[{style}, {box}] ({names[node]}) at ({place.x:.2f}, {place.y:.2f}) {{${node.label}$}};")
+        if node in drawn.plates:
+            right, low = place.x + place.width / 2 + PLATE, place.y - place.height / 2 - PLATE
+            opposite = _point((place.x - place.width / 2 - PLATE, place.y + place.height / 2 + PLATE))
+            lines.append(rf"  \draw[very thin] {_point((right, low))} rectangle {opposite};")
+            lines.append(
+                rf"  \node[anchor=north east, font=\footnotesize, inner sep=1pt] at {_point((right, low))} {{${drawn.plates[node]}$}};"
+            )
     for line in found.lines:
         way = _point(line.points[0])
         for a, b, end in bends(line):

@@ -51,7 +51,12 @@ class Layout:
 
 def size(node: Node) -> tuple[float, float]:
     """Width and height of a node, in inches."""
-    return HEIGHT if node.kind in (Kind.VARIABLE, Kind.STEP) else max(0.62, wide(node.label) + 0.24), HEIGHT
+    if node.kind is Kind.STEP:
+        return HEIGHT, HEIGHT
+    text = wide(node.label)
+    if node.kind is Kind.VARIABLE:  # a circle, as long as the name has room in it
+        return HEIGHT if text < HEIGHT - 0.08 else text + 0.24, HEIGHT
+    return max(0.62, text + 0.24), HEIGHT
 
 
 @cache

@@ -13,6 +13,7 @@ from functools import singledispatchmethod
 
 from ibsym.derivation.model import BoundTerm, Derivation
 from ibsym.estimators import ESTIMATORS
+from ibsym.estimators.base import Estimator
 from ibsym.rendering import notation
 from ibsym.rendering.tex import tex
 from ibsym.spec.graphs import Factor, Joint
@@ -60,12 +61,13 @@ class Node:
 
 @dataclass
 class Scheme:
-    """The nodes in the order in which they were met, edges of the flow, and the looks that terms take."""
+    """The nodes in the order in which they were met, edges of the flow, the looks that terms take, and how often a row has a node."""
 
     name: str
     nodes: dict[tuple[object, ...], Node] = field(default_factory=dict)
     flow: dict[tuple[Node, Node], None] = field(default_factory=dict)
     looks: dict[tuple[Node, Node], None] = field(default_factory=dict)
+    plates: dict[Node, str] = field(default_factory=dict)
     legend: tuple[str, ...] = ()
 
     @property
@@ -81,6 +83,11 @@ def scheme(derivation: Derivation) -> Scheme:
     for part in derivation.bound:
         drawn.add(part)
     return drawn.scheme
+
+
+def learns(estimator: Estimator) -> bool:
+    """Whether the estimate has a network of its own: a critic, scores of pairs, a player that fits a density."""
+    return estimator.critic is not None or estimator.player or any(option.name == "critic" for option in estimator.options)
 
 
 class _Builder:
@@ -167,11 +174,14 @@ class _Builder:
         """A term of the bound, and all that it looks at."""
         weighted = tex(notation.expression(Expression.of((part.coefficient, part.term))))
         estimator = ESTIMATORS.get(part.estimator)
-        kind = Kind.CRITIC if estimator is not None and estimator.critic is not None else Kind.TERM
+        kind = Kind.CRITIC if estimator is not None and learns(estimator) else Kind.TERM
         node = self.node(kind, (part.text, part.estimator), weighted)
         through = self.critics.get(part.text)
         for seen in dict.fromkeys(self.seen(part.quantity, part, through)):
             self.look(seen, node)
+        if estimator is not None and estimator.copies > 1 and isinstance(part.quantity, ExpectedLog):
+            joint = self.spec.joints[part.quantity.joint]  # a plate around every variable that a row has several draws of
+            self.scheme.plates |= {self.variable(joint, v): "S" for v, f in joint.by_variable.items() if not f.empirical}
 
     @singledispatchmethod
     def seen(self, term: Term, part: BoundTerm, through: CriticUse | None) -> list[Node]:
