@@ -8,6 +8,7 @@ import sympy
 
 from ibsym.derivation.model import BoundTerm, Note, Step, SurrogateTerm
 from ibsym.derivation.planning import samplers_of
+from ibsym.derivation.unused import touched
 from ibsym.facts import Relation
 from ibsym.rules.catalogue import CODEBOOK, COMMITMENT
 from ibsym.spec.model import Spec
@@ -16,14 +17,16 @@ from ibsym.terms.vectors import Coordinates
 
 
 def surrogates(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> tuple[SurrogateTerm, ...]:
-    """Both, of each vector-quantised factor under each joint that a term is an average over; weights of 0 are left out."""
-    names = dict.fromkeys(j for item in items for j in samplers_of(item.term))
+    """Both, of each vector-quantised factor that a term touches, under each joint that one is an average over; no weights of 0."""
+    kept = tuple(items)
+    names = dict.fromkeys(j for item in kept for j in samplers_of(item.term))
+    seen = {factor.text for item in kept for factor in touched(spec, item)}
     parts = {part.name: part for name in names for _, part in coordinates.samplers(name)}
     sign = 1 if spec.sense == "minimize" else -1
     found = []
     for part in parts.values():
         for factor in part.factors:
-            if factor.family is None or not factor.family.facts.quantised:
+            if factor.text not in seen or factor.family is None or not factor.family.facts.quantised:
                 continue
             for rule in (CODEBOOK, COMMITMENT):
                 weight = sympy.Rational(str(factor.family.option(rule.name)))

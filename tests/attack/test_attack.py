@@ -67,6 +67,13 @@ def test_what_is_derived_is_emitted_and_runs(batch: int, monkeypatch: pytest.Mon
     assert tally.total > 80
 
 
+@pytest.mark.parametrize("seed", [1724, 1740])
+def test_what_was_found(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A density with a pole beside its draws; a vector-quantised factor that nothing touches, whose surrogates were in the loss."""
+    monkeypatch.setenv("IBSYM_NATIVE", "0")
+    assert attack_running(seed).violations == []
+
+
 def test_every_spec_holds_in_worlds() -> None:
     tally = attack_specs(70)
     assert tally.violations == []

@@ -1535,6 +1535,11 @@ RUNTIME = [
 
 CONSTRUCTED = [
     *mutants(
+        "ibsym/derivation/quantisation.py",
+        ("tests/attack/test_attack.py::test_what_was_found",),
+        ("factor.text not in seen or", ""),
+    ),
+    *mutants(
         "ibsym/spec/model.py", (CONSTRUCTS,), ("new = density.head not in self.joints and len(density.of) == 1", "new = False")
     ),
     *mutants("ibsym/terms/reading.py", (CONSTRUCTS,), ("(*roots, *map(str, joint.factors))", "map(str, joint.factors)")),
