@@ -117,8 +117,9 @@ def requested_term(spec: Spec, use: EstimatorUse) -> Term:
     if not estimates(use.estimator, term):
         example = ESTIMATORS[use.estimator].example
         # an entry that is left out changes no objective; another estimator that fits does neither
-        fitting = [n for n in ESTIMATORS if not ESTIMATORS[n].options and estimates(n, term) and not _of_classes(spec, n, term)]
-        fitting.sort(key=lambda n: not ESTIMATORS[n].usual)
+        known = [n for n, e in ESTIMATORS.items() if not e.plain and not any(o.kind in ("density", "size") for o in e.options)]
+        fitting = [n for n in known if estimates(n, term) and not _of_classes(spec, n, term)]
+        fitting.sort(key=lambda n: (not ESTIMATORS[n].usual, ESTIMATORS[n].mixture is not None))
         ways = [(Edit(("estimators", use.key), n),) for n in fitting] or [(Edit(("estimators", use.key)),)]
         others = ("one of " if len(fitting) > 1 else "") + ", ".join(fitting) if fitting else "leave it out"
         what = f"{use.estimator} does not estimate {term}, but terms such as {example}"
