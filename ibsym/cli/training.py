@@ -22,7 +22,7 @@ from ibsym.cli.common import Command, known, say, terminal
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A dimension, a parameter, or batch, lr, critic_lr, critic_steps, ...",
+    help="A dimension, a parameter of the spec, or batch, lr, critic_lr, critic_steps, dual_step, hidden, draws.",
 )
 @click.option("--warmup", multiple=True, metavar="NAME=EPOCHS", help="Let a parameter rise to its value in so many epochs.")
 @click.option("--epochs", type=click.IntRange(1, 1_000_000), help="Passes over the data; by default some thousands of steps.")
