@@ -101,7 +101,7 @@ def page(derivation: Derivation) -> str:
         "verdict": outline.verdict(derivation),
         "constraints": [_constraint(c) for c in derivation.constraints],
         "bound": [
-            Line(_weighted(b.coefficient, b.term), escape(outline.treatment(b)), escape(outline.remark(b)))
+            Line(_weighted(b.coefficient, b.term), escape(outline.treatment(b)), escape(outline.remark(derivation.spec, b)))
             for b in derivation.bound
         ]
         + [

@@ -20,7 +20,8 @@ from ibsym.rendering.boxes import Box, Mark, broken, width
 from ibsym.rules.catalogue import SURROGATES
 from ibsym.spec.families import FamilyUse
 from ibsym.spec.graphs import Factor, Joint
-from ibsym.terms.measures import Estimate, Expression, Weighted
+from ibsym.spec.model import Spec
+from ibsym.terms.measures import CrossEntropy, Estimate, ExpectedLog, Expression, RelativeEntropy, Weighted
 from ibsym.terms.premises import Nonnegative, Premise
 
 Item = TypeVar("Item")
@@ -120,10 +121,25 @@ def treatment(item: BoundTerm) -> str:
     return COMPUTED.get(item.estimator, estimator(item))
 
 
-def remark(item: BoundTerm) -> str:
+def summed(spec: Spec, item: BoundTerm) -> str:
+    """Which variables of a term are summed over, and not drawn."""
+    match item.term:
+        case ExpectedLog(joint=head, second=second):
+            names = frozenset(v for d in second for v in d.scope)
+        case RelativeEntropy(first=first, second=second) | CrossEntropy(first=first, second=second):
+            head, closed = first.head, item.estimator == "closed-form"
+            apart = frozenset({*first.given, *(v for d in second for v in d.given)} - {*first.of})
+            names = apart if closed else first.scope
+        case _:
+            return ""
+    found = spec.joints[head].summed(names) if head in spec.joints else ()
+    return f"exact sum over {', '.join(spec.ordered(found))}" if found else ""
+
+
+def remark(spec: Spec, item: BoundTerm) -> str:
     """What is known of the estimator, and what the loss has for the term."""
     if not isinstance(item.term, Estimate):
-        return ""
+        return summed(spec, item)
     rule, side = ESTIMATORS[item.estimator], item.model_side
     couples = "; couples the rows of a batch" if rule.coupled else ""
     if side is None:

@@ -54,7 +54,9 @@ class Sheet:
         for constraint in derivation.constraints:
             yield from self.constraint(constraint)
         yield from self.section(f"Bound ({SIGNS[derivation.relation]}): what the loss computes")
-        rows = [(str(b.coefficient), b.text, outline.estimator(b), outline.remark(b)) for b in derivation.bound]
+        rows = [
+            (str(b.coefficient), b.text, outline.estimator(b), outline.remark(derivation.spec, b)) for b in derivation.bound
+        ]
         rows += [(str(s.coefficient), s.text, "surrogate", known) for s, known in outline.surrogates(derivation)]
         yield from self.table(rows)
         yield from self.section(f"Gap: {outline.gap_lead(derivation)}")

@@ -66,7 +66,7 @@ class Writer(ABC):
         return [
             (
                 self.weighted(b.coefficient, b.term),
-                self.words("; ".join(filter(None, (outline.treatment(b), outline.remark(b))))),
+                self.words("; ".join(filter(None, (outline.treatment(b), outline.remark(derivation.spec, b))))),
             )
             for b in derivation.bound
         ] + [(self.inline(notation.surrogate(s)), self.words(known)) for s, known in outline.surrogates(derivation)]

@@ -326,3 +326,11 @@ def test_a_class_that_weighs_and_stands_in_no_value_is_summed_too() -> None:
     weights = torch.einsum("bk,kbm->mb", given["y1_logits"].softmax(-1), given["y2_logits"].softmax(-1))
     density = -0.5 * ((given["x"] - given["x_mean"]) ** 2 + np.log(2 * np.pi)).sum(-1)
     torch.testing.assert_close(loss()(**given).loss, -(weights * density).sum(0).mean(), rtol=1e-12, atol=1e-12)
+
+
+def test_the_table_of_a_derivation_says_what_is_summed() -> None:
+    text = str(ibsym.derive("m2"))
+    assert "-1  E_u[log p(x|z,c)]   sampled      exact sum over c" in text
+    assert "1  KL(u(z|x,c)||p(z))  closed-form  exact sum over c" in text
+    assert "1  KL(u(c|x)||p(c))    closed-form\n" in text
+    assert "exact sum" not in str(ibsym.derive("vib"))
