@@ -139,7 +139,7 @@ def marked(error: IbsymError) -> str:
 def guilty(message: str, line: str) -> int:
     """The column, from 1, of the first thing in quotes that a line has; else of the value that it gives, or of its beginning.
 
-    >>> guilty("unknown family 'norml', did you mean 'normal'?", '"q(z|x)" = "norml"')
+    >>> guilty("unknown family 'norm', did you mean 'normal'?", '"q(z|x)" = "norm"')
     13
     >>> guilty("beta is to be a table", "beta = 2")
     8
