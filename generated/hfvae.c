@@ -281,7 +281,7 @@ typedef struct {
     REAL *d_z1_mean, *d_z1_logvar, *d_z2_mean, *d_z2_logvar, *d_z1, *d_z2, *d_x, *d_x_logits;
     int64_t n_z1_mean, n_z1_logvar, n_z2_mean, n_z2_logvar, n_z1, n_z2, n_x, n_x_logits;
     int64_t size_L1, size_L2, size_D, size_B;
-    double parameter_gamma;
+    double parameter_beta, parameter_gamma;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms[6];
 } Arguments;
@@ -291,11 +291,11 @@ extern const char *const fields, *const terms;
 const char *const fields =
     "in_z1_mean in_z1_logvar in_z2_mean in_z2_logvar in_z1 in_z2 in_x in_x_logits d_z1_mean d_z1_logvar d_z2_mean "
     "d_z2_logvar d_z1 d_z2 d_x d_x_logits n_z1_mean n_z1_logvar n_z2_mean n_z2_logvar n_z1 n_z2 n_x n_x_logits "
-    "size_L1 size_L2 size_D size_B parameter_gamma";
+    "size_L1 size_L2 size_D size_B parameter_beta parameter_gamma";
 const char *const terms =
     "KL(q(z1|x)||p(z1))\nKL(q(z2|x)||p(z2))\nTC_q(Z1;Z2)\nTC_q(Z1)\nTC_q(Z2)\nE_q[log p(x|z1,z2)]";
 
-enum { OPERANDS = 2, ROWS = 2, SUMS = 1, COLUMNS = 2, HOISTED = 3 };
+enum { OPERANDS = 2, ROWS = 2, SUMS = 1, COLUMNS = 2, HOISTED = 3, PARTS = 2 };
 
 /* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
    gradient written once. The last axes are aligned,
@@ -657,6 +657,84 @@ static int pairs(const Pairs *p, int threads, double *means, Each each)
     return status;
 }
 
+/* Values side by side: point i has row i of each; one with fewer rows repeats. */
+typedef struct Points {
+    int parts;
+    const REAL *in[PARTS];
+    REAL *d[PARTS];
+    int64_t n[PARTS], width[PARTS]; /* elements, and coordinates */
+} Points;
+
+/* How many points there are; 0 where the numbers of rows do not fit. */
+static int64_t points_rows(const Points *p, int64_t width)
+{
+    int64_t rows = 0;
+    for (int part = 0; part < p->parts; part++) {
+        const int64_t own = p->width[part] ? p->n[part] / p->width[part] : 0;
+        if (!own) return 0;
+        rows = own > rows ? own : rows;
+    }
+    for (int part = 0; part < p->parts; part++)
+        if (rows % (p->n[part] / p->width[part])) return 0;
+    return width ? rows : 0;
+}
+
+static void points_gathered(const Points *p, REAL *restrict out, int64_t rows, int64_t width)
+{
+    for (int part = 0; part < p->parts; out += p->width[part++])
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t k = 0, own = p->width[part]; k < own; k++)
+                out[i * width + k] = p->in[part][(i * own + k) % p->n[part]];
+}
+
+static void points_scattered(const Points *p, const REAL *restrict d, int64_t rows, int64_t width)
+{
+    for (int part = 0; part < p->parts; d += p->width[part++])
+        for (int64_t e = 0, own = p->width[part]; p->d[part] && e < p->n[part]; e++) {
+            double sum = 0;
+            for (int64_t i = e / own; i < rows; i += p->n[part] / own) sum += (double)d[i * width + e % own];
+            p->d[part][e] += (REAL)sum;
+        }
+}
+
+static int points_learn(const Points *p)
+{
+    for (int part = 0; part < p->parts; part++)
+        if (p->d[part]) return 1;
+    return 0;
+}
+
+/* Pairs of a point and a point: the rows' value and each of the columns' parameters. */
+static int pairs_of_points(Pairs p, const Points *row, const Points *column, int threads, double *means, Each each)
+{
+    int64_t width = 0;
+    for (int part = 0; part < row->parts; part++) width += row->width[part];
+    const int64_t rows = points_rows(row, width), columns = points_rows(column, width);
+    if (!rows || !columns) return 3;
+    for (int c = 0; c < p.columns; c++)
+        if (points_rows(&column[c], width) != columns) return 3;
+    const int64_t plane = columns * width;
+    const size_t all = (size_t)(rows * width + p.columns * plane);
+    REAL *points = malloc(sizeof(REAL) * all), *d = calloc(all, sizeof(REAL));
+    int status = 2;
+    if (points && d) {
+        points_gathered(row, points, rows, width);
+        p.row = points, p.n_row = rows * width, p.n = plane;
+        p.d_row = points_learn(row) ? d : 0;
+        p.width = width;
+        for (int c = 0; c < p.columns; c++) {
+            REAL *in = points + rows * width + c * plane;
+            points_gathered(&column[c], in, columns, width);
+            p.in[c] = in, p.d[c] = points_learn(&column[c]) ? d + rows * width + c * plane : 0;
+        }
+        status = pairs(&p, threads, means, each);
+        points_scattered(row, d, rows, width);
+        for (int c = 0; c < p.columns; c++) points_scattered(&column[c], d + rows * width + c * plane, columns, width);
+    }
+    free(points), free(d);
+    return status;
+}
+
 /* the size of the first batch, where the loss is a sum over it */
 static double rows(const Arguments *g)
 {
@@ -821,9 +899,97 @@ static int loop2(const Arguments *g, double *means)
     return elements(&loop, g->size_D, (int)g->threads, means, (Each){0});
 }
 
-/* TC_q(Z1), over pairs: -of column z1_logvar/2 - quadratic(z1 - of column z1_mean, of column z1_logvar)/2 - log(2*pi)/2
-   */
-static void values0(REAL *restrict out, int adds, int64_t columns, REAL v_z1, REAL *const *at)
+/* TC_q(Z1;Z2), over pairs: -of column z1_logvar_z2_logvar/2 - quadratic(z1_z2 - of column z1_mean_z2_mean, of column
+   z1_logvar_z2_logvar)/2 - log(2*pi)/2 */
+static void values0(REAL *restrict out, int adds, int64_t columns, REAL v_z1_z2, REAL *const *at)
+{
+    const REAL *restrict at_w_z1_mean_z2_mean = at[1];
+    const REAL *restrict at_h0 = at[2];
+    const REAL *restrict at_h1 = at[3];
+    const REAL *restrict at_h2 = at[4];
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_z1_mean_z2_mean = at_w_z1_mean_z2_mean[j];
+        const REAL h0 = at_h0[j];
+        const REAL h1 = at_h1[j];
+        const REAL h2 = at_h2[j];
+        const REAL t0 = v_z1_z2 - w_z1_mean_z2_mean;
+        out[j] = h2 - R(0.5) * ((t0 * h0) * (t0 * h1)) + (adds ? out[j] : 0);
+    }
+}
+
+static double slopes0(const REAL *weights, int64_t columns, REAL v_z1_z2, REAL *const *at, REAL *const *d)
+{
+    const REAL *restrict at_w_z1_mean_z2_mean = at[1];
+    const REAL *restrict at_h0 = at[2];
+    const REAL *restrict at_h1 = at[3];
+    REAL *restrict d_z1_logvar_z2_logvar = d[0];
+    REAL *restrict d_z1_mean_z2_mean = d[1];
+    double total = 0;
+    for (int64_t from = 0; from < columns; from += PANEL) {
+        const int64_t to = columns - from < PANEL ? columns : from + PANEL;
+        REAL slope = 0;
+        LOOP_SUM(slope)
+        for (int64_t j = from; j < to; j++) {
+            const REAL weight = weights[j];
+            const REAL w_z1_mean_z2_mean = at_w_z1_mean_z2_mean[j];
+            const REAL h0 = at_h0[j];
+            const REAL h1 = at_h1[j];
+            const REAL t0 = v_z1_z2 - w_z1_mean_z2_mean;
+            const REAL t1 = weight * (t0 * h0);
+            const REAL t2 = t1 * h1;
+            slope += -t2;
+            d_z1_logvar_z2_logvar[j] += R(0.5) * (t1 * (t0 * h1)) - R(0.5) * weight;
+            d_z1_mean_z2_mean[j] += t2;
+        }
+        total += (double)slope;
+    }
+    return total;
+}
+
+static void hoist0(int64_t columns, REAL *const *at)
+{
+    const REAL *restrict at_w_z1_logvar_z2_logvar = at[0];
+    REAL *restrict at_h0 = at[2];
+    REAL *restrict at_h1 = at[3];
+    REAL *restrict at_h2 = at[4];
+    LOOP
+    for (int64_t j = 0; j < columns; j++) {
+        const REAL w_z1_logvar_z2_logvar = at_w_z1_logvar_z2_logvar[j];
+        at_h0[j] = exponential_first(-w_z1_logvar_z2_logvar);
+        at_h1[j] = exponential_second(-w_z1_logvar_z2_logvar);
+        at_h2[j] = -R(0.5) * w_z1_logvar_z2_logvar - R(0.9189385332046728);
+    }
+}
+
+static int pairs0(const Arguments *g, double *means)
+{
+    const Points row = {.parts = 2, .in = {g->in_z1, g->in_z2}, .d = {g->d_z1, g->d_z2}, .n = {g->n_z1, g->n_z2},
+                        .width = {g->size_L1, g->size_L2}};
+    const Points column[] = { {.parts = 2, .in = {g->in_z1_logvar, g->in_z2_logvar},
+                               .d = {g->d_z1_logvar, g->d_z2_logvar}, .n = {g->n_z1_logvar, g->n_z2_logvar},
+                               .width = {g->size_L1, g->size_L2}},
+                             {.parts = 2, .in = {g->in_z1_mean, g->in_z2_mean}, .d = {g->d_z1_mean, g->d_z2_mean},
+                              .n = {g->n_z1_mean, g->n_z2_mean}, .width = {g->size_L1, g->size_L2}} };
+    const Pairs p = {
+        .g = g,
+        .kind = {[TOGETHER] = 1},
+        .weight = {[TOGETHER] = rows(g) * (g->parameter_beta - 1.0)},
+        .values = values0,
+        .slopes = slopes0,
+        .hoist = hoist0,
+        .columns = 2,
+        .hoisted = 3,
+        .pooled = 0,
+        .mask = EVERY,
+        .total = 0,
+    };
+    return pairs_of_points(p, &row, column, (int)g->threads, means, (Each){0});
+}
+
+/* TC_q(Z1;Z2), TC_q(Z1), over pairs: -of column z1_logvar/2 - quadratic(z1 - of column z1_mean, of column z1_logvar)/2
+   - log(2*pi)/2 */
+static void values1(REAL *restrict out, int adds, int64_t columns, REAL v_z1, REAL *const *at)
 {
     const REAL *restrict at_w_z1_mean = at[1];
     const REAL *restrict at_h0 = at[2];
@@ -840,7 +1006,7 @@ static void values0(REAL *restrict out, int adds, int64_t columns, REAL v_z1, RE
     }
 }
 
-static double slopes0(const REAL *weights, int64_t columns, REAL v_z1, REAL *const *at, REAL *const *d)
+static double slopes1(const REAL *weights, int64_t columns, REAL v_z1, REAL *const *at, REAL *const *d)
 {
     const REAL *restrict at_w_z1_mean = at[1];
     const REAL *restrict at_h0 = at[2];
@@ -869,7 +1035,7 @@ static double slopes0(const REAL *weights, int64_t columns, REAL v_z1, REAL *con
     return total;
 }
 
-static void hoist0(int64_t columns, REAL *const *at)
+static void hoist1(int64_t columns, REAL *const *at)
 {
     const REAL *restrict at_w_z1_logvar = at[0];
     REAL *restrict at_h0 = at[2];
@@ -884,15 +1050,16 @@ static void hoist0(int64_t columns, REAL *const *at)
     }
 }
 
-static int pairs0(const Arguments *g, double *means)
+static int pairs1(const Arguments *g, double *means)
 {
     const Pairs p = {
         .g = g,
         .kind = {[TOGETHER] = 1, [APART] = 1},
-        .weight = {[TOGETHER] = rows(g) * (g->parameter_gamma - 1.0), [APART] = rows(g) * (1.0 - g->parameter_gamma)},
-        .values = values0,
-        .slopes = slopes0,
-        .hoist = hoist0,
+        .weight = {[TOGETHER] = rows(g) * (g->parameter_gamma - g->parameter_beta),
+                   [APART] = rows(g) * (1.0 - g->parameter_gamma)},
+        .values = values1,
+        .slopes = slopes1,
+        .hoist = hoist1,
         .columns = 2,
         .hoisted = 3,
         .row = g->in_z1,
@@ -909,9 +1076,9 @@ static int pairs0(const Arguments *g, double *means)
     return pairs(&p, (int)g->threads, means, (Each){0});
 }
 
-/* TC_q(Z2), over pairs: -of column z2_logvar/2 - quadratic(z2 - of column z2_mean, of column z2_logvar)/2 - log(2*pi)/2
-   */
-static void values1(REAL *restrict out, int adds, int64_t columns, REAL v_z2, REAL *const *at)
+/* TC_q(Z1;Z2), TC_q(Z2), over pairs: -of column z2_logvar/2 - quadratic(z2 - of column z2_mean, of column z2_logvar)/2
+   - log(2*pi)/2 */
+static void values2(REAL *restrict out, int adds, int64_t columns, REAL v_z2, REAL *const *at)
 {
     const REAL *restrict at_w_z2_mean = at[1];
     const REAL *restrict at_h0 = at[2];
@@ -928,7 +1095,7 @@ static void values1(REAL *restrict out, int adds, int64_t columns, REAL v_z2, RE
     }
 }
 
-static double slopes1(const REAL *weights, int64_t columns, REAL v_z2, REAL *const *at, REAL *const *d)
+static double slopes2(const REAL *weights, int64_t columns, REAL v_z2, REAL *const *at, REAL *const *d)
 {
     const REAL *restrict at_w_z2_mean = at[1];
     const REAL *restrict at_h0 = at[2];
@@ -957,7 +1124,7 @@ static double slopes1(const REAL *weights, int64_t columns, REAL v_z2, REAL *con
     return total;
 }
 
-static void hoist1(int64_t columns, REAL *const *at)
+static void hoist2(int64_t columns, REAL *const *at)
 {
     const REAL *restrict at_w_z2_logvar = at[0];
     REAL *restrict at_h0 = at[2];
@@ -972,15 +1139,16 @@ static void hoist1(int64_t columns, REAL *const *at)
     }
 }
 
-static int pairs1(const Arguments *g, double *means)
+static int pairs2(const Arguments *g, double *means)
 {
     const Pairs p = {
         .g = g,
         .kind = {[TOGETHER] = 1, [APART] = 1},
-        .weight = {[TOGETHER] = rows(g) * (g->parameter_gamma - 1.0), [APART] = rows(g) * (1.0 - g->parameter_gamma)},
-        .values = values1,
-        .slopes = slopes1,
-        .hoist = hoist1,
+        .weight = {[TOGETHER] = rows(g) * (g->parameter_gamma - g->parameter_beta),
+                   [APART] = rows(g) * (1.0 - g->parameter_gamma)},
+        .values = values2,
+        .slopes = slopes2,
+        .hoist = hoist2,
         .columns = 2,
         .hoisted = 3,
         .row = g->in_z2,
@@ -1012,24 +1180,28 @@ int fused(const Arguments *g)
     double loop_2[1];
     double pairs_0[KINDS];
     double pairs_1[KINDS];
+    double pairs_2[KINDS];
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
     if ((status = loop2(g, loop_2))) return status;
     if ((status = pairs0(g, pairs_0))) return status;
     if ((status = pairs1(g, pairs_1))) return status;
+    if ((status = pairs2(g, pairs_2))) return status;
     *g->terms[0] = (REAL)(0.5 * loop_0[0]);
     *g->terms[1] = (REAL)(0.5 * loop_1[0]);
-    *g->terms[2] = 0; /* computed elsewhere */
-    *g->terms[3] = (REAL)(pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L1 * log(g->size_B) - log(g->size_B));
-    *g->terms[4] = (REAL)(pairs_1[TOGETHER] - 1.0 * pairs_1[APART] + g->size_L2 * log(g->size_B) - log(g->size_B));
+    *g->terms[2] = (REAL)(pairs_0[TOGETHER] - 1.0 * pairs_1[TOGETHER] - 1.0 * pairs_2[TOGETHER] + log(g->size_B));
+    *g->terms[3] = (REAL)(pairs_1[TOGETHER] - 1.0 * pairs_1[APART] + g->size_L1 * log(g->size_B) - log(g->size_B));
+    *g->terms[4] = (REAL)(pairs_2[TOGETHER] - 1.0 * pairs_2[APART] + g->size_L2 * log(g->size_B) - log(g->size_B));
     *g->terms[5] = (REAL)(-1.0 * loop_2[0]);
     const double loss = 0.5 * loop_0[0] + 0.5 * loop_1[0]
-        + (g->parameter_gamma - 1.0)
-            * (pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L1 * log(g->size_B) - log(g->size_B))
+        + (g->parameter_beta - 1.0)
+            * (pairs_0[TOGETHER] - 1.0 * pairs_1[TOGETHER] - 1.0 * pairs_2[TOGETHER] + log(g->size_B))
                 + (g->parameter_gamma - 1.0)
-                    * (pairs_1[TOGETHER] - 1.0 * pairs_1[APART] + g->size_L2 * log(g->size_B) - log(g->size_B))
-                        - (-1.0 * loop_2[0]);
+                    * (pairs_1[TOGETHER] - 1.0 * pairs_1[APART] + g->size_L1 * log(g->size_B) - log(g->size_B))
+                        + (g->parameter_gamma - 1.0)
+                            * (pairs_2[TOGETHER] - 1.0 * pairs_2[APART] + g->size_L2 * log(g->size_B) - log(g->size_B))
+                                - (-1.0 * loop_2[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -125,7 +125,7 @@ class HfvaeLoss(_Parametrised):
     def expression(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
                    x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(z1_mean, z1_logvar, z2_mean, z2_logvar, z1, z2)  # TC_q(Z1;Z2): what the compiled pass leaves
+        rest = self._left(z1_mean, z1_logvar, z2_mean, z2_logvar, z1, z2)  # TC_q(Z1;Z2): what kernels on a GPU leave
         # KL(q(z1|x)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = _mean(0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1), self.group)
         # KL(q(z2|x)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
@@ -159,9 +159,9 @@ class HfvaeLoss(_Parametrised):
                  "TC_q(Z2)": tc_z2.detach(),               "E_q[log p(x|z1,z2)]": log_p_x.detach()}
         return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group) + rest.loss, terms)
 
-    def _rest(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor,
+    def _left(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor,
               z2: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
+        """The terms that kernels on a GPU leave to tensor operations."""
         z1_i, z1_logvar_j, z1_mean_j = _pairs(self.group, -2, z1, z1_logvar, z1_mean)
         # log q(z1|x) of every draw i at the parameters of every row j
         log_z1_pairs = -0.5 * (z1_logvar_j + ((z1_i - z1_mean_j) * torch.exp(-0.5 * z1_logvar_j)) ** 2
@@ -184,7 +184,7 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "710b46d0376348c2", "hfvae.triton.py": "fc71f30dcfa9e1e1",
+_BESIDE = {"hfvae.c": "75cb9b10ae7855fc", "hfvae.triton.py": "fc71f30dcfa9e1e1",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -867,27 +867,32 @@ static int points_learn(const Points *p)
     return 0;
 }
 
-/* Pairs of a point and a point: the rows' value and the columns' parameter. */
+/* Pairs of a point and a point: the rows' value and each of the columns' parameters. */
 static int pairs_of_points(Pairs p, const Points *row, const Points *column, int threads, double *means, Each each)
 {
     int64_t width = 0;
     for (int part = 0; part < row->parts; part++) width += row->width[part];
     const int64_t rows = points_rows(row, width), columns = points_rows(column, width);
     if (!rows || !columns) return 3;
-    const size_t all = (size_t)((rows + columns) * width);
+    for (int c = 0; c < p.columns; c++)
+        if (points_rows(&column[c], width) != columns) return 3;
+    const int64_t plane = columns * width;
+    const size_t all = (size_t)(rows * width + p.columns * plane);
     REAL *points = malloc(sizeof(REAL) * all), *d = calloc(all, sizeof(REAL));
     int status = 2;
     if (points && d) {
         points_gathered(row, points, rows, width);
-        points_gathered(column, points + rows * width, columns, width);
-        p.row = points, p.n_row = rows * width;
-        p.in[0] = points + rows * width, p.n = columns * width;
+        p.row = points, p.n_row = rows * width, p.n = plane;
         p.d_row = points_learn(row) ? d : 0;
-        p.d[0] = points_learn(column) ? d + rows * width : 0;
         p.width = width;
+        for (int c = 0; c < p.columns; c++) {
+            REAL *in = points + rows * width + c * plane;
+            points_gathered(&column[c], in, columns, width);
+            p.in[c] = in, p.d[c] = points_learn(&column[c]) ? d + rows * width + c * plane : 0;
+        }
         status = pairs(&p, threads, means, each);
         points_scattered(row, d, rows, width);
-        points_scattered(column, d + rows * width, columns, width);
+        for (int c = 0; c < p.columns; c++) points_scattered(&column[c], d + rows * width + c * plane, columns, width);
     }
     free(points), free(d);
     return status;
@@ -1180,8 +1185,8 @@ static int pairs0(const Arguments *g, double *means)
 {
     const Points row = {.parts = 2, .in = {g->in_s, g->in_z1}, .d = {g->d_s, g->d_z1}, .n = {g->n_s, g->n_z1},
                         .width = {g->size_G, g->size_L1}};
-    const Points column = {.parts = 2, .in = {g->in_s, g->in_z1}, .d = {g->d_s, g->d_z1}, .n = {g->n_s, g->n_z1},
-                           .width = {g->size_G, g->size_L1}};
+    const Points column[] = { {.parts = 2, .in = {g->in_s, g->in_z1}, .d = {g->d_s, g->d_z1}, .n = {g->n_s, g->n_z1},
+                               .width = {g->size_G, g->size_L1}} };
     const Pairs p = {
         .g = g,
         .kind = {[MAPPED] = 1},
@@ -1195,7 +1200,7 @@ static int pairs0(const Arguments *g, double *means)
         .mask = EXCLUDE,
         .total = 0,
     };
-    return pairs_of_points(p, &row, &column, (int)g->threads, means, (Each){0});
+    return pairs_of_points(p, &row, column, (int)g->threads, means, (Each){0});
 }
 
 /* of an entry: exp(-entry/(2*(size_G + size_L1))) */
@@ -1253,9 +1258,9 @@ static int pairs1(const Arguments *g, double *means)
     const Points row = {.parts = 2, .in = {g->in_s_reference, g->in_z1_reference},
                         .d = {g->d_s_reference, g->d_z1_reference}, .n = {g->n_s_reference, g->n_z1_reference},
                         .width = {g->size_G, g->size_L1}};
-    const Points column = {.parts = 2, .in = {g->in_s_reference, g->in_z1_reference},
-                           .d = {g->d_s_reference, g->d_z1_reference}, .n = {g->n_s_reference, g->n_z1_reference},
-                           .width = {g->size_G, g->size_L1}};
+    const Points column[] = { {.parts = 2, .in = {g->in_s_reference, g->in_z1_reference},
+                               .d = {g->d_s_reference, g->d_z1_reference}, .n = {g->n_s_reference, g->n_z1_reference},
+                               .width = {g->size_G, g->size_L1}} };
     const Pairs p = {
         .g = g,
         .kind = {[MAPPED] = 1},
@@ -1269,7 +1274,7 @@ static int pairs1(const Arguments *g, double *means)
         .mask = EXCLUDE,
         .total = 0,
     };
-    return pairs_of_points(p, &row, &column, (int)g->threads, means, (Each){0});
+    return pairs_of_points(p, &row, column, (int)g->threads, means, (Each){0});
 }
 
 /* of an entry: exp(-entry/(2*(size_G + size_L1))) */
@@ -1325,9 +1330,9 @@ static int pairs2(const Arguments *g, double *means)
 {
     const Points row = {.parts = 2, .in = {g->in_s, g->in_z1}, .d = {g->d_s, g->d_z1}, .n = {g->n_s, g->n_z1},
                         .width = {g->size_G, g->size_L1}};
-    const Points column = {.parts = 2, .in = {g->in_s_reference, g->in_z1_reference},
-                           .d = {g->d_s_reference, g->d_z1_reference}, .n = {g->n_s_reference, g->n_z1_reference},
-                           .width = {g->size_G, g->size_L1}};
+    const Points column[] = { {.parts = 2, .in = {g->in_s_reference, g->in_z1_reference},
+                               .d = {g->d_s_reference, g->d_z1_reference}, .n = {g->n_s_reference, g->n_z1_reference},
+                               .width = {g->size_G, g->size_L1}} };
     const Pairs p = {
         .g = g,
         .kind = {[MAPPED] = 1},
@@ -1341,7 +1346,7 @@ static int pairs2(const Arguments *g, double *means)
         .mask = EVERY,
         .total = 0,
     };
-    return pairs_of_points(p, &row, &column, (int)g->threads, means, (Each){0});
+    return pairs_of_points(p, &row, column, (int)g->threads, means, (Each){0});
 }
 
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.torchless import ROOT, needs_torch
+from tests.torchless import EXTRAS, ROOT, needs_torch
 
 os.environ.setdefault("IBSYM_CACHE_DIR", str(ROOT / "build" / "native-cache"))
 os.environ.pop("COLUMNS", None)  # readline sets it for the processes of pytest-xdist; what is read is not to be folded
 TORCH = find_spec("torch") is not None
-EXTRAS = {"sweeping": ("optuna", "pyarrow"), "coding": ("constriction",)}
 LACKING = {folder for folder, modules in EXTRAS.items() if not all(map(find_spec, modules))}
 
 

@@ -73,7 +73,7 @@ def environment(name: str, python: str) -> tuple[Path, bool]:
     pins = ["--constraint", str(ROOT / "constraints.txt")]
     (torch,) = re.findall(r"^torch==.*$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
     small = subprocess.run([*pip, "--no-index", "--no-deps", torch], capture_output=True, check=False).returncode == 0
-    subprocess.run([*pip, *pins, "--editable", f"{ROOT}[{'train,test' if small else 'test'}]"], check=True)
+    subprocess.run([*pip, *pins, "--editable", f"{ROOT}[{'dev' if small else 'test'}]"], check=True)
     return folder, small
 
 

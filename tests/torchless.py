@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+EXTRAS = {"sweeping": ("optuna", "pyarrow"), "coding": ("constriction",)}
+"""Folders, here and of the package, that need what an extra installs."""
 
 
 @cache
@@ -46,5 +48,5 @@ def files(name: str) -> Iterator[Path]:
 
 
 def package_modules() -> list[Path]:
-    """Those of the package, whose doctests cannot be collected without PyTorch."""
-    return [path for path in sorted((ROOT / "ibsym").glob("**/*.py")) if needs_torch(path)]
+    """Those of the package, whose doctests cannot be collected without PyTorch and the extras."""
+    return [path for path in sorted((ROOT / "ibsym").glob("**/*.py")) if needs_torch(path) or path.parent.name in EXTRAS]

@@ -45,27 +45,32 @@ static int points_learn(const Points *p)
     return 0;
 }
 
-/* Pairs of a point and a point: the rows' value and the columns' parameter. */
+/* Pairs of a point and a point: the rows' value and each of the columns' parameters. */
 static int pairs_of_points(Pairs p, const Points *row, const Points *column, int threads, double *means, Each each)
 {
     int64_t width = 0;
     for (int part = 0; part < row->parts; part++) width += row->width[part];
     const int64_t rows = points_rows(row, width), columns = points_rows(column, width);
     if (!rows || !columns) return 3;
-    const size_t all = (size_t)((rows + columns) * width);
+    for (int c = 0; c < p.columns; c++)
+        if (points_rows(&column[c], width) != columns) return 3;
+    const int64_t plane = columns * width;
+    const size_t all = (size_t)(rows * width + p.columns * plane);
     REAL *points = malloc(sizeof(REAL) * all), *d = calloc(all, sizeof(REAL));
     int status = 2;
     if (points && d) {
         points_gathered(row, points, rows, width);
-        points_gathered(column, points + rows * width, columns, width);
-        p.row = points, p.n_row = rows * width;
-        p.in[0] = points + rows * width, p.n = columns * width;
+        p.row = points, p.n_row = rows * width, p.n = plane;
         p.d_row = points_learn(row) ? d : 0;
-        p.d[0] = points_learn(column) ? d + rows * width : 0;
         p.width = width;
+        for (int c = 0; c < p.columns; c++) {
+            REAL *in = points + rows * width + c * plane;
+            points_gathered(&column[c], in, columns, width);
+            p.in[c] = in, p.d[c] = points_learn(&column[c]) ? d + rows * width + c * plane : 0;
+        }
         status = pairs(&p, threads, means, each);
         points_scattered(row, d, rows, width);
-        points_scattered(column, d + rows * width, columns, width);
+        for (int c = 0; c < p.columns; c++) points_scattered(&column[c], d + rows * width + c * plane, columns, width);
     }
     free(points), free(d);
     return status;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ DEVICE = os.environ.get("IBSYM_TEST_DEVICE", "cuda")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What lies here is marked, and skipped where the device is not there."""
+    if find_spec("torch") is None:  # nothing here was collected
+        return
     import torch
 
     lacking = DEVICE == "cuda" and not torch.cuda.is_available()

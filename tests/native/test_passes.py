@@ -28,7 +28,7 @@ GRADIENT: dict[str, float] = {
     "gm-vae": 3e-7,
     "vade": 3e-7,
     "empowerment": 3e-7,
-    "hfvae": 1.2e-6,
+    "hfvae": 3e-6,  # entries are sums over the coordinates of both codes
     **dict.fromkeys(["infovae", "discrepancy", "discrepancy-wide", "vfae", "dependence-of-three"], 1e-6),
 }
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import sympy
 
+from ibsym.codegen.c.class_sums import rows
 from ibsym.codegen.c.elements import shared
 from ibsym.codegen.c.printing import c_text, symbols
 from ibsym.codegen.c.text import comment
@@ -151,15 +152,16 @@ def written(k: int, kernel: Kernel, names: Names, weights: Mapping[str, str], wi
         "call": "pairs(&p",
     }
     if kernel.beside:
-        parts["beside"] = tuple(_points(side, value, names) for side, (_, value) in zip(("row", "column"), sides, strict=False))
-        parts["call"] = "pairs_of_points(p, &row, &column"
+        points = [_points(value, names) for _, value in sides]
+        parts["beside"] = (f"const Points row = {points[0]};", f"const Points column[] = {rows(points[1:])};")
+        parts["call"] = "pairs_of_points(p, &row, column"
     if kernel.logits is not None:
         parts["beside"] = (_weights(names.of(kernel.logits), names),)
         parts["call"] = "pairs_weighted(p, &mixture"
     return mapped + render("c/pairs.c.j2", parts)
 
 
-def _points(side: str, value: Load | Beside, names: Names) -> str:
+def _points(value: Load | Beside, names: Names) -> str:
     """The values that stand side by side in a row or in a column."""
     assert isinstance(value, Beside)
     inputs = [names.of(load) for load, _ in value.parts]
@@ -170,7 +172,7 @@ def _points(side: str, value: Load | Beside, names: Names) -> str:
         "n": _braced(f"g->n_{x}" for x in inputs),
         "width": _braced(names.size(axes) for _, axes in value.parts),
     }
-    return f"const Points {side} = {_braced(f'.{field} = {text}' for field, text in fields.items())};"
+    return _braced(f".{field} = {text}" for field, text in fields.items())
 
 
 def _weights(logits: str, names: Names) -> str:

@@ -84,7 +84,7 @@ SIZE = "size_"
 
 
 class PairReader:
-    """Reads nodes as tables over pairs; with ``weighted``, of components with weights too, along the axis ``component``."""
+    """Reads nodes as tables over pairs; with ``weighted``, sums of tables, and components with weights along ``component``."""
 
     def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], *, weighted: bool = True, component: str = ""):
         self.steps, self.name, self.weighted, self.component = steps, name, weighted, component
@@ -120,6 +120,8 @@ class PairReader:
         weights = {n: self.resolved(v.operand) for n, v in operands.items() if isinstance(v, LogSoftmax)}
         if self.weighted and len(operands) == 2 and len(weights) == 1:
             return self._mixture(node.expression, operands, *weights.items())
+        if self.weighted and len(operands) > 1 and node.expression == sympy.Add(*node.expression.free_symbols):
+            return self._joint([self.matrix(inner) for inner in operands.values()])
         if len(operands) == 1:
             ((_, inner),) = operands.items()
             if not isinstance(inner, Insert):
@@ -143,6 +145,35 @@ class PairReader:
         if found.mask or not all(load.axes[:1] == logits.axes for _, value in found.table.columns for load in parts_of(value)):
             raise Unfused("weights that are not those of components")
         return replace(found, mask="weighted", logits=logits)
+
+    def _joint(self, found: list[Pairs]) -> Pairs:
+        """The sum of tables of one formula: that of the coordinates of all their values, side by side."""
+        tables = [pairs.table for pairs in found]
+        first = tables[0]
+        symbols = [[t.row[0], *(s for s, _ in t.columns)] for t in tables]
+        for table, mine in zip(tables, symbols, strict=True):
+            if (
+                len(mine) != len(symbols[0])
+                or table.formula.xreplace(dict(zip(mine, symbols[0], strict=True))) != first.formula
+            ):
+                raise Unfused("tables of different formulas")
+        if any(pairs.mask or pairs.kind != "together" for pairs in found) or len({t.pooled for t in tables}) > 1:
+            raise Unfused("tables that are masked")
+        sides = [[value for _, value in (t.row, *t.columns)] for t in tables]
+        loads = [[value for value in side if isinstance(value, Load)] for side in zip(*sides, strict=True)]
+        if any(len(side) < len(tables) for side in loads) or any(
+            load.axes[:1] == ("S",) for side in loads[1:] for load in side
+        ):
+            raise Unfused("tables of points")
+        joint = [Beside(tuple((load, load.axes[-1:]) for load in side)) for side in loads]
+        if any(len(load.axes) != 2 + (load.axes[0] == "S") for side in loads for load in side):
+            raise Unfused("tables of more than one axis")
+        names = ["_".join(map(self.name, parts_of(side))) for side in joint]
+        fresh = [sympy.Symbol(f"{'w' if k else 'v'}_{name}", real=True) for k, name in enumerate(names)]
+        formula = first.formula.xreplace(dict(zip(symbols[0], fresh, strict=True)))
+        (row, *columns) = zip(fresh, joint, strict=True)
+        width = sympy.Add(*(t.width for t in tables))
+        return Pairs(Table(formula, row, tuple(columns), width, first.pooled), "together")
 
     def apart(self, node: Reduce) -> Pairs:
         """Log-sum-exps over j before the sum over coordinates."""
