@@ -35,6 +35,10 @@ def imports(path: Path) -> Iterator[str]:
         match node:
             case ast.Import(names=names):
                 yield from (alias.name.split(".")[0] if alias.name.startswith("torch.") else alias.name for alias in names)
+            case ast.ImportFrom(module=module, names=names, level=level) if level:
+                package = ".".join([*path.parents[level - 1].relative_to(ROOT).parts, *([module] if module else [])])
+                yield package
+                yield from (f"{package}.{alias.name}" for alias in names)
             case ast.ImportFrom(module=str(module), names=names):
                 yield module.split(".")[0] if module.startswith("torch.") else module
                 yield from (f"{module}.{alias.name}" for alias in names)
