@@ -1497,6 +1497,12 @@ RUNTIME = [
         ("values[r * event + e]", "values[r + e]"),
     ),
     *mutants(
+        "ibsym/runtime/points.h",
+        ("tests/native/test_rule.py::test_sizes_and_scales",),
+        ("p.in[c] = in, p.d[c]", "p.in[c] = points + rows * width, p.d[c]"),
+        ("points_scattered(&column[c], d + rows * width + c * plane", "points_scattered(&column[c], d + rows * width"),
+    ),
+    *mutants(
         "ibsym/runtime/mixture.h",
         (NATIVE_MIXTURES,),
         ("slope[j] - share[j] * all", "slope[j]"),
