@@ -1,6 +1,6 @@
 """Mutation testing of the mathematics: every mutant must be killed by a named test; exit status 1 where one survives.
 
-    python -m tests.mutants.run [--only PART-OF-A-NAME]
+    python -m tests.mutants.run [--only PART-OF-A-NAME] [--skip COUNT]
 
 Each worker has a copy of the repository. A mutant is written into it and the tests run in a forked child, which starts quickly since
 third parties are imported already.
@@ -168,10 +168,11 @@ def baseline(tests: tuple[str, ...]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", action="append", default=[], help="mutants whose name contains this; may be repeated")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many of them, to go on with a run that stopped")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    chosen = [m for m in MUTANTS if not options.only or any(part in m.name for part in options.only)]
+    chosen = [m for m in MUTANTS if not options.only or any(part in m.name for part in options.only)][options.skip :]
     counts: Counter[str] = Counter()
     begun = time.monotonic()
     with (
