@@ -68,6 +68,7 @@ def test_commands(installed: Path, tmp_path: Path, arguments: tuple[str, ...], t
         assert {"vae.py", "vae.c", "vib.py"} <= written.keys()
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_losses_by_their_names(installed: Path, tmp_path: Path) -> None:
     code = (
@@ -86,6 +87,7 @@ def test_training_needs_torch_and_says_so(installed: Path, tmp_path: Path) -> No
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_training_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "-m", "ibsym", "train", "vib", "--data", "digits", "--epochs", "1", "-o", "run", torch=True)

@@ -57,6 +57,7 @@ def test_claims_of_twelve_variables() -> None:
     assert tally.pairs["counterexamples"] > 3
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("batch", range(4))
 def test_what_is_derived_is_emitted_and_runs(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the expression, which needs no compiler; `make attack` runs the compiled passes as well."""
@@ -67,6 +68,7 @@ def test_what_is_derived_is_emitted_and_runs(batch: int, monkeypatch: pytest.Mon
     assert tally.total > 80
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("seed", [1724, 1740])
 def test_what_was_found(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A density with a pole beside its draws; a vector-quantised factor that nothing touches, whose surrogates were in the loss."""

@@ -72,6 +72,7 @@ def call(*arguments):
     return left.value.code
 
 
+@pytest.mark.torch
 def test_a_factorys_method_runs_in_a_child(file, capfd):
     arguments = ("--against", "vae", "--input", "mu=z_mean", "--format", "json")
     assert call("diagnose", f"{file}:make().averaged", *arguments) == 1
@@ -80,11 +81,13 @@ def test_a_factorys_method_runs_in_a_child(file, capfd):
     assert not record["equal"]
 
 
+@pytest.mark.torch
 def test_a_crash_is_reported(file, capfd):
     assert call("diagnose", f"{file}:dies", "--against", "vae") == 2
     assert "SIGABRT" in capfd.readouterr().err
 
 
+@pytest.mark.torch
 def test_a_hang_is_reported_with_its_line(file, capfd):
     assert call("diagnose", f"{file}:hangs", "--against", "vae", "--time-limit", "1") == 2
     error = capfd.readouterr().err
