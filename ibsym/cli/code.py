@@ -137,16 +137,16 @@ def check_command(context: click.Context, specs: tuple[str, ...], everything: bo
 
 
 def audited(derivation: Derivation) -> tuple[str, ...]:
-    """What was checked of a derivation and of its code, in two lines, and what was declared in vain; an error where something fails."""
+    """What was checked of a derivation and of its code, in two lines, and what is hardly meant; an error where something fails."""
     from importlib.util import find_spec
 
     from ibsym import api
     from ibsym.codegen import emit
     from ibsym.codegen.c.source import one_pass
-    from ibsym.derivation.unused import sentence
     from ibsym.lowering import lower
+    from ibsym.rendering.outline import cautions
 
-    idle = [f"note: {sentence(derivation.unused)}"] if derivation.unused else []
+    notes = [f"note: {caution}" for caution in cautions(derivation)]
     certificate = api.audit(derivation)
     steps = f"steps {len(derivation.steps)}, plans {len(derivation.plans)}, all replayed and verified"
     proof = (
@@ -155,10 +155,10 @@ def audited(derivation: Derivation) -> tuple[str, ...]:
     program = lower(certificate)
     source = emit(program)
     if find_spec("torch") is None:
-        return proof, "code: emitted, not run: that needs PyTorch (pip install 'ibsym[torch]')", *idle
+        return proof, "code: emitted, not run: that needs PyTorch (pip install 'ibsym[torch]')", *notes
     from ibsym.conformance import agree
     from ibsym.sources import load_module
 
     found = agree(derivation.spec, program, load_module(source, derivation.spec.module_name, one_pass(program)).Loss)
     values = f"{found.comparisons} values as interpreted, largest error {found.largest_error:.0e}"
-    return proof, f"code: {values}; {found.gradients} gradients as by differences", *idle
+    return proof, f"code: {values}; {found.gradients} gradients as by differences", *notes

@@ -15,6 +15,7 @@ from ibsym.derivation.planning import Planner, estimates
 from ibsym.derivation.quantisation import surrogate_steps, surrogates
 from ibsym.derivation.sampling import estimator_of, refuse_undrawn, relaxations
 from ibsym.derivation.steps import ProofSteps, step
+from ibsym.derivation.unopposed import unopposed
 from ibsym.derivation.unused import unused
 from ibsym.errors import DerivationError, Edit, IbsymError, PlacedError, Remedy, SpecError, Way
 from ibsym.estimators import ESTIMATORS, ONE_SIDED
@@ -121,6 +122,7 @@ class _Engine:
             constraints,
             unused(self.spec, items, constraints) if whole else (),
             added,
+            unopposed(self.spec, items, added) if whole else (),
         )
 
     def sign(self, coefficient: sympy.Expr) -> Sign:

@@ -192,7 +192,7 @@ class Derivation(Shown):
     """objective (relation) bound + constants, with the steps between and the exact gap.
 
     ``unused`` names the factors and parameters that are declared and that nothing in the loss touches; ``surrogates`` are what the loss
-    adds to the bound.
+    adds to the bound; ``unopposed`` names the factors that make it better without end, by becoming wrong.
     """
 
     spec: Spec
@@ -207,6 +207,7 @@ class Derivation(Shown):
     constraints: tuple[Constraint, ...] = ()
     unused: tuple[str, ...] = ()
     surrogates: tuple[SurrogateTerm, ...] = ()
+    unopposed: tuple[str, ...] = ()
 
     @property
     def final(self) -> Expression:

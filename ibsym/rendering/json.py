@@ -47,6 +47,7 @@ def record(derivation: Derivation) -> dict[str, Any]:
         "objective": spec.objective_text,
         **_derived(derivation),
         "unused": list(derivation.unused),
+        "unopposed": list(derivation.unopposed),
         "constraints": [_constraint(c) for c in derivation.constraints],
     }
 

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import sympy
 
+from ibsym.derivation import unopposed, unused
 from ibsym.derivation.critics import VERBS
 from ibsym.derivation.model import BoundTerm, Derivation, GapTerm, Plan, Step, SurrogateTerm
-from ibsym.derivation.unused import sentence
 from ibsym.estimators import ESTIMATORS
 from ibsym.facts import Relation
 from ibsym.rendering import notation
@@ -83,8 +83,14 @@ def named(cited: Iterable[str]) -> tuple[str, ...]:
 
 
 def verdict(derivation: Derivation) -> str:
-    """What the relation of the whole chain says, in a sentence, and what was declared in vain."""
-    return " ".join(part for part in (_relation(derivation), sentence(derivation.unused)) if part)
+    """What the relation of the whole chain says, in a sentence, and what is hardly meant."""
+    return " ".join((_relation(derivation), *cautions(derivation)))
+
+
+def cautions(derivation: Derivation) -> tuple[str, ...]:
+    """What is allowed and hardly meant: a density that nothing opposes, and what was declared in vain."""
+    lost = unopposed.sentence(derivation.unopposed, derivation.spec.sense)
+    return tuple(filter(None, (lost, unused.sentence(derivation.unused))))
 
 
 def _relation(derivation: Derivation) -> str:

@@ -105,13 +105,18 @@ class JointReader:
             if written.head in self.sources and _family(self.families[text]) != "empirical":
                 what = f"{written.head} is a source, known by samples only, and has no family"
                 raise SpecError(what, key=f'families."{text}"', remedy=Remedy("leave it out", (Edit(("families", text)),)))
-            if text not in self.factors and written.head not in self.sources:
-                raise SpecError(
-                    f"{text} is a factor of no joint",
-                    key=f'families."{text}"',  # every factor of a joint has its family by now
-                    remedy=Remedy("leave it out, or use it in a joint", (Edit(("families", text)),)),
-                )
+            if text not in self.factors and written.head not in self.sources:  # every factor of a joint has its family by now
+                raise SpecError(f"{text} is a factor of no joint", key=f'families."{text}"', remedy=self._placed(text, written))
         return self.joints, self.sources
+
+    def _placed(self, text: str, written: DensitySyntax) -> Remedy:
+        """A family's density in the joint of its name, where nothing else draws its variables there; or without the family."""
+        without = (Edit(("families", text)),)
+        joint = self.joints.get(written.head)
+        if joint is None or {*written.of} & {*joint.by_variable}:
+            return Remedy("leave it out, or use it in a joint", without)
+        way = (Edit(("joints", joint.name), text, more=True),)
+        return Remedy(f"{way[0]}, or leave it out", way, without)
 
     def mentions(self) -> Iterator[tuple[DensitySyntax, str]]:
         """Every density that may name a source, in the order of the file."""

@@ -278,11 +278,17 @@ class Reader:
             raise self._without_law(self.spec.joints[name], column)
         missing = scope - set(rooted[name].variables)
         if missing:
-            raise self._lacks(rooted[name], missing, column)
+            others = [n for n, j in rooted.items() if scope <= {*j.variables} and n not in self.spec.sources]
+            brackets = "[...]" if kind == "E" else "(...)"
+            hint = "; ".join(f"{n} has: {kind}_{n}{brackets}" for n in others)
+            raise self._lacks(rooted[name], missing, column, hint)
         return rooted[name]
 
-    def _lacks(self, joint: Joint, missing: set[str] | frozenset[str], column: int) -> SpecError:
-        """Variables that a joint does not have: more of its source, or a factor for each that sees what the joint has."""
+    def _lacks(self, joint: Joint, missing: set[str] | frozenset[str], column: int, hint: str = "") -> SpecError:
+        """Variables that a joint does not have: more of its source, or a factor for each that sees what the joint has.
+
+        ``hint``: what else may have been meant, which is another quantity.
+        """
         names = self.spec.ordered(missing)
         text = " ".join(map(str, joint.factors))
         source = next((f for f in joint.factors if f.head in self.spec.sources), None)
@@ -304,7 +310,8 @@ class Reader:
                     Edit(("families", factor), USUAL[self.spec.variables[v].kind]),
                 )
             remedy = Remedy(f"{'; '.join(map(str, way))}, or another factor for it", way)
-        return self.fail(f"the joint {joint.name} has no variable {', '.join(sorted(names))}", remedy, column)
+        what = f"the joint {joint.name} has no variable {', '.join(names)}"
+        return self.fail(f"{what} ({hint})" if hint else what, remedy, column)
 
     def density(self, syntax: DensitySyntax) -> Density:
         """A density that its joint has.
@@ -381,11 +388,11 @@ class Reader:
             self._reachable(d, joint, syntax.column)
             extra = frozenset(d.given) - first.scope
             if not extra <= set(joint.variables):
-                raise self.fail(
-                    f"the joint {joint.name} has no variable {', '.join(sorted(extra))}",
-                    f"a conditioner of {first}",
-                    syntax.column,
-                )
+                what = f"the joint {joint.name} has no variable {', '.join(self.spec.ordered(extra))}"
+                turned = self.spec.joints[d.head]
+                if len(second) == 1 and turned.rooted and {*first.scope} <= {*turned.variables}:
+                    what += f"; {turned.name} has, in the other order: {syntax.kind}({d}||{first})"
+                raise self.fail(what, f"a second density that sees only what {joint.name} has: {', '.join(joint.variables)}", syntax.column)
             if extra and not joint.independent(first.of, extra, first.given):
                 raise self.fail(
                     f"{d} depends on {', '.join(sorted(extra))}, and {first} is not independent of it",

@@ -71,6 +71,7 @@ def refused() -> Iterator[tuple[str, Keys]]:
         yield f"implicit, {factor}", _with(Edit(("families", factor), "implicit"))
     yield "written with spaces", _with(Edit(("families", "p(c|z)")), Edit(("families", "p( c | z )"), "implicit"))
     yield "a factor of no joint", _with(Edit(("families", "p(s|z)"), "categorical"))
+    yield "a density left out of its joint", _with(Edit(("joints", "p"), "p(c|z)"))
     yield "a table without its family", _with(Edit(("families", "p(c|z)"), {"name": "categorical"}))
     yield "a key with a parameter", _with(Edit(("families", "p(c|z)")), Edit(("families", "p_theta(c|z)"), "categorical"))
     yield "a key in capitals", _with(Edit(("families", "p(c|z)")), Edit(("families", "p(C|Z)"), "categorical"))

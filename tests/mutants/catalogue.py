@@ -42,6 +42,7 @@ OPINION = "tests/checking/test_second_opinion.py"
 ATTACK = "tests/attack/test_attack.py"
 ACCEPTED = "tests/codegen/test_accepted.py"
 UNUSED = "tests/derivation/test_unused.py"
+UNOPPOSED = "tests/derivation/test_unopposed.py"
 MINIMISED = "tests/checking/test_losses.py"
 FAMILIES = "tests/families/test_families.py"
 EDGES = "tests/families/test_edges.py"
@@ -627,6 +628,16 @@ UNUSED_MUTANTS = mutants(
     ("seen = {f.text for c in limits for f in (c.critic.through,)}", "seen = set()"),
     ("yield from factors(spec, Density(sampler, spec.ordered(scope)))", "yield from ()"),
     ("names = {c.critic.multiplier for c in limits}", "names = set()"),
+)
+
+UNOPPOSED_MUTANTS = mutants(
+    "ibsym/derivation/unopposed.py",
+    (UNOPPOSED,),
+    ('item.coefficient if spec.sense == "minimize" else -item.coefficient', "item.coefficient"),
+    ("is not gains", "is gains"),
+    ("factor.text in used - others", "factor.text in used"),
+    ("factor.learned and", "True and"),
+    ("gains = Sign.NONPOSITIVE", "gains = Sign.NONNEGATIVE"),
 )
 
 CRITICS = mutants(
@@ -1734,6 +1745,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *CRITICS,
     *ESTIMATOR_FACTS,
     *UNUSED_MUTANTS,
+    *UNOPPOSED_MUTANTS,
     *EXACT,
     *VALUES,
     *CONDITIONING,

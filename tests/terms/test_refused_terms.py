@@ -13,11 +13,12 @@ from ibsym.spec.model import Spec
 KEYS: dict[str, Any] = {
     "name": "refused",
     "variables": {"x": "binary[D]", "c": "categorical[K]", "z": "real[L]", "y": "real[M]"},
-    "joints": {"q": "data(x,c) q(z|x)", "p": "p(z) p(x|z)", "r": "r(z|x) r(y|z,x)"},
+    "joints": {"q": "data(x,c) q(z|x)", "p": "p(z) p(x|z)", "r": "r(z|x) r(y|z,x)", "s": "s(x)"},
     "families": {
         "q(z|x)": "diagonal-normal",
         "p(z)": "standard-normal",
         "p(x|z)": "bernoulli",
+        "s(x)": "bernoulli",
         "r(z|x)": "diagonal-normal",
         "r(y|z,x)": "diagonal-normal",
     },
@@ -44,6 +45,9 @@ KEYS: dict[str, Any] = {
         ("I(X;Y)", "no joint has x, y", "a joint with x, y"),
         ("H(Z)", "which joint of z?", "H_q(...) or H_p(...)"),
         ("I_p(X;C)", "the joint p has no variable c", 'joints.p = "... p(c|x,z)"'),
+        ("I_p(X;C)", "(q has: I_q(...))", 'joints.p = "... p(c|x,z)"'),
+        ("E_p[log r(y|z,x)]", "the joint p has no variable y", ""),
+        ("KL(s(x)||p(x|z))", "no variable z; p has, in the other order: KL(p(x|z)||s(x))", "only what s has: x"),
         ("I_data(X;Z)", "the joint data has no variable z", "in a joint: data(x,c,z)"),
         ("KL(q(z|x)||p(x|z))", "densities of different variables", "densities of z"),
         ("KL(q(z|x)||r(z|x,c))", "the joint r has no variable c", 'joints.r = "... r(c|x,z,y)"'),
