@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import click
+from docutils import nodes
 from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
 
 import ibsym
+from ibsym.checking.answers import Answer
+from ibsym.checking.certificate import Certificate
 from ibsym.cli import cli
 from ibsym.cli.listing import LISTS
+from ibsym.diagnosis.identifying import Identification
+from ibsym.diagnosis.report import Report
+from ibsym.diagnosis.tables import Comparison
 from ibsym.estimators import ESTIMATORS
 from ibsym.families.base import CROSS_ENTROPIES, ENTROPIES, RELATIVE_ENTROPIES, Law, entropy, log_density
 from ibsym.rules.catalogue import RULES
@@ -21,13 +30,14 @@ from ibsym.spec.schema import json_schema
 from ibsym.spec.spaces import Space
 
 if TYPE_CHECKING:
-    from docutils import nodes
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
     from ibsym.families.facts import FamilyFacts
 
 Json = Mapping[str, Any]
+RESULTS = {c.__name__: c for c in (Answer, Certificate, Comparison, Identification, Report)}
+"""What public functions return beside what the package itself names."""
 
 
 def code(text: object) -> str:
@@ -104,12 +114,13 @@ def _rule(rule: Any) -> Iterator[str]:
 
 
 def table(name: str) -> Callable[[], str]:
-    """What ``ibsym list`` prints, as a table."""
+    """What ``ibsym list`` prints, as a table with a label of its own."""
 
     def text() -> str:
         rows = [" | ".join(code(cell.replace("|", r"\|")) for cell in row) for row in LISTS[name][1]()]
         width = rows[0].count(" | ") + 1
-        return "\n".join(["| " * width + "|", "|---" * width + "|", *(f"| {row} |" for row in rows)])
+        lines = [f"(list-{name})=", "", "| " * width + "|", "|---" * width + "|", *(f"| {row} |" for row in rows)]
+        return "\n".join(lines)
 
     return text
 
@@ -125,14 +136,33 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
 
 
 def functions() -> str:
-    """A section a public name of the package."""
-    return "\n".join(entry("function", name, _function(name)) for name in ibsym.__all__)
+    """A section a public name of the package, and a section a class of what they return."""
+    public = {name: getattr(ibsym, name) for name in ibsym.__all__}
+    return "\n".join(entry("function", name, _documented(target)) for name, target in {**public, **RESULTS}.items())
 
 
-def _function(name: str) -> Iterator[str]:
-    target = getattr(ibsym, name)
-    directive = "autoclass" if inspect.isclass(target) else "autofunction"
-    yield f"```{{eval-rst}}\n.. {directive}:: ibsym.{name}\n```"
+def _documented(target: Any) -> Iterator[str]:
+    public = getattr(ibsym, target.__name__, None) is target
+    where = f"{'ibsym' if public else target.__module__}.{target.__name__}"
+    if not inspect.isclass(target):
+        yield f"```{{eval-rst}}\n.. autofunction:: {where}\n```"
+        return
+    chosen = ", ".join(members(target))
+    yield "```{eval-rst}\n.. autoclass:: " + where + (f"\n   :members: {chosen}\n" if chosen else "\n") + "```"
+
+
+def members(target: type) -> list[str]:
+    """The public methods and properties that a class of ours has from its own and from ours above it."""
+    own = {name: value for c in reversed(target.__mro__) if c.__module__.startswith("ibsym") for name, value in vars(c).items()}
+    kinds = property, cached_property, classmethod, FunctionType
+    return sorted(name for name, value in own.items() if isinstance(value, kinds) and not name.startswith("_"))
+
+
+def returned() -> Iterator[str]:
+    """The classes of ours that public functions return."""
+    for name in ibsym.__all__:
+        if inspect.isfunction(target := getattr(ibsym, name)):
+            yield from re.findall(r"\b[A-Z]\w+", str(inspect.signature(target).return_annotation).replace("Any", ""))
 
 
 def escape(app: Sphinx, what: str, name: str, target: object, options: object, lines: list[str]) -> None:
@@ -191,7 +221,17 @@ class Listing(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The sections, parsed where the directive stands."""
-        return self.parse_text_to_nodes(LISTINGS[self.arguments[0]](), allow_section_headings=True)
+        document = self.state.document
+        before = set(document.findall(nodes.section))
+        found = self.parse_text_to_nodes(LISTINGS[self.arguments[0]](), allow_section_headings=True)
+        first = next((section for section in document.findall(nodes.section) if section not in before), None)
+        if first is None:
+            return found
+        for target in found:  # the first label: sections go to the page at once, and it would stand after the last of them
+            first["ids"] += target["ids"]
+            first["names"] += target["names"]
+            document.ids.update(dict.fromkeys(target["ids"], first))
+        return []
 
 
 def named() -> Iterator[str]:
@@ -200,14 +240,38 @@ def named() -> Iterator[str]:
     yield from (f"key-{name}" for name in schema["properties"])
     yield from (f"family-{name}" for name in FAMILIES)
     yield from (f"estimator-{name}" for name in ESTIMATORS)
+    yield from (f"rule-{name}" for name in RULES)
     yield from (f"command-{name}" for name in cli.commands)
-    yield from (f"function-{name}" for name in ibsym.__all__)
+    yield from (f"function-{name}" for name in (*ibsym.__all__, *returned()))
+
+
+def spelled() -> Iterator[tuple[str, str]]:
+    """What has no label of its own, and the label of the section that should have it: options, spaces, divergences, methods."""
+    yield from ((f"family-{facts.name}", option) for facts in FAMILIES.values() for option in facts.options)
+    yield from ((f"estimator-{e.name}", option.name) for e in ESTIMATORS.values() for option in e.options)
+    for name, command in cli.commands.items():
+        yield from ((f"command-{name}", flag) for p in command.params if isinstance(p, click.Option) for flag in p.opts)
+    for kind in ("spaces", "divergences"):
+        yield from ((f"list-{kind}", row[0]) for row in LISTS[kind][1]())
+    for target in (*map(ibsym.__dict__.get, ibsym.__all__), *RESULTS.values()):
+        if isinstance(target, type):
+            yield from ((f"function-{target.__name__}", f"{name}") for name in members(target))
+
+
+def section(env: BuildEnvironment, label: str) -> str:
+    """The text of the part of a page that a label stands before."""
+    page, anchor = env.get_domain("std").anonlabels[label.lower()]
+    tree = env.get_doctree(page)
+    return "".join(node.astext() for node in tree.findall(nodes.Element) if anchor in node["ids"])
 
 
 def complete(app: Sphinx, env: BuildEnvironment) -> None:
-    """Every key, family, estimator, command and public function has its place in the site, and every system its page."""
+    """Everything that exists, with its options and methods, has its place in the site, and every system its page."""
     labels = env.get_domain("std").anonlabels  # Sphinx has them in lower case
     missing = [label for label in named() if label.lower() not in labels]
     missing += [f"zoo/{name}" for name in ibsym.zoo() if f"zoo/{name}" not in env.found_docs]
+    if not missing:
+        text = {label: section(env, label) for label in {label for label, _ in spelled()}}
+        missing += [f"{word} in {label}" for label, word in spelled() if word not in text[label]]
     if missing:
         raise SphinxError(f"without a page: {', '.join(missing)}")
