@@ -102,5 +102,5 @@ house: setup
 
 # Warnings are errors; a key, family, estimator, command or function without a page is one, too.
 docs: setup
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs build/docs
 	@echo 'Look at build/docs/index.html'

@@ -155,7 +155,8 @@ def members(target: type) -> list[str]:
     """The public methods and properties that a class of ours has from its own and from ours above it."""
     own = {name: value for c in reversed(target.__mro__) if c.__module__.startswith("ibsym") for name, value in vars(c).items()}
     kinds = property, cached_property, classmethod, FunctionType
-    return sorted(name for name, value in own.items() if isinstance(value, kinds) and not name.startswith("_"))
+    facts = {name for c in target.__mro__ for name in vars(c).get("__annotations__", ())}
+    return sorted(n for n, value in own.items() if isinstance(value, kinds) and not n.startswith("_") and n not in facts)
 
 
 def returned() -> Iterator[str]:
