@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ibsym
-from ibsym.cli import main
+from ibsym.cli import cli, main
 from ibsym.spec.loading import zoo_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -316,9 +316,17 @@ def test_help_shows_examples_from_the_zoo(ibsym_, command):
     status, out, err = ibsym_(*command.split(), "--help")
     assert (status, err) == (0, "")
     examples = out.split("Examples:\n")[1].split("\n\n")[0]
-    assert all(line.startswith("    ibsym ") for line in examples.splitlines())
+    assert all(line.startswith("    ibsym ") for line in examples.replace("\\\n", "").splitlines())
     assert "{" not in out
     assert command in ("new",) or any(name in examples for name in zoo_names())
+
+
+@pytest.mark.parametrize("command", ["", *cli.commands])
+def test_help_fits_a_narrow_terminal(ibsym_, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "60")
+    status, out, err = ibsym_(*command.split(), "--help")
+    assert (status, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 60
 
 
 def test_the_version(ibsym_):

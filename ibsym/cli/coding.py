@@ -76,7 +76,7 @@ def decompress_command(file: Path, model: Path | None, folder: Path, quiet: bool
     \b
     Examples:
       ibsym decompress scans.ibz -o scans-again
-      ibsym decompress scans.ibz --model runs/codec -o scans-again
+      ibsym decompress scans.ibz --model runs/codec -o again
     """
     _needed()
     from ibsym.coding.container import CodeError, read, unpacked

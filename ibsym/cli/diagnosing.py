@@ -45,7 +45,8 @@ def diagnose_command(
     \b
     Examples:
       ibsym diagnose losses.py:loss --against {name}
-      ibsym diagnose losses.py:Model.loss --against {name} --input "std=exp(z_logvar/2)"
+      ibsym diagnose losses.py:Model.loss --against {name} \
+        --input "std=exp(z_logvar/2)"
     """
     from ibsym.cli.child import run
     from ibsym.errors import MissingDependencyError
@@ -74,7 +75,7 @@ def compare_command(specs: tuple[str, ...], form: str, target: Path | None) -> N
     \b
     Examples:
       ibsym compare {name} {other}
-      ibsym compare {name} mine.toml --format latex -o table.tex
+      ibsym compare {name} mine.toml --format latex -o t.tex
     """
     import ibsym
 

@@ -39,7 +39,7 @@ def figure_command(spec: str, target: Path, kind: str) -> None:
     Examples:
       ibsym figure {name} -o {name}.svg
       ibsym figure {name} -o {name}.tikz
-      ibsym figure {name} --kind information -o {name}-bound.pdf
+      ibsym figure {name} --kind information -o {name}.pdf
     """
     import ibsym
     from ibsym.drawing import FORMATS, figure

@@ -72,7 +72,8 @@ def prove_command(
       ibsym prove "I(X;Y|Z) <= I(X;Y)" --format json
       ibsym prove "KL(q(z)||p(z)) <= KL(q(x,z)||p(x,z))"
       ibsym prove "I(X;Y) <= min(H(X), H(Y))"
-      ibsym prove "H(X|Y) >= 1" --given "H(X) >= 3" --given "H(Y) <= 2" --unit bits
+      ibsym prove "H(X|Y) >= 1" --unit bits \
+        --given "H(X) >= 3" --given "H(Y) <= 2"
       ibsym prove "I(X;Y|Z) <= I(X;Y)" --sufficient
     """
     import ibsym

@@ -150,8 +150,9 @@ def derive_command(spec: str, form: str, columns: int | None, steps: str | None,
     \b
     Examples:
       ibsym derive {name}
-      ibsym derive mine.toml --format latex --columns 2 -o mine.tex
-      ibsym derive mine.toml --format latex --steps theorem --standalone -o mine.tex
+      ibsym derive mine.toml --format latex --columns 2
+      ibsym derive mine.toml --format latex --steps theorem \
+        --standalone -o mine.tex
       ibsym derive {other} --format json
     """
     import ibsym

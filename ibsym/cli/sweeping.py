@@ -52,7 +52,8 @@ def sweep_command(
     \b
     Examples:
       ibsym sweep {name} --over beta=0.01:10:log8 --seeds 3
-      ibsym sweep {other} --over beta=1,4 --over L=2,8 --epochs 20 -o sweeps/mine
+      ibsym sweep {other} --over beta=1,4 --over L=2,8 \
+        --epochs 20 -o sweeps/mine
     """
     from ibsym.spec.loading import load
     from ibsym.training.failures import need, need_all

@@ -91,7 +91,8 @@ def train_command(
     \b
     Examples:
       ibsym train {name} --data digits
-      ibsym train {other} --data path/to/idx-files --set L=16 --epochs 20 -o runs/wide
+      ibsym train {other} --data path/to/idx-files \
+        --set L=16 --epochs 20 -o runs/wide
     """
     from ibsym import api
     from ibsym.errors import TrainingError
