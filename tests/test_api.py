@@ -145,3 +145,17 @@ def test_a_derivation_shows_itself() -> None:
         derivation.to_latex(columns=3)
     for item in (*derivation.bound, *derivation.gap, *ibsym.derive("vae").constants):
         assert (item.coefficient.is_commutative and item.text == str(item.term)) or item in derivation.bound
+
+
+def test_what_a_derivation_is_made_of_says_itself_in_a_line() -> None:
+    derivation = ibsym.derive("vib")
+    spec = derivation.spec
+    assert repr(derivation.objective) == "<Expression: I_q(X;Z) - beta*I_q(Z;C)>"
+    assert [*map(repr, derivation.bound)] == [
+        "<BoundTerm: KL(q(z|x)||p(z)) (closed-form)>",
+        "<BoundTerm: -beta*E_q[log p(c|z)] (sampled)>",
+    ]
+    assert repr(derivation.gap[0]) == "<GapTerm: KL(q(z)||p(z)) (closable)>"
+    assert repr(derivation.plans[1]) == "<Plan: lower bound of I_q(Z;C), times -beta>"
+    assert repr(spec.joints["q"]) == "<Joint q: data(x,c) q(z|x)>"
+    assert repr(spec.factors["p(z)"]) == "<Factor p(z): standard-normal>"

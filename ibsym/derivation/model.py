@@ -62,7 +62,7 @@ class Computable:
     estimated: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """The certificate of one term's bound: term + sum lambda g = sum t c modulo equations (minus for a lower bound)."""
 
@@ -72,6 +72,9 @@ class Plan:
     gaps: tuple[tuple[Fraction, ElementalInequality], ...]
     computed: tuple[tuple[Fraction, Computable], ...]
     equations: tuple[tuple[Fraction, Equation], ...]
+
+    def __repr__(self) -> str:
+        return f"<Plan: {self.side.value} bound of {self.term}, times {self.weight}>"
 
     def record(self) -> dict[str, object]:
         """The plan in plain values."""
@@ -107,7 +110,7 @@ class ModelSide:
         return self.form not in ("value", "saturating")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BoundTerm:
     """A term of the bound that code computes: ``estimator`` is ``closed-form``, ``sampled``, or what the spec asked for.
 
@@ -123,6 +126,9 @@ class BoundTerm:
 
     def __str__(self) -> str:
         return f"{Expression.of((self.coefficient, self.quantity))} ({self.estimator})"
+
+    def __repr__(self) -> str:
+        return f"<BoundTerm: {self}>"
 
     @property
     def model(self) -> str | None:
@@ -160,7 +166,7 @@ class SurrogateTerm:
         return f"{self.name}{'' if self.joint == self.density.head else f'_{self.joint}'}[{self.density}]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GapTerm:
     """What separates bound and objective, and whether training can close it."""
 
@@ -170,6 +176,9 @@ class GapTerm:
 
     def __str__(self) -> str:
         return f"{Expression.of((self.coefficient, self.term))} ({'' if self.closable else 'not '}closable)"
+
+    def __repr__(self) -> str:
+        return f"<GapTerm: {self}>"
 
     @property
     def text(self) -> str:

@@ -30,7 +30,7 @@ class Component:
     of: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Factor:
     """``head(of|given)`` with its family; a mixture has components and no family. Equal text within a spec is one network.
 
@@ -64,6 +64,10 @@ class Factor:
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        parts = " + ".join(f"{c.weight}*{c.joint}({','.join(c.of)})" for c in self.components)
+        return f"<Factor {self.text}: {self.family.name if self.family else parts}>"
+
     def __hash__(self) -> int:
         return hash((self.text, self.components))
 
@@ -91,7 +95,7 @@ class Factor:
         return self.family is not None and self.family.facts.evaluated
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Joint:
     """A named product of factors: a distribution if it is ``rooted``, else one for each value of its external variables."""
 
@@ -99,7 +103,10 @@ class Joint:
     factors: tuple[Factor, ...]
     variables: tuple[str, ...]
     rooted: bool
-    _memory: dict[object, object] = field(default_factory=dict, repr=False)
+    _memory: dict[object, object] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Joint {self.name}: {' '.join(map(str, self.factors))}>"
 
     @cached_property
     def graph(self) -> nx.DiGraph:

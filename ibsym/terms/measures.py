@@ -244,7 +244,7 @@ class Weighted:
         return negative, -c if negative else c
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Expression:
     """A sum of weighted terms, equal terms added up, zero terms gone, in order of first appearance.
 
@@ -293,6 +293,9 @@ class Expression:
     def coefficient(self, term: Term) -> sympy.Expr:
         """The term's coefficient, 0 where it does not occur."""
         return next((w.coefficient for w in self if w.term == term), sympy.Integer(0))
+
+    def __repr__(self) -> str:
+        return f"<Expression: {self}>"
 
     def __str__(self) -> str:
         if not self.parts:
