@@ -277,9 +277,9 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_w_a_logits;
-    REAL *d_w_a_logits;
-    int64_t n_w_a_logits;
+    const REAL *in_w_a_logits, *in_a, *in_r_a_logits;
+    REAL *d_w_a_logits, *d_a, *d_r_a_logits;
+    int64_t n_w_a_logits, n_a, n_r_a_logits;
     int64_t size_B, size_K;
     double *each_B;
     int64_t sum, threads; /* whether the loss is a sum over rows */
@@ -288,7 +288,9 @@ typedef struct {
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
-const char *const fields = "in_w_a_logits d_w_a_logits n_w_a_logits size_B size_K each_B";
+const char *const fields =
+    "in_w_a_logits in_a in_r_a_logits d_w_a_logits d_a d_r_a_logits n_w_a_logits n_a n_r_a_logits size_B size_K "
+    "each_B";
 const char *const terms = "E_w[log w(a|s)]\nE_w[log r(a|s,t)]";
 
 /* Formulas in log softmax(logits), row by row, and the gradients: rows are few enough to stay in the cache. */
@@ -448,6 +450,61 @@ static int class_mean(Classes *c, int threads, double *mean, Each each)
     return status;
 }
 
+/* Means over rows of sum_k a_k log softmax(logits)_k: weights of classes, as of relaxed draws, learn as well. */
+typedef struct {
+    Classes of;
+    const REAL *share; /* a, as many as logits */
+    int64_t shares;
+    REAL *d_share;     /* where their gradient goes, or NULL */
+    int adds;          /* whether others add to it: it was cleared before */
+} Relaxed;
+
+/* a log softmax(logits); of weight 0, what is not finite does not count. Slopes by logits are
+   a_k (1 - p_k) - p_k (A - a_k), A the sum of weights: where a class is sure, both differences keep their digits. */
+INLINE int relaxed(const Classes *of, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const Relaxed *c = (const Relaxed *)of;
+    if (c->shares != of->n) return 1;
+    const int64_t classes = of->classes;
+    const REAL *a = c->share + i * classes, scale = of->scale;
+    REAL *d_share = c->d_share ? c->d_share + i * classes : 0;
+    double whole = 0;
+    REAL value = 0;
+    LOOP_SUM(value, whole)
+    for (int64_t k = 0; k < classes; k++) {
+        value += weighted(a[k], (logit[k] - soft.top) - soft.log_norm);
+        whole += (double)a[k];
+    }
+    *sum += (double)value;
+    if (d_share) {
+        LOOP
+        for (int64_t k = 0; k < classes; k++) {
+            const REAL slope = scale * weighted_slope(a[k], (logit[k] - soft.top) - soft.log_norm);
+            d_share[k] = c->adds ? d_share[k] + slope : slope;
+        }
+    }
+    if (!d) return 0;
+    int64_t sure = -1; /* a class that is likelier than all others together */
+    REAL others = 0, before = 0;
+    for (int64_t k = 0; k < classes; k++) sure = e[k] > soft.norm / 2 ? k : sure;
+    if (sure >= 0) {
+        LOOP_SUM(others)
+        for (int64_t k = 0; k < classes; k++) others += k == sure ? 0 : e[k];
+        before = of->adds ? d[sure] : 0;
+    }
+    LOOP
+    for (int64_t k = 0; k < classes; k++) {
+        const REAL p = e[k] * soft.r;
+        const REAL slope = scale * (a[k] * (1 - p) - p * (REAL)(whole - (double)a[k]));
+        d[k] = of->adds ? d[k] + slope : slope;
+    }
+    if (sure >= 0) {
+        const REAL p = e[sure] * soft.r;
+        d[sure] = before + scale * (a[sure] * (others * soft.r) - p * (REAL)(whole - (double)a[sure]));
+    }
+    return 0;
+}
+
 /* the size of the first batch, where the loss is a sum over it */
 static double rows(const Arguments *g)
 {
@@ -493,16 +550,37 @@ static int classes0(const Arguments *g, double *mean)
     return class_mean(&c, (int)g->threads, mean, (Each){g->each_B, g->size_B});
 }
 
+/* E_w[log r(a|s,t)]: r_a_logits: log softmax with weights a */
+static int classes1(const Arguments *g, double *mean)
+{
+    Relaxed c = {
+        .of.row = relaxed,
+        .of.logits = g->in_r_a_logits,
+        .of.n = g->n_r_a_logits,
+        .of.classes = g->size_K,
+        .of.d = g->d_r_a_logits,
+        .of.adds = 0,
+        .of.weight = rows(g) * (-1.0),
+        .share = g->in_a,
+        .shares = g->n_a,
+        .d_share = g->d_a,
+        .adds = 0,
+    };
+    return class_mean(&c.of, (int)g->threads, mean, (Each){g->each_B, g->size_B});
+}
+
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
     double classes_0;
+    double classes_1;
     int status = 0;
     if ((status = classes0(g, &classes_0))) return status;
+    if ((status = classes1(g, &classes_1))) return status;
     *g->terms[0] = (REAL)(classes_0);
-    *g->terms[1] = 0; /* computed elsewhere */
-    const double loss = classes_0;
+    *g->terms[1] = (REAL)(classes_1);
+    const double loss = classes_0 - classes_1;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -392,7 +392,9 @@ class Reader:
                 turned = self.spec.joints[d.head]
                 if len(second) == 1 and turned.rooted and {*first.scope} <= {*turned.variables}:
                     what += f"; {turned.name} has, in the other order: {syntax.kind}({d}||{first})"
-                raise self.fail(what, f"a second density that sees only what {joint.name} has: {', '.join(joint.variables)}", syntax.column)
+                raise self.fail(
+                    what, f"a second density that sees only what {joint.name} has: {', '.join(joint.variables)}", syntax.column
+                )
             if extra and not joint.independent(first.of, extra, first.given):
                 raise self.fail(
                     f"{d} depends on {', '.join(sorted(extra))}, and {first} is not independent of it",

@@ -1498,6 +1498,22 @@ RUNTIME = [
         ("(double)(vector[e] - code[e])", "(double)(code[e] - vector[e])"),
     ),
     *mutants(
+        "ibsym/runtime/relaxed.h",
+        ("tests/native/test_relaxed.py",),
+        ("if (c->shares != of->n) return 1;", ""),
+        ("scale * weighted_slope(a[k],", "weighted_slope(a[k],"),
+        ("weighted(a[k], (logit[k] - soft.top)", "R(1) * a[k] * ((logit[k] - soft.top)"),
+        ("c->adds ? d_share[k] + slope", "0 ? d_share[k] + slope"),
+        ("sure = e[k] > soft.norm / 2 ? k : sure", "sure = -1"),
+        ("p * (REAL)(whole - (double)a[k]));\n        d[k]", "p * (REAL)whole);\n        d[k]"),
+    ),
+    *mutants(
+        "ibsym/lowering/fusion/regions.py",
+        ("tests/native/test_relaxed.py",),
+        ("factor * size_of(item.logits.axes[-1 - event : -1])", "factor"),
+        ("or found[0].axes != logits.axes", ""),
+    ),
+    *mutants(
         "ibsym/lowering/fusion/codebooks.py",
         (NATIVE_CODEBOOKS,),
         ("moves[values.index(code)])", "not moves[values.index(code)])"),

@@ -65,7 +65,7 @@ def test_rows_of_what_a_batch_shares_are_refused():
         loss(z_y_scores=torch.randn(5, 5))
 
 
-@pytest.mark.parametrize("name", ["vae", "vib", "iwae", "vampprior-vae", "vq-vae", "pixels", "observed"])
+@pytest.mark.parametrize("name", ["vae", "vib", "iwae", "vampprior-vae", "vq-vae", "pixels", "observed", "relaxed"])
 def test_threads_change_no_digit_of_a_row(name, monkeypatch):
     given = worlds.arguments(name, sizes={"B": 65, "D": 1531, "K": 1201, "L": 1100})
     loss, found = worlds.module(name).Loss(reduction="none"), []

@@ -17,7 +17,7 @@ from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, event_axes, fused, name
 from ibsym.lowering.fusion.regions import Quantity
-from ibsym.lowering.fusion.sums import Affine, Elements, Quantised, Sum
+from ibsym.lowering.fusion.sums import Affine, Elements, Quantised, Relaxed, Sum
 from ibsym.lowering.program import Input, LossProgram
 
 HEAD = (
@@ -147,6 +147,7 @@ class _Writer(Writing):
             ("mixed", self.mixed),
             ("classes", self.classes or observed),
             ("class_means", self.classes),
+            ("relaxed", any(isinstance(item, Relaxed) for item in self.classes)),
             ("observed", observed),
             ("codebook", self.codebooks),
             ("pairs", self.kernels),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import sympy
 
 from ibsym.codegen.c.printing import c_text, double, symbols
 from ibsym.codegen.c.text import comment
-from ibsym.codegen.templating import render
+from ibsym.codegen.templating import Text, render
 from ibsym.lowering.fusion.pairing import SIZE, size_of
 from ibsym.lowering.fusion.plan import Plan, class_formulas
 from ibsym.lowering.fusion.regions import Quantity
-from ibsym.lowering.fusion.sums import Classes, Matched, Observed, Picked, Quantised
+from ibsym.lowering.fusion.sums import Classes, Matched, Observed, Picked, Quantised, Relaxed
 from ibsym.lowering.program import Load, LossProgram
 
 
@@ -44,12 +44,14 @@ class Writing(Plan):
         """A number of elements."""
         return f"(int64_t)({self.inside(e)})" if not (e.is_Symbol or e.is_Integer) else self.inside(e).removesuffix(".0")
 
-    def class_mean(self, k: int, item: Picked | Classes | Matched) -> str:
-        """The mean of a formula in log softmax(logits)."""
+    def class_mean(self, k: int, item: Picked | Classes | Relaxed | Matched) -> str:
+        """The mean of a formula in log softmax(logits), of an entry, or of all with weights."""
         x = self.names[item.logits.key]
         text, row, function = "log softmax picked by the index", "picked", ""
         if isinstance(item, Matched):
             text, row = "log softmax of a row's own entry among its pairs", "matched"
+        if isinstance(item, Relaxed):
+            text, row = f"log softmax with weights {self.names[item.weights.key]}", "relaxed"
         if isinstance(item, Classes):
             text, row = str(item.formula), f"class_row{k}"
             formulas = class_formulas(item.formula)
@@ -79,16 +81,25 @@ class Writing(Plan):
             **({"index": f"g->in_{index}", "indices": f"g->n_{index}"} if index else {}),
             **(
                 {"event": self.whole(size_of(item.logits.axes[-1 - item.event : -1]))}
-                if isinstance(item, Picked) and item.event
+                if not isinstance(item, Matched) and item.event
                 else {}
             ),
             **({"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if learns else {}),
             "weight": self.times(self.inside(self.weight(item))) if item in self.weighted else "0",
         }
         about = comment(f"{self.texts([item])}: {x}: {text}")
-        return function + render(
-            "c/softmax.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each}
-        )
+        fields, kind, classes = tuple(settings.items()), "Classes", "&c"
+        if isinstance(item, Relaxed):
+            fields, kind, classes = (*((f"of.{n}", v) for n, v in fields), *self._shares(item)), "Relaxed", "&c.of"
+        parts: dict[str, Text] = {"k": str(k), "comment": about, "settings": fields, "each": self.each, "kind": kind, "classes": classes}
+        return function + render("c/softmax.c.j2", parts)
+
+    def _shares(self, item: Relaxed) -> Iterator[tuple[str, str]]:
+        """The fields of weights that learn."""
+        a = self.names[item.weights.key]
+        yield from (("share", f"g->in_{a}"), ("shares", f"g->n_{a}"))
+        if a in self.gradients and item in self.weighted:
+            yield from (("d_share", f"g->d_{a}"), ("adds", str(int(self.gradients[a] > 1))))
 
     def codebook_mean(self, k: int, code: Load, codebook: Load) -> str:
         """Codes and a codebook, whichever of the two is moved."""

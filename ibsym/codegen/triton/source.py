@@ -18,7 +18,7 @@ from ibsym.codegen.triton.text import call, laid_out, signature
 from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, Beside, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, Plan, class_formulas, event_axes, fused, name
-from ibsym.lowering.fusion.sums import Affine, Classes, Draws, Matched, Mixed, Picked, Sum
+from ibsym.lowering.fusion.sums import Affine, Classes, Draws, Matched, Mixed, Picked, Relaxed, Sum
 from ibsym.lowering.program import Load, LossProgram
 
 FUNCTIONS = ("triton/functions", "triton/gamma", "triton/cells")
@@ -57,7 +57,7 @@ class _Writer(Plan):
         kernels = [elements.written(k, loop, self.texts(loop.sums)) for k, loop in enumerate(self.loops)]
         inside = ((item, loop, kinds) for item, inner, kinds in self.weighing for loop in inner)
         kernels += [weighed.written(k, loop, kinds, self.texts([item])) for k, (item, loop, kinds) in enumerate(inside)]
-        kernels += [self._classes(k, item) for k, item in enumerate(self.classes)]
+        kernels += [self._classes(k, item) for k, item in enumerate(self.classes) if not isinstance(item, Relaxed)]  # none is read
         kernels += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
         kernels.append(self._totals())
         body = self._body()

@@ -13,7 +13,7 @@ import sympy
 from ibsym.lowering.fusion.calculus import derivative, expected, times, weighted
 from ibsym.lowering.fusion.pairing import Beside, Pairs, Table
 from ibsym.lowering.fusion.regions import Quantity, Reader, quantities
-from ibsym.lowering.fusion.sums import LOG_P, Classes, Draws, Elements, Matched, Mixed, Picked, Quantised, Sum
+from ibsym.lowering.fusion.sums import LOG_P, Classes, Draws, Elements, Matched, Mixed, Picked, Quantised, Relaxed, Sum
 from ibsym.lowering.program import Axes, Input, Load, LossProgram, broadcast
 
 WEIGHT = sympy.Symbol("weight", real=True)
@@ -205,7 +205,7 @@ class Plan:
         self.weighted = {s for a in self.minimised.values() for _, s in a.parts}
         found_elements = [s for s in self.sums if isinstance(s, Elements)]
         self.loops = loops(found_elements, [s for s in found_elements if s in self.weighted])
-        self.classes = [s for s in self.sums if isinstance(s, Picked | Classes | Matched)]
+        self.classes = [s for s in self.sums if isinstance(s, Picked | Classes | Relaxed | Matched)]
         self.codebooks = list(dict.fromkeys((s.code, s.codebook) for s in self.sums if isinstance(s, Quantised)))
         self.kernels = kernels([s for s in self.sums if isinstance(s, Pairs)])
         self.draws = [(s, loops(s.sums, s.sums if s in self.weighted else ())) for s in self.sums if isinstance(s, Draws)]
@@ -228,6 +228,8 @@ class Plan:
         for key in (*(item.logits.key for item in self.classes if item in self.weighted), *tables, *observed):
             found[self.names[key]] = found.get(self.names[key], 0) + 1
         for item in self.weighted:
+            if isinstance(item, Relaxed):
+                found[self.names[item.weights.key]] = found.get(self.names[item.weights.key], 0) + 1
             if isinstance(item, Quantised):
                 x, writes = (item.code, 1) if item.moves_code else (item.codebook, 2)
                 found[self.names[x.key]] = found.get(self.names[x.key], 0) + writes
@@ -263,6 +265,7 @@ class Plan:
         loads |= {load for item, _ in self.mixed for _, o in item.observed for load in (o.logits, o.index)}
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
+            loads |= {item.weights} if isinstance(item, Relaxed) else set()
         loads |= {load for pair in self.codebooks for load in pair}
         for kernel in self.kernels:
             loads |= set(kernel.loads)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from ibsym.lowering.fusion.calculus import Unfused, own
+from ibsym.lowering.fusion.calculus import Unfused, own, weighted
 from ibsym.lowering.fusion.class_sums import ClassReader
 from ibsym.lowering.fusion.codebooks import quantised
 from ibsym.lowering.fusion.pairing import PairReader, Pairs, size_of
-from ibsym.lowering.fusion.sums import LOG_P, Affine, Classes, Draws, Elements, Matched, Picked, added, one
+from ibsym.lowering.fusion.sums import LOG_P, Affine, Classes, Draws, Elements, Matched, Picked, Relaxed, added, one
 from ibsym.lowering.program import (
     Diagonal,
     Elementwise,
@@ -138,6 +138,9 @@ class Reader:
         event = len(node.dims)
         if sorted(node.dims) != list(range(-event, 0)):
             raise Unfused("a sum over inner axes")
+        inner = self.pairs.resolved(node.operand)
+        if self.chains and isinstance(inner, Reduce) and (inner.kind, inner.dims) == ("sum", (-1,)):
+            return self._arrays(node, inner)
         apart = self._apart(node, event)
         if apart is not None:
             return apart
@@ -146,10 +149,33 @@ class Reader:
         formula = self._formula(node.operand, operands, tables)
         if not tables:
             return self._elements(formula, operands, event)
-        if operands or len(tables) > 1 or event > 1:
-            raise Unfused("a sum over classes with weights")
+        if len(tables) > 1 or event > 1:
+            raise Unfused("a sum over the classes of several tables")
         ((symbol, logits),) = tables.items()
+        if operands and self.chains:
+            return one(self._relaxed(formula, symbol, logits, operands))
+        if operands:
+            raise Unfused("a sum over classes with weights")
         return one(Classes(formula.xreplace({symbol: LOG_P}), logits))
+
+    def _relaxed(self, formula: sympy.Expr, symbol: sympy.Symbol, logits: Load, operands: dict[sympy.Symbol, Load]) -> Relaxed:
+        """The logarithms of one table with the weights of one tensor, which has as many numbers."""
+        found = [weights for weight, weights in operands.items() if formula == weighted(weight, symbol)]
+        if len(operands) > 1 or not found or found[0].axes != logits.axes:
+            raise Unfused("a sum over classes with other weights")
+        return Relaxed(logits, found[0])
+
+    def _arrays(self, node: Reduce, inner: Reduce) -> Affine:
+        """Sums over the classes of an array of symbols: as often their mean as there are symbols."""
+        event, found = len(node.dims), self._summed(inner)
+        if sorted(node.dims) != list(range(-event, 0)):
+            raise Unfused("a sum over inner axes")
+        parts = []
+        for factor, item in found.parts:
+            if not isinstance(item, Classes | Relaxed) or len(item.logits.axes) <= event + 1:
+                raise Unfused("an array of symbols that rows do not have")
+            parts.append((factor * size_of(item.logits.axes[-1 - event : -1]), replace(item, event=event)))
+        return Affine(found.constant, tuple(parts))
 
     def _apart(self, node: Reduce, event: int) -> Affine | None:
         """A sum over coordinates of log-sum-exps over pairs, or of such shifted and scaled by numbers."""

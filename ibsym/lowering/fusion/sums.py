@@ -36,10 +36,20 @@ class Picked:
 
 @dataclass(frozen=True)
 class Classes:
-    """The sum over rows and classes of a formula in log softmax(logits), its symbol ``log_p``."""
+    """The sum over rows and classes of a formula in log softmax(logits), its symbol ``log_p``; ``event`` axes as of :class:`Picked`."""
 
     formula: sympy.Expr
     logits: Load
+    event: int = 0
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """The sum over rows and classes of weights times log softmax(logits), both of which may learn; ``event`` axes likewise."""
+
+    logits: Load
+    weights: Load
+    event: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,7 +158,7 @@ class Mixed:
         return tuple(dict.fromkeys(w.logits for w in self.every_table))
 
 
-Sum = Elements | Picked | Classes | Matched | Quantised | Draws | Mixed | Pairs
+Sum = Elements | Picked | Classes | Relaxed | Matched | Quantised | Draws | Mixed | Pairs
 
 
 @dataclass(frozen=True)
