@@ -270,6 +270,10 @@ def test_the_rate_of_nearest_vectors_counts_every_symbol() -> None:
     loss = compiled(**QUANTISED)()
     out = loss(**inputs(type(loss)))
     assert out.terms["KL(q(z|x)||p(z))"] == pytest.approx(N * math.log(M))
-    loss = compiled(objective="maximize E_q[log p(x|z)] + E_q[log p(z)]")()
+
+
+@pytest.mark.parametrize("estimators", [{}, {"E_q[log p(z)]": "sampled"}], ids=["closed form", "sampled"])
+def test_the_uniform_law_counts_every_symbol(estimators: dict[str, str]) -> None:
+    loss = compiled(objective="maximize E_q[log p(x|z)] + E_q[log p(z)]", estimators=estimators)()
     out = loss(**inputs(type(loss)))
     assert out.terms["E_q[log p(z)]"] == pytest.approx(-N * math.log(M))
