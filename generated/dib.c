@@ -380,6 +380,7 @@ enum { OF_ROWS = 1, OF_DRAWS = 2 };
 #define CLASS(k) (2 + (k))
 #define OF_CLASS(k) (1 << CLASS(k))
 #define FEW 256 /* elements of an event, up to which those of several rows are computed together */
+#define SIDE 16 /* products of such elements that are computed side by side */
 
 typedef struct {
     const REAL *logits;
@@ -606,6 +607,31 @@ static double alone(const Loop *loop, int64_t event, double share)
     return value;
 }
 
+INLINE double added_up(const REAL *x, int n)
+{
+    double sum = 0;
+    LOOP_SUM(sum)
+    for (int j = 0; j < n; j++) sum += (double)x[j];
+    return sum;
+}
+
+/* (1 + x_1) (1 + x_2) ... - 1, which loses no digit of small numbers: some products side by side, then theirs */
+INLINE double compounded(const REAL *x, int n)
+{
+    double part[SIDE] = {0}, whole = 0;
+    for (int from = 0; from < n; from += SIDE) {
+        const int width = n - from < SIDE ? n - from : SIDE;
+        if (width == SIDE) {
+            LOOP
+            for (int j = 0; j < SIDE; j++) part[j] += (double)x[from + j] + part[j] * (double)x[from + j];
+        } else {
+            for (int j = 0; j < width; j++) part[j] += (double)x[from + j] + part[j] * (double)x[from + j];
+        }
+    }
+    for (int j = 0; j < SIDE; j++) whole += part[j] + whole * part[j];
+    return whole;
+}
+
 /* Small events of some rows side by side, so that no lane is idle; their gradients get the rows' shares afterwards. */
 static void together(const Loop *loop, const int *axes, int64_t event, int64_t rows, const double *share, double *value)
 {
@@ -627,12 +653,9 @@ static void together(const Loop *loop, const int *axes, int64_t event, int64_t r
         for (int from = 0; from < n;) {
             const int to = n - from < left ? n : from + (int)left;
             for (int r = 0; r < loop->rows; r++) {
-                double sum = sums[r];
-                if (loop->factor[r] != 0)
-                    for (int j = from; j < to; j++) sum += (double)row[r][j] + sum * (double)row[r][j];
-                else
-                    for (int j = from; j < to; j++) sum += (double)row[r][j];
-                sums[r] = sum;
+                const double x = loop->factor[r] != 0 ? compounded(row[r] + from, to - from)
+                    : added_up(row[r] + from, to - from);
+                sums[r] += loop->factor[r] != 0 ? x + sums[r] * x : x;
             }
             left -= to - from, from = to;
             if (left) continue;
