@@ -504,8 +504,8 @@ INLINE double pair_softmax(REAL *a, int64_t columns, REAL scale)
 /* What is read off row i of the matrix, which becomes the derivative of the loss by its entries. */
 INLINE void pair_row(const Pairs *p, REAL *a, int64_t i, int64_t columns, const REAL *scale, double *sums)
 {
-    const REAL own = a[i];
-    if (p->kind[OWN]) sums[OWN] += (double)own;
+    const REAL own = p->kind[OWN] ? a[i] : 0; /* a row may have fewer columns than there are rows */
+    sums[OWN] += (double)own;
     if (p->kind[OFF]) {
         double off = 0;
         for (int64_t j = 0; j < columns; j++) off += (double)(i == j ? 0 * a[j]

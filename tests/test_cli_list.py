@@ -77,12 +77,26 @@ def test_a_statement_is_one_line_of_text(rule):
 
 def accepts(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
     """Whether a value obeys a JSON Schema, of the keywords that ours uses; another keyword is an error."""
-    known = {"$ref", "anyOf", "enum", "const", "type", "properties", "required", "additionalProperties", "items", "pattern"}
+    known = {
+        "$ref",
+        "allOf",
+        "anyOf",
+        "enum",
+        "const",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "pattern",
+    }
     known |= {"maxLength", "maxItems", "minItems", "maxProperties", "minProperties", "minimum", "maximum", "exclusiveMinimum"}
     known |= {"title", "description", "examples", "default", "$schema", "$defs"}
     assert set(schema) <= known, set(schema) - known
     if "$ref" in schema:
         return accepts(root["$defs"][schema["$ref"].rpartition("/")[2]], value, root)
+    if not all(accepts(one, value, root) for one in schema.get("allOf", ())):
+        return False
     if "anyOf" in schema and not any(accepts(one, value, root) for one in schema["anyOf"]):
         return False
     if "enum" in schema and value not in schema["enum"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 
 import sympy
 
@@ -20,6 +21,7 @@ from ibsym.spec.model import EstimatorUse, Spec
 from ibsym.terms.measures import (
     CrossEntropy,
     Density,
+    Entropy,
     ExpectedLog,
     Expression,
     FDivergence,
@@ -36,6 +38,8 @@ from ibsym.terms.vectors import Vector, combine
 WHENCE = {Side.UPPER: "above", Side.LOWER: "below"}
 WIDE, NARROW = 6, 2
 """Beyond how many variables only densities with few conditioners, or with all, are thought of, and how many are few."""
+TOGETHER = 3
+"""How many parameters are narrowed at once so that a coefficient has a sign."""
 TRIED, FEW = 40, 10
 """How many densities are tried one by one before the advice becomes a general one, and how many where each takes a second."""
 
@@ -45,31 +49,40 @@ def no_sign(spec: Spec, coefficient: sympy.Expr, term: Term, sides: tuple[Side, 
 
     ``sides``: from where the objective is bounded, and the term by its estimator: an interval with which they agree is told first.
     """
-    names = sorted(s.name for s in coefficient.free_symbols)
-    open_ones = [n for n in names if spec.intervals[n] == REALS] or names
-    tried = [(n, e, _sign(spec, coefficient, n, e)) for n in (*open_ones, *names) for e in _intervals(spec, n)]
-    known = [(n, e, found) for n, e, found in tried if found is not Sign.UNKNOWN]
-    fixing = [(n, e) for n, e, found in known if sides is not None and sides[0].times(found) is sides[1]]
-    fixing += [(n, e) for n, e, _ in known]
-    name, entry = fixing[0] if fixing else next((n, e) for n in open_ones for e in _intervals(spec, n))
+    names = sorted((s.name for s in coefficient.free_symbols), key=lambda n: (spec.intervals[n] != REALS, n))
+    what = f"the coefficient {coefficient} of {term} may be positive or negative, so no inequality can be used for it"
+    for several in range(1, min(len(names), TOGETHER) + 1):
+        tried = (dict(zip(c, e, strict=True)) for c in combinations(names, several) for e in product(*_entries(spec, c)))
+        known = [(entries, found) for entries in tried if (found := _sign(spec, coefficient, entries)) is not Sign.UNKNOWN]
+        agreeing = [(e, found) for e, found in known if sides is not None and sides[0].times(found) is sides[1]]
+        if known:
+            entries = (agreeing or known)[0][0]
+            way = tuple(Edit(("parameters", n), entry) for n, entry in entries.items())
+            remedy = Remedy.of(
+                way, otherwise="another interval that fixes the sign" if several == 1 else "others that fix the sign"
+            )
+            return SpecError(what, key=f"parameters.{next(iter(entries))}", remedy=remedy)
     return SpecError(
-        f"the coefficient {coefficient} of {term} may be positive or negative, so no inequality can be used for it",
-        key=f"parameters.{name}",
-        remedy=Remedy.of((Edit(("parameters", name), entry),), otherwise="another interval that fixes the sign"),
+        what, key=f"parameters.{names[0]}", remedy="intervals that fix the sign, or a sum of terms with one sign each"
     )
 
 
-def _intervals(spec: Spec, name: str) -> Iterator[dict[str, float]]:
-    """Entries of a parameter that contain its default and end where signs change."""
-    default = spec.parameters[name].default
-    for low, high in ((0, None), (None, 0), (0, 1), (1, None)):
-        if (low is None or default >= low) and (high is None or default <= high):
-            yield {"default": default} | {k: v for k, v in (("min", low), ("max", high)) if v is not None}
+def _entries(spec: Spec, names: Iterable[str]) -> Iterator[list[dict[str, float]]]:
+    """Entries of parameters that contain their defaults, and end where signs change or at the default, within what they are now."""
+    for name in names:
+        default, (low, high) = spec.parameters[name].default, spec.intervals[name]
+        ends = ((0, None), (None, 0), (0, 1), (1, None), (None, default), (default, None))
+        narrowed = [(max(low, REALS[0] if a is None else a), min(high, REALS[1] if b is None else b)) for a, b in ends]
+        yield [
+            {"default": default} | {k: v for k, v, free in (("min", a, REALS[0]), ("max", b, REALS[1])) if v != free}
+            for a, b in dict.fromkeys(narrowed)
+            if a <= default <= b
+        ]
 
 
-def _sign(spec: Spec, coefficient: sympy.Expr, name: str, entry: Mapping[str, float]) -> Sign:
-    interval = entry.get("min", REALS[0]), entry.get("max", REALS[1])
-    return sign(coefficient, {**spec.intervals, name: interval})
+def _sign(spec: Spec, coefficient: sympy.Expr, entries: Mapping[str, Mapping[str, float]]) -> Sign:
+    intervals = {n: (entry.get("min", REALS[0]), entry.get("max", REALS[1])) for n, entry in entries.items()}
+    return sign(coefficient, {**spec.intervals, **intervals})
 
 
 def unused_estimator(
@@ -97,6 +110,11 @@ def unused_estimator(
     chosen = (equal or possible)[:4]
     meant = " or ".join(f'estimators."{t}"' for t in chosen)
     entry = planner.spec.keys["estimators"][use.key]
+    kept, left = _expanding(planner.spec, wanted)
+    if kept:  # what the expansion would keep has cancelled with what a bound dropped
+        told = f"leave it out, and {', '.join(map(repr, kept))} of derivation.expand, which changes nothing"
+        way = (without, Edit(("derivation", "expand"), left))
+        return SpecError(f"{wanted} cancels, so its estimator has no use", key=key, remedy=Remedy(told, way))
     return SpecError(
         f"{wanted} does not occur in the bound, so its estimator has no use",
         key=key,
@@ -106,6 +124,18 @@ def unused_estimator(
             *((without, Edit(("estimators", str(t)), entry)) for t in chosen),
         ),
     )
+
+
+def _expanding(spec: Spec, wanted: Term) -> tuple[list[str], list[str]]:
+    """The expansions that keep a relative entropy, as they were written, and the others."""
+    kept: list[str] = []
+    left: list[str] = []
+    written = spec.keys.get("derivation", {}).get("expand", ())
+    for (quantity, second), text in zip(spec.expansions, written, strict=True):
+        entropy, model = Reader(spec, "derivation.expand").term(quantity), Reader(spec, "derivation.expand").density(second)
+        mine = isinstance(entropy, Entropy) and wanted == RelativeEntropy(Density(entropy.joint, entropy.of), (model,))
+        (kept if mine else left).append(text)
+    return kept, left
 
 
 def _estimators(term: Term, side: Side) -> list[str]:

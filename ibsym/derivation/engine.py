@@ -206,9 +206,9 @@ class _Engine:
         coefficient = state.coefficient(entropy)
         if coefficient == 0:
             left = ", ".join(str(w.term) for w in state if isinstance(w.term, Entropy))
-            others = [t for q, d in self.spec.expansions if (t := f"{q} with {d}") != f"{quantity} with {density}"]
-            without = (Edit(("derivation", "expand"), others),)
-            told = f"one of its constants: {left}" if left else "leave the expansion out: the bound has no constant"
+            written = zip(self.spec.expansions, self.spec.keys["derivation"]["expand"], strict=True)
+            without = (Edit(("derivation", "expand"), [t for e, t in written if e != (quantity, density)]),)
+            told = f"leave the expansion out, {f'or one of its constants: {left}' if left else 'as the bound has no constant'}"
             raise SpecError(f"{entropy} is not a constant of the bound", key=key, remedy=Remedy(told, without))
         first = reader.density(DensitySyntax(entropy.joint, entropy.of))
         cross, relative = CrossEntropy(first, (model,)), RelativeEntropy(first, (model,))

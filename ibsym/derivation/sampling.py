@@ -10,7 +10,7 @@ from ibsym.derivation.model import BoundTerm
 from ibsym.errors import AuditError, Edit, Remedy, SpecError
 from ibsym.estimators import ESTIMATORS
 from ibsym.estimators.base import Drawn
-from ibsym.spec.families import closed_entropy, closed_relative_entropy
+from ibsym.spec.families import FAMILIES, USUAL, closed_entropy, closed_relative_entropy
 from ibsym.spec.grammar import parse
 from ibsym.spec.graphs import Factor, Joint
 from ibsym.spec.model import Spec
@@ -101,6 +101,17 @@ def _with_option(spec: Spec, factor: Factor, option: str, value: Any) -> Remedy:
     return Remedy.of((Edit(("families", str(factor)), {**entry, option: value}),))
 
 
+def _reparameterised(spec: Spec, factor: Factor) -> Remedy:
+    """The families with a density, and draws that carry gradients, in the space of a factor's variable; the usual one first."""
+    kind = spec.variables[factor.of[0]].kind
+    found = [f.name for f in FAMILIES.values() if kind in f.spaces and f.learned and f.reparameterised and f.evaluated]
+    found.sort(key=lambda name: (name != USUAL[kind], name == "external"))
+    ways = ((Edit(("families", str(factor)), name),) for name in found)
+    return Remedy(
+        f"a family whose draws are reparameterised: {' or '.join((*filter(None, [', '.join(found[:-1])]), found[-1]))}", *ways
+    )
+
+
 def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> Iterator[tuple[Factor, Term]]:
     """Factors whose draws are discrete, learned, and needed with a gradient: relaxed ones are named once, others are refused."""
     seen: set[str] = set()
@@ -110,7 +121,7 @@ def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]
             if family is None or not factor.learned or family.reparameterised or family.enumerated:
                 continue
             if not family.carries_gradient:
-                remedy = "a family whose draws are reparameterised"
+                remedy = _reparameterised(spec, factor)
                 for option, value in (("relax", "concrete"), ("reparameterised", True)):
                     if option in family.facts.options:
                         remedy = _with_option(spec, factor, option, value)

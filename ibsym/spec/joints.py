@@ -222,6 +222,17 @@ class JointReader:
         free = (name for k in range(len(headed) + len(taken) + 1) if (name := f"N{k + 1 if k else ''}") not in taken)
         return dict(zip(headed, free, strict=False))[text]
 
+    def _lacked(self, name: str, part: DensitySyntax) -> Remedy:
+        """Another joint's factor that it has not: there, unless something else gives its variables, or of this joint's own."""
+        own = f"{name}({str(part).split('(', 1)[1]}"
+        written = " ".join(map(str, self.syntax[name])).replace(str(part), own)
+        here = (Edit(("joints", name), written),)
+        if {v for p in self.syntax[part.head] if isinstance(p, DensitySyntax) for v in p.of} & {*part.of}:
+            return Remedy(f"write {own}: {here[0]}", here)
+        return Remedy(
+            f"add it to joints.{part.head}, or write {own}", (Edit(("joints", part.head), str(part), more=True),), here
+        )
+
     def joint(self, name: str) -> Joint:
         """The joint of this name: one factor a variable, along arrows that do not close."""
         key = f"joints.{name}"
@@ -237,10 +248,7 @@ class JointReader:
                     raise SpecError(
                         f"the joint {part.head} lacks the factor {part}",
                         key=key,
-                        remedy=Remedy(
-                            f"add it to joints.{part.head}, or write {name}({str(part).split('(', 1)[1]}",
-                            (Edit(("joints", part.head), str(part), more=True),),
-                        ),
+                        remedy=self._lacked(name, part),
                         column=part.column,
                     )
                 factors.append(self.factor(part, key))

@@ -91,7 +91,14 @@ class Writing(Plan):
         fields, kind, classes = tuple(settings.items()), "Classes", "&c"
         if isinstance(item, Relaxed):
             fields, kind, classes = (*((f"of.{n}", v) for n, v in fields), *self._shares(item)), "Relaxed", "&c.of"
-        parts: dict[str, Text] = {"k": str(k), "comment": about, "settings": fields, "each": self.each, "kind": kind, "classes": classes}
+        parts: dict[str, Text] = {
+            "k": str(k),
+            "comment": about,
+            "settings": fields,
+            "each": self.each,
+            "kind": kind,
+            "classes": classes,
+        }
         return function + render("c/softmax.c.j2", parts)
 
     def _shares(self, item: Relaxed) -> Iterator[tuple[str, str]]:

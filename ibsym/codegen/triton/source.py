@@ -57,7 +57,9 @@ class _Writer(Plan):
         kernels = [elements.written(k, loop, self.texts(loop.sums)) for k, loop in enumerate(self.loops)]
         inside = ((item, loop, kinds) for item, inner, kinds in self.weighing for loop in inner)
         kernels += [weighed.written(k, loop, kinds, self.texts([item])) for k, (item, loop, kinds) in enumerate(inside)]
-        kernels += [self._classes(k, item) for k, item in enumerate(self.classes) if not isinstance(item, Relaxed)]  # none is read
+        kernels += [
+            self._classes(k, item) for k, item in enumerate(self.classes) if not isinstance(item, Relaxed)
+        ]  # none is read
         kernels += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
         kernels.append(self._totals())
         body = self._body()
