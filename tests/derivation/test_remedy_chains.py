@@ -90,7 +90,7 @@ def test_a_sign_that_two_parameters_settle() -> None:
     )
     assert error is not None
     assert error.remedy.startswith(
-        "parameters.beta = { default = 1000, min = 1000 }; parameters.lam = { default = 1, min = 0, max = 1 }"
+        "parameters.beta = { default = 1000, min = 1 }; parameters.lam = { default = 1, min = 0, max = 1 }"
     )
 
 
