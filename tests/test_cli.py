@@ -202,6 +202,43 @@ def test_a_model_is_trained_resumed_and_told_of(ibsym_):
 
 
 @pytest.mark.torch
+def test_runs_are_told_as_json(ibsym_):
+    status, out, err = ibsym_("train", "vib", "--epochs", 1, *SMALL, "-o", "run", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out) == json.loads(Path("run/metrics.json").read_text())
+    assert ibsym_("train", "vib", "--epochs", 2, *SMALL, "-o", "run", "--resume", "--format", "json")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "files"),
+    [
+        (("new", "mine"), ["mine.toml"]),
+        (
+            ("generate", "vae", "-o", "out"),
+            [f"out/{n}" for n in ("vae.py", "vae.c", "vae.triton.py", "_ibsym_runtime.py", "vae.tex")],
+        ),
+        (("figure", "vae", "-o", "vae.svg"), ["vae.svg"]),
+    ],
+    ids=lambda a: str(a[0]),
+)
+def test_what_was_written_is_told_as_json(ibsym_, arguments, files):
+    status, out, err = ibsym_(*arguments, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out) == {"wrote": files}
+    assert all(Path(file).is_file() for file in files)
+
+
+def test_drift_is_told_as_json(ibsym_):
+    ibsym_("generate", "vae", "-o", "out", "-q")
+    check = ("generate", "vae", "-o", "out", "--check", "--json")
+    assert json.loads(ibsym_(*check)[1]) == {"files": 5, "drift": []}
+    Path("out/vae.c").unlink()
+    status, out, _ = ibsym_(*check)
+    assert status == 1
+    assert json.loads(out)["drift"] == ["out/vae.c: missing"]
+
+
+@pytest.mark.torch
 def test_the_default_folder_of_a_run(ibsym_):
     assert ibsym_("train", "beta-vae", "--epochs", 1, *SMALL, "-q", "--warmup", "beta=1")[0] == 0
     assert Path("runs/beta_vae/metrics.json").is_file()

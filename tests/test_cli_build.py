@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,12 @@ def test_both_precisions_are_built_once(tmp_path: Path) -> None:
     assert first.stdout == second.stdout
     assert {p.suffix for p in tmp_path.iterdir()} == {".so"}
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_libraries_are_told_as_json(tmp_path: Path) -> None:
+    (entry,) = json.loads(run(tmp_path, "vib", "--json").stdout)
+    assert entry["name"] == "vib"
+    assert sorted(entry["libraries"]) == sorted(map(str, tmp_path.iterdir()))
 
 
 def test_no_compiler_is_said(tmp_path: Path) -> None:

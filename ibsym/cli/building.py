@@ -6,14 +6,15 @@ from importlib.util import find_spec
 
 import click
 
-from ibsym.cli.common import NO, Command, chosen, known, say
+from ibsym.cli.common import NO, TABLES, Command, chosen, known, say, show
 
 
 @click.command("build", cls=Command)
 @click.argument("specs", nargs=-1, metavar="SPEC...", shell_complete=known)
 @click.option("--all", "everything", is_flag=True, help="The whole zoo.")
+@TABLES
 @click.pass_context
-def build_command(context: click.Context, specs: tuple[str, ...], everything: bool) -> None:
+def build_command(context: click.Context, specs: tuple[str, ...], everything: bool, form: str) -> None:
     r"""Compile the one-pass code of losses ahead of time.
 
     Without this a loss compiles its own code at first use, in about a second. Either way the libraries lie in a cache folder:
@@ -36,18 +37,24 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
         from ibsym.runtime import libraries
     except ImportError:
         raise MissingDependencyError("a compiled loss needs PyTorch\n  write: pip install 'ibsym[torch]'") from None
+    built: list[dict[str, object]] = []
+    tell = say if form == "text" else lambda _: None
     for spec in chosen(specs, everything):
         program = lower(ibsym.audit(ibsym.derive(spec)))
         found = one_pass(program)
         if found is None:
-            say(f"{spec.name}: nothing to compile")
+            tell(f"{spec.name}: nothing to compile")
+            built.append({"name": spec.name, "libraries": []})
             continue
+        libraries_of: list[str] = []
+        built.append({"name": spec.name, "libraries": libraries_of})
         for real in ("float", "double"):
             try:
                 path = libraries.library_path(found.source, spec.module_name, real)
                 if libraries.for_one_process(path):
                     raise OSError("there is no folder to keep it in")
-                say(f"{spec.name}: {path}")
+                tell(f"{spec.name}: {path}")
+                libraries_of.append(str(path))
             except Exception as error:
                 click.echo(f"ibsym: {spec.name} cannot be compiled: {error}", err=True)
                 context.exit(NO)
@@ -55,7 +62,11 @@ def build_command(context: click.Context, specs: tuple[str, ...], everything: bo
             from ibsym.conformance import launched
             from ibsym.sources import class_of
 
-            say(f"{spec.name}: kernels for {gpu}: {', '.join(launched(spec, class_of(program), 'cuda')) or 'none'}")
+            kernels = launched(spec, class_of(program), "cuda")
+            tell(f"{spec.name}: kernels for {gpu}: {', '.join(kernels) or 'none'}")
+            built[-1]["kernels"] = list(kernels)
+    if form == "json":
+        show(built)
 
 
 def device() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ibsym.cli.common import NO, TABLES, Command, chosen, known, say, show, styled, write
+from ibsym.cli.common import NO, TABLES, Command, chosen, known, say, show, styled, write, wrote
 
 if TYPE_CHECKING:
     from ibsym.derivation.model import Derivation
@@ -28,9 +28,17 @@ if TYPE_CHECKING:
 @click.option("--bundle", is_flag=True, help="One file for each loss, with all that its compiled pass needs.")
 @click.option("--plain", is_flag=True, help="No compiled pass: tensor operations only.")
 @click.option("--check", is_flag=True, help="Write nothing; say which files differ, are missing or (with --all) do not belong.")
+@TABLES
 @click.pass_context
 def generate_command(
-    context: click.Context, specs: tuple[str, ...], folder: Path, everything: bool, bundle: bool, plain: bool, check: bool
+    context: click.Context,
+    specs: tuple[str, ...],
+    folder: Path,
+    everything: bool,
+    bundle: bool,
+    plain: bool,
+    check: bool,
+    form: str,
 ) -> None:
     r"""Write losses and their derivations, or compare.
 
@@ -67,7 +75,8 @@ def generate_command(
         if not check:
             for path, text in own.items():
                 write(path, text)
-            say(f"wrote {', '.join(map(str, own))}")
+            if form == "text":
+                wrote(form, own)
         files |= own
     package = Path(ibsym.__file__).resolve().parent
     if everything and folder.resolve() == package.parent / "generated":  # what `ibsym.losses` gives: its declarations as well
@@ -75,6 +84,8 @@ def generate_command(
         if not check:
             write(package / "losses" / "__init__.pyi", stub(programs))
     if not check:
+        if form == "json":
+            wrote(form, files)
         return
     drift = [f"{path}: {fault}" for path, text in files.items() if (fault := difference(path, text))]
     if everything and folder.is_dir():
@@ -83,12 +94,15 @@ def generate_command(
             for path in sorted(folder.iterdir())
             if path.suffix in (".py", ".c", ".tex") and path not in files
         ]
-    for line in drift:
+    if form == "json":
+        show({"files": len(files), "drift": drift})
+    for line in drift if form == "text" else ():
         say(line)
     if drift:
         click.echo("write: the same command without --check", err=True)
         context.exit(NO)
-    say(f"{len(files)} files are as they should be")
+    if form == "text":
+        say(f"{len(files)} files are as they should be")
 
 
 def difference(path: Path, text: str) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command, say
+from ibsym.cli.common import TABLES, Command, say, show
 from ibsym.files import write
 
 
@@ -23,7 +23,8 @@ def _needed() -> None:
     "-o", "--output", "file", required=True, type=click.Path(path_type=Path), help="The file to write, such as out.ibz."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing.")
-def compress_command(model: Path, images: tuple[Path, ...], file: Path, quiet: bool) -> None:
+@TABLES
+def compress_command(model: Path, images: tuple[Path, ...], file: Path, quiet: bool, form: str) -> None:
     r"""Write images as the bits of a compression model's code.
 
     MODEL is the folder of a run of `ibsym train` of a system whose codes are quantised; IMAGES are a folder or files of the size that it
@@ -51,6 +52,10 @@ def compress_command(model: Path, images: tuple[Path, ...], file: Path, quiet: b
         return
     size = 8 * len(written.data)
     each = size / max(1, pixels.size)
+    if form == "json":
+        found = {"file": str(file), "images": len(pixels), "bits": size, "bits_around_the_code": size - 8 * written.code}
+        show({**found, "bits_by_the_model": written.rate, "bits_a_pixel": each})
+        return
     say(f"{file}: {len(pixels)} images in {len(written.data)} bytes, {each:.3f} bits a pixel")
     say(
         f"  the model's rate {written.rate:.1f} bits, the file {size} ({100 * (size / written.rate - 1):+.1f} %), "
@@ -67,7 +72,8 @@ def compress_command(model: Path, images: tuple[Path, ...], file: Path, quiet: b
 )
 @click.option("-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="A folder, new or empty.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing.")
-def decompress_command(file: Path, model: Path | None, folder: Path, quiet: bool) -> None:
+@TABLES
+def decompress_command(file: Path, model: Path | None, folder: Path, quiet: bool, form: str) -> None:
     r"""Write the images that a file holds the code of.
 
     The model is found by the digest in the file: where `ibsym compress` had it on this machine, beside the file, or below the working
@@ -91,5 +97,7 @@ def decompress_command(file: Path, model: Path | None, folder: Path, quiet: bool
         save(folder, codec.decode(data), contents.images)
     except CodeError as error:
         raise error if str(file) in str(error) else CodeError(f"{file}: {error}") from None
-    if not quiet:
+    if form == "json" and not quiet:
+        show({"folder": str(folder), "images": contents.images, "height": contents.height, "width": contents.width})
+    elif not quiet:
         say(f"{folder}: {contents.images} images of {contents.height} x {contents.width}")

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,6 +169,15 @@ def say(text: str) -> None:
 def show(value: Any) -> None:
     """A value as JSON on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def wrote(form: str, files: Iterable[object], more: str = "") -> None:
+    """What was written, in words or as JSON."""
+    found = [str(file) for file in files]
+    if form == "json":
+        show({"wrote": found})
+    else:
+        say(f"wrote {', '.join(found)}{more}")
 
 
 def put(text: str, target: Path | None) -> None:

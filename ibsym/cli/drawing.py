@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command, known, say
+from ibsym.cli.common import TABLES, Command, known, wrote
 
 
 @click.command("figure", cls=Command)
@@ -26,7 +26,8 @@ from ibsym.cli.common import Command, known, say
     show_default=True,
     help="The system, or what its derivation dropped where.",
 )
-def figure_command(spec: str, target: Path, kind: str) -> None:
+@TABLES
+def figure_command(spec: str, target: Path, kind: str, form: str) -> None:
     r"""Draw the system: data, networks, codes, priors, critics, and each term where it acts.
 
     Boxes are networks, dotted ones are fixed; a double box is one of several places of the same network. Dashed lines lead to what a
@@ -45,8 +46,8 @@ def figure_command(spec: str, target: Path, kind: str) -> None:
     from ibsym.drawing import FORMATS, figure
     from ibsym.files import write
 
-    form = target.suffix.removeprefix(".")
-    if form not in FORMATS:
+    ending = target.suffix.removeprefix(".")
+    if ending not in FORMATS:
         raise click.UsageError(f"{target} has no ending that is known\n  write: -o {target.stem}.svg, .pdf or .tikz")
-    write(target, figure(ibsym.derive(spec), form, kind))
-    say(f"wrote {target}")
+    write(target, figure(ibsym.derive(spec), ending, kind))
+    wrote(form, (target,))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ibsym.cli.common import TABLES, Command, known, put, say, show, styled, terminal, write
+from ibsym.cli.common import TABLES, Command, known, put, say, show, styled, terminal, write, wrote
 from ibsym.cli.common import columns as width
 from ibsym.shown import STEPS
 
@@ -105,7 +105,8 @@ def kind_of(derivation: Derivation) -> str:
 
 @click.command("new", cls=Command)
 @click.argument("name")
-def new_command(name: str) -> None:
+@TABLES
+def new_command(name: str, form: str) -> None:
     r"""Write NAME.toml, a commented spec to start from.
 
     NAME is ASCII words joined by hyphens. A file that exists is left alone.
@@ -127,7 +128,7 @@ def new_command(name: str) -> None:
             stream.write(text)
     except FileExistsError:
         raise click.UsageError(f"{name}.toml exists already; it was left alone") from None
-    say(f"wrote {name}.toml; next: ibsym derive {name}.toml")
+    wrote(form, (f"{name}.toml",), f"; next: ibsym derive {name}.toml")
 
 
 @click.command("derive", cls=Command)

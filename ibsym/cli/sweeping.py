@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from ibsym.cli.common import DONE, NO, Command, say, terminal
+from ibsym.cli.common import DONE, NO, TABLES, Command, known, say, show, terminal
 from ibsym.cli.training import train_command
 
-OWN = ("spec", "seed", "nproc", "logger", "folder", "resume", "overwrite", "quiet", "unit", "per_dimension")
+OWN = ("spec", "seed", "nproc", "logger", "folder", "resume", "overwrite", "quiet", "form", "json", "unit", "per_dimension")
 """Options of train that a sweep has a say of its own in."""
 
 
 @click.command("sweep", cls=Command)
-@click.argument("spec")
+@click.argument("spec", shell_complete=known)
 @click.option(
     "--over",
     multiple=True,
@@ -31,6 +31,7 @@ OWN = ("spec", "seed", "nproc", "logger", "folder", "resume", "overwrite", "quie
 @click.option("-o", "--output", "folder", type=click.Path(path_type=Path), help="[default: sweeps/NAME]")
 @click.option("--overwrite", is_flag=True, help="Begin anew in a folder that holds a sweep already.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing until the end.")
+@TABLES
 def sweep_command(
     spec: str,
     over: tuple[str, ...],
@@ -40,6 +41,7 @@ def sweep_command(
     folder: Path | None,
     overwrite: bool,
     quiet: bool,
+    form: str,
     **trained: Any,
 ) -> int:
     r"""Train along parameters, dimensions or settings, in parallel processes.
@@ -63,7 +65,7 @@ def sweep_command(
     from ibsym.sweeping.sweep import sweep
 
     read = load(spec)
-    progress = Quiet() if quiet else Progress()
+    progress = Quiet() if quiet or form == "json" else Progress()
     try:
         result = sweep(
             read,
@@ -79,6 +81,11 @@ def sweep_command(
         )
     finally:
         progress.stop()
+    if form == "json":
+        files = {what: str(path) for what, path in result.files.items()}
+        failed = {point.name: why for point, why in result.failed.items()}
+        show({"name": read.name, "runs": len(result.found), "before": result.before, "failed": failed, "files": files})
+        return NO if failed else DONE
     say(f"{read.name}: {len(result.found)} runs, {result.before} of them done before")
     for point, why in result.failed.items():
         say(f"  {point.name}: {why.splitlines()[0]}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from ibsym.cli.common import Command, known, say, terminal
+from ibsym.cli.common import TABLES, Command, known, say, show, terminal
 
 
 @click.command("train", cls=Command)
@@ -55,6 +56,7 @@ from ibsym.cli.common import Command, known, say, terminal
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in that folder.")
 @click.option("--overwrite", is_flag=True, help="Begin anew in a folder that holds a run already.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing until the end.")
+@TABLES
 def train_command(
     spec: str,
     data: str,
@@ -78,6 +80,7 @@ def train_command(
     resume: bool,
     overwrite: bool,
     quiet: bool,
+    form: str,
 ) -> None:
     r"""Train small default networks with the emitted loss.
 
@@ -100,6 +103,7 @@ def train_command(
     from ibsym.training.failures import need_all
 
     need_all(data, "runs")
+    from ibsym.training.checkpoint import METRICS
     from ibsym.training.engine import first_process
     from ibsym.training.progress import Bar, Lines, Reporter, Silent, summary
     from ibsym.training.settings import assignments
@@ -108,7 +112,9 @@ def train_command(
     told = Unit(unit, per_dimension)
     read = load(spec)
     console = terminal()
-    reporter: Reporter = Silent() if quiet else (Bar(console, told) if console is not None else Lines(say, told))
+    reporter: Reporter = (
+        Silent() if quiet or form == "json" else (Bar(console, told) if console is not None else Lines(say, told))
+    )
     out = folder if folder is not None else Path("runs") / read.module_name
     sets, rises = assignments(settings, "--set"), assignments(warmup, "--warmup")
     try:
@@ -140,5 +146,10 @@ def train_command(
         if (out / "checkpoint.pt").is_file():
             click.echo(f"{out} keeps the last whole epoch; the same command with --resume goes on from there", err=True)
         raise
-    for line in summary(result, told) if first_process() else ():
+    if not first_process():
+        return
+    if form == "json":
+        show(json.loads((out / METRICS).read_text(encoding="utf-8")))
+        return
+    for line in summary(result, told):
         say(line)

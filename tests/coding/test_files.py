@@ -78,6 +78,9 @@ def test_there_and_back(ibsym_, tmp_path: Path) -> None:
     # one image at a time, in another order; quiet
     assert ibsym_("compress", "model", "images/03.png", "images/00.png", "-o", "b.ibz", "-q")[1] == ""
     assert ibsym_("decompress", "b.ibz", "-o", "two", "-q")[1] == ""
+    told = json.loads(ibsym_("compress", "model", "images", "-o", "c.ibz", "--json")[1])
+    assert (told["file"], told["bits"]) == ("c.ibz", 8 * Path("c.ibz").stat().st_size)
+    assert json.loads(ibsym_("decompress", "c.ibz", "-o", "third", "--json")[1])["images"] == told["images"]
     assert (load_pictures([Path("two")], 4, 6) == codec.images(codec.codes(pixels[[3, 0]]))).all()
 
 

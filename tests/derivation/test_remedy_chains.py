@@ -8,6 +8,7 @@ import random
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,8 @@ def test_no_remedy_leads_back(seed: int) -> None:
             before = keys
             for edit in error.ways[0]:
                 keys = edit.applied(keys)
-            try:
+            with suppress(SpecError):  # neither can be read yet
                 assert same_objective(before, keys), "\n".join(told)
-            except SpecError:
-                pass  # neither can be read yet
 
 
 def of_the_zoo(name: str, **changes: Any) -> dict[str, Any]:

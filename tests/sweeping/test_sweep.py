@@ -238,6 +238,9 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, monkeypatch, capsys) -> None:
     status, out, _ = told(capsys, *COMMAND, "30")
     assert (status, "2 of them done before" in out) == (0, True)
     assert Path("out/results.parquet").read_bytes() == before
+    found = json.loads(told(capsys, *COMMAND, "30", "--json")[1])
+    assert (found["runs"], found["before"], found["failed"]) == (2, 2, {})
+    assert all(Path(file).is_file() for file in found["files"].values())
 
 
 @pytest.mark.slow
