@@ -45,6 +45,31 @@ def code(text: object) -> str:
     return f"`{text}`"
 
 
+KINDS = {
+    "number": "a number",
+    "numbers": "some numbers",
+    "whole": "a whole number",
+    "density": 'a declared density, such as `"r(z2|z1)"`',
+    "size": "a whole number, or a parameter of the spec",
+}
+"""What options of estimators are."""
+
+
+def toml(value: object) -> str:
+    """A value as a spec has it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else f'"{value}"'
+        if isinstance(value, str)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
 def entry(kind: str, name: str, lines: Iterator[str]) -> str:
     """A section with a name that links can use and that :func:`complete` looks for."""
     return f"({kind}-{name})=\n## {code(name)}\n\n" + "\n".join(f"{line}\n" for line in lines)
@@ -73,7 +98,8 @@ def _family(facts: FamilyFacts) -> Iterator[str]:
         chosen = code(f'head = "{head}"')
         yield f"* with {chosen}, in their place {', '.join(code(r.name) for r in roles)}"
     for name, option in facts.options.items():
-        yield f"* option {code(name)}, by default {code(repr(option.default))}: write {option.remedy}"
+        others = re.sub(r'("[^"]*"|\d[\d.]*|\btrue\b|\bfalse\b)', r"`\1`", option.remedy)
+        yield f"* option {code(name)}, by default {code(toml(option.default))}; {'' if ' ' in others else 'such as '}{others}"
     if facts.sampled:
         how = "with gradients through its draws" if facts.reparameterised else "without gradients through its draws"
         yield f"Sampled {how}."
@@ -94,8 +120,9 @@ def _estimator(estimator: Any) -> Iterator[str]:
         value = f" Its value is {code(estimator.critic.text)}." if estimator.critic.text else ""
         yield f"By a critic, which minimises {loss}.{value}"
     for option in estimator.options:
-        choices = ": one of " + ", ".join(map(code, option.choices)) if option.choices else f", a {option.kind}"
-        yield f"* option {code(option.name)}{choices}, by default {code(option.default)}"
+        what = "one of " + ", ".join(code(toml(c)) for c in option.choices) if option.choices else KINDS[option.kind]
+        unsaid = "may be left out" if option.default is None else f"by default {code(toml(option.default))}"
+        yield f"* option {code(option.name)}: {what}; {unsaid}"
     if estimator.sources:
         yield "Sources: " + "; ".join(estimator.sources) + "."
 
