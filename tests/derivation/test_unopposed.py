@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 import ibsym
 from ibsym.cli import main
@@ -59,6 +58,7 @@ def test_what_gains_without_end_is_named(objective: str, named: tuple[str, ...])
 
 def test_what_is_named_has_no_minimum() -> None:
     """inf of E_q[log p(c|z)] over the decoder: the loss is below any number once the logits are wrong enough."""
+    torch = pytest.importorskip("torch")
     loss = ibsym.compile(spec("minimize I_q(X;Z) + beta*E_q[log p(c|z)]"))()
     rows, classes = 8, 3
     c = torch.arange(rows) % classes
