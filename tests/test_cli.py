@@ -222,6 +222,8 @@ def test_runs_are_told_as_json(ibsym_):
     ids=lambda a: str(a[0]),
 )
 def test_what_was_written_is_told_as_json(ibsym_, arguments, files):
+    if "figure" in arguments:
+        pytest.importorskip("igraph")
     status, out, err = ibsym_(*arguments, "--json")
     assert (status, err) == (0, "")
     assert json.loads(out) == {"wrote": files}
