@@ -59,15 +59,9 @@ def toml(value: object) -> str:
     """A value as a spec has it."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml, value))}]"
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f'"{value}"'
-        if isinstance(value, str)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, str):
+        return f'"{value}"'
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
 def entry(kind: str, name: str, lines: Iterator[str]) -> str:
@@ -281,9 +275,9 @@ def spelled() -> Iterator[tuple[str, str]]:
         yield from ((f"command-{name}", flag) for p in command.params if isinstance(p, click.Option) for flag in p.opts)
     for kind in ("spaces", "divergences"):
         yield from ((f"list-{kind}", row[0]) for row in LISTS[kind][1]())
-    for target in (*map(ibsym.__dict__.get, ibsym.__all__), *RESULTS.values()):
+    for target in (*(getattr(ibsym, name) for name in ibsym.__all__), *RESULTS.values()):
         if isinstance(target, type):
-            yield from ((f"function-{target.__name__}", f"{name}") for name in members(target))
+            yield from ((f"function-{target.__name__}", name) for name in members(target))
 
 
 def section(env: BuildEnvironment, label: str) -> str:

@@ -107,9 +107,8 @@ def _reparameterised(spec: Spec, factor: Factor) -> Remedy:
     found = [f.name for f in FAMILIES.values() if kind in f.spaces and f.learned and f.reparameterised and f.evaluated]
     found.sort(key=lambda name: (name != USUAL[kind], name == "external"))
     ways = ((Edit(("families", str(factor)), name),) for name in found)
-    return Remedy(
-        f"a family whose draws are reparameterised: {' or '.join((*filter(None, [', '.join(found[:-1])]), found[-1]))}", *ways
-    )
+    told = " or ".join(filter(None, (", ".join(found[:-1]), found[-1])))
+    return Remedy(f"a family whose draws are reparameterised: {told}", *ways)
 
 
 def relaxations(spec: Spec, coordinates: Coordinates, items: Iterable[BoundTerm]) -> Iterator[tuple[Factor, Term]]:

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from itertools import chain
 
 from ibsym.derivation.model import BoundTerm, SurrogateTerm
-from ibsym.derivation.unused import densities, touched
+from ibsym.derivation.unused import touched
 from ibsym.facts import Sign
 from ibsym.spec.model import Spec
-from ibsym.terms.measures import CrossEntropy, Estimate, ExpectedLog, RelativeEntropy
+from ibsym.terms.measures import CrossEntropy, ExpectedLog, RelativeEntropy
 from ibsym.terms.signs import sign
 
 
@@ -25,19 +25,15 @@ def unopposed(spec: Spec, bound: Iterable[BoundTerm], surrogates: Iterable[Surro
     for item, used in zip(items, uses, strict=True):
         others = {*chain.from_iterable(u for u in uses if u is not used), *held}
         match item.term:
-            case Estimate():
-                continue  # its density has a player of its own
-            case ExpectedLog():
+            case ExpectedLog(joint=drawn, second=evaluated):
                 gains = Sign.NONNEGATIVE
-            case RelativeEntropy() | CrossEntropy():
-                gains = Sign.NONPOSITIVE
+            case RelativeEntropy(first=first, second=evaluated) | CrossEntropy(first=first, second=evaluated):
+                gains, drawn = Sign.NONPOSITIVE, first.head
             case _:
-                continue
-        own, drawn = densities(spec, item.term), item.term.joint if isinstance(item.term, ExpectedLog) else item.term.first.head
+                continue  # the density of an estimate has a player of its own
         weight = item.coefficient if spec.sense == "minimize" else -item.coefficient
         if sign(weight, spec.intervals) is not gains:
             continue
-        evaluated = own if isinstance(item.term, ExpectedLog | CrossEntropy) else own[1:]
         for density in evaluated:
             factor = spec.joints[density.head].factor_of(density.of, density.given)
             if factor is not None and factor.learned and density.head != drawn and factor.text in used - others:

@@ -637,7 +637,7 @@ UNOPPOSED_MUTANTS = mutants(
     ("is not gains", "is gains"),
     ("factor.text in used - others", "factor.text in used"),
     ("factor.learned and", "True and"),
-    ("gains = Sign.NONPOSITIVE", "gains = Sign.NONNEGATIVE"),
+    ("gains, drawn = Sign.NONPOSITIVE,", "gains, drawn = Sign.NONNEGATIVE,"),
 )
 
 CRITICS = mutants(
