@@ -130,7 +130,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "5e6a3da017f66967", "dib.triton.py": "f0dc72efc461564d", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"dib.c": "ebfd8a9cfe7208fe", "dib.triton.py": "f0dc72efc461564d", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

@@ -120,7 +120,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "e9ca1db8c0c161a4", "gm_vae.triton.py": "d89fdf1a3a180c7c",
+_BESIDE = {"gm_vae.c": "4f622177f2ffb87a", "gm_vae.triton.py": "d89fdf1a3a180c7c",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -172,7 +172,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "7c33639d464171a1", "hidden_markov_vae.triton.py": "93ff39bdb869ad6f",
+_BESIDE = {"hidden_markov_vae.c": "ad98022fb93ced0a", "hidden_markov_vae.triton.py": "93ff39bdb869ad6f",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

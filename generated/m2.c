@@ -490,6 +490,30 @@ struct Expectation {
 
 INLINE double shared_by(double share, double value) { return share == 0 ? 0 : share * value; }
 
+/* e^t for t <= 0 in double precision, to a unit in the last place; 0 where that is no normal number */
+INLINE double wide_exponential(double t)
+{
+    const double c = t < -708.0 ? -708.0 : t, shifted = c * 1.44269504088896340736 + 0x1.8p52, n = shifted - 0x1.8p52;
+    const double f = c - n * 0x1.62e42feep-1 - n * 0x1.a39ef35793c76p-33; /* c = n log 2 + f */
+    double y = 1.0 / 6227020800, power;
+    y = y * f + 1.0 / 479001600;
+    y = y * f + 1.0 / 39916800;
+    y = y * f + 1.0 / 3628800;
+    y = y * f + 1.0 / 362880;
+    y = y * f + 1.0 / 40320;
+    y = y * f + 1.0 / 5040;
+    y = y * f + 1.0 / 720;
+    y = y * f + 1.0 / 120;
+    y = y * f + 1.0 / 24;
+    y = y * f + 1.0 / 6;
+    y = y * f + 0.5;
+    int64_t last; /* n, in the last bits of what was shifted */
+    memcpy(&last, &shifted, sizeof last);
+    const int64_t scaled = (int64_t)((uint64_t)(last + 1023) << 52);
+    memcpy(&power, &scaled, sizeof power);
+    return t < -708.0 ? 0 : (1 + (y * (f * f) + f)) * power;
+}
+
 /* The softmax of the logits of some rows, class by class, 0 where the tensors' own numbers have none so small; and its
    logarithm, which keeps its digits where a class is sure. */
 static void softmax(const REAL *a, int64_t classes, int64_t rows, double *p, double *log_p, double *top, double *norm)
@@ -503,12 +527,14 @@ static void softmax(const REAL *a, int64_t classes, int64_t rows, double *p, dou
     for (int64_t k = 0; k < classes; k++)
         for (int64_t b = 0; b < rows; b++) log_p[k * rows + b] -= top[b];
     for (int64_t b = 0; b < rows; b++) top[b] = 0; /* from here on, whether its 1 was met, which is added last */
-    for (int64_t k = 0; k < classes; k++)
+    for (int64_t k = 0; k < classes; k++) {
+        LOOP
         for (int64_t b = 0; b < rows; b++) {
-            const double e = p[k * rows + b] = exp(log_p[k * rows + b]), largest = e == 1 && top[b] == 0;
+            const double e = p[k * rows + b] = wide_exponential(log_p[k * rows + b]), largest = e == 1 && top[b] == 0;
             norm[b] += largest ? 0 : e;
             top[b] += largest;
         }
+    }
     for (int64_t b = 0; b < rows; b++) top[b] = log1p(norm[b]), norm[b] += 1;
     for (int64_t k = 0; k < classes; k++)
         for (int64_t b = 0; b < rows; b++) {

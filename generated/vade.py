@@ -117,7 +117,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "52412f6d14fbd16f", "vade.triton.py": "45b10ab78a9123b0", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"vade.c": "8aafe7fd0422c5bd", "vade.triton.py": "45b10ab78a9123b0", "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 
 @functools.cache

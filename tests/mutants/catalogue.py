@@ -1498,6 +1498,13 @@ RUNTIME = [
         ("(double)(vector[e] - code[e])", "(double)(code[e] - vector[e])"),
     ),
     *mutants(
+        "ibsym/runtime/mixed.h",
+        (NATIVE_CLASSES,),
+        ("y = y * f + 1.0 / 6;", "y = y * f + 1.0 / 7;"),
+        ("whole += part[j] + whole * part[j]", "whole += part[j]"),
+        ("sums[r] += loop->factor[r] != 0 ? x + sums[r] * x : x", "sums[r] += x"),
+    ),
+    *mutants(
         "ibsym/runtime/relaxed.h",
         ("tests/native/test_relaxed.py",),
         ("if (c->shares != of->n) return 1;", ""),
