@@ -868,9 +868,9 @@ int fused(const Arguments *g)
     double loop_1[1];
     double pairs_0[KINDS];
     int status = 0;
+    if ((status = pairs0(g, pairs_0))) return status;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
-    if ((status = pairs0(g, pairs_0))) return status;
     *g->terms[0] = (REAL)(0.5 * loop_0[0]);
     *g->terms[1] = (REAL)(pairs_0[TOGETHER] - 1.0 * pairs_0[APART] + g->size_L * log(g->size_B) - log(g->size_B));
     *g->terms[2] = (REAL)(-1.0 * loop_1[0]);

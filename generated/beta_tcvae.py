@@ -138,7 +138,7 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "c8c91a133657578b", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
+_BESIDE = {"beta_tcvae.c": "ad2bec81b3268386", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

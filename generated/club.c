@@ -800,8 +800,8 @@ int fused(const Arguments *g)
     double classes_0;
     double pairs_0[KINDS];
     int status = 0;
-    if ((status = classes0(g, &classes_0))) return status;
     if ((status = pairs0(g, pairs_0))) return status;
+    if ((status = classes0(g, &classes_0))) return status;
     *g->terms[0] = (REAL)(pairs_0[OWN] - 1.0 * pairs_0[OFF]);
     *g->terms[1] = (REAL)(classes_0);
     const double loss = g->parameter_beta * (pairs_0[OWN] - 1.0 * pairs_0[OFF]) - classes_0;

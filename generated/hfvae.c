@@ -1182,12 +1182,12 @@ int fused(const Arguments *g)
     double pairs_1[KINDS];
     double pairs_2[KINDS];
     int status = 0;
-    if ((status = loop0(g, loop_0))) return status;
-    if ((status = loop1(g, loop_1))) return status;
-    if ((status = loop2(g, loop_2))) return status;
     if ((status = pairs0(g, pairs_0))) return status;
     if ((status = pairs1(g, pairs_1))) return status;
     if ((status = pairs2(g, pairs_2))) return status;
+    if ((status = loop0(g, loop_0))) return status;
+    if ((status = loop1(g, loop_1))) return status;
+    if ((status = loop2(g, loop_2))) return status;
     *g->terms[0] = (REAL)(0.5 * loop_0[0]);
     *g->terms[1] = (REAL)(0.5 * loop_1[0]);
     *g->terms[2] = (REAL)(pairs_0[TOGETHER] - 1.0 * pairs_1[TOGETHER] - 1.0 * pairs_2[TOGETHER] + log(g->size_B));

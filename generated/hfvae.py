@@ -184,7 +184,7 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "438bdd028fb10790", "hfvae.triton.py": "fc71f30dcfa9e1e1",
+_BESIDE = {"hfvae.c": "29d26835e995b0f3", "hfvae.triton.py": "fc71f30dcfa9e1e1",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -914,9 +914,9 @@ int fused(const Arguments *g)
     double loop_1[1];
     double pairs_0[KINDS];
     int status = 0;
+    if ((status = pairs0(g, pairs_0))) return status;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
-    if ((status = pairs0(g, pairs_0))) return status;
     *g->terms[0] = (REAL)(-0.5 * loop_0[0] - 1.0 * pairs_0[TOGETHER] - 0.5 * g->size_L * 1.8378770664093456);
     *g->terms[1] = (REAL)(-1.0 * loop_1[0]);
     for (int64_t r = 0; g->each_B && r < g->size_B; r++) g->each_B[r] += -0.5 * g->parameter_beta * g->size_L

@@ -151,7 +151,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "140293dc08785f29", "vampprior_vae.triton.py": "23aef78ac70d87ff",
+_BESIDE = {"vampprior_vae.c": "57e3446ebbab540d", "vampprior_vae.triton.py": "23aef78ac70d87ff",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -976,10 +976,10 @@ int fused(const Arguments *g)
     double pairs_1[KINDS];
     double pairs_2[KINDS];
     int status = 0;
-    if ((status = loop0(g, loop_0))) return status;
     if ((status = pairs0(g, pairs_0))) return status;
     if ((status = pairs1(g, pairs_1))) return status;
     if ((status = pairs2(g, pairs_2))) return status;
+    if ((status = loop0(g, loop_0))) return status;
     *g->terms[0] = (REAL)(pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED]);
     *g->terms[1] = (REAL)(-0.5 * loop_0[0] - 0.5 * g->size_D * 1.144729882493337);
     const double loss = g->parameter_lam * (pairs_0[MAPPED] + pairs_1[MAPPED] - 2.0 * pairs_2[MAPPED])

@@ -157,7 +157,7 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "a97deba99083ef62", "wae_mmd.triton.py": "875d4d0e2f44628d",
+_BESIDE = {"wae_mmd.c": "2cc00ada3d775b4a", "wae_mmd.triton.py": "875d4d0e2f44628d",
            "_ibsym_runtime.py": "851f88b4d93fcb79"}
 
 

@@ -180,12 +180,13 @@ class _Writer(Writing):
         lines += [f"double classes_{k};" for k in range(len(self.classes))]
         lines += [f"double codebook_{k};" for k in range(len(self.codebooks))]
         lines += [f"double pairs_{k}[KINDS];" for k in range(len(self.kernels))]
-        calls = [f"loop{k}(g, loop_{k})" for k in range(len(self.loops))]
+        # Tables first: those of a joint and of its marginals have large slopes that cancel, before anything small is added to them.
+        calls = [f"pairs{k}(g, pairs_{k})" for k in range(len(self.kernels))]
+        calls += [f"loop{k}(g, loop_{k})" for k in range(len(self.loops))]
         calls += [f"draws{k}(g, &draws_{k})" for k in range(len(self.draws))]
         calls += ["mixed(g, by_class)"] if self.mixed else []
         calls += [f"classes{k}(g, &classes_{k})" for k in range(len(self.classes))]
         calls += [f"codebook{k}(g, &codebook_{k})" for k in range(len(self.codebooks))]
-        calls += [f"pairs{k}(g, pairs_{k})" for k in range(len(self.kernels))]
         if calls:
             lines.append("int status = 0;")
         lines += [f"if ((status = {call})) return status;" for call in calls]
