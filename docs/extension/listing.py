@@ -28,6 +28,7 @@ from ibsym.rules.catalogue import RULES
 from ibsym.spec.families import FAMILIES, FamilyUse
 from ibsym.spec.schema import json_schema
 from ibsym.spec.spaces import Space
+from ibsym.spec.writing import written_value
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -53,15 +54,6 @@ KINDS = {
     "size": "a whole number, or a parameter of the spec",
 }
 """What options of estimators are."""
-
-
-def toml(value: object) -> str:
-    """A value as a spec has it."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(toml, value))}]"
-    if isinstance(value, str):
-        return f'"{value}"'
-    return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
 def entry(kind: str, name: str, lines: Iterator[str]) -> str:
@@ -93,7 +85,7 @@ def _family(facts: FamilyFacts) -> Iterator[str]:
         yield f"* with {chosen}, in their place {', '.join(code(r.name) for r in roles)}"
     for name, option in facts.options.items():
         others = re.sub(r'("[^"]*"|\d[\d.]*|\btrue\b|\bfalse\b)', r"`\1`", option.remedy)
-        yield f"* option {code(name)}, by default {code(toml(option.default))}; {'' if ' ' in others else 'such as '}{others}"
+        yield f"* option {code(name)}, by default {code(written_value(option.default))}; {'' if ' ' in others else 'such as '}{others}"
     if facts.sampled:
         how = "with gradients through its draws" if facts.reparameterised else "without gradients through its draws"
         yield f"Sampled {how}."
@@ -114,8 +106,8 @@ def _estimator(estimator: Any) -> Iterator[str]:
         value = f" Its value is {code(estimator.critic.text)}." if estimator.critic.text else ""
         yield f"By a critic, which minimises {loss}.{value}"
     for option in estimator.options:
-        what = "one of " + ", ".join(code(toml(c)) for c in option.choices) if option.choices else KINDS[option.kind]
-        unsaid = "may be left out" if option.default is None else f"by default {code(toml(option.default))}"
+        what = "one of " + ", ".join(code(written_value(c)) for c in option.choices) if option.choices else KINDS[option.kind]
+        unsaid = "may be left out" if option.default is None else f"by default {code(written_value(option.default))}"
         yield f"* option {code(option.name)}: {what}; {unsaid}"
     if estimator.sources:
         yield "Sources: " + "; ".join(estimator.sources) + "."
@@ -293,7 +285,8 @@ def complete(app: Sphinx, env: BuildEnvironment) -> None:
     missing = [label for label in named() if label.lower() not in labels]
     missing += [f"zoo/{name}" for name in ibsym.zoo() if f"zoo/{name}" not in env.found_docs]
     if not missing:
-        text = {label: section(env, label) for label in {label for label, _ in spelled()}}
-        missing += [f"{word} in {label}" for label, word in spelled() if word not in text[label]]
+        wanted = list(spelled())
+        text = {label: section(env, label) for label in {label for label, _ in wanted}}
+        missing += [f"{word} in {label}" for label, word in wanted if word not in text[label]]
     if missing:
         raise SphinxError(f"without a page: {', '.join(missing)}")

@@ -130,9 +130,9 @@ def _expanding(spec: Spec, wanted: Term) -> tuple[list[str], list[str]]:
     """The expansions that keep a relative entropy, as they were written, and the others."""
     kept: list[str] = []
     left: list[str] = []
-    written = spec.keys.get("derivation", {}).get("expand", ())
+    reader, written = Reader(spec, "derivation.expand"), spec.keys.get("derivation", {}).get("expand", ())
     for (quantity, second), text in zip(spec.expansions, written, strict=True):
-        entropy, model = Reader(spec, "derivation.expand").term(quantity), Reader(spec, "derivation.expand").density(second)
+        entropy, model = reader.term(quantity), reader.density(second)
         mine = isinstance(entropy, Entropy) and wanted == RelativeEntropy(Density(entropy.joint, entropy.of), (model,))
         (kept if mine else left).append(text)
     return kept, left

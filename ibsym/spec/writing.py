@@ -32,7 +32,7 @@ def toml(keys: Mapping[str, object]) -> str:
 
 
 def _line(key: str, value: object) -> str:
-    return f"{_key(key)} = {_value(value)}"
+    return f"{_key(key)} = {written_value(value)}"
 
 
 def _key(text: str) -> str:
@@ -43,7 +43,8 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _value(value: object) -> str:
+def written_value(value: object) -> str:
+    """A value as TOML has it."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -52,7 +53,7 @@ def _value(value: object) -> str:
         case Mapping():
             return "{ " + ", ".join(_line(str(k), v) for k, v in value.items() if v is not None) + " }"
         case list() | tuple():
-            return "[" + ", ".join(map(_value, value)) + "]"
+            return "[" + ", ".join(map(written_value, value)) + "]"
         case float() | int():
             return repr(value)  # inf, nan and 1e+20 are TOML as they are Python
     return _text(str(value))
