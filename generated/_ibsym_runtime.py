@@ -174,11 +174,8 @@ class OnePass:
         if value is None:
             return None
         named = dict(zip(library.terms, terms, strict=True))
-        if (others := (way == GPU and getattr(loss, "_left", None)) or getattr(loss, "_rest", None)) is not None:
-            code = others.__func__.__code__  # terms that no pass computes; kernels may leave more
-            raised = [t.float() if t.dtype in HALVES else t for t in given] if way == GPU else given
-            by_name = dict(zip([name for name, _ in self.inputs], raised, strict=True))
-            rest = others(*(by_name[name] for name in code.co_varnames[1 : code.co_argcount]))
+        if (others := getattr(library, "left", None) or getattr(type(loss), "_rest", None)) is not None:
+            rest = by_name(others, loss, given)
             value, named = value + rest.loss, {**named, **rest.terms}
         return self.output(value, named)
 
@@ -229,6 +226,12 @@ class Ready:
         else:
             value, terms, _ = library.run(given, parameters, reduction == "sum", (), self.sizes)
         return None if value is None else self.output(value, dict(zip(library.terms, terms, strict=True)))
+
+
+def by_name(function: Any, loss: Any, given: Sequence[Tensor]) -> Any:
+    """What a function of a loss makes of those arguments that it takes; half precision is raised."""
+    found = {entry.name: t.float() if t.dtype in HALVES else t for entry, t in zip(loss.INPUTS, given, strict=True)}
+    return function(loss, *(found[name] for name in function.__code__.co_varnames[1 : function.__code__.co_argcount]))
 
 
 def defined(text: str, name: str) -> dict[str, Any]:
@@ -302,7 +305,7 @@ def _transformed() -> bool:
 
 
 class Library:
-    """A compiled pass in one precision. It says itself what it takes, in two strings.
+    """A compiled pass in one precision. It says itself what it takes, in two strings. What it leaves is a method of the loss.
 
     ``fields`` are those of its structure of arguments, in order: inputs, their gradients, their numbers of elements, lengths of
     axes, parameters, where each row's loss is added; then whether the loss is a sum, the number of threads, and where the loss and
@@ -412,8 +415,8 @@ class _Differentiable(torch.autograd.Function):
         library, loss, parameters, total = ctx.then
         if torch.is_grad_enabled():
             own = [t.view_as(t) for t in given]  # of this node alone: arguments that depend on one another count once
-            raised = [t.float() if t.dtype in HALVES else t for t in own]
-            value = _at(loss, library, parameters, total).expression(*raised).loss
+            function = getattr(library, "kept", None) or type(loss).expression
+            value = by_name(function, _at(loss, library, parameters, total), own).loss
             wanted = [k for k, is_needed in enumerate(ctx.needs_input_grad[1:]) if is_needed]
             found = torch.autograd.grad(value, [own[k] for k in wanted], upstream, create_graph=True, allow_unused=True)
             slopes = dict(zip(wanted, found, strict=True))
@@ -432,9 +435,9 @@ def _at(loss: Any, library: Any, parameters: Sequence[float], total: bool) -> An
     then = copy.copy(loss)
     then.__dict__.update(zip(library.parameters, parameters, strict=True))
     then.__dict__["reduction"] = "sum" if total else "mean"
-    if hasattr(loss, left := "_rest" if isinstance(library, Library) or not hasattr(loss, "_left") else "_left"):
+    if hasattr(loss, "_rest"):
         nothing = type("Nothing", (), {"loss": 0.0, "terms": dict.fromkeys(library.terms, torch.zeros(()))})
-        then.__dict__[left] = lambda *_, **__: nothing
+        then.__dict__["_rest"] = lambda *_, **__: nothing
     return then
 
 
@@ -444,9 +447,6 @@ def _is_one(upstream: Tensor) -> bool:
         return upstream.item() == 1
     except RuntimeError:
         return False
-
-
-# ------------------------------------------------------------------------------------------- libraries
 
 
 def loaded(source: str, stem: str, real: str, inputs: Sequence[tuple[str, tuple[str, ...]]]) -> Library:
@@ -856,6 +856,7 @@ class Kernels:
     def __init__(self, space: Mapping[str, Any], inputs: Sequence[str]):
         place = {name: k for k, name in enumerate(inputs)}
         self.passes, self.rescaled = space["passes"], space["rescaled"]
+        self.left, self.kept = space.get("left"), space.get("kept")
         self.terms, self.parameters = space["TERMS"], space["PARAMETERS"]
         self.read = [(name, place[name]) for name in space["INPUTS"]]
         self.differentiated = [place[name] for name in space["LEARNED"]]

@@ -132,7 +132,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "fb2582d988b0ffd4", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"aae.c": "fb2582d988b0ffd4", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

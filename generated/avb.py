@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "f7afbda1473dc4eb", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"avb.c": "f7afbda1473dc4eb", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -139,7 +139,7 @@ class BetaTcvaeLoss(_Parametrised):
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
 _BESIDE = {"beta_tcvae.c": "ad2bec81b3268386", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

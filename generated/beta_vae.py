@@ -124,7 +124,7 @@ class BetaVaeLoss(_Parametrised):
 
 Loss = BetaVaeLoss
 _BESIDE = {"beta_vae.c": "f8fc991aa5b0552b", "beta_vae.triton.py": "3029d3b766cdc68d",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class BibAeLoss(_Parametrised):
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"bib_ae.c": "cdfdce7b4d1704e6", "bib_ae.triton.py": "c1d988d0da1d2187",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

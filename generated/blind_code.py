@@ -137,7 +137,7 @@ class BlindCodeLoss(_Parametrised):
 
 Loss = BlindCodeLoss
 _BESIDE = {"blind_code.c": "510f5e9346f339f1", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "e833346dcbe42578", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"ceb.c": "5df3bb360b64731b", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

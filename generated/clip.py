@@ -96,7 +96,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"clip.c": "98c192daf1d20747", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"clip.c": "66ca975f983bfc7c", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

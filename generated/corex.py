@@ -111,7 +111,7 @@ class CorexLoss(torch.nn.Module):
 
 Loss = CorexLoss
 _BESIDE = {"corex.c": "3abc37bee20f627e", "corex.triton.py": "00fd6b1559f2dd0c",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "63591feb5de5c44c", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"cvae.c": "63591feb5de5c44c", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

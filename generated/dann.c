@@ -562,6 +562,20 @@ INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e
     return at_class(c, i % c->classes, c->scale, logit, e, soft, d, sum);
 }
 
+/* log of the mean e^logit of all */
+INLINE int whole(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    (void)i, (void)logit;
+    *sum += (double)soft.top + (double)soft.log_norm - log((double)c->classes);
+    if (!d) return 0;
+    LOOP
+    for (int64_t k = 0; k < c->classes; k++) {
+        const REAL slope = c->scale * (e[k] * soft.r);
+        d[k] = c->adds ? d[k] + slope : slope;
+    }
+    return 0;
+}
+
 static int class_mean(Classes *c, int threads, double *mean, Each each)
 {
     const int64_t rows = c->classes ? c->n / c->classes : 0;

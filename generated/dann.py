@@ -154,7 +154,7 @@ class DannLoss(_Parametrised):
 
 Loss = DannLoss
 _WHY = "I_u(Z;S) is averaged over the batch B_domains, E_q[log p(c|z)] over B"
-_BESIDE = {"dann.c": "4943d4974e9a2aa8", "dann.triton.py": "9fa73d84c4006f63", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"dann.c": "dd792e1ce6c29888", "dann.triton.py": "9fa73d84c4006f63", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

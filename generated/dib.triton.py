@@ -5,10 +5,12 @@ compute E_q[log p(z)]."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -108,6 +110,71 @@ INPUTS = ("c", "c_logits")
 LEARNED = ("c_logits",)
 PARAMETERS = ("beta",)
 AXES = (("B", "q_z_logits", -2), ("K", "c_logits", -1))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _over_draws(values: Tensor) -> Tensor:
+    """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
+    return values.mean(0) if values.dim() == 2 else values
+
+
+def _pick(table: Tensor, index: Tensor) -> Tensor:
+    """The entry of the last axis that each class index names; either may lack leading axes."""
+    if index.shape != table.shape[:-1]:
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1],
+                                                                 index.shape))), table.expand(*i.shape, -1)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
+
+
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its
+    slope."""
+    return share * torch.where(share > 0, values, 0)
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
+    """The mean over rows, their sum, or every row."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
+
+
+def left(self, q_z_logits: Tensor, p_z_logits: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    # E_q[log p(z)] in closed form: sum r log r', r = softmax(a)
+    log_p_z = _expected(q_z_logits.softmax(-1), p_z_logits.log_softmax(-1)).sum(-1)
+
+    per_row = -log_p_z
+    terms = {"E_q[log p(z)]": _mean(log_p_z.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
+
+
+def kept(self, c: Tensor, c_logits: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # E_q[log p(c|z)] at samples: log softmax(a)_v
+    log_p_c = _over_draws(_pick(c_logits.log_softmax(-1), c))
+
+    per_row = -self.beta * log_p_c
+    terms = {"E_q[log p(c|z)]": _mean(log_p_c.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 def passes(g: Any) -> None:

@@ -138,7 +138,7 @@ class DvccaLoss(_Parametrised):
 
 Loss = DvccaLoss
 _BESIDE = {"dvcca.c": "5c34bf59d19c3317", "dvcca.triton.py": "d5889355e738b4e3",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -147,7 +147,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 Loss = DvccaPrivateLoss
 _BESIDE = {"dvcca_private.c": "1ec6fb43b0050c21", "dvcca_private.triton.py": "992c47664063c876",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

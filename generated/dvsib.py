@@ -155,8 +155,8 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "d269d26eda76be40", "dvsib.triton.py": "f185bfa90be321b8",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"dvsib.c": "1283f0619fa32786", "dvsib.triton.py": "f185bfa90be321b8",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

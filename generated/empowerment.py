@@ -77,29 +77,21 @@ class EmpowermentLoss(torch.nn.Module):
 
     def expression(self, w_a_logits: Tensor, a: Tensor, r_a_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._left(a, r_a_logits)  # E_w[log r(a|s,t)]: what kernels on a GPU leave
         # E_w[log w(a|s)] in closed form: sum r log r, r = softmax(a)
         w_a_log_softmax = w_a_logits.log_softmax(-1)
         log_w_a = _xlogx(torch.exp(w_a_log_softmax), w_a_log_softmax).sum(-1)
-
-        per_row = log_w_a
-        terms = {"E_w[log w(a|s)]": _mean(log_w_a.detach(), self.group),
-                 "E_w[log r(a|s,t)]": rest.terms["E_w[log r(a|s,t)]"]}
-        return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
-
-    def _left(self, a: Tensor, r_a_logits: Tensor) -> Output:
-        """The terms that kernels on a GPU leave to tensor operations."""
         # E_w[log r(a|s,t)] at samples: sum v log softmax(a)
         log_r_a = _over_draws(_weighted(a, r_a_logits.log_softmax(-1)).sum(-1))
 
-        per_row = -log_r_a
-        terms = {"E_w[log r(a|s,t)]": _mean(log_r_a.detach(), self.group)}
+        per_row = log_w_a - log_r_a
+        terms = {"E_w[log w(a|s)]": _mean(log_w_a.detach(), self.group),
+                 "E_w[log r(a|s,t)]": _mean(log_r_a.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "0c8c9f1f1d607619", "empowerment.triton.py": "12b923c1d361aa67",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"empowerment.c": "49d8e0bb663d38f4", "empowerment.triton.py": "f4dfe9d758bb94da",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -5,10 +5,13 @@ E_w[log r(a|s,t)]."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -125,6 +128,69 @@ INPUTS = ("w_a_logits",)
 LEARNED = ("w_a_logits",)
 PARAMETERS = ()
 AXES = (("B", "w_a_logits", -2), ("K", "w_a_logits", -1))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _over_draws(values: Tensor) -> Tensor:
+    """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
+    return values.mean(0) if values.dim() == 2 else values
+
+
+def _weighted(weight: Tensor, values: Tensor) -> Tensor:
+    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not
+    count."""
+    return weight * torch.where((weight.detach() != 0) | (values.detach().abs() < math.inf), values, 0)
+
+
+def _xlogx(share: Tensor, log_share: Tensor) -> Tensor:
+    """share * log share for a probability, and 0 where it is 0."""
+    return share * F.threshold(log_share, -math.inf, 0.0)
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
+    """The mean over rows, their sum, or every row."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
+
+
+def left(self, a: Tensor, r_a_logits: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    # E_w[log r(a|s,t)] at samples: sum v log softmax(a)
+    log_r_a = _over_draws(_weighted(a, r_a_logits.log_softmax(-1)).sum(-1))
+
+    per_row = -log_r_a
+    terms = {"E_w[log r(a|s,t)]": _mean(log_r_a.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
+
+
+def kept(self, w_a_logits: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # E_w[log w(a|s)] in closed form: sum r log r, r = softmax(a)
+    w_a_log_softmax = w_a_logits.log_softmax(-1)
+    log_w_a = _xlogx(torch.exp(w_a_log_softmax), w_a_log_softmax).sum(-1)
+
+    per_row = log_w_a
+    terms = {"E_w[log w(a|s)]": _mean(log_w_a.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 def passes(g: Any) -> None:

@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "d5653fd9bb741a64", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

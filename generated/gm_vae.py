@@ -120,8 +120,8 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "4f622177f2ffb87a", "gm_vae.triton.py": "d89fdf1a3a180c7c",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"gm_vae.c": "b2585cfbe0012998", "gm_vae.triton.py": "d89fdf1a3a180c7c",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

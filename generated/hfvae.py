@@ -125,24 +125,38 @@ class HfvaeLoss(_Parametrised):
     def expression(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
                    x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._left(z1_mean, z1_logvar, z2_mean, z2_logvar, z1, z2)  # TC_q(Z1;Z2): what kernels on a GPU leave
         # KL(q(z1|x)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z1 = _mean(0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1), self.group)
         # KL(q(z2|x)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z2 = _mean(0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1), self.group)
         z1_i, z1_logvar_j, z1_mean_j = _pairs(self.group, -2, z1, z1_logvar, z1_mean)
+        # log q(z1|x) of every draw i at the parameters of every row j
+        minus_half_z1_logvar_j_exp = torch.exp(-0.5 * z1_logvar_j)
+        log_z1_pairs = -0.5 * (z1_logvar_j + ((z1_i - z1_mean_j) * minus_half_z1_logvar_j_exp) ** 2
+                               + math.log(2 * math.pi)).sum(-1)
+        z2_i, z2_logvar_j, z2_mean_j = _pairs(self.group, -2, z2, z2_logvar, z2_mean)
+        # log q(z2|x) of every draw i at the parameters of every row j
+        minus_half_z2_logvar_j_exp = torch.exp(-0.5 * z2_logvar_j)
+        log_z2_pairs = -0.5 * (z2_logvar_j + ((z2_i - z2_mean_j) * minus_half_z2_logvar_j_exp) ** 2
+                               + math.log(2 * math.pi)).sum(-1)
+        # their sum: factors of one another and of what is observed
+        log_z1_z2_pairs = log_z1_pairs + log_z2_pairs
+        # log of 1/B sum_j over the batch's components
+        log_z1_z2 = log_z1_z2_pairs.logsumexp(-1) - math.log(log_z1_z2_pairs.shape[-1] or math.nan)
+        log_z1 = log_z1_pairs.logsumexp(-1) - math.log(log_z1_pairs.shape[-1] or math.nan)
+        log_z2 = log_z2_pairs.logsumexp(-1) - math.log(log_z2_pairs.shape[-1] or math.nan)
+        # TC_q(Z1;Z2) by minibatch-weighted: E[log of the joint - sum log of the marginals], the batch's mixture as q
+        tc_z1_z2 = (log_z1_z2 - log_z1 - log_z2).mean()
         # log q(z1|x) of every draw i at the parameters of every row j, coordinate by coordinate
-        log_z1_elements = -0.5 * (z1_logvar_j + ((z1_i - z1_mean_j) * torch.exp(-0.5 * z1_logvar_j)) ** 2
+        log_z1_elements = -0.5 * (z1_logvar_j + ((z1_i - z1_mean_j) * minus_half_z1_logvar_j_exp) ** 2
                                   + math.log(2 * math.pi))
         log_z1_pairs_2 = log_z1_elements.sum(-1)
-        # log of 1/B sum_j over the batch's components
         log_z1_2 = log_z1_pairs_2.logsumexp(-1) - math.log(log_z1_pairs_2.shape[-1] or math.nan)
         log_z1_apart = log_z1_elements.logsumexp(-2) - math.log(log_z1_elements.shape[-2] or math.nan)
         # TC_q(Z1) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z1 = (log_z1_2 - log_z1_apart.sum(-1)).mean()
-        z2_i, z2_logvar_j, z2_mean_j = _pairs(self.group, -2, z2, z2_logvar, z2_mean)
         # log q(z2|x) of every draw i at the parameters of every row j, coordinate by coordinate
-        log_z2_elements = -0.5 * (z2_logvar_j + ((z2_i - z2_mean_j) * torch.exp(-0.5 * z2_logvar_j)) ** 2
+        log_z2_elements = -0.5 * (z2_logvar_j + ((z2_i - z2_mean_j) * minus_half_z2_logvar_j_exp) ** 2
                                   + math.log(2 * math.pi))
         log_z2_pairs_2 = log_z2_elements.sum(-1)
         log_z2_2 = log_z2_pairs_2.logsumexp(-1) - math.log(log_z2_pairs_2.shape[-1] or math.nan)
@@ -153,39 +167,18 @@ class HfvaeLoss(_Parametrised):
         log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
                                                             reduction="none").sum(-1), self.group)
 
-        loss = kl_z1 + kl_z2 + (self.gamma - 1) * tc_z1 + (self.gamma - 1) * tc_z2 - log_p_x
-        terms = {"KL(q(z1|x)||p(z1))": kl_z1.detach(),     "KL(q(z2|x)||p(z2))": kl_z2.detach(),
-                 "TC_q(Z1;Z2)": rest.terms["TC_q(Z1;Z2)"], "TC_q(Z1)": tc_z1.detach(),
-                 "TC_q(Z2)": tc_z2.detach(),               "E_q[log p(x|z1,z2)]": log_p_x.detach()}
-        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group) + rest.loss, terms)
-
-    def _left(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor,
-              z2: Tensor) -> Output:
-        """The terms that kernels on a GPU leave to tensor operations."""
-        z1_i, z1_logvar_j, z1_mean_j = _pairs(self.group, -2, z1, z1_logvar, z1_mean)
-        # log q(z1|x) of every draw i at the parameters of every row j
-        log_z1_pairs = -0.5 * (z1_logvar_j + ((z1_i - z1_mean_j) * torch.exp(-0.5 * z1_logvar_j)) ** 2
-                               + math.log(2 * math.pi)).sum(-1)
-        z2_i, z2_logvar_j, z2_mean_j = _pairs(self.group, -2, z2, z2_logvar, z2_mean)
-        # log q(z2|x) of every draw i at the parameters of every row j
-        log_z2_pairs = -0.5 * (z2_logvar_j + ((z2_i - z2_mean_j) * torch.exp(-0.5 * z2_logvar_j)) ** 2
-                               + math.log(2 * math.pi)).sum(-1)
-        # their sum: factors of one another and of what is observed
-        log_z1_z2_pairs = log_z1_pairs + log_z2_pairs
-        # log of 1/B sum_j over the batch's components
-        log_z1_z2 = log_z1_z2_pairs.logsumexp(-1) - math.log(log_z1_z2_pairs.shape[-1] or math.nan)
-        log_z1 = log_z1_pairs.logsumexp(-1) - math.log(log_z1_pairs.shape[-1] or math.nan)
-        log_z2 = log_z2_pairs.logsumexp(-1) - math.log(log_z2_pairs.shape[-1] or math.nan)
-        # TC_q(Z1;Z2) by minibatch-weighted: E[log of the joint - sum log of the marginals], the batch's mixture as q
-        tc_z1_z2 = (log_z1_z2 - log_z1 - log_z2).mean()
-        loss = (self.beta - 1) * tc_z1_z2
-        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), {"TC_q(Z1;Z2)": tc_z1_z2.detach()})
+        loss = (kl_z1 + kl_z2 + (self.beta - 1) * tc_z1_z2 + (self.gamma - 1) * tc_z1 + (self.gamma - 1) * tc_z2
+                - log_p_x)
+        terms = {"KL(q(z1|x)||p(z1))": kl_z1.detach(),    "KL(q(z2|x)||p(z2))": kl_z2.detach(),
+                 "TC_q(Z1;Z2)": tc_z1_z2.detach(),        "TC_q(Z1)": tc_z1.detach(),
+                 "TC_q(Z2)": tc_z2.detach(),              "E_q[log p(x|z1,z2)]": log_p_x.detach()}
+        return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), terms)
 
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "29d26835e995b0f3", "hfvae.triton.py": "fc71f30dcfa9e1e1",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"hfvae.c": "29d26835e995b0f3", "hfvae.triton.py": "e40c3010d5da3932",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

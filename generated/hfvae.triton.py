@@ -5,10 +5,13 @@ operations compute TC_q(Z1;Z2)."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -574,6 +577,101 @@ INPUTS = ("z1_mean", "z1_logvar", "z2_mean", "z2_logvar", "z1", "z2", "x", "x_lo
 LEARNED = ("z1_mean", "z1_logvar", "z2_mean", "z2_logvar", "z1", "z2", "x", "x_logits")
 PARAMETERS = ("gamma",)
 AXES = (("B", "z1_mean", -2), ("D", "x", -1), ("L1", "z1_mean", -1), ("L2", "z2_mean", -1))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _pairs(group: Any, dim: int, value: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """The value of each row i and the parameters of every row j, of all ranks, to be set against one another on axes i,
+    j."""
+    value, *others = (value, *parameters) if group is None else _runtime()["rows"](group, dim, value, *parameters)
+    return value.unsqueeze(dim), *(t.unsqueeze(dim - 1) for t in others)
+
+
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
+    """The loss, or the loss times the size of the first batch."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+def left(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor,
+         z2: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    z1_i, z1_logvar_j, z1_mean_j = _pairs(self.group, -2, z1, z1_logvar, z1_mean)
+    # log q(z1|x) of every draw i at the parameters of every row j
+    log_z1_pairs = -0.5 * (z1_logvar_j + ((z1_i - z1_mean_j) * torch.exp(-0.5 * z1_logvar_j)) ** 2
+                           + math.log(2 * math.pi)).sum(-1)
+    z2_i, z2_logvar_j, z2_mean_j = _pairs(self.group, -2, z2, z2_logvar, z2_mean)
+    # log q(z2|x) of every draw i at the parameters of every row j
+    log_z2_pairs = -0.5 * (z2_logvar_j + ((z2_i - z2_mean_j) * torch.exp(-0.5 * z2_logvar_j)) ** 2
+                           + math.log(2 * math.pi)).sum(-1)
+    # their sum: factors of one another and of what is observed
+    log_z1_z2_pairs = log_z1_pairs + log_z2_pairs
+    # log of 1/B sum_j over the batch's components
+    log_z1_z2 = log_z1_z2_pairs.logsumexp(-1) - math.log(log_z1_z2_pairs.shape[-1] or math.nan)
+    log_z1 = log_z1_pairs.logsumexp(-1) - math.log(log_z1_pairs.shape[-1] or math.nan)
+    log_z2 = log_z2_pairs.logsumexp(-1) - math.log(log_z2_pairs.shape[-1] or math.nan)
+    # TC_q(Z1;Z2) by minibatch-weighted: E[log of the joint - sum log of the marginals], the batch's mixture as q
+    tc_z1_z2 = (log_z1_z2 - log_z1 - log_z2).mean()
+    loss = (self.beta - 1) * tc_z1_z2
+    return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), {"TC_q(Z1;Z2)": tc_z1_z2.detach()})
+
+
+def kept(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
+         x: Tensor, x_logits: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # KL(q(z1|x)||p(z1)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
+    kl_z1 = _mean(0.5 * (z1_mean**2 + torch.expm1(z1_logvar) - z1_logvar).sum(-1), self.group)
+    # KL(q(z2|x)||p(z2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
+    kl_z2 = _mean(0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1), self.group)
+    z1_i, z1_logvar_j, z1_mean_j = _pairs(self.group, -2, z1, z1_logvar, z1_mean)
+    # log q(z1|x) of every draw i at the parameters of every row j, coordinate by coordinate
+    log_z1_elements = -0.5 * (z1_logvar_j + ((z1_i - z1_mean_j) * torch.exp(-0.5 * z1_logvar_j)) ** 2
+                              + math.log(2 * math.pi))
+    log_z1_pairs_2 = log_z1_elements.sum(-1)
+    # log of 1/B sum_j over the batch's components
+    log_z1_2 = log_z1_pairs_2.logsumexp(-1) - math.log(log_z1_pairs_2.shape[-1] or math.nan)
+    log_z1_apart = log_z1_elements.logsumexp(-2) - math.log(log_z1_elements.shape[-2] or math.nan)
+    # TC_q(Z1) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
+    tc_z1 = (log_z1_2 - log_z1_apart.sum(-1)).mean()
+    z2_i, z2_logvar_j, z2_mean_j = _pairs(self.group, -2, z2, z2_logvar, z2_mean)
+    # log q(z2|x) of every draw i at the parameters of every row j, coordinate by coordinate
+    log_z2_elements = -0.5 * (z2_logvar_j + ((z2_i - z2_mean_j) * torch.exp(-0.5 * z2_logvar_j)) ** 2
+                              + math.log(2 * math.pi))
+    log_z2_pairs_2 = log_z2_elements.sum(-1)
+    log_z2_2 = log_z2_pairs_2.logsumexp(-1) - math.log(log_z2_pairs_2.shape[-1] or math.nan)
+    log_z2_apart = log_z2_elements.logsumexp(-2) - math.log(log_z2_elements.shape[-2] or math.nan)
+    # TC_q(Z2) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
+    tc_z2 = (log_z2_2 - log_z2_apart.sum(-1)).mean()
+    # E_q[log p(x|z1,z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
+    log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                        reduction="none").sum(-1), self.group)
+
+    loss = kl_z1 + kl_z2 + (self.gamma - 1) * tc_z1 + (self.gamma - 1) * tc_z2 - log_p_x
+    terms = {"KL(q(z1|x)||p(z1))": kl_z1.detach(),
+             "KL(q(z2|x)||p(z2))": kl_z2.detach(),
+             "TC_q(Z1)": tc_z1.detach(),
+             "TC_q(Z2)": tc_z2.detach(),
+             "E_q[log p(x|z1,z2)]": log_p_x.detach()}
+    return Output(_reduced(loss, self.reduction, z1_mean.shape[-2], self.group), terms)
 
 
 def passes(g: Any) -> None:

@@ -100,31 +100,6 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
                    q_z3_logits: Tensor, p_z3_logits: Tensor, x1: Tensor, x1_logits: Tensor, x2: Tensor,
                    x2_logits: Tensor, x3: Tensor, x3_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # KL(q(z1|x1,x2,x3)||p(z1)), KL(q(z2|z1,x2,x3)||p(z2|z1)), KL(q(z3|z2,x3)||p(z3|z2)), E_q[log p(x2|z2)], E_q[log
-        # p(x3|z3)]: what kernels on a GPU leave
-        rest = self._left(q_z1_logits, p_z1_logits, q_z2_logits, p_z2_logits, q_z3_logits, p_z3_logits, x2, x2_logits, x3, x3_logits)
-        # log q(z1|x1,x2,x3) of every class of z1
-        log_q_z1 = q_z1_logits.log_softmax(-1).movedim(-1, -2)
-        # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
-        log_p_x1_given_z1 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
-                                                                reduction="none").sum(-1)
-        # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z1 by
-        # q(z1|x1,x2,x3)
-        log_p_x1 = _expected(torch.exp(log_q_z1), log_p_x1_given_z1).sum(-2)
-
-        per_row = -log_p_x1
-        terms = {"KL(q(z1|x1,x2,x3)||p(z1))": rest.terms["KL(q(z1|x1,x2,x3)||p(z1))"],
-                 "KL(q(z2|z1,x2,x3)||p(z2|z1))": rest.terms["KL(q(z2|z1,x2,x3)||p(z2|z1))"],
-                 "KL(q(z3|z2,x3)||p(z3|z2))": rest.terms["KL(q(z3|z2,x3)||p(z3|z2))"],
-                 "E_q[log p(x1|z1)]": _mean(log_p_x1.detach(), self.group),
-                 "E_q[log p(x2|z2)]": rest.terms["E_q[log p(x2|z2)]"],
-                 "E_q[log p(x3|z3)]": rest.terms["E_q[log p(x3|z3)]"]}
-        return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
-
-    def _left(self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
-              q_z3_logits: Tensor, p_z3_logits: Tensor, x2: Tensor, x2_logits: Tensor, x3: Tensor,
-              x3_logits: Tensor) -> Output:
-        """The terms that kernels on a GPU leave to tensor operations."""
         # KL(q(z1|x1,x2,x3)||p(z1)) in closed form: sum r log r/r', r = softmax(a)
         q_z1_log_softmax = q_z1_logits.log_softmax(-1)
         kl_z1 = _expected(torch.exp(q_z1_log_softmax), q_z1_log_softmax - p_z1_logits.log_softmax(-1)).sum(-1)
@@ -146,6 +121,11 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         # KL(q(z3|z2,x3)||p(z3|z2)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z2 by q(z2|z1,x2,x3)
         kl_z3 = _expected(log_q_z1_exp, kl_z3_given_z1).sum(-2)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
+        log_p_x1_given_z1 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
+                                                                reduction="none").sum(-1)
+        # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z1 by
+        # q(z1|x1,x2,x3)
+        log_p_x1 = _expected(log_q_z1_exp, log_p_x1_given_z1).sum(-2)
         log_p_x2_given_z2 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x2_logits, x2),
                                                                 reduction="none").sum(-1)
         log_p_x2_given_z1 = _expected(log_q_z2_exp, log_p_x2_given_z2).sum(-2)
@@ -162,18 +142,19 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
         # E_q[log p(x3|z3)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z3 by q(z3|z2,x3)
         log_p_x3 = _expected(log_q_z1_exp, log_p_x3_given_z1).sum(-2)
 
-        per_row = kl_z1 + kl_z2 + kl_z3 - log_p_x2 - log_p_x3
+        per_row = kl_z1 + kl_z2 + kl_z3 - log_p_x1 - log_p_x2 - log_p_x3
         terms = {"KL(q(z1|x1,x2,x3)||p(z1))": _mean(kl_z1.detach(), self.group),
                  "KL(q(z2|z1,x2,x3)||p(z2|z1))": _mean(kl_z2.detach(), self.group),
                  "KL(q(z3|z2,x3)||p(z3|z2))": _mean(kl_z3.detach(), self.group),
+                 "E_q[log p(x1|z1)]": _mean(log_p_x1.detach(), self.group),
                  "E_q[log p(x2|z2)]": _mean(log_p_x2.detach(), self.group),
                  "E_q[log p(x3|z3)]": _mean(log_p_x3.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "ad98022fb93ced0a", "hidden_markov_vae.triton.py": "93ff39bdb869ad6f",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"hidden_markov_vae.c": "ad98022fb93ced0a", "hidden_markov_vae.triton.py": "b373d998d3f67e4c",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -6,10 +6,13 @@ KL(q(z3|z2,x3)||p(z3|z2)), E_q[log p(x2|z2)], E_q[log p(x3|z3)]."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -195,6 +198,104 @@ INPUTS = ("q_z1_logits", "x1", "x1_logits")
 LEARNED = ("q_z1_logits", "x1", "x1_logits")
 PARAMETERS = ()
 AXES = (("B", "q_z1_logits", -2), ("D1", "x1", -1), ("K", "q_z1_logits", -1))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its
+    slope."""
+    return share * torch.where(share > 0, values, 0)
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
+    """The mean over rows, their sum, or every row."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
+
+
+def left(self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_z2_logits: Tensor,
+         q_z3_logits: Tensor, p_z3_logits: Tensor, x2: Tensor, x2_logits: Tensor, x3: Tensor,
+         x3_logits: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    # KL(q(z1|x1,x2,x3)||p(z1)) in closed form: sum r log r/r', r = softmax(a)
+    q_z1_log_softmax = q_z1_logits.log_softmax(-1)
+    kl_z1 = _expected(torch.exp(q_z1_log_softmax), q_z1_log_softmax - p_z1_logits.log_softmax(-1)).sum(-1)
+    # sum r log r/r', r = softmax(a), for every class
+    q_z2_log_softmax = q_z2_logits.log_softmax(-1)
+    kl_z2_given_z1 = _expected(torch.exp(q_z2_log_softmax), q_z2_log_softmax - p_z2_logits.log_softmax(-1)).sum(-1)
+    # log q(z1|x1,x2,x3) of every class of z1
+    log_q_z1 = q_z1_log_softmax.movedim(-1, -2)
+    # KL(q(z2|z1,x2,x3)||p(z2|z1)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z1 by q(z1|x1,x2,x3)
+    log_q_z1_exp = torch.exp(log_q_z1)
+    kl_z2 = _expected(log_q_z1_exp, kl_z2_given_z1).sum(-2)
+    q_z3_log_softmax = q_z3_logits.log_softmax(-1)
+    kl_z3_given_z2 = _expected(torch.exp(q_z3_log_softmax), q_z3_log_softmax - p_z3_logits.log_softmax(-1)).sum(-1)
+    # log q(z2|z1,x2,x3) of every class of z2
+    log_q_z2 = q_z2_log_softmax.movedim(-1, -2)
+    # summed over z2 by q(z2|z1,x2,x3)
+    log_q_z2_exp = torch.exp(log_q_z2)
+    kl_z3_given_z1 = _expected(log_q_z2_exp, kl_z3_given_z2).sum(-2)
+    # KL(q(z3|z2,x3)||p(z3|z2)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z2 by q(z2|z1,x2,x3)
+    kl_z3 = _expected(log_q_z1_exp, kl_z3_given_z1).sum(-2)
+    # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
+    log_p_x2_given_z2 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x2_logits, x2),
+                                                            reduction="none").sum(-1)
+    log_p_x2_given_z1 = _expected(log_q_z2_exp, log_p_x2_given_z2).sum(-2)
+    # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z2 by
+    # q(z2|z1,x2,x3)
+    log_p_x2 = _expected(log_q_z1_exp, log_p_x2_given_z1).sum(-2)
+    log_p_x3_given_z3 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x3_logits, x3),
+                                                            reduction="none").sum(-1)
+    # log q(z3|z2,x3) of every class of z3
+    log_q_z3 = q_z3_log_softmax.movedim(-1, -2)
+    # summed over z3 by q(z3|z2,x3)
+    log_p_x3_given_z2 = _expected(torch.exp(log_q_z3), log_p_x3_given_z3).sum(-2)
+    log_p_x3_given_z1 = _expected(log_q_z2_exp, log_p_x3_given_z2).sum(-2)
+    # E_q[log p(x3|z3)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z3 by q(z3|z2,x3)
+    log_p_x3 = _expected(log_q_z1_exp, log_p_x3_given_z1).sum(-2)
+
+    per_row = kl_z1 + kl_z2 + kl_z3 - log_p_x2 - log_p_x3
+    terms = {"KL(q(z1|x1,x2,x3)||p(z1))": _mean(kl_z1.detach(), self.group),
+             "KL(q(z2|z1,x2,x3)||p(z2|z1))": _mean(kl_z2.detach(), self.group),
+             "KL(q(z3|z2,x3)||p(z3|z2))": _mean(kl_z3.detach(), self.group),
+             "E_q[log p(x2|z2)]": _mean(log_p_x2.detach(), self.group),
+             "E_q[log p(x3|z3)]": _mean(log_p_x3.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
+
+
+def kept(self, q_z1_logits: Tensor, x1: Tensor, x1_logits: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # log q(z1|x1,x2,x3) of every class of z1
+    log_q_z1 = q_z1_logits.log_softmax(-1).movedim(-1, -2)
+    # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
+    log_p_x1_given_z1 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
+                                                            reduction="none").sum(-1)
+    # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z1 by
+    # q(z1|x1,x2,x3)
+    log_p_x1 = _expected(torch.exp(log_q_z1), log_p_x1_given_z1).sum(-2)
+
+    per_row = -log_p_x1
+    terms = {"E_q[log p(x1|z1)]": _mean(log_p_x1.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 def passes(g: Any) -> None:

@@ -137,8 +137,8 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "19d93a246a01fc6d", "infogan.triton.py": "6ddb72c0421fd9da",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"infogan.c": "3c49f90c24476e90", "infogan.triton.py": "6ddb72c0421fd9da",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

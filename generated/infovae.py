@@ -147,7 +147,7 @@ class InfovaeLoss(_Parametrised):
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
 _BESIDE = {"infovae.c": "88c70e6d9535f254", "infovae.triton.py": "bbb09494c2c494d0",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

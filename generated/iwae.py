@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "44cbebf43ac831eb", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"iwae.c": "44cbebf43ac831eb", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

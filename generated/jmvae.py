@@ -153,7 +153,7 @@ class JmvaeLoss(_Parametrised):
 
 Loss = JmvaeLoss
 _BESIDE = {"jmvae.c": "1a3cd6d7f7acdb54", "jmvae.triton.py": "83f0e9ab298c7d95",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

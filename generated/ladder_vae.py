@@ -139,7 +139,7 @@ class LadderVaeLoss(_Parametrised):
 
 Loss = LadderVaeLoss
 _BESIDE = {"ladder_vae.c": "9dcbf4841b77ee9c", "ladder_vae.triton.py": "d19bca85bec068d9",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -167,7 +167,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "c9703f476af19f6d", "m2.triton.py": "5a130d72c5804bba", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"m2.c": "388a3eb0a55306fe", "m2.triton.py": "5a130d72c5804bba", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

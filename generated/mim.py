@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -276,19 +276,156 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_c_logits;
+    const REAL *in_x_z_critic, *in_x_z_critic_reference, *in_c_logits;
     const int64_t *in_c;
-    REAL *d_c_logits;
-    int64_t n_c, n_c_logits;
+    REAL *d_x_z_critic, *d_x_z_critic_reference, *d_c_logits;
+    int64_t n_x_z_critic, n_x_z_critic_reference, n_c, n_c_logits;
     int64_t size_K, size_B;
+    double parameter_beta;
     int64_t sum, threads; /* whether the loss is a sum over rows */
     REAL *loss, *terms[2];
 } Arguments;
 
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
-const char *const fields = "in_c_logits in_c d_c_logits n_c n_c_logits size_K size_B";
+const char *const fields =
+    "in_x_z_critic in_x_z_critic_reference in_c_logits in_c d_x_z_critic d_x_z_critic_reference d_c_logits "
+    "n_x_z_critic n_x_z_critic_reference n_c n_c_logits size_K size_B parameter_beta";
 const char *const terms = "I_q(X;Z)\nE_q[log p(c|z)]";
+
+enum { OPERANDS = 1, ROWS = 1, SUMS = 1 };
+
+/* Sums of formulas over the elements of several operands, and the gradients, in one pass: each input is read once, each
+   gradient written once. The last axes are aligned,
+       so that an operand without a leading one repeats. A span is a stretch of
+   LANES elements; its sums are kept by lane, each in a row: of values, or of products, less 1, whose logarithm is taken
+   once a chunk. */
+typedef void Span(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES]);
+
+typedef struct {
+    int operands, rows, sums;
+    Span *span[3];           /* of values alone; with the gradients that are usually wanted; with all of them */
+    const REAL *in[OPERANDS];
+    int64_t n[OPERANDS];     /* elements of an operand */
+    REAL *d[OPERANDS];       /* where its gradient goes, or NULL */
+    double *repeated[OPERANDS]; /* where the gradient of an operand that repeats is added up */
+    int level[OPERANDS];     /* the first span that writes its gradient, or 0 */
+    int shared[OPERANDS];    /* whether other loops add to it: it was cleared before */
+    int sum[ROWS];           /* the sum that a row is part of */
+    double factor[ROWS];     /* of the logarithm of a product; 0 for a row of values */
+    double weight[SUMS];     /* derivative of the loss by the mean of a sum */
+    int64_t size;            /* elements of all together */
+    REAL scale[SUMS];        /* derivative of the loss by one element's value */
+    int want;                /* which span */
+} Loop;
+
+static void strip(const Loop *loop, int64_t from, int64_t to, double *sums)
+{
+    REAL copy[OPERANDS][CHUNK], part[OPERANDS][CHUNK], last_in[OPERANDS][LANES] = {{0}}, last_d[OPERANDS][LANES];
+    Span *span = loop->span[loop->want];
+    for (int64_t at = from; at < to; at += CHUNK) {
+        const int64_t n = to - at < CHUNK ? to - at : CHUNK;
+        const REAL *in[OPERANDS] = {0};
+        REAL *d[OPERANDS] = {0}, row[ROWS][LANES], last_row[ROWS][LANES];
+        int adds[OPERANDS] = {0};
+        for (int k = 0; k < loop->operands; k++) {
+            in[k] = window(loop->in[k], loop->n[k], at, n, copy[k]);
+            adds[k] = loop->shared[k] || loop->n[k] < loop->size;
+            d[k] = loop->d[k] && !adds[k] ? loop->d[k] + at : part[k];
+        }
+        for (int r = 0; r < loop->rows; r++)
+            for (int j = 0; j < LANES; j++) row[r][j] = last_row[r][j] = 0;
+        int64_t done = 0;
+        for (; done + LANES <= n; done += LANES) {
+            span(in, d, loop->scale, row);
+            for (int k = 0; k < loop->operands; k++) in[k] += LANES, d[k] += LANES;
+        }
+        const int rest = (int)(n - done);
+        if (rest) {
+            const REAL *padded[OPERANDS] = {0};
+            REAL *room[OPERANDS] = {0};
+            for (int k = 0; k < loop->operands; k++) {
+                memcpy(last_in[k], in[k], sizeof(REAL) * (size_t)rest);
+                padded[k] = last_in[k], room[k] = last_d[k];
+            }
+            span(padded, room, loop->scale, last_row);
+            for (int k = 0; k < loop->operands; k++)
+                if (loop->level[k] && loop->level[k] <= loop->want) memcpy(d[k], last_d[k],
+                                                                           sizeof(REAL) * (size_t)rest);
+            for (int r = 0; r < loop->rows; r++)
+                for (int j = 0; j < rest; j++) {
+                    if (loop->factor[r] != 0) row[r][j] += last_row[r][j] + row[r][j] * last_row[r][j];
+                    else row[r][j] += last_row[r][j];
+                }
+        }
+        for (int r = 0; r < loop->rows; r++)
+            sums[loop->sum[r]] += loop->factor[r] != 0 ? loop->factor[r] * log_total(row[r]) : total(row[r]);
+        for (int k = 0; k < loop->operands; k++)
+            if (loop->repeated[k]) add_window(loop->repeated[k], loop->n[k], at, n, part[k]);
+            else if (loop->want && loop->d[k] && adds[k])
+                for (int64_t i = 0; i < n; i++) loop->d[k][at + i] += part[k][i];
+    }
+}
+
+/* The means over rows of `event` elements each, row by row. */
+static int elements_each(const Loop *loop, int64_t event, int threads, double *means, Each each)
+{
+    const int64_t count = loop->size / event;
+    double *values = calloc((size_t)(count * SUMS), sizeof(double));
+    int status = 0;
+    if (!values) return 2;
+    PARALLEL(threads > 1 && loop->size >= WORTHWHILE)
+    for (int64_t r = 0; r < count; r++) strip(loop, r * event, (r + 1) * event, values + r * SUMS);
+    for (int m = 0; m < loop->sums; m++) {
+        double sum = 0;
+        for (int64_t r = 0; r < count; r++) sum += values[r * SUMS + m];
+        means[m] = sum / (double)count;
+        if (!status) status = add_each(each, loop->weight[m], values + m, SUMS, count);
+    }
+    free(values);
+    (void)threads;
+    return status;
+}
+
+/* The means over rows of `event` elements each. */
+static int elements(Loop *loop, int64_t event, int threads, double *means, Each each)
+{
+    int serial = 0, status = 0;
+    for (int k = 0; k < loop->operands; k++)
+        if (loop->n[k] > loop->size) loop->size = loop->n[k];
+    if (each.loss) return elements_each(loop, event, threads, means, each);
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->d[k]) continue;
+        if (loop->want < loop->level[k]) loop->want = loop->level[k];
+        if (loop->n[k] < loop->size) {
+            serial = 1;
+            if (!(loop->repeated[k] = calloc((size_t)loop->n[k], sizeof(double)))) status = 2;
+        }
+    }
+    const int64_t size = loop->size;
+    const double rows = (double)size / (double)event;
+    for (int m = 0; m < loop->sums; m++) loop->scale[m] = (REAL)(loop->weight[m] / rows);
+    const int64_t chunks = (size + CHUNK - 1) / CHUNK, strips = chunks < STRIPS ? chunks : STRIPS;
+    double parts[STRIPS][SUMS] = {{0}};
+    PARALLEL(threads > 1 && size >= WORTHWHILE && !serial)
+    for (int64_t s = 0; s < strips; s++) {
+        const int64_t from = chunks * s / strips * CHUNK, end = chunks * (s + 1) / strips * CHUNK;
+        strip(loop, from, end < size ? end : size, parts[s]);
+    }
+    for (int m = 0; m < loop->sums; m++) {
+        double sum = 0;
+        for (int64_t s = 0; s < strips; s++) sum += parts[s][m];
+        means[m] = sum / rows;
+    }
+    for (int k = 0; k < loop->operands; k++) {
+        if (!loop->repeated[k]) continue;
+        for (int64_t i = 0; i < loop->n[k]; i++)
+            loop->d[k][i] = (REAL)(loop->repeated[k][i] + (loop->shared[k] ? (double)loop->d[k][i] : 0));
+        free(loop->repeated[k]);
+    }
+    (void)threads, (void)serial;
+    return status;
+}
 
 /* Formulas in log softmax(logits), row by row, and the gradients: rows are few enough to stay in the cache. */
 typedef struct {
@@ -425,6 +562,20 @@ INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e
     return at_class(c, i % c->classes, c->scale, logit, e, soft, d, sum);
 }
 
+/* log of the mean e^logit of all */
+INLINE int whole(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    (void)i, (void)logit;
+    *sum += (double)soft.top + (double)soft.log_norm - log((double)c->classes);
+    if (!d) return 0;
+    LOOP
+    for (int64_t k = 0; k < c->classes; k++) {
+        const REAL slope = c->scale * (e[k] * soft.r);
+        d[k] = c->adds ? d[k] + slope : slope;
+    }
+    return 0;
+}
+
 static int class_mean(Classes *c, int threads, double *mean, Each each)
 {
     const int64_t rows = c->classes ? c->n / c->classes : 0;
@@ -453,8 +604,67 @@ static double rows(const Arguments *g)
     return g->sum ? g->size_B : 1;
 }
 
-/* E_q[log p(c|z)]: c_logits: log softmax picked by the index */
+/* I_q(X;Z): x_z_critic */
+INLINE void span0(const int want, const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    const REAL *restrict in_x_z_critic = in[0];
+    REAL *restrict d_x_z_critic = d[0];
+    REAL *restrict row0 = row[0];
+    const REAL s0 = scale[0];
+    LOOP
+    for (int j = 0; j < LANES; j++) {
+        const REAL v_x_z_critic = in_x_z_critic[j];
+        row0[j] += v_x_z_critic;
+        if (want >= 1) d_x_z_critic[j] = s0;
+    }
+}
+
+static void span0_0(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span0(0, in, d, scale, row);
+}
+
+static void span0_1(const REAL *const *in, REAL *const *d, const REAL *scale, REAL (*row)[LANES])
+{
+    span0(1, in, d, scale, row);
+}
+
+static int loop0(const Arguments *g, double *means)
+{
+    Loop loop = {
+        .operands = 1,
+        .rows = 1,
+        .sums = 1,
+        .span = {span0_0, span0_1, span0_1},
+        .in = {g->in_x_z_critic},
+        .n = {g->n_x_z_critic},
+        .d = {g->d_x_z_critic},
+        .level = {1},
+        .shared = {0},
+        .sum = {0},
+        .factor = {0},
+        .weight = {rows(g) * (g->parameter_beta)},
+    };
+    return elements(&loop, 1, (int)g->threads, means, (Each){0});
+}
+
+/* I_q(X;Z): x_z_critic_reference: log of the mean e^t over all rows and draws */
 static int classes0(const Arguments *g, double *mean)
+{
+    Classes c = {
+        .row = whole,
+        .logits = g->in_x_z_critic_reference,
+        .n = g->n_x_z_critic_reference,
+        .classes = g->n_x_z_critic_reference,
+        .d = g->d_x_z_critic_reference,
+        .adds = 0,
+        .weight = rows(g) * (-g->parameter_beta),
+    };
+    return class_mean(&c, (int)g->threads, mean, (Each){0});
+}
+
+/* E_q[log p(c|z)]: c_logits: log softmax picked by the index */
+static int classes1(const Arguments *g, double *mean)
 {
     Classes c = {
         .row = picked,
@@ -474,12 +684,16 @@ static int classes0(const Arguments *g, double *mean)
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
+    double loop_0[1];
     double classes_0;
+    double classes_1;
     int status = 0;
+    if ((status = loop0(g, loop_0))) return status;
     if ((status = classes0(g, &classes_0))) return status;
-    *g->terms[0] = 0; /* computed elsewhere */
-    *g->terms[1] = (REAL)(classes_0);
-    const double loss = -classes_0;
+    if ((status = classes1(g, &classes_1))) return status;
+    *g->terms[0] = (REAL)(loop_0[0] - 1.0 * classes_0);
+    *g->terms[1] = (REAL)(classes_1);
+    const double loss = g->parameter_beta * (loop_0[0] - 1.0 * classes_0) - classes_1;
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

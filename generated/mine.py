@@ -114,20 +114,14 @@ class MineLoss(_Parametrised):
 
     def expression(self, x_z_critic: Tensor, x_z_critic_reference: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(x_z_critic, x_z_critic_reference)  # I_q(X;Z): what the compiled pass leaves
+        # I_q(X;Z) by dv: E_P[f] - log E_Q[e^f]
+        i_x_z = _mean(x_z_critic, self.group) - _log_mean_exp(_all_rows(self.group, -1, x_z_critic_reference)[0])
         # E_q[log p(c|z)] at samples: log softmax(a)_v
         log_p_c = _mean(_pick(c_logits.log_softmax(-1), c), self.group)
 
-        loss = -log_p_c
-        terms = {"I_q(X;Z)": rest.terms["I_q(X;Z)"], "E_q[log p(c|z)]": log_p_c.detach()}
-        return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group) + rest.loss, terms)
-
-    def _rest(self, x_z_critic: Tensor, x_z_critic_reference: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
-        # I_q(X;Z) by dv: E_P[f] - log E_Q[e^f]
-        i_x_z = _mean(x_z_critic, self.group) - _log_mean_exp(_all_rows(self.group, -1, x_z_critic_reference)[0])
-        loss = self.beta * i_x_z
-        return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group), {"I_q(X;Z)": i_x_z.detach()})
+        loss = self.beta * i_x_z - log_p_c
+        terms = {"I_q(X;Z)": i_x_z.detach(), "E_q[log p(c|z)]": log_p_c.detach()}
+        return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group), terms)
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
@@ -149,7 +143,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "81e3c42b72a938f2", "mine.triton.py": "9c54b87a3bc105a0", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"mine.c": "8379bc231e0badd8", "mine.triton.py": "02027300b51a65d3", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -5,10 +5,12 @@ mine.py; tensor operations compute I_q(X;Z)."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -108,6 +110,68 @@ INPUTS = ("c", "c_logits")
 LEARNED = ("c_logits",)
 PARAMETERS = ()
 AXES = (("B", "x_z_critic", -1), ("K", "c_logits", -1))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
+    """The values; with a group, their rows on all its ranks, along `dim`."""
+    return values if group is None else _runtime()["rows"](group, dim, *values)
+
+
+def _log_mean_exp(values: Tensor) -> Tensor:
+    """log of the mean exponential over everything."""
+    return values.flatten().logsumexp(0) - math.log(values.numel() or math.nan)
+
+
+def _pick(table: Tensor, index: Tensor) -> Tensor:
+    """The entry of the last axis that each class index names; either may lack leading axes."""
+    if index.shape != table.shape[:-1]:
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1],
+                                                                 index.shape))), table.expand(*i.shape, -1)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
+
+
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
+    """The loss, or the loss times the size of the first batch."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+def left(self, x_z_critic: Tensor, x_z_critic_reference: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    # I_q(X;Z) by dv: E_P[f] - log E_Q[e^f]
+    i_x_z = _mean(x_z_critic, self.group) - _log_mean_exp(_all_rows(self.group, -1, x_z_critic_reference)[0])
+    loss = self.beta * i_x_z
+    return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group), {"I_q(X;Z)": i_x_z.detach()})
+
+
+def kept(self, x_z_critic: Tensor, c: Tensor, c_logits: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # E_q[log p(c|z)] at samples: log softmax(a)_v
+    log_p_c = _mean(_pick(c_logits.log_softmax(-1), c), self.group)
+
+    loss = -log_p_c
+    terms = {"E_q[log p(c|z)]": log_p_c.detach()}
+    return Output(_reduced(loss, self.reduction, x_z_critic.shape[-1], self.group), terms)
 
 
 def passes(g: Any) -> None:

@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "524efe288d6a3503", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"mvae.c": "524efe288d6a3503", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -162,7 +162,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "22027f0e70835e6d", "mvib.triton.py": "0797c0605b94c1ae", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"mvib.c": "79b3e817009798ff", "mvib.triton.py": "0797c0605b94c1ae", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

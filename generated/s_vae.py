@@ -78,31 +78,23 @@ class SVaeLoss(torch.nn.Module):
 
     def expression(self, z_mean: Tensor, z_concentration: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(z_mean, z_concentration)  # KL(q(z|x)||p(z)): what the compiled pass leaves
-        # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                                  reduction="none").sum(-1))
-
-        per_row = -log_p_x
-        terms = {"KL(q(z|x)||p(z))": rest.terms["KL(q(z|x)||p(z))"],
-                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
-        return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
-
-    def _rest(self, z_mean: Tensor, z_concentration: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
         # KL(q(z|x)||p(z)) in closed form: k A(k) + log C(k) + log area, A(k) = I_(n/2)(k) / I_(n/2-1)(k)
         z_log_bessel, z_bessel_ratio = _bessel(z_mean.shape[-1], z_concentration)
         kl_z = (z_concentration * z_bessel_ratio + 0.5 * z_mean.shape[-1] * math.log(math.pi) + math.log(2)
                 - 0.5 * z_mean.shape[-1] * math.log(2 * math.pi) - z_log_bessel - math.lgamma(0.5 * z_mean.shape[-1]))
+        # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                                  reduction="none").sum(-1))
 
-        per_row = kl_z
-        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group)}
+        per_row = kl_z - log_p_x
+        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "aa407b42263e79d2", "s_vae.triton.py": "5ecf4a988a078d9b",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"s_vae.c": "ff06fab41b695764", "s_vae.triton.py": "3bf596eb0f733f3f",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache
@@ -157,8 +149,9 @@ def _over_draws(values: Tensor) -> Tensor:
 def _bessel(dimensions: int, t: Tensor) -> tuple[Tensor, Tensor]:
     """log I_v(t) - v log t and I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1, computed in float64; NaN below 0.
 
-    I_{v+1}(t) t^-(v+1) is an integral of e^(t c) (1 - c^2)^(a-1) over -1 < c < 1, up to a constant. With c = tanh(y/2) and y the mode,
-    asinh(t/a), plus 2 sinh(u)/sqrt(a), sums over a grid of u have 15 digits. Then I_v = (n/t) I_{v+1} + I_{v+2}, n the dimensions.
+    I_{v+1}(t) t^-(v+1) is an integral of e^(t c) (1 - c^2)^(a-1) over -1 < c < 1, up to a constant. With c = tanh(y/2) and
+    y the mode, asinh(t/a), plus 2 sinh(u)/sqrt(a), sums over a grid of u have 15 digits. Then I_v = (n/t) I_{v+1} + I_{v+2},
+    n the dimensions.
     """
     exact, a = torch.where(t >= 0, t, math.nan).double(), (dimensions + 1) / 2
     u = torch.linspace(-3.7, 3.7, 96, dtype=torch.float64, device=t.device)

@@ -5,10 +5,13 @@ compute KL(q(z|x)||p(z))."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -137,6 +140,78 @@ INPUTS = ("x", "x_logits")
 LEARNED = ("x", "x_logits")
 PARAMETERS = ()
 AXES = (("B", "z_mean", -2), ("D", "x", -1))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _over_draws(values: Tensor) -> Tensor:
+    """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
+    return values.mean(0) if values.dim() == 2 else values
+
+
+def _bessel(dimensions: int, t: Tensor) -> tuple[Tensor, Tensor]:
+    """log I_v(t) - v log t and I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1, computed in float64; NaN below 0.
+
+    I_{v+1}(t) t^-(v+1) is an integral of e^(t c) (1
+                                                   - c^2)^(a-1) over -1 < c < 1, up to a constant. With c = tanh(y/2) and
+    y the mode, asinh(t/a), plus 2 sinh(u)/sqrt(a), sums over a grid of u have 15 digits. Then I_v = (n/t) I_{v+1} + I_{v+2},
+    n the dimensions.
+    """
+    exact, a = torch.where(t >= 0, t, math.nan).double(), (dimensions + 1) / 2
+    u = torch.linspace(-3.7, 3.7, 96, dtype=torch.float64, device=t.device)
+    y = torch.asinh(exact.detach() / a).unsqueeze(-1) + 2 / math.sqrt(a) * torch.sinh(u)
+    far = torch.sigmoid(-y)  # (1 - c) / 2
+    exponents = a * (2 * F.logsigmoid(y) - y) + torch.log(torch.cosh(u)) - 2 * far * exact.unsqueeze(-1)
+    below = dimensions + exact * (1 - 2 * (exponents.softmax(-1) * far).sum(-1))
+    constant = math.log(7.4 / 95 * 2 / math.sqrt(a * math.pi)) + dimensions / 2 * math.log(2) - math.lgamma(a)
+    return (exact + exponents.logsumexp(-1) + torch.log(below) + constant).to(t.dtype), (exact / below).to(t.dtype)
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
+    """The mean over rows, their sum, or every row."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
+
+
+def left(self, z_mean: Tensor, z_concentration: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    # KL(q(z|x)||p(z)) in closed form: k A(k) + log C(k) + log area, A(k) = I_(n/2)(k) / I_(n/2-1)(k)
+    z_log_bessel, z_bessel_ratio = _bessel(z_mean.shape[-1], z_concentration)
+    kl_z = (z_concentration * z_bessel_ratio + 0.5 * z_mean.shape[-1] * math.log(math.pi) + math.log(2)
+            - 0.5 * z_mean.shape[-1] * math.log(2 * math.pi) - z_log_bessel - math.lgamma(0.5 * z_mean.shape[-1]))
+
+    per_row = kl_z
+    terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
+
+
+def kept(self, x: Tensor, x_logits: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
+    log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                              reduction="none").sum(-1))
+
+    per_row = -log_p_x
+    terms = {"E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 def passes(g: Any) -> None:

@@ -277,11 +277,12 @@ INLINE double log_total(const REAL *lanes)
 }
 
 typedef struct {
-    const REAL *in_z_mean, *in_z_logvar, *in_z_critic, *in_q_c_logits, *in_x, *in_x_logits, *in_x_critic,
-        *in_x_critic_reference;
+    const REAL *in_z_mean, *in_z_logvar, *in_z_critic, *in_q_c_logits, *in_x, *in_x_logits, *in_u_c_logits,
+        *in_x_critic, *in_x_critic_reference;
     const int64_t *in_c;
-    REAL *d_z_mean, *d_z_logvar, *d_z_critic, *d_q_c_logits, *d_x, *d_x_logits, *d_x_critic_reference;
-    int64_t n_z_mean, n_z_logvar, n_z_critic, n_c, n_q_c_logits, n_x, n_x_logits, n_x_critic, n_x_critic_reference;
+    REAL *d_z_mean, *d_z_logvar, *d_z_critic, *d_q_c_logits, *d_x, *d_x_logits, *d_u_c_logits, *d_x_critic_reference;
+    int64_t n_z_mean, n_z_logvar, n_z_critic, n_c, n_q_c_logits, n_x, n_x_logits, n_u_c_logits, n_x_critic,
+        n_x_critic_reference;
     int64_t size_L, size_D, size_K, size_B;
     double parameter_beta_c, parameter_beta_x;
     int64_t sum, threads; /* whether the loss is a sum over rows */
@@ -291,10 +292,10 @@ typedef struct {
 /* The fields of Arguments in their order, and the terms in theirs, for the caller. */
 extern const char *const fields, *const terms;
 const char *const fields =
-    "in_z_mean in_z_logvar in_z_critic in_q_c_logits in_x in_x_logits in_x_critic in_x_critic_reference in_c "
-    "d_z_mean d_z_logvar d_z_critic d_q_c_logits d_x d_x_logits d_x_critic_reference n_z_mean n_z_logvar "
-    "n_z_critic n_c n_q_c_logits n_x n_x_logits n_x_critic n_x_critic_reference size_L size_D size_K size_B "
-    "parameter_beta_c parameter_beta_x";
+    "in_z_mean in_z_logvar in_z_critic in_q_c_logits in_x in_x_logits in_u_c_logits in_x_critic "
+    "in_x_critic_reference in_c d_z_mean d_z_logvar d_z_critic d_q_c_logits d_x d_x_logits d_u_c_logits "
+    "d_x_critic_reference n_z_mean n_z_logvar n_z_critic n_c n_q_c_logits n_x n_x_logits n_u_c_logits n_x_critic "
+    "n_x_critic_reference size_L size_D size_K size_B parameter_beta_c parameter_beta_x";
 const char *const terms =
     "KL(u(z|x)||p(z))\nKL(u(z)||p(z))\nE_q[log p(c|z)]\nE_u[log p(x|z)]\nKL(q(c)||u(c))\nKL(u(x)||p(x))";
 
@@ -567,6 +568,20 @@ INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e
     return at_class(c, i % c->classes, c->scale, logit, e, soft, d, sum);
 }
 
+/* log of the mean e^logit of all */
+INLINE int whole(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    (void)i, (void)logit;
+    *sum += (double)soft.top + (double)soft.log_norm - log((double)c->classes);
+    if (!d) return 0;
+    LOOP
+    for (int64_t k = 0; k < c->classes; k++) {
+        const REAL slope = c->scale * (e[k] * soft.r);
+        d[k] = c->adds ? d[k] + slope : slope;
+    }
+    return 0;
+}
+
 static int class_mean(Classes *c, int threads, double *mean, Each each)
 {
     const int64_t rows = c->classes ? c->n / c->classes : 0;
@@ -586,6 +601,129 @@ static int class_mean(Classes *c, int threads, double *mean, Each each)
     free(values);
     for (int s = 0; s < STRIPS; s++) sum += parts[s];
     *mean = sum / (double)rows;
+    return status;
+}
+
+/* sum_c r_c log m_c of the shares of classes in a batch: means over rows of softmax(logits), counts of a class index,
+   or equal ones. */
+typedef struct {
+    const REAL *logits;   /* rows of classes, or NULL */
+    const int64_t *index; /* the class of every row, or NULL */
+    int64_t n;
+    REAL *d;              /* where the gradient is added to, or NULL: it was cleared before */
+} Law;
+
+/* softmax(logits) of every row with its logarithm, and the means over rows with theirs */
+typedef struct {
+    Classes of;
+    REAL *p, *log_p;
+    double *share, *log_share;
+} Batch;
+
+#define RARE 1e-30 /* shares whose logarithms come from those of rows: that of an unlikely class keeps its digits */
+
+INLINE int kept(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
+{
+    const Batch *b = (const Batch *)c;
+    REAL *p = b->p + i * c->classes, *log_p = b->log_p + i * c->classes;
+    (void)d, (void)sum;
+    LOOP
+    for (int64_t k = 0; k < c->classes; k++) p[k] = e[k] * soft.r, log_p[k] = (logit[k] - soft.top) - soft.log_norm;
+    return 0;
+}
+
+static double log_of_rare(const Batch *b, int64_t class, int64_t classes, int64_t rows)
+{
+    double top = -INFINITY, sum = 0;
+    const REAL *log_p = b->log_p + class;
+    for (int64_t i = 0; i < rows; i++) top = (double)log_p[i * classes] <= top ? top : (double)log_p[i * classes];
+    for (int64_t i = 0; top > -INFINITY && i < rows; i++) sum += exp((double)log_p[i * classes] - top);
+    return top > -INFINITY ? top + log(sum / (double)rows) : top;
+}
+
+/* The shares of a law and their logarithms; 1 where it declines. */
+static int shares_of(const Law *law, Batch *b, int64_t classes, int threads)
+{
+    const int64_t rows = law->logits ? law->n / classes : law->n;
+    double *share = b->share, parts[STRIPS] = {0};
+    int status = 0;
+    for (int64_t c = 0; c < classes; c++) share[c] = law->logits || law->index ? 0 : 1 / (double)classes;
+    if ((law->logits || law->index) && (!rows || (law->logits && law->n % classes))) return 3;
+    for (int64_t i = 0; law->index && i < rows; i++) {
+        if (law->index[i] < 0 || law->index[i] >= classes) return 1;
+        share[law->index[i]] += 1;
+    }
+    if (law->logits) {
+        b->of = (Classes){.row = kept, .logits = law->logits, .n = law->n, .classes = classes};
+        b->p = malloc(sizeof(REAL) * 2 * (size_t)law->n), b->log_p = b->p + law->n;
+        if (!b->p || (status = class_rows(&b->of, rows, threads, parts, 0))) return b->p ? status : 2;
+    }
+    for (int64_t i = 0; law->logits && i < rows; i++) {
+        LOOP
+        for (int64_t c = 0; c < classes; c++) share[c] += (double)b->p[i * classes + c];
+    }
+    for (int64_t c = 0; c < classes; c++) {
+        if (law->logits || law->index) share[c] /= (double)rows;
+        b->log_share[c] = law->logits && share[c] < RARE ? log_of_rare(b, c, classes, rows) : log(share[c]);
+    }
+    return 0;
+}
+
+/* Gradients by logits of sum slope_c share_c, or where `relative` of sum slope_c log share_c: u - p sum u of a row. */
+static void share_slopes(const Law *law, const Batch *b, const double *slope, int relative, int64_t classes, REAL *room)
+{
+    if (!law->d || !law->logits) return;
+    const int64_t rows = law->n / classes;
+    REAL *by = room, *u = room + classes;
+    int rare = 0;
+    for (int64_t c = 0; c < classes; c++) {
+        const int one = relative && slope[c] != 0 && b->share[c] < RARE;
+        by[c] = one ? 0 : (REAL)(slope[c] / (double)rows / (relative && slope[c] != 0 ? b->share[c] : 1));
+        rare |= one;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        const REAL *p = b->p + i * classes, *log_p = b->log_p + i * classes;
+        REAL *d = law->d + i * classes;
+        double all = 0;
+        LOOP
+        for (int64_t c = 0; c < classes; c++) u[c] = by[c] * p[c];
+        for (int64_t c = 0; rare && c < classes; c++)
+            if (slope[c] != 0 && b->share[c] < RARE)
+                u[c] = (REAL)(slope[c] / (double)rows * exp((double)log_p[c] - b->log_share[c]));
+        LOOP_SUM(all)
+        for (int64_t c = 0; c < classes; c++) all += (double)u[c];
+        LOOP
+        for (int64_t c = 0; c < classes; c++) d[c] += u[c] - p[c] * (REAL)all;
+    }
+}
+
+/* The means of the logarithms of several laws' shares under those of one; `same`: whether a law is that one. */
+static int share_means(const Law *own, const Law *others, const int *same, const double *weight, int count,
+                       int64_t classes, int threads, double *means, Each each)
+{
+    double *room = malloc(sizeof(double) * (size_t)(classes * 6));
+    REAL *single = malloc(sizeof(REAL) * (size_t)(classes * 2));
+    Batch first = {.share = room, .log_share = room + classes};
+    int status = room && single ? shares_of(own, &first, classes, threads) : 2;
+    double *slope = room + 4 * classes, *relative = room + 5 * classes;
+    for (int64_t c = 0; !status && c < classes; c++) slope[c] = 0;
+    for (int k = 0; !status && k < count; k++) {
+        Batch second = {.share = room + 2 * classes, .log_share = room + 3 * classes};
+        if (!same[k]) status = shares_of(others + k, &second, classes, threads);
+        const double *log_share = same[k] ? first.log_share : second.log_share;
+        means[k] = 0;
+        for (int64_t c = 0; !status && c < classes; c++) {
+            const int counts = first.share[c] != 0 || log_share[c] != -INFINITY; /* 0 log 0 = 0 */
+            means[k] += counts ? first.share[c] * log_share[c] : 0;
+            slope[c] += counts ? weight[k] * log_share[c] : 0;
+            relative[c] = weight[k] * first.share[c];
+        }
+        if (!status && !same[k]) share_slopes(others + k, &second, relative, 1, classes, single);
+        if (!status && each.loss) status = add_each(each, weight[k], means + k, 1, 1);
+        free(second.p);
+    }
+    if (!status) share_slopes(own, &first, slope, 0, classes, single);
+    free(first.p), free(room), free(single);
     return status;
 }
 
@@ -851,16 +989,31 @@ static int classes0(const Arguments *g, double *mean)
     return class_mean(&c, (int)g->threads, mean, (Each){0});
 }
 
+/* KL(q(c)||u(c)): sum of r log m over classes, r the shares of c */
+static int shares0(const Arguments *g, double *means)
+{
+    const Law own = {.index = g->in_c, .n = g->n_c};
+    const Law others[] = {
+        {.index = g->in_c, .n = g->n_c},
+        {.logits = g->in_u_c_logits, .n = g->n_u_c_logits, .d = g->d_u_c_logits},
+    };
+    const int same[] = {1, 0};
+    const double weight[] = {rows(g) * (g->parameter_beta_c), rows(g) * (-g->parameter_beta_c)};
+    return share_means(&own, others, same, weight, 2, g->size_K, (int)g->threads, means, (Each){0});
+}
+
 /* 0; or what stands against it: a class that is none (1), no memory (2), sizes that do not fit (3) */
 int fused(const Arguments *g);
 int fused(const Arguments *g)
 {
+    if (g->d_u_c_logits) memset(g->d_u_c_logits, 0, sizeof(REAL) * (size_t)g->n_u_c_logits);
     double loop_0[1];
     double loop_1[1];
     double loop_2[1];
     double loop_3[1];
     double loop_4[1];
     double classes_0;
+    double shares_0[2];
     int status = 0;
     if ((status = loop0(g, loop_0))) return status;
     if ((status = loop1(g, loop_1))) return status;
@@ -868,14 +1021,16 @@ int fused(const Arguments *g)
     if ((status = loop3(g, loop_3))) return status;
     if ((status = loop4(g, loop_4))) return status;
     if ((status = classes0(g, &classes_0))) return status;
+    if ((status = shares0(g, shares_0))) return status;
     *g->terms[0] = (REAL)(0.5 * loop_0[0]);
     *g->terms[1] = (REAL)(loop_1[0]);
     *g->terms[2] = (REAL)(classes_0);
     *g->terms[3] = (REAL)(-1.0 * loop_2[0]);
-    *g->terms[4] = 0; /* computed elsewhere */
+    *g->terms[4] = (REAL)(shares_0[0] - 1.0 * shares_0[1]);
     *g->terms[5] = (REAL)(loop_3[0]);
     const double loss = 0.5 * loop_0[0] - loop_1[0] - g->parameter_beta_c * classes_0
-        - g->parameter_beta_x * (-1.0 * loop_2[0]) + g->parameter_beta_x * (-1.0 * loop_4[0]);
+        - g->parameter_beta_x * (-1.0 * loop_2[0]) + g->parameter_beta_c * (shares_0[0] - 1.0 * shares_0[1])
+            + g->parameter_beta_x * (-1.0 * loop_4[0]);
     *g->loss = (REAL)(rows(g) * loss);
     return 0;
 }

@@ -131,7 +131,6 @@ class SemiSupervisedIbLoss(_Parametrised):
     def expression(self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, c: Tensor, q_c_logits: Tensor, x: Tensor,
                    x_logits: Tensor, u_c_logits: Tensor, x_critic: Tensor, x_critic_reference: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._rest(c, u_c_logits)  # KL(q(c)||u(c)): what the compiled pass leaves
         # KL(u(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # KL(u(z)||p(z)) by density-ratio: E_P[f]
@@ -141,19 +140,6 @@ class SemiSupervisedIbLoss(_Parametrised):
         # E_u[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
         log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
                                                             reduction="none").sum(-1), self.group)
-        # KL(u(x)||p(x)) by density-ratio: E_P[f]
-        kl_x = _mean(x_critic, self.group)
-        # the model minimises E_Q[s(-f)], s = softplus
-        kl_x_model = -_mean(F.logsigmoid(x_critic_reference), self.group)
-
-        loss = kl_z_given_x - kl_z - self.beta_c * log_p_c - self.beta_x * log_p_x + self.beta_x * kl_x_model
-        terms = {"KL(u(z|x)||p(z))": kl_z_given_x.detach(),      "KL(u(z)||p(z))": kl_z.detach(),
-                 "E_q[log p(c|z)]": log_p_c.detach(),            "E_u[log p(x|z)]": log_p_x.detach(),
-                 "KL(q(c)||u(c))": rest.terms["KL(q(c)||u(c))"], "KL(u(x)||p(x))": kl_x.detach()}
-        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group) + rest.loss, terms)
-
-    def _rest(self, c: Tensor, u_c_logits: Tensor) -> Output:
-        """The terms that the compiled pass leaves to tensor operations."""
         # log p(c|z) of each row and draw
         log_u_c_rows = _all_rows(self.group, -2, u_c_logits)[0].log_softmax(-1).flatten(0, -2)
         # log of the mean of p(c|z) over the batch
@@ -163,8 +149,17 @@ class SemiSupervisedIbLoss(_Parametrised):
                             log_u_c.shape[-1]).to(log_u_c.dtype).mean(0)
         # KL(q(c)||u(c)) by batch-marginal: sum_c r_c [log r_c - log m_c], r and m the classes' shares in the batches
         kl_c = torch.xlogy(c_share, c_share).sum(-1) - _weighted(c_share, log_u_c).sum(-1)
-        loss = self.beta_c * kl_c
-        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), {"KL(q(c)||u(c))": kl_c.detach()})
+        # KL(u(x)||p(x)) by density-ratio: E_P[f]
+        kl_x = _mean(x_critic, self.group)
+        # the model minimises E_Q[s(-f)], s = softplus
+        kl_x_model = -_mean(F.logsigmoid(x_critic_reference), self.group)
+
+        loss = (kl_z_given_x - kl_z - self.beta_c * log_p_c - self.beta_x * log_p_x + self.beta_c * kl_c
+                + self.beta_x * kl_x_model)
+        terms = {"KL(u(z|x)||p(z))": kl_z_given_x.detach(), "KL(u(z)||p(z))": kl_z.detach(),
+                 "E_q[log p(c|z)]": log_p_c.detach(),       "E_u[log p(x|z)]": log_p_x.detach(),
+                 "KL(q(c)||u(c))": kl_c.detach(),           "KL(u(x)||p(x))": kl_x.detach()}
+        return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), terms)
 
     @staticmethod
     def critic_loss(name: str, critic: Tensor, critic_reference: Tensor, group: Any = None) -> Tensor:
@@ -177,8 +172,8 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "2af62dc3cf186f09", "semi_supervised_ib.triton.py": "f156e0a400a58954",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"semi_supervised_ib.c": "90255e2d9007b214", "semi_supervised_ib.triton.py": "cc10b8e1acaf2dbd",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

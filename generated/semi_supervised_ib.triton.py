@@ -5,10 +5,13 @@ tensor operations compute KL(q(c)||u(c))."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -285,6 +288,92 @@ INPUTS = ("z_mean", "z_logvar", "z_critic", "c", "q_c_logits", "x", "x_logits", 
 LEARNED = ("z_mean", "z_logvar", "z_critic", "q_c_logits", "x", "x_logits", "x_critic_reference")
 PARAMETERS = ("beta_c", "beta_x")
 AXES = (("B", "c", -1), ("D", "x", -1), ("K", "q_c_logits", -1), ("L", "z_mean", -1))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _all_rows(group: Any, dim: int, *values: Tensor) -> Any:
+    """The values; with a group, their rows on all its ranks, along `dim`."""
+    return values if group is None else _runtime()["rows"](group, dim, *values)
+
+
+def _pick(table: Tensor, index: Tensor) -> Tensor:
+    """The entry of the last axis that each class index names; either may lack leading axes."""
+    if index.shape != table.shape[:-1]:
+        index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1],
+                                                                 index.shape))), table.expand(*i.shape, -1)
+    return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
+
+
+def _weighted(weight: Tensor, values: Tensor) -> Tensor:
+    """weight * values, and 0 where the weight is 0 and the value not finite: 0 log 0 = 0, a masked class does not
+    count."""
+    return weight * torch.where((weight.detach() != 0) | (values.detach().abs() < math.inf), values, 0)
+
+
+def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:
+    """The loss, or the loss times the size of the first batch."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"the reduction is 'mean' or 'sum', not {reduction!r}; no row has a loss of its own: {_WHY}")
+    return loss if reduction == "mean" else loss * (batch if group is None else _runtime()["size"](batch, loss, group))
+
+
+def left(self, c: Tensor, u_c_logits: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    # log p(c|z) of each row and draw
+    log_u_c_rows = _all_rows(self.group, -2, u_c_logits)[0].log_softmax(-1).flatten(0, -2)
+    # log of the mean of p(c|z) over the batch
+    log_u_c = log_u_c_rows.logsumexp(-2) - math.log(log_u_c_rows.shape[-2] or math.nan)
+    # share of each class in the batch of q(c)
+    c_share = F.one_hot(_all_rows(self.group, -1, c)[0].flatten().long(),
+                        log_u_c.shape[-1]).to(log_u_c.dtype).mean(0)
+    # KL(q(c)||u(c)) by batch-marginal: sum_c r_c [log r_c - log m_c], r and m the classes' shares in the batches
+    kl_c = torch.xlogy(c_share, c_share).sum(-1) - _weighted(c_share, log_u_c).sum(-1)
+    loss = self.beta_c * kl_c
+    return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), {"KL(q(c)||u(c))": kl_c.detach()})
+
+
+def kept(self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, c: Tensor, q_c_logits: Tensor, x: Tensor,
+         x_logits: Tensor, x_critic: Tensor, x_critic_reference: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # KL(u(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
+    kl_z_given_x = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
+    # KL(u(z)||p(z)) by density-ratio: E_P[f]
+    kl_z = _mean(z_critic, self.group)
+    # E_q[log p(c|z)] at samples: log softmax(a)_v
+    log_p_c = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
+    # E_u[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
+    log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                        reduction="none").sum(-1), self.group)
+    # KL(u(x)||p(x)) by density-ratio: E_P[f]
+    kl_x = _mean(x_critic, self.group)
+    # the model minimises E_Q[s(-f)], s = softplus
+    kl_x_model = -_mean(F.logsigmoid(x_critic_reference), self.group)
+
+    loss = kl_z_given_x - kl_z - self.beta_c * log_p_c - self.beta_x * log_p_x + self.beta_x * kl_x_model
+    terms = {"KL(u(z|x)||p(z))": kl_z_given_x.detach(),
+             "KL(u(z)||p(z))": kl_z.detach(),
+             "E_q[log p(c|z)]": log_p_c.detach(),
+             "E_u[log p(x|z)]": log_p_x.detach(),
+             "KL(u(x)||p(x))": kl_x.detach()}
+    return Output(_reduced(loss, self.reduction, c.shape[-1], self.group), terms)
 
 
 def passes(g: Any) -> None:

@@ -5,10 +5,13 @@ KL(q(c|x)||p(c))."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -262,6 +265,75 @@ INPUTS = ("q_z_mean", "q_z_logvar", "p_z_mean", "p_z_logvar", "q_c_logits", "x",
 LEARNED = ("q_z_mean", "q_z_logvar", "p_z_mean", "p_z_logvar", "q_c_logits", "x", "x_logits")
 PARAMETERS = ()
 AXES = (("B", "q_z_mean", -2), ("D", "x", -1), ("K", "p_z_mean", -3), ("L", "q_z_mean", -1))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _over_draws(values: Tensor) -> Tensor:
+    """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
+    return values.mean(0) if values.dim() == 2 else values
+
+
+def _expected(share: Tensor, values: Tensor) -> Tensor:
+    """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its
+    slope."""
+    return share * torch.where(share > 0, values, 0)
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
+    """The mean over rows, their sum, or every row."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
+
+
+def left(self, q_c_logits: Tensor, p_c_logits: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    # KL(q(c|x)||p(c)) in closed form: sum r log r/r', r = softmax(a)
+    q_c_log_softmax = q_c_logits.log_softmax(-1)
+    kl_c = _expected(torch.exp(q_c_log_softmax), q_c_log_softmax - p_c_logits.log_softmax(-1)).sum(-1)
+
+    per_row = kl_c
+    terms = {"KL(q(c|x)||p(c))": _mean(kl_c.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
+
+
+def kept(self, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor, q_c_logits: Tensor,
+         x: Tensor, x_logits: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var', for every class
+    kl_z_given_c = 0.5 * (p_z_logvar + torch.expm1(q_z_logvar - p_z_logvar)
+                          + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 - q_z_logvar).sum(-1)
+    # log q(c|x) of every class of c
+    log_q_c = q_c_logits.log_softmax(-1).movedim(-1, -2)
+    # KL(q(z|x)||p(z|c)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'; the exact sum over
+    # c by q(c|x)
+    kl_z = _expected(torch.exp(log_q_c), kl_z_given_c).sum(-2)
+    # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
+    log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                              reduction="none").sum(-1))
+
+    per_row = kl_z - log_p_x
+    terms = {"KL(q(z|x)||p(z|c))": _mean(kl_z.detach(), self.group),
+             "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 def passes(g: Any) -> None:

@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "9ed561ced69a98db", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"vae.c": "9ed561ced69a98db", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -120,20 +120,6 @@ class VamppriorVaeLoss(_Parametrised):
     def expression(self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
                    p_z_logits: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        # KL(q(z|x)||p(z)): what kernels on a GPU leave
-        rest = self._left(z, q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, p_z_logits)
-        # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                                  reduction="none").sum(-1))
-
-        per_row = -log_p_x
-        terms = {"KL(q(z|x)||p(z))": rest.terms["KL(q(z|x)||p(z))"],
-                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
-        return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
-
-    def _left(self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
-              p_z_logits: Tensor) -> Output:
-        """The terms that kernels on a GPU leave to tensor operations."""
         # log q(z|x) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_q_z = -0.5 * (q_z_logvar + ((z - q_z_mean) * torch.exp(-0.5 * q_z_logvar)) ** 2
                           + math.log(2 * math.pi)).sum(-1)
@@ -144,15 +130,19 @@ class VamppriorVaeLoss(_Parametrised):
                       + math.log(2 * math.pi)).sum(-1)).logsumexp(-1)
         # KL(q(z|x)||p(z)) at samples: log q(z|x) - log p(z)
         kl_z = _over_draws(log_q_z - log_p_z)
+        # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                                  reduction="none").sum(-1))
 
-        per_row = self.beta * kl_z
-        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group)}
+        per_row = self.beta * kl_z - log_p_x
+        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "57e3446ebbab540d", "vampprior_vae.triton.py": "23aef78ac70d87ff",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"vampprior_vae.c": "57e3446ebbab540d", "vampprior_vae.triton.py": "72c9342d64d396cf",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

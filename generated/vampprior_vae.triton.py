@@ -5,10 +5,13 @@ vampprior_vae.py; tensor operations compute KL(q(z|x)||p(z))."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -137,6 +140,67 @@ INPUTS = ("x", "x_logits")
 LEARNED = ("x", "x_logits")
 PARAMETERS = ()
 AXES = (("B", "z", -2), ("D", "x", -1))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _over_draws(values: Tensor) -> Tensor:
+    """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
+    return values.mean(0) if values.dim() == 2 else values
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
+    """The mean over rows, their sum, or every row."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
+
+
+def left(self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
+         p_z_logits: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    # log q(z|x) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
+    log_q_z = -0.5 * (q_z_logvar + ((z - q_z_mean) * torch.exp(-0.5 * q_z_logvar)) ** 2
+                      + math.log(2 * math.pi)).sum(-1)
+    # log p(z) at samples: log sum_m softmax(a)_m N(v; mean_m, var_m)
+    log_p_z = (p_z_logits.log_softmax(-1)
+               - 0.5
+               * (p_z_logvar + ((z.unsqueeze(-2) - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2
+                  + math.log(2 * math.pi)).sum(-1)).logsumexp(-1)
+    # KL(q(z|x)||p(z)) at samples: log q(z|x) - log p(z)
+    kl_z = _over_draws(log_q_z - log_p_z)
+
+    per_row = self.beta * kl_z
+    terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
+
+
+def kept(self, x: Tensor, x_logits: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
+    log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+                                                              reduction="none").sum(-1))
+
+    per_row = -log_p_x
+    terms = {"E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 def passes(g: Any) -> None:

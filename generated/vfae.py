@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "c801b629a964d18b", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"vfae.c": "b2a6e598d23190ab", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

@@ -84,21 +84,10 @@ class VqVaeLoss(torch.nn.Module):
 
     def expression(self, z_code: Tensor, z_codebook: Tensor, x: Tensor, x_mean: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
-        rest = self._left(z_code, z_codebook)  # codebook[q(z|x)], commitment[q(z|x)]: what kernels on a GPU leave
         # KL(q(z|x)||p(z)) in closed form: n log K
         kl_z = z_code.new_tensor(z_code.shape[-2] * math.log(z_codebook.shape[-2] or math.nan))
         # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x = _over_draws(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
-
-        per_row = kl_z - log_p_x
-        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
-                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group),
-                 "codebook[q(z|x)]": rest.terms["codebook[q(z|x)]"],
-                 "commitment[q(z|x)]": rest.terms["commitment[q(z|x)]"]}
-        return Output(_reduced(per_row, self.reduction, self.group) + rest.loss, terms)
-
-    def _left(self, z_code: Tensor, z_codebook: Tensor) -> Output:
-        """The terms that kernels on a GPU leave to tensor operations."""
         # the class of z whose vector is nearest to the code
         z_nearest = _nearest(z_code, z_codebook)
         # its vector e
@@ -108,15 +97,17 @@ class VqVaeLoss(torch.nn.Module):
         # commitment[q(z|x)]: sum |code - sg[e]|^2, sg what no gradient is taken of
         commitment_z = ((z_code - z_vectors.detach()) ** 2).sum((-2, -1))
 
-        per_row = codebook_z + 0.25 * commitment_z
-        terms = {"codebook[q(z|x)]": _mean(codebook_z.detach(), self.group),
+        per_row = kl_z - log_p_x + codebook_z + 0.25 * commitment_z
+        terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+                 "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group),
+                 "codebook[q(z|x)]": _mean(codebook_z.detach(), self.group),
                  "commitment[q(z|x)]": _mean(commitment_z.detach(), self.group)}
         return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "a8b2cfbc5d5a375c", "vq_vae.triton.py": "f140bc65f02b9f2f",
-           "_ibsym_runtime.py": "851f88b4d93fcb79"}
+_BESIDE = {"vq_vae.c": "a8b2cfbc5d5a375c", "vq_vae.triton.py": "364f3cc67452ca6f",
+           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
 
 
 @functools.cache

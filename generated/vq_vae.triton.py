@@ -5,10 +5,13 @@ operations compute codebook[q(z|x)], commitment[q(z|x)]."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
 @triton.jit
@@ -83,6 +86,74 @@ INPUTS = ("x", "x_mean")
 LEARNED = ("x", "x_mean")
 PARAMETERS = ()
 AXES = (("B", "z_code", -3), ("D", "x", -1), ("K", "z_codebook", -2), ("N", "z_code", -2))
+
+
+class Output(NamedTuple):
+    """What the model minimises, and each term's unweighted, detached value, in nats."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+def _runtime() -> dict[str, Any]:
+    """What all losses share, the ranks of a group among it, was left out."""
+    raise ImportError(
+        "a group needs _ibsym_runtime.py, without which this file was written\n  write: ibsym generate, without --plain"
+    )
+
+
+def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
+    """The mean, or the sum, over all rows and draws; with a group, over those of all its ranks."""
+    return getattr(values, kind)() if group is None else _runtime()["mean"](values, group, kind)
+
+
+def _over_draws(values: Tensor) -> Tensor:
+    """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
+    return values.mean(0) if values.dim() == 2 else values
+
+
+def _nearest(code: Tensor, codebook: Tensor) -> Tensor:
+    """The class whose vector is nearest to each code."""
+    rows = code.detach().reshape(-1, code.shape[-1])
+    distances = torch.cdist(rows, codebook.detach().to(rows.dtype), compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.argmin(-1).reshape(code.shape[:-1])
+
+
+def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
+    """The mean over rows, their sum, or every row."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"the reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    return per_row if reduction == "none" else _mean(per_row, group, "mean" if reduction == "mean" else "sum")
+
+
+def left(self, z_code: Tensor, z_codebook: Tensor) -> Output:
+    """The terms that the kernels leave, by tensor operations."""
+    # the class of z whose vector is nearest to the code
+    z_nearest = _nearest(z_code, z_codebook)
+    # its vector e
+    z_vectors = F.embedding(z_nearest, z_codebook)
+    # codebook[q(z|x)]: sum |sg[code] - e|^2, sg what no gradient is taken of
+    codebook_z = ((z_code.detach() - z_vectors) ** 2).sum((-2, -1))
+    # commitment[q(z|x)]: sum |code - sg[e]|^2, sg what no gradient is taken of
+    commitment_z = ((z_code - z_vectors.detach()) ** 2).sum((-2, -1))
+
+    per_row = codebook_z + 0.25 * commitment_z
+    terms = {"codebook[q(z|x)]": _mean(codebook_z.detach(), self.group),
+             "commitment[q(z|x)]": _mean(commitment_z.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
+
+
+def kept(self, z_code: Tensor, z_codebook: Tensor, x: Tensor, x_mean: Tensor) -> Output:
+    """Those that they compute: what a second derivative is taken of."""
+    # KL(q(z|x)||p(z)) in closed form: n log K
+    kl_z = z_code.new_tensor(z_code.shape[-2] * math.log(z_codebook.shape[-2] or math.nan))
+    # E_q[log p(x|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
+    log_p_x = _over_draws(-0.5 * ((x - x_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
+
+    per_row = kl_z - log_p_x
+    terms = {"KL(q(z|x)||p(z))": _mean(kl_z.detach(), self.group),
+             "E_q[log p(x|z)]": _mean(log_p_x.detach(), self.group)}
+    return Output(_reduced(per_row, self.reduction, self.group), terms)
 
 
 def passes(g: Any) -> None:

@@ -25,12 +25,12 @@ class PyTorch:
         check_names(program, self)
         stem = program.module_name
         found = one_pass(program)
-        launched = kernels(program, found.rest) if found is not None else None
+        rest = () if found is None or self.form == "plain" else found.rest
+        launched = None if found is None else kernels(program, found.rest)
         neighbours = {} if found is None else {f"{stem}.c": found.source}
         neighbours |= ({} if launched is None else {f"{stem}.triton.py": launched.source}) | {NATIVE: native_runtime()}
-        left = () if found is None else found.rest if launched is None else launched.rest
-        in_graphs = launched is not None and launched.tables and not left
-        own = {f"{stem}.py": module(program, found, neighbours, self.form, left, in_graphs=in_graphs)}
+        in_graphs = launched is not None and launched.tables and not launched.rest
+        own = {f"{stem}.py": module(program, found, neighbours, self.form, rest, in_graphs=in_graphs)}
         return own | neighbours if self.form == "beside" else own
 
 

@@ -119,8 +119,9 @@ def _bessel_ratio(dimensions: int, t: Tensor) -> Tensor:
 def _bessel(dimensions: int, t: Tensor) -> tuple[Tensor, Tensor]:
     """log I_v(t) - v log t and I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1, computed in float64; NaN below 0.
 
-    I_{v+1}(t) t^-(v+1) is an integral of e^(t c) (1 - c^2)^(a-1) over -1 < c < 1, up to a constant. With c = tanh(y/2) and y the mode,
-    asinh(t/a), plus 2 sinh(u)/sqrt(a), sums over a grid of u have 15 digits. Then I_v = (n/t) I_{v+1} + I_{v+2}, n the dimensions.
+    I_{v+1}(t) t^-(v+1) is an integral of e^(t c) (1 - c^2)^(a-1) over -1 < c < 1, up to a constant. With c = tanh(y/2) and
+    y the mode, asinh(t/a), plus 2 sinh(u)/sqrt(a), sums over a grid of u have 15 digits. Then I_v = (n/t) I_{v+1} + I_{v+2},
+    n the dimensions.
     """
     exact, a = torch.where(t >= 0, t, math.nan).double(), (dimensions + 1) / 2
     u = torch.linspace(-3.7, 3.7, 96, dtype=torch.float64, device=t.device)

@@ -27,6 +27,7 @@ class Kernels:
     def __init__(self, space: Mapping[str, Any], inputs: Sequence[str]):
         place = {name: k for k, name in enumerate(inputs)}
         self.passes, self.rescaled = space["passes"], space["rescaled"]
+        self.left, self.kept = space.get("left"), space.get("kept")
         self.terms, self.parameters = space["TERMS"], space["PARAMETERS"]
         self.read = [(name, place[name]) for name in space["INPUTS"]]
         self.differentiated = [place[name] for name in space["LEARNED"]]

@@ -28,6 +28,7 @@ GRADIENT: dict[str, float] = {
     "gm-vae": 3e-7,
     "vade": 3e-7,
     "empowerment": 3e-7,
+    "class-shares": 5e-6,  # of one law for all rows, two classes: what is left of two shares that nearly cancel
     "relaxed": 1e-6,  # sums over 1,300 classes, entropies over 130
     "hfvae": 3e-6,  # entries are sums over the coordinates of both codes
     **dict.fromkeys(["infovae", "discrepancy", "discrepancy-wide", "vfae", "dependence-of-three"], 1e-6),

@@ -25,9 +25,10 @@ KINDS = {
     "infonce": "pairs of scores",
     "beta-tcvae": "a mixture together and apart",
     "infovae": "a function of pairs",
-    "semi-supervised-ib": "terms left to the expression",
+    "semi-supervised-ib": "terms left to tensor operations",
+    "dib": "inputs that only what is left reads",
     "m2": "sums over a class",
-    "vade": "sums over a class beside terms left to the expression",
+    "vade": "sums over a class beside terms left to tensor operations",
     "gm-vae": "a sum over a class whose logits have draws",
     "weighted-draws": "a logarithm over draws",
     "shares": "gamma functions",
@@ -186,6 +187,19 @@ def test_a_second_derivative_goes_through_the_expression():
     (slope,) = torch.autograd.grad(module("vae").Loss()(**given).loss, given["z_logvar"], create_graph=True)
     (curve,) = torch.autograd.grad(slope.sum(), given["z_logvar"])
     torch.testing.assert_close(curve, 0.5 * given["z_logvar"].exp() / 2)
+
+
+@pytest.mark.parametrize("name", ["vade", "semi-supervised-ib", "dib"])
+def test_a_second_derivative_where_terms_are_left_to_tensor_operations(name):
+    """Of kernels and of what they leave, each once."""
+    given, twin = (learning(arguments(name, sizes={"B": 3, "D": 5})) for _ in range(2))
+    loss, curves = module(name).Loss(), []
+    for value, leaves in ((loss(**given).loss, given), (loss.expression(*twin.values()).loss, twin)):
+        slopes = [g for g in gradients(value, leaves, create_graph=True).values() if g is not None]
+        curves.append(gradients(sum((g**2).sum() for g in slopes), leaves))
+    for key, curve in curves[1].items():
+        if curve is not None:
+            torch.testing.assert_close(curves[0][key], curve)
 
 
 def test_a_compiled_loss_is_the_expression():

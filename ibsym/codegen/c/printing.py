@@ -102,7 +102,7 @@ class Reals(Formulas):
 class Doubles(Reals):
     """The same in double precision, of sizes and parameters."""
 
-    calls: ClassVar[Mapping[type, str]] = {**CALLS, sympy.log: "log", sympy.exp: "exp"}
+    calls: ClassVar[Mapping[type, str]] = {**CALLS, sympy.log: "log", sympy.exp: "exp", sympy.loggamma: "lgamma"}
 
     def literal(self, e: sympy.Expr) -> str:
         """The constant's text."""

@@ -17,7 +17,7 @@ from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, event_axes, fused, name
 from ibsym.lowering.fusion.regions import Quantity
-from ibsym.lowering.fusion.sums import Affine, Elements, Quantised, Relaxed, Sum
+from ibsym.lowering.fusion.sums import Affine, Bessel, Elements, Quantised, Relaxed, Sum
 from ibsym.lowering.program import Input, LossProgram
 
 HEAD = (
@@ -79,6 +79,10 @@ class _Writer(Writing):
         place |= {item: f"by_class[{k}]" for k, (item, _) in enumerate(self.mixed)}
         for k, pair in enumerate(self.codebooks):
             place |= {s: f"codebook_{k}" for s in self.sums if isinstance(s, Quantised) and (s.code, s.codebook) == pair}
+        for k, pair in enumerate(self.bessel):
+            place |= {Bessel(*pair, moment): f"bessel_{k}[{int(moment)}]" for moment in (False, True)}
+        for k, group in enumerate(self.shares):
+            place |= {item: f"shares_{k}[{n}]" for n, item in enumerate(group)}
         return place | {item: f"classes_{k}" for k, item in enumerate(self.classes)}
 
     def written(self) -> OnePass:
@@ -88,6 +92,8 @@ class _Writer(Writing):
         parts += self._mixed()
         parts += [self.class_mean(k, item) for k, item in enumerate(self.classes)]
         parts += [self.codebook_mean(k, code, codebook) for k, (code, codebook) in enumerate(self.codebooks)]
+        parts += [self.share_means(k, group) for k, group in enumerate(self.shares)]
+        parts += [self.bessel_means(k, load, dimensions) for k, (load, dimensions) in enumerate(self.bessel)]
         parts += [self._pairs(k, kernel) for k, kernel in enumerate(self.kernels)]
         body = self._body()
         scale = self._scale()
@@ -145,10 +151,12 @@ class _Writer(Writing):
             ("element_means", self.loops),
             ("draws", self.draws),
             ("mixed", self.mixed),
-            ("classes", self.classes or observed),
+            ("classes", self.classes or observed or self.shares),
             ("class_means", self.classes),
             ("relaxed", any(isinstance(item, Relaxed) for item in self.classes)),
             ("observed", observed),
+            ("shares", self.shares),
+            ("bessel", self.bessel),
             ("codebook", self.codebooks),
             ("pairs", self.kernels),
         )
@@ -179,6 +187,8 @@ class _Writer(Writing):
         lines += [f"double by_class[{len(self.mixed)}] = {{0}};"] if self.mixed else []
         lines += [f"double classes_{k};" for k in range(len(self.classes))]
         lines += [f"double codebook_{k};" for k in range(len(self.codebooks))]
+        lines += [f"double shares_{k}[{len(group)}];" for k, group in enumerate(self.shares)]
+        lines += [f"double bessel_{k}[2];" for k in range(len(self.bessel))]
         lines += [f"double pairs_{k}[KINDS];" for k in range(len(self.kernels))]
         # Tables first: those of a joint and of its marginals have large slopes that cancel, before anything small is added to them.
         calls = [f"pairs{k}(g, pairs_{k})" for k in range(len(self.kernels))]
@@ -187,6 +197,8 @@ class _Writer(Writing):
         calls += ["mixed(g, by_class)"] if self.mixed else []
         calls += [f"classes{k}(g, &classes_{k})" for k in range(len(self.classes))]
         calls += [f"codebook{k}(g, &codebook_{k})" for k in range(len(self.codebooks))]
+        calls += [f"shares{k}(g, shares_{k})" for k in range(len(self.shares))]
+        calls += [f"bessel{k}(g, bessel_{k})" for k in range(len(self.bessel))]
         if calls:
             lines.append("int status = 0;")
         lines += [f"if ((status = {call})) return status;" for call in calls]

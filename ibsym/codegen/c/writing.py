@@ -12,7 +12,18 @@ from ibsym.codegen.templating import Text, render
 from ibsym.lowering.fusion.pairing import SIZE, size_of
 from ibsym.lowering.fusion.plan import Plan, class_formulas
 from ibsym.lowering.fusion.regions import Quantity
-from ibsym.lowering.fusion.sums import Classes, Matched, Observed, Picked, Quantised, Relaxed
+from ibsym.lowering.fusion.sums import (
+    Bessel,
+    Classes,
+    LogMean,
+    Matched,
+    MeanLog,
+    Observed,
+    Picked,
+    Quantised,
+    Relaxed,
+    Shares,
+)
 from ibsym.lowering.program import Load, LossProgram
 
 
@@ -44,12 +55,14 @@ class Writing(Plan):
         """A number of elements."""
         return f"(int64_t)({self.inside(e)})" if not (e.is_Symbol or e.is_Integer) else self.inside(e).removesuffix(".0")
 
-    def class_mean(self, k: int, item: Picked | Classes | Relaxed | Matched) -> str:
-        """The mean of a formula in log softmax(logits), of an entry, or of all with weights."""
+    def class_mean(self, k: int, item: Picked | Classes | Relaxed | Matched | LogMean) -> str:
+        """The mean of a formula in log softmax(logits), of an entry, or of all with weights; or log mean e^t of everything."""
         x = self.names[item.logits.key]
         text, row, function = "log softmax picked by the index", "picked", ""
         if isinstance(item, Matched):
             text, row = "log softmax of a row's own entry among its pairs", "matched"
+        if isinstance(item, LogMean):
+            text, row = "log of the mean e^t over all rows and draws", "whole"
         if isinstance(item, Relaxed):
             text, row = f"log softmax with weights {self.names[item.weights.key]}", "relaxed"
         if isinstance(item, Classes):
@@ -77,11 +90,11 @@ class Writing(Plan):
             "row": row,
             "logits": f"g->in_{x}",
             "n": f"g->n_{x}",
-            "classes": self.whole(size_of(item.logits.axes[-1:])),
+            "classes": f"g->n_{x}" if isinstance(item, LogMean) else self.whole(size_of(item.logits.axes[-1:])),
             **({"index": f"g->in_{index}", "indices": f"g->n_{index}"} if index else {}),
             **(
                 {"event": self.whole(size_of(item.logits.axes[-1 - item.event : -1]))}
-                if not isinstance(item, Matched) and item.event
+                if not isinstance(item, Matched | LogMean) and item.event
                 else {}
             ),
             **({"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if learns else {}),
@@ -107,6 +120,58 @@ class Writing(Plan):
         yield from (("share", f"g->in_{a}"), ("shares", f"g->n_{a}"))
         if a in self.gradients and item in self.weighted:
             yield from (("d_share", f"g->d_{a}"), ("adds", str(int(self.gradients[a] > 1))))
+
+    def share_means(self, k: int, group: Sequence[MeanLog]) -> str:
+        """The means of some logarithms under the same shares."""
+        laws = [item.others for item in group] + [item.own for item in group if item.own is not None]
+        logits = next(law.load for law in laws if not law.counted)
+        own = group[0].own
+        about = comment(f"{self.texts(group)}: sum of r log m over classes, r the shares of {self._of(own)}")
+        weights = [self.times(self.inside(self.weight(s))) if s in self.weighted else "0" for s in group]
+        return render(
+            "c/shares.c.j2",
+            {
+                "k": str(k),
+                "comment": about,
+                "own": self._law(own),
+                "others": tuple(self._law(item.others) for item in group),
+                "same": ", ".join(str(int(item.others == own)) for item in group),
+                "weights": ", ".join(weights),
+                "count": str(len(group)),
+                "classes": self.whole(size_of(logits.axes[-1:])),
+                "each": self.each,
+            },
+        )
+
+    def _of(self, shares: Shares | None) -> str:
+        return "no law, equal ones" if shares is None else self.names[shares.load.key]
+
+    def _law(self, shares: Shares | None) -> str:
+        """The fields of the shares of classes."""
+        if shares is None:
+            return "{0}"
+        x = self.names[shares.load.key]
+        if shares.counted:
+            return f"{{.index = g->in_{x}, .n = g->n_{x}}}"
+        d = f", .d = g->d_{x}" if x in self.gradients else ""
+        return f"{{.logits = g->in_{x}, .n = g->n_{x}{d}}}"
+
+    def bessel_means(self, k: int, load: Load, dimensions: sympy.Expr) -> str:
+        """The means of the logarithm of a Bessel function and of its moment."""
+        x = self.names[load.key]
+        items = [Bessel(load, dimensions, moment) for moment in (False, True)]
+        weights = [self.times(self.inside(self.weight(s))) if s in self.weighted else "0" for s in items]
+        learns = x in self.gradients and self.weighted & set(items)
+        settings = {
+            "t": f"g->in_{x}",
+            "n": f"g->n_{x}",
+            "dimensions": self.inside(dimensions),
+            **({"d": f"g->d_{x}", "adds": str(int(self.gradients[x] > 1))} if learns else {}),
+            "log_weight": weights[0],
+            "moment_weight": weights[1],
+        }
+        about = comment(f"{self.texts(items)}: Bessel functions of {x}")
+        return render("c/bessel.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each})
 
     def codebook_mean(self, k: int, code: Load, codebook: Load) -> str:
         """Codes and a codebook, whichever of the two is moved."""

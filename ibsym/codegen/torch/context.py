@@ -216,23 +216,18 @@ def part(program: LossProgram, terms: Iterable[int]) -> LossProgram:
     return replace(program, terms=tuple(program.terms[k] for k in terms))
 
 
-def expression(program: LossProgram, rest: Sequence[int], left: str) -> Definition:
-    """The method that computes the program by tensor operations; the terms in ``rest`` are left to another one, ``left``."""
+def expression(program: LossProgram, rest: Sequence[int]) -> Definition:
+    """The method that computes the program by tensor operations; the terms in ``rest`` are left to another one."""
     summary = "The same by tensor operations: what other devices, transforms and torch.compile run."
     arguments = [f"{i.name}: Tensor" for i in program.inputs]
-    return _terms(program, signature("expression", ["self"], arguments, "Output"), summary, rest, left)
+    return _terms(program, signature("expression", ["self"], arguments, "Output"), summary, rest)
 
 
-LEFT_BY = {"_rest": "the compiled pass leaves", "_left": "kernels on a GPU leave"}
-"""Who leaves terms to a method of their own."""
-
-
-def others(program: LossProgram, rest: Sequence[int], left: str) -> Definition:
-    """The method ``left``, which computes the terms in ``rest``."""
-    summary = f"The terms that {LEFT_BY[left]} to tensor operations."
-    own = part(program, rest)
+def some(program: LossProgram, terms: Sequence[int], name: str, summary: str) -> Definition:
+    """A method, or a function of the loss, that computes some of the terms by tensor operations."""
+    own = part(program, terms)
     arguments = [f"{n}: Tensor" for n in used_inputs(own)]
-    return _terms(own, signature(left, ["self"], arguments, "Output"), summary, (), left)
+    return _terms(own, signature(name, ["self"], arguments, "Output"), summary, ())
 
 
 def used_inputs(program: LossProgram) -> list[str]:
@@ -243,7 +238,7 @@ def used_inputs(program: LossProgram) -> list[str]:
     return [i.name for i in program.inputs if i.key in keys]
 
 
-def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int], left: str) -> Definition:
+def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int]) -> Definition:
     torch = Torch({i.key: i.name for i in program.inputs}, program.steps)
     own = part(program, (k for k in range(len(program.terms)) if k not in rest))
     needed = reached(own)
@@ -251,8 +246,8 @@ def _terms(program: LossProgram, head: Lines, summary: str, rest: Sequence[int],
     body = statements(torch, [step for k, step in enumerate(program.steps) if k in needed], first)
     lines, uses = list(body.lines), body.uses
     if rest:
-        call = f"rest = self.{left}({', '.join(used_inputs(part(program, rest)))})"
-        about = f"# {', '.join(program.terms[k].text for k in rest)}: what {LEFT_BY[left]}"
+        call = f"rest = self._rest({', '.join(used_inputs(part(program, rest)))})"
+        about = f"# {', '.join(program.terms[k].text for k in rest)}: what the compiled pass leaves"
         beside = len(f"{call}  {about}") + 8 <= WIDTH
         above = textwrap.wrap(about, WIDTH - 8, subsequent_indent="# ", break_long_words=False)
         lines = [f"{call}  {about}", *lines] if beside else [*above, call, *lines]

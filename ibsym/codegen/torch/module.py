@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -59,16 +60,15 @@ def module(
     *,
     in_graphs: bool = False,
 ) -> str:
-    """The text of a module. ``neighbours`` are the files of the compiled pass ``found``, by name; ``rest`` the terms left by one of them.
+    """The text of a module. ``neighbours`` are the files of the compiled pass ``found``, by name; ``rest`` the terms that it leaves.
 
     ``in_graphs``, whether its kernels on a GPU are faster than the expression in a graph that torch.compile traces, too.
     """
-    left = "_rest" if found is not None and found.rest else "_left"
     shared = (found is not None or bool(coupled(program))) and form != "plain"
     neighbours = {} if form == "plain" else neighbours
-    methods = [_forward(program, shared, in_graphs), context.expression(program, rest, left)]
+    methods = [_forward(program, shared, in_graphs), context.expression(program, rest)]
     if rest:
-        methods.append(context.others(program, rest, left))
+        methods.append(context.some(program, rest, "_rest", "The terms that the compiled pass leaves to tensor operations."))
     if program.critics:
         methods.append(context.critic_loss(program))
     if (axes := context.apart(program)) is not None:
@@ -91,11 +91,9 @@ def module(
     types = runtime.gathered(["Input", "Output"], ["inputs"])
     if program.parameters:
         types |= runtime.gathered(["_Parametrised"], ["parameters"])
-    reduction, whole = ("whole", ", 1") if program.rows is None else ("rows", "")
+    whole = ", 1" if program.rows is None else ""
     uses |= {"_runtime", "Any"}
-    known = [WHERE[form], *LIBRARY, reduction]
-    met = runtime.gathered(uses, known)
-    helpers = {n: met[n] for library in known for n in runtime.definitions(library) if n in met and n not in types}
+    helpers = {n: d for n, d in _helpers(program, uses, form).items() if n not in types}
     arguments = [f"{p.name}: float | Tensor = {p.default!r}" for p in program.parameters]
     every = uses.union(
         *(d.uses for d in (*types.values(), *helpers.values())), {"Tensor", "math"} if program.parameters else ()
@@ -130,6 +128,29 @@ def module(
             "helpers": tuple(d.text for d in helpers.values()),
         },
     )
+
+
+def _helpers(program: LossProgram, uses: Iterable[str], form: Form) -> dict[str, Definition]:
+    """What some methods use of the runtime."""
+    known = [WHERE[form], *LIBRARY, "whole" if program.rows is None else "rows"]
+    met = runtime.gathered(uses, known)
+    return {n: met[n] for library in known for n in runtime.definitions(library) if n in met}
+
+
+def apart(program: LossProgram, left: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Imports of the kernels' file, and functions of a loss: ``left``, of terms that they leave, ``kept``, of those that they compute."""
+    if not left:
+        return _imports(("math", "Any")), ()
+    others = tuple(k for k in range(len(program.terms)) if k not in left)
+    functions = [
+        context.some(program, left, "left", "The terms that the kernels leave, by tensor operations."),
+        context.some(program, others, "kept", "Those that they compute: what a second derivative is taken of."),
+    ]
+    uses = frozenset({"math", "Any", "Tensor"}).union(*(f.uses for f in functions))
+    found = runtime.gathered(["Output"], ["inputs"]) | _helpers(program, uses, "plain")
+    every = uses.union(*(d.uses for d in found.values()))
+    texts = (*(d.text for d in found.values()), *(textwrap.dedent(f.text).rstrip() for f in functions))
+    return _imports(every), texts
 
 
 def _forward(program: LossProgram, shared: bool, in_graphs: bool) -> Definition:

@@ -13,7 +13,22 @@ import sympy
 from ibsym.lowering.fusion.calculus import derivative, expected, times, weighted
 from ibsym.lowering.fusion.pairing import Beside, Pairs, Table
 from ibsym.lowering.fusion.regions import Quantity, Reader, quantities
-from ibsym.lowering.fusion.sums import LOG_P, Classes, Draws, Elements, Matched, Mixed, Picked, Quantised, Relaxed, Sum
+from ibsym.lowering.fusion.sums import (
+    LOG_P,
+    Bessel,
+    Classes,
+    Draws,
+    Elements,
+    LogMean,
+    Matched,
+    MeanLog,
+    Mixed,
+    Picked,
+    Quantised,
+    Relaxed,
+    Shares,
+    Sum,
+)
 from ibsym.lowering.program import Axes, Input, Load, LossProgram, broadcast
 
 WEIGHT = sympy.Symbol("weight", real=True)
@@ -205,12 +220,22 @@ class Plan:
         self.weighted = {s for a in self.minimised.values() for _, s in a.parts}
         found_elements = [s for s in self.sums if isinstance(s, Elements)]
         self.loops = loops(found_elements, [s for s in found_elements if s in self.weighted])
-        self.classes = [s for s in self.sums if isinstance(s, Picked | Classes | Relaxed | Matched)]
+        self.classes = [s for s in self.sums if isinstance(s, Picked | Classes | Relaxed | Matched | LogMean)]
+        self.shares = self._by_shares()
+        self.bessel = list(dict.fromkeys((s.load, s.dimensions) for s in self.sums if isinstance(s, Bessel)))
         self.codebooks = list(dict.fromkeys((s.code, s.codebook) for s in self.sums if isinstance(s, Quantised)))
         self.kernels = kernels([s for s in self.sums if isinstance(s, Pairs)])
         self.draws = [(s, loops(s.sums, s.sums if s in self.weighted else ())) for s in self.sums if isinstance(s, Draws)]
         self.mixed = [(s, loops(s.sums, s.sums if s in self.weighted else ())) for s in self.sums if isinstance(s, Mixed)]
         self.gradients = self._gradients()
+
+    def _by_shares(self) -> list[list[MeanLog]]:
+        """Means of logarithms under the same shares."""
+        found: dict[Shares | None, list[MeanLog]] = {}
+        for item in self.sums:
+            if isinstance(item, MeanLog):
+                found.setdefault(item.own, []).append(item)
+        return list(found.values())
 
     @property
     def every_loop(self) -> list[Loop]:
@@ -230,9 +255,14 @@ class Plan:
         for item in self.weighted:
             if isinstance(item, Relaxed):
                 found[self.names[item.weights.key]] = found.get(self.names[item.weights.key], 0) + 1
+            if isinstance(item, MeanLog):
+                for key in {s.load.key for s in (item.own, item.others) if s is not None and not s.counted}:
+                    found[self.names[key]] = found.get(self.names[key], 0) + 2
             if isinstance(item, Quantised):
                 x, writes = (item.code, 1) if item.moves_code else (item.codebook, 2)
                 found[self.names[x.key]] = found.get(self.names[x.key], 0) + writes
+        for key in (load.key for load, n in self.bessel if {Bessel(load, n, True), Bessel(load, n, False)} & self.weighted):
+            found[self.names[key]] = found.get(self.names[key], 0) + 1
         for kernel in self.kernels:
             for load in kernel.loads if self.weighted & set(kernel.sums) else ():
                 found[self.names[load.key]] = found.get(self.names[load.key], 0) + 2
@@ -266,7 +296,8 @@ class Plan:
         for item in self.classes:
             loads |= {item.logits, item.index} if isinstance(item, Picked) else {item.logits}
             loads |= {item.weights} if isinstance(item, Relaxed) else set()
-        loads |= {load for pair in self.codebooks for load in pair}
+        loads |= {load for pair in self.codebooks for load in pair} | {load for load, _ in self.bessel}
+        loads |= {s.load for group in self.shares for item in group for s in (item.own, item.others) if s is not None}
         for kernel in self.kernels:
             loads |= set(kernel.loads)
         keys = {load.key for load in loads}
@@ -277,7 +308,7 @@ def fused(program: LossProgram, draws: bool = False, chains: bool = True) -> lis
     """For each term of a program what a pass computes of it, its inputs by symbols ``v_NAME``; none where no term fuses.
 
     ``draws``: logarithms over draws and exact sums over classes too, where a target has them; ``chains``: over several, and of logarithms;
-    mixtures with weights; codebooks.
+    mixtures with weights; codebooks; shares of classes in a batch; logarithms of means over everything; Bessel functions.
     """
     names = {i.key: i.name for i in program.inputs}
     found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}", draws, chains))

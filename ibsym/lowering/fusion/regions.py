@@ -12,15 +12,31 @@ from dataclasses import dataclass, replace
 
 import sympy
 
+from ibsym.families import functions as heads
 from ibsym.lowering.fusion.calculus import Unfused, own, weighted
 from ibsym.lowering.fusion.class_sums import ClassReader
 from ibsym.lowering.fusion.codebooks import quantised
 from ibsym.lowering.fusion.pairing import PairReader, Pairs, size_of
-from ibsym.lowering.fusion.sums import LOG_P, Affine, Classes, Draws, Elements, Matched, Picked, Relaxed, added, one
+from ibsym.lowering.fusion.shares import mean_log
+from ibsym.lowering.fusion.sums import (
+    LOG_P,
+    Affine,
+    Bessel,
+    Classes,
+    Draws,
+    Elements,
+    LogMean,
+    Matched,
+    Picked,
+    Relaxed,
+    added,
+    one,
+)
 from ibsym.lowering.program import (
     Diagonal,
     Elementwise,
     Load,
+    LogMeanExp,
     LogSoftmax,
     LossProgram,
     Mean,
@@ -57,6 +73,12 @@ class Reader:
                 return self.mean(node.operand)
             case OverDraws(kind="logmeanexp") if self.draws:
                 return one(Draws(self._weights(node.operand)))
+            case LogMeanExp() if (
+                self.chains and isinstance(load := self.pairs.resolved(node.operand), Load) and not load.integer
+            ):
+                return one(LogMean(load))
+            case Reduce(kind="mean") if self.chains:
+                return one(mean_log(node, self.pairs.resolved))
             case Reduce(kind="logsumexp", dims=(-1,)):
                 return one(self.pairs.matrix(node.operand))
             case Diagonal(dim=-2):
@@ -71,7 +93,7 @@ class Reader:
                 for read in (
                     self._summed,
                     *([self.classes.mean] if self.draws else []),
-                    *([self._quantised] if self.chains else []),
+                    *([self._quantised, self._mean_log] if self.chains else []),
                 ):
                     with suppress(Unfused):
                         return read(node)
@@ -99,6 +121,9 @@ class Reader:
 
     def _quantised(self, node: Reduce) -> Affine:
         return one(quantised(node, self.pairs.resolved))
+
+    def _mean_log(self, node: Reduce) -> Affine:
+        return one(mean_log(node, self.pairs.resolved))
 
     def _weights(self, node: Node) -> Affine:
         """What a logarithm over draws is taken of: no mean, and sums that every draw and row has."""
@@ -216,11 +241,30 @@ class Reader:
                 return substituted(own(node.expression), inner)
         raise Unfused(type(node).__name__)
 
+    def _spherical(self, expression: sympy.Expr, others: dict[str, Node]) -> Affine:
+        """An affine formula of Bessel functions of one value a row, and of means."""
+        parts: list[tuple[sympy.Expr, Bessel]] = []
+        for call in sorted(expression.atoms(heads.log_bessel, heads.bessel_ratio), key=str):
+            dimensions, t = call.args
+            load = self.pairs.resolved(others[str(t)]) if str(t) in others else None
+            if not isinstance(load, Load):
+                raise Unfused("a Bessel function of what is no value of a row")
+            value = t * call if isinstance(call, heads.bessel_ratio) else call
+            factor = expression.coeff(call) / (t if value != call else 1)
+            expression = sympy.expand(expression - factor * value)
+            parts.append((factor, Bessel(load, dimensions, value != call)))
+        names = {s.name for s in expression.free_symbols} | {s.name for f, _ in parts for s in f.free_symbols}
+        if expression.has(heads.log_bessel, heads.bessel_ratio) or names & set(others):
+            raise Unfused("a product of Bessel functions")
+        return Affine(expression, tuple(parts))
+
     def _combined(self, node: Elementwise) -> Affine:
         """An affine formula of means is one of their sums; a formula of one element is an event of none."""
         sizes = {name: self.pairs.size(n) for name, n in node.operands if isinstance(n, Size)}
-        expression = substituted(own(node.expression), sizes)
         others = {n: v for n, v in node.operands if n not in sizes}
+        if self.chains and node.expression.has(heads.log_bessel, heads.bessel_ratio):
+            return self._spherical(substituted(node.expression, sizes), others)
+        expression = substituted(own(node.expression), sizes)
         if others and all(isinstance(v, Load) for v in others.values()):
             operands: dict[sympy.Symbol, Load] = {}
             return self._elements(self._formula(node, operands, {}), operands, 0)

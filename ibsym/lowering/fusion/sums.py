@@ -60,6 +60,38 @@ class Matched:
 
 
 @dataclass(frozen=True)
+class LogMean:
+    """The logarithm of the mean e^t over every number t of a tensor."""
+
+    logits: Load
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The shares of classes in a batch: of a class index, ``counted``, or the means of softmax(logits) over rows and draws."""
+
+    load: Load
+    counted: bool = False
+
+
+@dataclass(frozen=True)
+class MeanLog:
+    """sum_c r_c log m_c, r the shares ``own`` or equal ones (None), m the shares ``others``; both may learn."""
+
+    own: Shares | None
+    others: Shares
+
+
+@dataclass(frozen=True)
+class Bessel:
+    """The sum over rows of log I_v(t) - v log t, or with ``moment`` of t I_{v+1}(t) / I_v(t), where v = dimensions / 2 - 1."""
+
+    load: Load
+    dimensions: sympy.Expr
+    moment: bool
+
+
+@dataclass(frozen=True)
 class Quantised:
     """The sum over rows of |code - e|^2, e the nearest vector of a codebook for each code: it moves the code, or the codebook."""
 
@@ -158,7 +190,7 @@ class Mixed:
         return tuple(dict.fromkeys(w.logits for w in self.every_table))
 
 
-Sum = Elements | Picked | Classes | Relaxed | Matched | Quantised | Draws | Mixed | Pairs
+Sum = Elements | Picked | Classes | Relaxed | Matched | LogMean | MeanLog | Bessel | Quantised | Draws | Mixed | Pairs
 
 
 @dataclass(frozen=True)
