@@ -2,8 +2,9 @@
 
     python benchmarks/expression.py [--sizes 32x784 ...] [--only NAME ...] [--threads 1] [--seconds 0.5]
 
-What GPUs, transforms, mixed precision and second derivatives run, from ``forward`` on, checks included; the reference is that of
-`tests/references`. Values are compared first, in double precision. Competitors take turns; a ratio is the median of paired ratios.
+What GPUs, transforms, mixed precision and second derivatives run: `loss.expression` of the loss by hand, that of `tests/references`, both
+functions of tensors; then both as modules called by keyword, the checks of the emitted one included. Values are compared first, in double
+precision. Competitors take turns; a ratio is the median of paired ratios.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -47,8 +48,23 @@ class Axes(dict[str, int]):
         return tuple(self[a] for a in axes)
 
 
-def pair(name: str, sizes: Axes, precision: torch.dtype) -> tuple[Callable[[], list], Callable[[], list]]:
-    """The loss and its gradients, by the expression and by hand."""
+class Module(torch.nn.Module):
+    """A function of tensors by keyword, as a module."""
+
+    def __init__(self, function: Callable[..., torch.Tensor]):
+        super().__init__()
+        self.function = function
+
+    def forward(self, **given: torch.Tensor) -> torch.Tensor:
+        """What it returns."""
+        return self.function(**given)
+
+
+Run = Callable[[], list]
+
+
+def competitors(name: str, sizes: Axes, precision: torch.dtype) -> tuple[Run, Run, Run, Run]:
+    """The loss and its gradients, by the expression, by hand, by the emitted module and by that by hand."""
     spec, stem = ibsym.load(name), name.replace("-", "_")
     module, by_hand = losses.of_file(ROOT / f"generated/{stem}.py"), reference(stem)
     loss = module.Loss()
@@ -62,35 +78,41 @@ def pair(name: str, sizes: Axes, precision: torch.dtype) -> tuple[Callable[[], l
     def gradients(value: torch.Tensor) -> list:
         return [value.detach(), *torch.autograd.grad(value, leaves, allow_unused=True)]
 
-    return lambda: gradients(loss(**given).loss), lambda: gradients(by_hand.loss(keys, **parameters)[0])
+    names = [((i.of, i.role, i.joint), i.name) for i in loss.INPUTS]
+    module_by_hand = Module(lambda **given: by_hand.loss({k: given[n] for k, n in names}, **parameters)[0])
+    return (
+        lambda: gradients(loss.expression(*given.values()).loss),
+        lambda: gradients(by_hand.loss(keys, **parameters)[0]),
+        lambda: gradients(loss(**given).loss),
+        lambda: gradients(module_by_hand(**given)),
+    )
 
 
 def check(name: str, sizes: Axes) -> None:
     """The same numbers to 1e-10 in double precision."""
-    ours, theirs = pair(name, sizes, torch.float64)
+    _, theirs, ours, _ = competitors(name, sizes, torch.float64)
     for a, b in zip(ours(), theirs(), strict=True):
         if a is not None and b is not None:
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10 * float(b.abs().max()))
 
 
-def ratio(ours: Callable[[], list], theirs: Callable[[], list], seconds: float) -> tuple[float, float]:
-    """The median of paired ratios, and ours in microseconds."""
+def ratios(runs: Sequence[Run], seconds: float) -> tuple[float, float]:
+    """The medians of paired ratios, of the functions and of the modules."""
     times: list[tuple[float, float]] = []
-    runs = [ours, theirs]
     clock = (
         time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     )  # its own time alone, whoever else is at work
-    for run in runs * 3:
+    for run in (*runs, *runs, *runs):
         run()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 11:
         took = {}
-        for k in random.sample(range(2), 2):
+        for k in random.sample(range(4), 4):
             start = clock()
             runs[k]()
             took[k] = clock() - start
-        times.append((took[0], took[1]))
-    return statistics.median(a / b for a, b in times), statistics.median(a for a, _ in times)
+        times.append((took[0] / took[1], took[2] / took[3]))
+    return statistics.median(a for a, _ in times), statistics.median(b for _, b in times)
 
 
 def rows(options: argparse.Namespace) -> Iterator[list[str]]:
@@ -99,15 +121,13 @@ def rows(options: argparse.Namespace) -> Iterator[list[str]]:
         name = path.stem
         if options.only and name not in options.only:
             continue
-        cells, worst = [], 0.0
+        check(name, Axes(B=8, D=12, L=4, K=3))
+        found = []
         for size in options.sizes:
             batch, width = map(int, size.split("x"))
-            sizes = Axes(B=batch, D=width, L=32, K=10)
-            check(name, Axes(B=8, D=12, L=4, K=3))
-            value, _ = ratio(*pair(name, sizes, torch.float32), options.seconds)
-            cells.append(f"{value:.2f}")
-            worst = max(worst, value)
-        yield [name, *cells, f"{GOAL:.2f}", "yes" if worst <= GOAL else "no"]
+            found.append(ratios(competitors(name, Axes(B=batch, D=width, L=32, K=10), torch.float32), options.seconds))
+        functions, modules = ([f"{value:.2f}" for value in column] for column in zip(*found, strict=True))
+        yield [name, *functions, f"{GOAL:.2f}", "yes" if max(map(float, functions)) <= GOAL else "no", *modules]
 
 
 def main() -> None:
@@ -121,7 +141,13 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     for line in machine():
         print(line)
-    head = ["expression, of the loss by hand", *options.sizes, "goal", "met"]
+    head = [
+        "of the loss by hand",
+        *options.sizes,
+        "goal",
+        "met",
+        *(f"modules, {size}" for size in options.sizes),
+    ]
     print(f"\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
     for row in rows(options):
         print(f"| {' | '.join(row)} |", flush=True)

@@ -25,7 +25,7 @@ PARTS = (
     ("Losses, two threads", ("losses.py", "--large", "--threads", "2", "--only", *LARGER)),
     ("The readable expression", ("expression.py",)),
     ("Products that are never stored", ("heads.py",)),
-    ("Floors: a module by hand, as exact as the expression", ("floors.py", "--expressions")),
+    ("Floors: a loss by hand, as exact as the expression", ("floors.py", "--expressions")),
     ("Floors: bandwidth and exponentials", ("floors.py",)),
     ("Floors: what a call costs around the pass", ("floors_calls.py",)),
     ("Start-up and first use", ("startup.py",)),
@@ -45,22 +45,17 @@ SMALL_PARTS = (
 HOW = """\
 Every loss is compared by value first; forward and backward, float32; competitors take turns in random order in one process; a ratio is the
 median of paired ratios. The allocator keeps its pages, for every competitor alike. **Of eager**: of the loss as one writes it by hand
-(`tests/references` for the zoo). **Of compile**: of `torch.compile` of the emitted loss's own readable form. **x floor**: times a copy of
+(`tests/references` for the zoo). **The readable expression**: functions of tensors, both; then both as modules called by keyword, checks of
+the emitted one included. **Of compile**: of `torch.compile` of the emitted loss's own readable form. **x floor**: times a copy of
 as many bytes as must be read and written, in cache. **Of pythae, of pixyz**: of those packages' own evidence bound, from the same logits;
 empty where they have other values (a probability that rounds to 1 has no logarithm left)."""
 
 CLASSES = """\
 A class, or a bit, of probability 0 does not count, whatever its logarithm: 0 times -infinity is 0 here and NaN, with every gradient, in the
 loss by hand. That takes a comparison and a selection beside each product. The table of floors has the loss by hand with its products
-mended in the shortest way known, as a module: what is left above that is the call, which also looks at what it is given."""
-
-SMALL = """\
-Small tensors. The operations alone take the time of those by hand (the table of floors, "expression alone"), or what e^l - 1 and quadratics
-cost that keep their digits ("that, mended"); the call is an `nn.Module`'s,
-which costs the loss by hand 0.01 to 0.09, too, and looks up kinds and sizes, the ranks of a group and the state of PyTorch."""
+mended in the shortest way known: the expression takes no more."""
 
 WHY: dict[str, str] = {
-    **{path.stem: SMALL for path in HERE.parent.glob("ibsym/zoo/*.toml")},
     "evidence bound 32 x 784": """\
 The pass, PyTorch's engine and an autograd function by hand that calls the one from the other, checks nothing and has no terms take most
 of it (the last table of floors). What the loss does beside is prepared once for arguments of a kind; what is left are the module's call,
@@ -101,13 +96,9 @@ logarithm must be looked at too.""",
 The mass of a cell is right to a rounding at every width and as far out as e^-1e9, with its gradient. The loss by hand, a difference of two
 `log_ndtr` in single precision, is wrong by 1e-5 of itself at a width of 0.001, and its gradient by 5 per cent at 600 deviations (the table
 of floors). With the cell's formula in its place, the loss by hand takes as long.""",
-    "vampprior-vae": SMALL,
     "discrepancy": """\
 A quotient for each pair and scale is a quarter of the pass (the table of floors). The rest are distances over the coordinates, and the
 slopes of each pair by both of its rows.""",
-    "clip": """\
-Two scores tables of 32 x 32 are 130 microseconds of work: the module's call and what it asks. At 256 rows the operations alone take less
-than those by hand.""",
 }
 """What is known of why a row misses its goal, by the beginning of the row's title; the longest that fits."""
 

@@ -114,7 +114,7 @@ class AaeLoss(_Parametrised):
         # KL(q(z)||p(z)) by density-ratio: E_P[f]
         kl_z = _over_draws(z_critic)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = kl_z - self.beta * log_p_x
@@ -132,7 +132,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "fb2582d988b0ffd4", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"aae.c": "fb2582d988b0ffd4", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -81,7 +81,7 @@ class AvbLoss(torch.nn.Module):
         # KL(q(x,z)||data(x)p(z)) by density-ratio: E_P[f]
         kl_x_z = _over_draws(x_z_critic)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = kl_x_z - log_p_x
@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "f7afbda1473dc4eb", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"avb.c": "f7afbda1473dc4eb", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -128,8 +128,8 @@ class BetaTcvaeLoss(_Parametrised):
         # TC_q(Z) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z = (log_z - log_z_apart.sum(-1)).mean()
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                            reduction="none").sum(-1), self.group)
+        log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                        self.group)
 
         loss = kl_z + (self.beta - 1) * tc_z - log_p_x
         terms = {"KL(q(z|x)||p(z))": kl_z.detach(), "TC_q(Z)": tc_z.detach(), "E_q[log p(x|z)]": log_p_x.detach()}
@@ -139,7 +139,7 @@ class BetaTcvaeLoss(_Parametrised):
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
 _BESIDE = {"beta_tcvae.c": "ad2bec81b3268386", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -113,7 +113,7 @@ class BetaVaeLoss(_Parametrised):
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = self.beta * kl_z - log_p_x
@@ -124,7 +124,7 @@ class BetaVaeLoss(_Parametrised):
 
 Loss = BetaVaeLoss
 _BESIDE = {"beta_vae.c": "f8fc991aa5b0552b", "beta_vae.triton.py": "3029d3b766cdc68d",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

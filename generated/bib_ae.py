@@ -126,8 +126,8 @@ class BibAeLoss(_Parametrised):
         # KL(q(z)||p(z)) by density-ratio: E_P[f]
         kl_z = _mean(z_critic, self.group)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                            reduction="none").sum(-1), self.group)
+        log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                        self.group)
         # KL(q(x)||p(x)) by density-ratio: E_P[f]
         kl_x = _mean(x_critic, self.group)
         # the model minimises E_Q[s(-f)], s = softplus
@@ -152,7 +152,7 @@ class BibAeLoss(_Parametrised):
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"bib_ae.c": "cdfdce7b4d1704e6", "bib_ae.triton.py": "c1d988d0da1d2187",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class BlindCodeLoss(_Parametrised):
 
 Loss = BlindCodeLoss
 _BESIDE = {"blind_code.c": "510f5e9346f339f1", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -115,8 +115,8 @@ class CebLoss(_Parametrised):
                    c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x)||b(z|c)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
-        kl_z = 0.5 * (b_z_logvar + torch.expm1(q_z_logvar - b_z_logvar)
-                      + ((q_z_mean - b_z_mean) * torch.exp(-0.5 * b_z_logvar)) ** 2 - q_z_logvar).sum(-1)
+        kl_z = 0.5 * (_excess(q_z_logvar - b_z_logvar)
+                      + ((q_z_mean - b_z_mean) * torch.exp(-0.5 * b_z_logvar)) ** 2).sum(-1)
         # E_q[log p(c|z)] at samples: log softmax(a)_v
         log_p_c = _over_draws(_pick(c_logits.log_softmax(-1), c))
 
@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "5df3bb360b64731b", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"ceb.c": "5df3bb360b64731b", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache
@@ -184,6 +184,11 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
     if index.shape != table.shape[:-1]:
         index, table = (i := index.expand(torch.broadcast_shapes(table.shape[:-1], index.shape))), table.expand(*i.shape, -1)
     return table.gather(-1, index.unsqueeze(-1).long()).squeeze(-1)
+
+
+def _excess(t: Tensor) -> Tensor:
+    """e^t - 1 - t, never negative."""
+    return torch.expm1(t) - t
 
 
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:

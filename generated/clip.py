@@ -84,7 +84,7 @@ class ClipLoss(torch.nn.Module):
         # I_q(Z2;Z1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z2_z1 = math.log(z2_z1_scores.shape[-1] or math.nan) - _pair_cross_entropy(z2_z1_scores, self.group)
 
-        loss = -0.5 * i_z1_z2 - 0.5 * i_z2_z1
+        loss = -0.5 * (i_z1_z2 + i_z2_z1)
         terms = {"I_q(Z1;Z2)": i_z1_z2.detach(), "I_q(Z2;Z1)": i_z2_z1.detach()}
         return Output(_reduced(loss, self.reduction, z1_z2_scores.shape[-2], self.group), terms)
 
@@ -96,7 +96,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"clip.c": "66ca975f983bfc7c", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"clip.c": "66ca975f983bfc7c", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

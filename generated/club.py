@@ -132,7 +132,7 @@ class ClubLoss(_Parametrised):
 
 Loss = ClubLoss
 _WHY = "I_q(X;Z) compares the rows of a batch"
-_BESIDE = {"club.c": "61667c1c1df8e94e", "club.triton.py": "7ac7690ec26f9687", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"club.c": "61667c1c1df8e94e", "club.triton.py": "7ac7690ec26f9687", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

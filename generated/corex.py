@@ -90,13 +90,13 @@ class CorexLoss(torch.nn.Module):
                    z_mean: Tensor, z_logvar: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # E_q[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1 = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
+        log_p_x1 = _over_draws(-F.binary_cross_entropy_with_logits(x1_logits, x1.expand_as(x1_logits),
                                                                    reduction="none").sum(-1))
         # E_q[log p(x2|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x2 = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x2_logits, x2),
+        log_p_x2 = _over_draws(-F.binary_cross_entropy_with_logits(x2_logits, x2.expand_as(x2_logits),
                                                                    reduction="none").sum(-1))
         # E_q[log p(x3|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x3 = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x3_logits, x3),
+        log_p_x3 = _over_draws(-F.binary_cross_entropy_with_logits(x3_logits, x3.expand_as(x3_logits),
                                                                    reduction="none").sum(-1))
         # KL(q(z|x1,x2,x3)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)
@@ -111,7 +111,7 @@ class CorexLoss(torch.nn.Module):
 
 Loss = CorexLoss
 _BESIDE = {"corex.c": "3abc37bee20f627e", "corex.triton.py": "00fd6b1559f2dd0c",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

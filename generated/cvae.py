@@ -83,10 +83,10 @@ class CvaeLoss(torch.nn.Module):
                    x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(q(z|x,c)||p(z|c)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
-        kl_z = 0.5 * (p_z_logvar + torch.expm1(q_z_logvar - p_z_logvar)
-                      + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 - q_z_logvar).sum(-1)
+        kl_z = 0.5 * (_excess(q_z_logvar - p_z_logvar)
+                      + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2).sum(-1)
         # E_q[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = kl_z - log_p_x
@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "63591feb5de5c44c", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"cvae.c": "63591feb5de5c44c", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache
@@ -146,6 +146,11 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _excess(t: Tensor) -> Tensor:
+    """e^t - 1 - t, never negative."""
+    return torch.expm1(t) - t
 
 
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:

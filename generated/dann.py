@@ -126,7 +126,7 @@ class DannLoss(_Parametrised):
     def expression(self, s: Tensor, s_logits: Tensor, c: Tensor, c_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # log a(s|z) at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_a_s = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(s_logits, s), reduction="none").sum(-1)
+        log_a_s = -F.binary_cross_entropy_with_logits(s_logits, s.expand_as(s_logits), reduction="none").sum(-1)
         # I_u(Z;S) by adversary: E[log a(s|z)], H_u(S) left out
         i_z_s = _mean(log_a_s, self.group)
         # E_q[log p(c|z)] at samples: log softmax(a)_v
@@ -147,14 +147,14 @@ class DannLoss(_Parametrised):
             # -E[log a(s|z)]: its player's maximum likelihood
             s, s_logits = _codes(Loss.CRITIC_INPUTS[name], inputs, name)
             # log a(s|z) at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-            log_a_s = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(s_logits, s), reduction="none").sum(-1)
+            log_a_s = -F.binary_cross_entropy_with_logits(s_logits, s.expand_as(s_logits), reduction="none").sum(-1)
             return -_mean(log_a_s, group)
         raise ValueError(f"unknown critic {name!r}")
 
 
 Loss = DannLoss
 _WHY = "I_u(Z;S) is averaged over the batch B_domains, E_q[log p(c|z)] over B"
-_BESIDE = {"dann.c": "dd792e1ce6c29888", "dann.triton.py": "9fa73d84c4006f63", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"dann.c": "dd792e1ce6c29888", "dann.triton.py": "9fa73d84c4006f63", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -122,7 +122,7 @@ class DvccaLoss(_Parametrised):
         # KL(q(z|x1)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)
         # E_q[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1 = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
+        log_p_x1 = _over_draws(-F.binary_cross_entropy_with_logits(x1_logits, x1.expand_as(x1_logits),
                                                                    reduction="none").sum(-1))
         # E_q[log p(x2|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x2 = _over_draws(-0.5
@@ -138,7 +138,7 @@ class DvccaLoss(_Parametrised):
 
 Loss = DvccaLoss
 _BESIDE = {"dvcca.c": "5c34bf59d19c3317", "dvcca.triton.py": "d5889355e738b4e3",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

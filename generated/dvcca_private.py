@@ -131,7 +131,7 @@ class DvccaPrivateLoss(_Parametrised):
         # KL(q(w2|x2)||p(w2)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_w2 = 0.5 * (w2_mean**2 + torch.expm1(w2_logvar) - w2_logvar).sum(-1)
         # E_q[log p(x1|z,w1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1 = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
+        log_p_x1 = _over_draws(-F.binary_cross_entropy_with_logits(x1_logits, x1.expand_as(x1_logits),
                                                                    reduction="none").sum(-1))
         # E_q[log p(x2|z,w2)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x2 = _over_draws(-0.5 * ((x2 - x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
@@ -147,7 +147,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 Loss = DvccaPrivateLoss
 _BESIDE = {"dvcca_private.c": "1ec6fb43b0050c21", "dvcca_private.triton.py": "992c47664063c876",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

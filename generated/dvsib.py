@@ -136,7 +136,7 @@ class DvsibLoss(_Parametrised):
         # E_q[log p(x1|z1)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x1 = _mean(-0.5 * ((x1 - x1_mean) ** 2 + math.log(2 * math.pi)).sum(-1), self.group)
         # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x2 = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x2_logits, x2),
+        log_p_x2 = _mean(-F.binary_cross_entropy_with_logits(x2_logits, x2.expand_as(x2_logits),
                                                              reduction="none").sum(-1), self.group)
 
         loss = kl_z1 + kl_z2 - self.beta * i_z1_z2 - self.beta * log_p_x1 - self.beta * log_p_x2
@@ -156,7 +156,7 @@ class DvsibLoss(_Parametrised):
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"dvsib.c": "1283f0619fa32786", "dvsib.triton.py": "f185bfa90be321b8",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

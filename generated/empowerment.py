@@ -91,7 +91,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 Loss = EmpowermentLoss
 _BESIDE = {"empowerment.c": "49d8e0bb663d38f4", "empowerment.triton.py": "f4dfe9d758bb94da",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -155,7 +155,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"few_labels_two_views.c": "6adbadc6aa4296bd", "few_labels_two_views.triton.py": "8c715d9464b29fc2",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

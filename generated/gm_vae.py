@@ -107,7 +107,7 @@ class GmVaeLoss(torch.nn.Module):
         # E_q[log p(z|w,y)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]; the exact sum over y by q(y|z,w)
         log_p_z = _over_draws(_expected(torch.exp(log_q_y), log_p_z_given_y).sum(-2))
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = kl_w + kl_y + log_q_z - log_p_z - log_p_x
@@ -121,7 +121,7 @@ class GmVaeLoss(torch.nn.Module):
 
 Loss = GmVaeLoss
 _BESIDE = {"gm_vae.c": "b2585cfbe0012998", "gm_vae.triton.py": "d89fdf1a3a180c7c",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

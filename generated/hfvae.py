@@ -164,8 +164,8 @@ class HfvaeLoss(_Parametrised):
         # TC_q(Z2) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
         tc_z2 = (log_z2_2 - log_z2_apart.sum(-1)).mean()
         # E_q[log p(x|z1,z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                            reduction="none").sum(-1), self.group)
+        log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                        self.group)
 
         loss = (kl_z1 + kl_z2 + (self.beta - 1) * tc_z1_z2 + (self.gamma - 1) * tc_z1 + (self.gamma - 1) * tc_z2
                 - log_p_x)
@@ -177,8 +177,8 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "29d26835e995b0f3", "hfvae.triton.py": "e40c3010d5da3932",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"hfvae.c": "29d26835e995b0f3", "hfvae.triton.py": "a7ba6e1adbe53414",
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

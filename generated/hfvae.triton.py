@@ -662,8 +662,8 @@ def kept(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: T
     # TC_q(Z2) by minibatch-weighted: E[log q(z) - sum_l log q(z_l)], the batch's mixture as q
     tc_z2 = (log_z2_2 - log_z2_apart.sum(-1)).mean()
     # E_q[log p(x|z1,z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-    log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                        reduction="none").sum(-1), self.group)
+    log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                    self.group)
 
     loss = kl_z1 + kl_z2 + (self.gamma - 1) * tc_z1 + (self.gamma - 1) * tc_z2 - log_p_x
     terms = {"KL(q(z1|x)||p(z1))": kl_z1.detach(),

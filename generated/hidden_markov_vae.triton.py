@@ -257,13 +257,13 @@ def left(self, q_z1_logits: Tensor, p_z1_logits: Tensor, q_z2_logits: Tensor, p_
     # KL(q(z3|z2,x3)||p(z3|z2)) in closed form: sum r log r/r', r = softmax(a); the exact sum over z2 by q(z2|z1,x2,x3)
     kl_z3 = _expected(log_q_z1_exp, kl_z3_given_z1).sum(-2)
     # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
-    log_p_x2_given_z2 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x2_logits, x2),
+    log_p_x2_given_z2 = -F.binary_cross_entropy_with_logits(x2_logits, x2.expand_as(x2_logits),
                                                             reduction="none").sum(-1)
     log_p_x2_given_z1 = _expected(log_q_z2_exp, log_p_x2_given_z2).sum(-2)
     # E_q[log p(x2|z2)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z2 by
     # q(z2|z1,x2,x3)
     log_p_x2 = _expected(log_q_z1_exp, log_p_x2_given_z1).sum(-2)
-    log_p_x3_given_z3 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x3_logits, x3),
+    log_p_x3_given_z3 = -F.binary_cross_entropy_with_logits(x3_logits, x3.expand_as(x3_logits),
                                                             reduction="none").sum(-1)
     # log q(z3|z2,x3) of every class of z3
     log_q_z3 = q_z3_log_softmax.movedim(-1, -2)
@@ -287,7 +287,7 @@ def kept(self, q_z1_logits: Tensor, x1: Tensor, x1_logits: Tensor) -> Output:
     # log q(z1|x1,x2,x3) of every class of z1
     log_q_z1 = q_z1_logits.log_softmax(-1).movedim(-1, -2)
     # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
-    log_p_x1_given_z1 = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
+    log_p_x1_given_z1 = -F.binary_cross_entropy_with_logits(x1_logits, x1.expand_as(x1_logits),
                                                             reduction="none").sum(-1)
     # E_q[log p(x1|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over z1 by
     # q(z1|x1,x2,x3)

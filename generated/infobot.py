@@ -124,7 +124,7 @@ class InfobotLoss(_Parametrised):
 
 Loss = InfobotLoss
 _BESIDE = {"infobot.c": "47cf12bc72e16e61", "infobot.triton.py": "8620a87a332774f1",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -138,7 +138,7 @@ class InfoganLoss(_Parametrised):
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
 _BESIDE = {"infogan.c": "3c49f90c24476e90", "infogan.triton.py": "6ddb72c0421fd9da",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

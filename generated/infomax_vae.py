@@ -124,8 +124,8 @@ class InfomaxVaeLoss(_Parametrised):
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                            reduction="none").sum(-1), self.group)
+        log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                        self.group)
         # I_q(X;Z) by nwj: 1 + E_P[f] - E_Q[e^f]
         i_x_z = _mean(x_z_critic, self.group) + 1 - _mean(torch.exp(x_z_critic_reference), self.group)
 
@@ -153,7 +153,7 @@ class InfomaxVaeLoss(_Parametrised):
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
 _BESIDE = {"infomax_vae.c": "dde5a3b4e90099d3", "infomax_vae.triton.py": "e41f158f431fa3b1",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -88,7 +88,7 @@ class InfonceLoss(torch.nn.Module):
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
 _BESIDE = {"infonce.c": "a1e35082fa24e216", "infonce.triton.py": "dde0dba03d4b1ad4",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -126,16 +126,16 @@ class InfovaeLoss(_Parametrised):
         d_aa = ((z_points.unsqueeze(-2) - z_points.unsqueeze(-3)) ** 2).sum(-1)
         d_bb = ((z_reference_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
         d_ab = ((z_points.unsqueeze(-2) - z_reference_points.unsqueeze(-3)) ** 2).sum(-1)
-        k_aa = torch.exp(-0.5 * d_aa / z_points.shape[-1])
-        k_bb = torch.exp(-0.5 * d_bb / z_points.shape[-1])
-        k_ab = torch.exp(-0.5 * d_ab / z_points.shape[-1])
+        k_aa = torch.exp(-0.5 / z_points.shape[-1] * d_aa)
+        k_bb = torch.exp(-0.5 / z_points.shape[-1] * d_bb)
+        k_ab = torch.exp(-0.5 / z_points.shape[-1] * d_ab)
         # KL(q(z)||p(z)) by mmd: unbiased, E k(a, a') + E k(b, b') - 2 E k(a, b)
         kl_z = _off_diagonal_mean(k_aa) + _off_diagonal_mean(k_bb) - 2 * k_ab.mean()
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                            reduction="none").sum(-1), self.group)
+        log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                        self.group)
 
         loss = (self.alpha + self.lam - 1) * kl_z + (1 - self.alpha) * kl_z_given_x - log_p_x
         terms = {"KL(q(z)||p(z))": kl_z.detach(),
@@ -147,7 +147,7 @@ class InfovaeLoss(_Parametrised):
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
 _BESIDE = {"infovae.c": "88c70e6d9535f254", "infovae.triton.py": "bbb09494c2c494d0",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

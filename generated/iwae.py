@@ -83,7 +83,7 @@ class IwaeLoss(torch.nn.Module):
         # log p(z) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_z = -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1)
         # log p(x|z) at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x), reduction="none").sum(-1)
+        log_p_x = -F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1)
         # log q(z|x) at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_q_z = -0.5 * (z_logvar + ((z - z_mean) * torch.exp(-0.5 * z_logvar)) ** 2 + math.log(2 * math.pi)).sum(-1)
         # log weights of the draws: log p(z) + log p(x|z) - log q(z|x)
@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "44cbebf43ac831eb", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"iwae.c": "44cbebf43ac831eb", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

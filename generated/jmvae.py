@@ -128,18 +128,16 @@ class JmvaeLoss(_Parametrised):
         # KL(q(z|x1,x2)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x1_x2_under_q = 0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1)
         # E_q[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1 = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x1_logits, x1),
+        log_p_x1 = _over_draws(-F.binary_cross_entropy_with_logits(x1_logits, x1.expand_as(x1_logits),
                                                                    reduction="none").sum(-1))
         # E_q[log p(x2|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x2 = _over_draws(-0.5 * ((x2 - x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
         # KL(q(z|x1,x2)||a(z|x1)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
-        kl_z_given_x1_x2_under_q_2 = 0.5 * (a_z_logvar + torch.expm1(q_z_logvar - a_z_logvar)
-                                            + ((q_z_mean - a_z_mean) * torch.exp(-0.5 * a_z_logvar)) ** 2
-                                            - q_z_logvar).sum(-1)
+        kl_z_given_x1_x2_under_q_2 = 0.5 * (_excess(q_z_logvar - a_z_logvar)
+                                            + ((q_z_mean - a_z_mean) * torch.exp(-0.5 * a_z_logvar)) ** 2).sum(-1)
         # KL(q(z|x1,x2)||b(z|x2)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
-        kl_z_given_x1_x2_under_q_3 = 0.5 * (b_z_logvar + torch.expm1(q_z_logvar - b_z_logvar)
-                                            + ((q_z_mean - b_z_mean) * torch.exp(-0.5 * b_z_logvar)) ** 2
-                                            - q_z_logvar).sum(-1)
+        kl_z_given_x1_x2_under_q_3 = 0.5 * (_excess(q_z_logvar - b_z_logvar)
+                                            + ((q_z_mean - b_z_mean) * torch.exp(-0.5 * b_z_logvar)) ** 2).sum(-1)
 
         per_row = (kl_z_given_x1_x2_under_q - log_p_x1 - log_p_x2 + self.alpha * kl_z_given_x1_x2_under_q_2
                    + self.alpha * kl_z_given_x1_x2_under_q_3)
@@ -153,7 +151,7 @@ class JmvaeLoss(_Parametrised):
 
 Loss = JmvaeLoss
 _BESIDE = {"jmvae.c": "1a3cd6d7f7acdb54", "jmvae.triton.py": "83f0e9ab298c7d95",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache
@@ -203,6 +201,11 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _excess(t: Tensor) -> Tensor:
+    """e^t - 1 - t, never negative."""
+    return torch.expm1(t) - t
 
 
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:

@@ -124,10 +124,10 @@ class LadderVaeLoss(_Parametrised):
         kl_z2 = 0.5 * (z2_mean**2 + torch.expm1(z2_logvar) - z2_logvar).sum(-1)
         # KL(q(z1|x,z2)||p(z1|z2)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z1 = _over_draws(0.5
-                            * (p_z1_logvar + torch.expm1(q_z1_logvar - p_z1_logvar)
-                               + ((q_z1_mean - p_z1_mean) * torch.exp(-0.5 * p_z1_logvar)) ** 2 - q_z1_logvar).sum(-1))
+                            * (_excess(q_z1_logvar - p_z1_logvar)
+                               + ((q_z1_mean - p_z1_mean) * torch.exp(-0.5 * p_z1_logvar)) ** 2).sum(-1))
         # E_q[log p(x|z1)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = self.beta * kl_z2 + self.beta * kl_z1 - log_p_x
@@ -139,7 +139,7 @@ class LadderVaeLoss(_Parametrised):
 
 Loss = LadderVaeLoss
 _BESIDE = {"ladder_vae.c": "9dcbf4841b77ee9c", "ladder_vae.triton.py": "d19bca85bec068d9",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache
@@ -189,6 +189,11 @@ def _mean(values: Tensor, group: Any, kind: str = "mean") -> Any:
 def _over_draws(values: Tensor) -> Tensor:
     """(S, B) or (B,) -> (B,): the mean over the Monte-Carlo axis, where there is one."""
     return values.mean(0) if values.dim() == 2 else values
+
+
+def _excess(t: Tensor) -> Tensor:
+    """e^t - 1 - t, never negative."""
+    return torch.expm1(t) - t
 
 
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:

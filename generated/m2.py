@@ -133,7 +133,7 @@ class M2Loss(_Parametrised):
         # KL(q(z|x,c)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x_c_under_q = _mean(0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1), self.group)
         # E_q[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x_given_z_c_under_q = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(q_x_logits, q_x),
+        log_p_x_given_z_c_under_q = _mean(-F.binary_cross_entropy_with_logits(q_x_logits, q_x.expand_as(q_x_logits),
                                                                               reduction="none").sum(-1), self.group)
         # 1/2 sum [var - 1 - log var + mean^2], for every class
         kl_z_given_c = 0.5 * (u_z_mean**2 + torch.expm1(u_z_logvar) - u_z_logvar).sum(-1)
@@ -147,7 +147,7 @@ class M2Loss(_Parametrised):
         kl_c = _mean(_xlogx(torch.exp(u_c_log_softmax), u_c_log_softmax).sum(-1)
                      + math.log(u_c_logits.shape[-1] or math.nan), self.group)
         # sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid, for every class
-        log_p_x_given_c = -F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(u_x_logits, u_x),
+        log_p_x_given_c = -F.binary_cross_entropy_with_logits(u_x_logits, u_x.expand_as(u_x_logits),
                                                               reduction="none").sum(-1)
         # E_u[log p(x|z,c)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid; the exact sum over c by u(c|x)
         log_p_x_given_z_c_under_u = _mean(_expected(log_u_c_exp, log_p_x_given_c).sum(-2), self.group)
@@ -167,7 +167,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "388a3eb0a55306fe", "m2.triton.py": "5a130d72c5804bba", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"m2.c": "388a3eb0a55306fe", "m2.triton.py": "5a130d72c5804bba", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -82,7 +82,7 @@ class MimLoss(torch.nn.Module):
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = 0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = -log_q_z + 0.5 * kl_z - 0.5 * log_p_x
@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

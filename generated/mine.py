@@ -143,7 +143,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "8379bc231e0badd8", "mine.triton.py": "02027300b51a65d3", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"mine.c": "8379bc231e0badd8", "mine.triton.py": "02027300b51a65d3", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -144,16 +144,16 @@ class MvaeLoss(_Parametrised):
         # KL(q(z|x1,x2)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x1_x2 = 0.5 * (q_z_mean**2 + torch.expm1(q_z_logvar) - q_z_logvar).sum(-1)
         # E_q[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1_given_z_under_q = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(q_x1_logits,
-                                                                                                            q_x1),
+        log_p_x1_given_z_under_q = _over_draws(-F.binary_cross_entropy_with_logits(q_x1_logits,
+                                                                                   q_x1.expand_as(q_x1_logits),
                                                                                    reduction="none").sum(-1))
         # E_q[log p(x2|z)] at samples: -1/2 sum [(v - mean)^2 / var + log var + log 2 pi]
         log_p_x2_given_z_under_q = _over_draws(-0.5 * ((q_x2 - q_x2_mean) ** 2 + math.log(2 * math.pi)).sum(-1))
         # KL(a(z|x1)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x1 = 0.5 * (a_z_mean**2 + torch.expm1(a_z_logvar) - a_z_logvar).sum(-1)
         # E_a[log p(x1|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x1_given_z_under_a = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(a_x1_logits,
-                                                                                                            a_x1),
+        log_p_x1_given_z_under_a = _over_draws(-F.binary_cross_entropy_with_logits(a_x1_logits,
+                                                                                   a_x1.expand_as(a_x1_logits),
                                                                                    reduction="none").sum(-1))
         # KL(b(z|x2)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z_given_x2 = 0.5 * (b_z_mean**2 + torch.expm1(b_z_logvar) - b_z_logvar).sum(-1)
@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "524efe288d6a3503", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"mvae.c": "524efe288d6a3503", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

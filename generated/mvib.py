@@ -134,14 +134,14 @@ class MvibLoss(_Parametrised):
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # KL(a(z|x1)||b(z|x2)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z_given_x1 = _mean(0.5
-                              * (a_b_z_logvar + torch.expm1(a_a_z_logvar - a_b_z_logvar)
-                                 + ((a_a_z_mean - a_b_z_mean) * torch.exp(-0.5 * a_b_z_logvar)) ** 2
-                                 - a_a_z_logvar).sum(-1), self.group)
+                              * (_excess(a_a_z_logvar - a_b_z_logvar)
+                                 + ((a_a_z_mean - a_b_z_mean) * torch.exp(-0.5 * a_b_z_logvar)) ** 2).sum(-1),
+                              self.group)
         # KL(b(z|x2)||a(z|x1)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'
         kl_z_given_x2 = _mean(0.5
-                              * (b_a_z_logvar + torch.expm1(b_b_z_logvar - b_a_z_logvar)
-                                 + ((b_b_z_mean - b_a_z_mean) * torch.exp(-0.5 * b_a_z_logvar)) ** 2
-                                 - b_b_z_logvar).sum(-1), self.group)
+                              * (_excess(b_b_z_logvar - b_a_z_logvar)
+                                 + ((b_b_z_mean - b_a_z_mean) * torch.exp(-0.5 * b_a_z_logvar)) ** 2).sum(-1),
+                              self.group)
         # I_a(Z;X2) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
         i_z_x2 = math.log(z_x2_scores.shape[-1] or math.nan) - _pair_cross_entropy(z_x2_scores, self.group)
         # I_b(Z;X1) by infonce: E log e^f_ii / mean_j e^f_ij, at most log B
@@ -162,7 +162,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "79b3e817009798ff", "mvib.triton.py": "0797c0605b94c1ae", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"mvib.c": "79b3e817009798ff", "mvib.triton.py": "0797c0605b94c1ae", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache
@@ -219,6 +219,11 @@ def _pair_cross_entropy(pairs: Tensor, group: Any) -> Any:
     if group is None and pairs.dim() == 2:
         return F.cross_entropy(pairs, torch.arange(len(pairs), device=pairs.device))
     return -_mean(_matched(pairs.log_softmax(-1), group), group)
+
+
+def _excess(t: Tensor) -> Tensor:
+    """e^t - 1 - t, never negative."""
+    return torch.expm1(t) - t
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

@@ -83,7 +83,7 @@ class SVaeLoss(torch.nn.Module):
         kl_z = (z_concentration * z_bessel_ratio + 0.5 * z_mean.shape[-1] * math.log(math.pi) + math.log(2)
                 - 0.5 * z_mean.shape[-1] * math.log(2 * math.pi) - z_log_bessel - math.lgamma(0.5 * z_mean.shape[-1]))
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = kl_z - log_p_x
@@ -93,8 +93,8 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ff06fab41b695764", "s_vae.triton.py": "3bf596eb0f733f3f",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"s_vae.c": "ff06fab41b695764", "s_vae.triton.py": "68cf1354077c4d3d",
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

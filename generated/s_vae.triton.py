@@ -206,7 +206,7 @@ def left(self, z_mean: Tensor, z_concentration: Tensor) -> Output:
 def kept(self, x: Tensor, x_logits: Tensor) -> Output:
     """Those that they compute: what a second derivative is taken of."""
     # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-    log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+    log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                               reduction="none").sum(-1))
 
     per_row = -log_p_x

@@ -138,8 +138,8 @@ class SemiSupervisedIbLoss(_Parametrised):
         # E_q[log p(c|z)] at samples: log softmax(a)_v
         log_p_c = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
         # E_u[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                            reduction="none").sum(-1), self.group)
+        log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                        self.group)
         # log p(c|z) of each row and draw
         log_u_c_rows = _all_rows(self.group, -2, u_c_logits)[0].log_softmax(-1).flatten(0, -2)
         # log of the mean of p(c|z) over the batch
@@ -172,8 +172,8 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "90255e2d9007b214", "semi_supervised_ib.triton.py": "cc10b8e1acaf2dbd",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"semi_supervised_ib.c": "90255e2d9007b214", "semi_supervised_ib.triton.py": "7cc4220ecadf3f50",
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -360,8 +360,8 @@ def kept(self, z_mean: Tensor, z_logvar: Tensor, z_critic: Tensor, c: Tensor, q_
     # E_q[log p(c|z)] at samples: log softmax(a)_v
     log_p_c = _mean(_pick(q_c_logits.log_softmax(-1), c), self.group)
     # E_u[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-    log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                        reduction="none").sum(-1), self.group)
+    log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                    self.group)
     # KL(u(x)||p(x)) by density-ratio: E_P[f]
     kl_x = _mean(x_critic, self.group)
     # the model minimises E_Q[s(-f)], s = softplus

@@ -87,8 +87,8 @@ class VadeLoss(torch.nn.Module):
                    p_c_logits: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The same by tensor operations: what other devices, transforms and torch.compile run."""
         # 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var', for every class
-        kl_z_given_c = 0.5 * (p_z_logvar + torch.expm1(q_z_logvar - p_z_logvar)
-                              + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 - q_z_logvar).sum(-1)
+        kl_z_given_c = 0.5 * (_excess(q_z_logvar - p_z_logvar)
+                              + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2).sum(-1)
         # log q(c|x) of every class of c
         q_c_log_softmax = q_c_logits.log_softmax(-1)
         log_q_c = q_c_log_softmax.movedim(-1, -2)
@@ -98,7 +98,7 @@ class VadeLoss(torch.nn.Module):
         # KL(q(c|x)||p(c)) in closed form: sum r log r/r', r = softmax(a)
         kl_c = _expected(torch.exp(q_c_log_softmax), q_c_log_softmax - p_c_logits.log_softmax(-1)).sum(-1)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = kl_z + kl_c - log_p_x
@@ -109,7 +109,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "8aafe7fd0422c5bd", "vade.triton.py": "0226ff45674d6e52", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"vade.c": "8aafe7fd0422c5bd", "vade.triton.py": "466528d4b934783e", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache
@@ -164,6 +164,11 @@ def _over_draws(values: Tensor) -> Tensor:
 def _expected(share: Tensor, values: Tensor) -> Tensor:
     """share * values for a probability, and 0 where it is 0: a class of probability 0 does not count, nor does its slope."""
     return share * torch.where(share > 0, values, 0)
+
+
+def _excess(t: Tensor) -> Tensor:
+    """e^t - 1 - t, never negative."""
+    return torch.expm1(t) - t
 
 
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:

@@ -297,6 +297,11 @@ def _expected(share: Tensor, values: Tensor) -> Tensor:
     return share * torch.where(share > 0, values, 0)
 
 
+def _excess(t: Tensor) -> Tensor:
+    """e^t - 1 - t, never negative."""
+    return torch.expm1(t) - t
+
+
 def _reduced(per_row: Tensor, reduction: str, group: Any = None) -> Tensor:
     """The mean over rows, their sum, or every row."""
     if reduction not in ("mean", "sum", "none"):
@@ -319,15 +324,15 @@ def kept(self, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logva
          x: Tensor, x_logits: Tensor) -> Output:
     """Those that they compute: what a second derivative is taken of."""
     # 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var', for every class
-    kl_z_given_c = 0.5 * (p_z_logvar + torch.expm1(q_z_logvar - p_z_logvar)
-                          + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2 - q_z_logvar).sum(-1)
+    kl_z_given_c = 0.5 * (_excess(q_z_logvar - p_z_logvar)
+                          + ((q_z_mean - p_z_mean) * torch.exp(-0.5 * p_z_logvar)) ** 2).sum(-1)
     # log q(c|x) of every class of c
     log_q_c = q_c_logits.log_softmax(-1).movedim(-1, -2)
     # KL(q(z|x)||p(z|c)) in closed form: 1/2 sum [r - 1 - log r + (mean - mean')^2 / var'], r = var / var'; the exact sum over
     # c by q(c|x)
     kl_z = _expected(torch.exp(log_q_c), kl_z_given_c).sum(-2)
     # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-    log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+    log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                               reduction="none").sum(-1))
 
     per_row = kl_z - log_p_x

@@ -89,8 +89,8 @@ class VaeGanLoss(torch.nn.Module):
         # KL(q(z|x)||p(z)) in closed form: 1/2 sum [var - 1 - log var + mean^2]
         kl_z = _mean(0.5 * (z_mean**2 + torch.expm1(z_logvar) - z_logvar).sum(-1), self.group)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                            reduction="none").sum(-1), self.group)
+        log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                        self.group)
         # KL(q(x)||p(x)) by density-ratio: E_P[f]
         kl_x = _mean(x_critic, self.group)
         # the model minimises E_Q[s(-f)], s = softplus
@@ -114,7 +114,7 @@ class VaeGanLoss(torch.nn.Module):
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"vae_gan.c": "a72629b59c813238", "vae_gan.triton.py": "55da3b7c61e35fee",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

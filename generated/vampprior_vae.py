@@ -131,7 +131,7 @@ class VamppriorVaeLoss(_Parametrised):
         # KL(q(z|x)||p(z)) at samples: log q(z|x) - log p(z)
         kl_z = _over_draws(log_q_z - log_p_z)
         # E_q[log p(x|z)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
+        log_p_x = _over_draws(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits),
                                                                   reduction="none").sum(-1))
 
         per_row = self.beta * kl_z - log_p_x
@@ -141,8 +141,8 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "57e3446ebbab540d", "vampprior_vae.triton.py": "72c9342d64d396cf",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"vampprior_vae.c": "57e3446ebbab540d", "vampprior_vae.triton.py": "0927619f58523de6",
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

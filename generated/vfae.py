@@ -148,8 +148,8 @@ class VfaeLoss(_Parametrised):
                          * (p_z1_logvar + ((z1 - p_z1_mean) * torch.exp(-0.5 * p_z1_logvar)) ** 2
                             + math.log(2 * math.pi)).sum(-1), self.group)
         # E_q[log p(x|z1,s)] at samples: sum [v log s(a) + (1 - v) log s(-a)], s the sigmoid
-        log_p_x = _mean(-F.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x_logits, x),
-                                                            reduction="none").sum(-1), self.group)
+        log_p_x = _mean(-F.binary_cross_entropy_with_logits(x_logits, x.expand_as(x_logits), reduction="none").sum(-1),
+                        self.group)
         # E_q[log r(c|z1)] at samples: log softmax(a)_v
         log_r_c = _mean(_pick(c_logits.log_softmax(-1), c), self.group)
         # samples of q(s,z1) and of q(z1)q(s), one a row
@@ -159,9 +159,9 @@ class VfaeLoss(_Parametrised):
         d_aa = ((s_z1_points.unsqueeze(-2) - s_z1_points.unsqueeze(-3)) ** 2).sum(-1)
         d_bb = ((s_z1_reference_points.unsqueeze(-2) - s_z1_reference_points.unsqueeze(-3)) ** 2).sum(-1)
         d_ab = ((s_z1_points.unsqueeze(-2) - s_z1_reference_points.unsqueeze(-3)) ** 2).sum(-1)
-        k_aa = torch.exp(-0.5 * d_aa / s_z1_points.shape[-1])
-        k_bb = torch.exp(-0.5 * d_bb / s_z1_points.shape[-1])
-        k_ab = torch.exp(-0.5 * d_ab / s_z1_points.shape[-1])
+        k_aa = torch.exp(-0.5 / s_z1_points.shape[-1] * d_aa)
+        k_bb = torch.exp(-0.5 / s_z1_points.shape[-1] * d_bb)
+        k_ab = torch.exp(-0.5 / s_z1_points.shape[-1] * d_ab)
         # KL(q(s,z1)||q(z1)q(s)) by mmd: unbiased, E k(a, a') + E k(b, b') - 2 E k(a, b)
         kl_s_z1 = _off_diagonal_mean(k_aa) + _off_diagonal_mean(k_bb) - 2 * k_ab.mean()
 
@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "b2a6e598d23190ab", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"vfae.c": "b2a6e598d23190ab", "vfae.triton.py": "fc0489d266ad27c3", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache
@@ -240,7 +240,7 @@ def _points(group: Any, *values: tuple[Tensor, int]) -> Tensor:
     """One row per draw and row, of all ranks, all coordinates side by side; each value with the number of its event's axes."""
     whole = [(v if group is None else _runtime()["rows"](group, -1 - axes, v)[0], axes) for v, axes in values]
     parts = [v.reshape(v.shape[: v.dim() - axes].numel(), v.shape[v.dim() - axes :].numel()) for v, axes in whole]
-    return torch.cat([p.repeat(max(map(len, parts)) // max(1, len(p)), 1) for p in parts], dim=1)
+    return torch.cat([p if len(p) == (rows := max(map(len, parts))) else p.repeat(rows // max(1, len(p)), 1) for p in parts], 1)
 
 
 def _reduced(loss: Tensor, reduction: str, batch: int, group: Any = None) -> Tensor:

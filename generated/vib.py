@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "32aad6684676dfa1", "vib.triton.py": "e40e577d5bd899fb", "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+_BESIDE = {"vib.c": "32aad6684676dfa1", "vib.triton.py": "e40e577d5bd899fb", "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

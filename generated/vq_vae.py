@@ -107,7 +107,7 @@ class VqVaeLoss(torch.nn.Module):
 
 Loss = VqVaeLoss
 _BESIDE = {"vq_vae.c": "a8b2cfbc5d5a375c", "vq_vae.triton.py": "364f3cc67452ca6f",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

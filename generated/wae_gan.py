@@ -140,7 +140,7 @@ class WaeGanLoss(_Parametrised):
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"wae_gan.c": "2176d1a5ae574b3b", "wae_gan.triton.py": "d298bbc06bf917fe",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

@@ -158,7 +158,7 @@ class WaeMmdLoss(_Parametrised):
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
 _BESIDE = {"wae_mmd.c": "2cc00ada3d775b4a", "wae_mmd.triton.py": "875d4d0e2f44628d",
-           "_ibsym_runtime.py": "fe0307b6fd87bf63"}
+           "_ibsym_runtime.py": "d33c83039a9a389f"}
 
 
 @functools.cache

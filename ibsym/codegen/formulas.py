@@ -78,6 +78,10 @@ class Formulas(CodePrinter, ABC):
     def unknown(self, e: sympy.Expr) -> Exception:
         """What is raised for a function that the target does not have."""
 
+    def gathered(self, e: sympy.Expr) -> sympy.Expr:
+        """A sum, with what the target has one function for put together."""
+        return e
+
     def split(self, coefficient: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
         """A product's number, as what is multiplied and what is divided by."""
         return coefficient, sympy.Integer(1)
@@ -92,7 +96,7 @@ class Formulas(CodePrinter, ABC):
     _print_Half = _print_One = _print_Zero = _print_NegativeOne = _print_Pi = _print_Number
 
     def _print_Add(self, e: sympy.Add, order: None = None) -> Code:
-        parts = [(-1 if t.could_extract_minus_sign() else 1, t) for t in e.as_ordered_terms()]
+        parts = [(-1 if t.could_extract_minus_sign() else 1, t) for t in self.gathered(e).as_ordered_terms()]
         codes = [_flipped(sign, self.code(sign * t)) for sign, t in sorted(parts, key=lambda part: -part[0])]
         codes.sort(key=lambda part: -part[0])
         (sign, first), *rest = codes
@@ -118,13 +122,12 @@ class Formulas(CodePrinter, ABC):
         coefficient, divisor = self.split(coefficient)
         below = below if divisor == 1 else [divisor, *below]
         above = above if coefficient == 1 and above else [coefficient, *above]
-        codes = [self.code(x) for x in above]
-        text = " * ".join(c.at(PRODUCT if k == 0 else SIGN) for k, c in enumerate(codes))
-        for x in below:
-            code = self.code(x)
-            codes.append(code)
-            text += f" / {code.at(SIGN)}"
-        return Code(text, PRODUCT, all(c.number for c in codes), union(codes))
+        factors, divisors = [self.code(x) for x in above], [self.code(x) for x in below]
+        parts = [*((" * ", c) for c in factors), *((" / ", c) for c in divisors)]
+        if factors[0].number:  # numbers come first, among themselves: one operation for what is no number
+            parts.sort(key=lambda part: not part[1].number)
+        text = parts[0][1].at(PRODUCT) + "".join(sign + c.at(SIGN) for sign, c in parts[1:])
+        return Code(text, PRODUCT, all(c.number for _, c in parts), union(c for _, c in parts))
 
     def _print_Pow(self, e: sympy.Pow) -> Code:
         if e.exp == sympy.Rational(1, 2):

@@ -75,8 +75,7 @@ def text(name: str) -> str:
 
 MORE = {
     "import copy\n": "import contextlib\nimport copy\n",
-    "import linecache\n": "import importlib\nimport itertools\nimport linecache\n",
-    "import logging\n": "import logging\nimport math\n",
+    "import linecache\n": "import importlib\nimport itertools\nimport linecache\nimport logging\nimport math\n",
     "import os\n": "import os\nimport platform\nimport shlex\nimport shutil\nimport stat\n",
     "import struct\n": "import struct\nimport subprocess\nimport sys\nimport tempfile\n",
     "import torch\n": "import torch\nimport torch.distributed as dist\n",
@@ -89,7 +88,7 @@ MORE = {
 @cache
 def native_runtime() -> str:
     """The file beside emitted losses: compiled passes, then products by blocks, then the ranks of a group."""
-    passes = text(NATIVE).replace("\nfrom .libraries import for_one_process, library_path\n", "")
+    passes = text(NATIVE).replace("\nfrom .libraries import for_one_process, library_path, tell\n", "")
     for line, with_more in MORE.items():
         passes = passes.replace(line, with_more, 1)
     sections = (

@@ -11,7 +11,6 @@ import ctypes
 import functools
 import hashlib
 import linecache
-import logging
 import operator
 import os
 import struct
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .libraries import for_one_process, library_path
+from .libraries import for_one_process, library_path, tell
 
 GPU = "cuda"
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -96,17 +95,22 @@ class OnePass:
             warn_alone(loss)
         if torch._C._get_tracing_state() is not None:
             return loss.expression(*checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ())))
-        kind, known = None, None
+        kind = None
         try:
             known = self.right[kind := tuple(map(KIND, given))]
         except (AttributeError, KeyError):  # of kinds and sizes that were not here before, or no tensors
             given, known = self.known_now(loss, given, checked)
+        if known is None:
+            return self.by_expression(loss, given)
         if type(known) is Ready and (output := known(loss, given)) is not None:
             return output
         way = known.precision if isinstance(known, Ready) else known
-        output = None if way is None else self.passed(loss, given, way)
-        if output is not None and isinstance(known, torch.dtype) and kind in self.right and not hasattr(loss, "_rest"):
-            self.right[kind] = Ready(self.known[known], known, given, self.output)
+        output = self.passed(loss, given, way)
+        if isinstance(known, torch.dtype) and kind in self.right:
+            if (library := self.known.get(known, self)) is None:
+                self.right[kind] = None  # nothing was compiled: such go to the expression at once
+            elif output is not None and not hasattr(loss, "_rest"):
+                self.right[kind] = Ready(library, known, given, self.output)
         if output is None and way == GPU:
             given = checked(loss.INPUTS, given, None, getattr(loss, "SYMBOLS", ()))
         return self.by_expression(loss, given) if output is None else output
@@ -250,18 +254,6 @@ def warn_alone(loss: Any) -> None:
         TOLD.append(loss)
         why = f"{', '.join(loss.BATCH_COUPLED)} compares the rows of one of {ranks} ranks alone"
         warnings.warn(f"{why}\n  write: {type(loss).__name__}(group=torch.distributed.group.WORLD)", stacklevel=6)
-
-
-def tell(why: str) -> None:
-    """One notice in a process."""
-    log = logging.getLogger("ibsym")
-    if not getattr(log, "told", False):
-        log.told = True  # type: ignore[attr-defined]
-        log.warning(
-            "losses run as plain PyTorch, which is right and slower: %s\n"
-            "  write: CC=<a C compiler> and IBSYM_CACHE_DIR=<a folder of your own>; or IBSYM_NATIVE=0, which asks for no compiled code",
-            why,
-        )
 
 
 # ------------------------------------------------------------------------------------------------ calls

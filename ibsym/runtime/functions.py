@@ -27,6 +27,11 @@ def _xlogx(share: Tensor, log_share: Tensor) -> Tensor:
     return share * F.threshold(log_share, -math.inf, 0.0)
 
 
+def _excess(t: Tensor) -> Tensor:
+    """e^t - 1 - t, never negative."""
+    return torch.expm1(t) - t
+
+
 def _log_gamma(t: Tensor) -> Tensor:
     """log Gamma(t), NaN below 0."""
     return torch.lgamma(torch.where(t >= 0, t, math.nan))

@@ -154,3 +154,15 @@ def processor() -> str:
         lines = []
     told = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
     return "\n".join(sorted(set(told))) or platform.platform() + platform.processor()
+
+
+def tell(why: str) -> None:
+    """One notice in a process."""
+    log = logging.getLogger("ibsym")
+    if not getattr(log, "told", False):
+        log.told = True  # type: ignore[attr-defined]
+        log.warning(
+            "losses run as plain PyTorch, which is right and slower: %s\n"
+            "  write: CC=<a C compiler> and IBSYM_CACHE_DIR=<a folder of your own>; or IBSYM_NATIVE=0, which asks for no compiled code",
+            why,
+        )

@@ -116,7 +116,7 @@ def _points(group: Any, *values: tuple[Tensor, int]) -> Tensor:
     """One row per draw and row, of all ranks, all coordinates side by side; each value with the number of its event's axes."""
     whole = [(v if group is None else _runtime()["rows"](group, -1 - axes, v)[0], axes) for v, axes in values]
     parts = [v.reshape(v.shape[: v.dim() - axes].numel(), v.shape[v.dim() - axes :].numel()) for v, axes in whole]
-    return torch.cat([p.repeat(max(map(len, parts)) // max(1, len(p)), 1) for p in parts], dim=1)
+    return torch.cat([p if len(p) == (rows := max(map(len, parts))) else p.repeat(rows // max(1, len(p)), 1) for p in parts], 1)
 
 
 def _quantile_distance(first: Tensor, second: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import sympy
 
 from ibsym.codegen.c.printing import Doubles, Reals, c_text, double
 from ibsym.codegen.formulas import Code, Formulas
-from ibsym.codegen.torch.expressions import Tensors, render
+from ibsym.codegen.torch.expressions import Tensors, render, total
 from ibsym.errors import EmissionError
 from ibsym.families import functions as heads
 from ibsym.lowering.fusion import calculus
@@ -147,3 +147,38 @@ def test_the_targets_print_by_one_printer() -> None:
         assert issubclass(kind, Formulas)
         assert not {"_print_Add", "_print_Mul", "_print_Pow"} & vars(kind).keys()
     assert {heads.logsigmoid, heads.log_gamma} <= Tensors.calls.keys()
+
+
+A, B, X, Y = SYMBOLS
+EXCESS = heads.expm1(A - B) - A + B
+
+
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        (EXCESS, "_excess(a - b)"),
+        (3 * EXCESS + X, "x + 3 * _excess(a - b)"),
+        (heads.expm1(A - B) - A, "torch.expm1(a - b) - a"),
+        (heads.expm1(A) - A, "torch.expm1(a) - a"),
+        (heads.expm1(A - B) + A - B, "a + torch.expm1(a - b) - b"),
+    ],
+)
+def test_the_excess_of_an_exponential_is_one_function(formula: sympy.Expr, text: str) -> None:
+    """Only where what is subtracted is the whole difference, with its sign and its factor."""
+    assert render(formula, Code).text == text
+
+
+def test_numbers_are_multiplied_among_themselves() -> None:
+    """A quotient of numbers times a tensor is one operation on tensors."""
+    of = {"a": Code("a"), "b": Code("n", number=True)}
+    assert render(-A / B / 2, lambda name: of[name]).text == "-0.5 / n * a"
+    assert render(A / B, lambda name: of[name]).text == "a / n"
+
+
+def test_what_all_terms_have_in_common_is_multiplied_once() -> None:
+    half = sympy.Rational(-1, 2)
+    assert total([(half, Code("x")), (half, Code("y"))], Code).text == "-0.5 * (x + y)"
+    assert total([(half, Code("x")), (-half, Code("y"))], Code).text == "-0.5 * (x - y)"
+    assert total([(A, Code("x")), (A, Code("y"))], Code).text == "a * (x + y)"
+    assert total([(A, Code("x")), (B, Code("y"))], Code).text == "a * x + b * y"
+    assert total([(-sympy.Integer(1), Code("x")), (sympy.Integer(1), Code("y"))], Code).text == "-x + y"

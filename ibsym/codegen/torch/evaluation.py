@@ -209,7 +209,7 @@ class Torch:
         exponential = None
         if isinstance(node, LogSoftmax) and reads and isinstance(last := reads[-1], Call):
             exponential = Code(f"{last.argument}.softmax(-1)", uses=code.uses)
-        return Operand(code, reads, exponential, length=isinstance(node, Size) and len(node.dims) == 1)
+        return Operand(code, reads, exponential, length=isinstance(node, Size) and len(node.dims) == 1, axes=node.axes)
 
     def _log_softmax(self, operand: Node, whole: bool) -> Code:
         """Of a tensor that has a name, a call that may have one, too."""

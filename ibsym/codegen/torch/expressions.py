@@ -11,6 +11,14 @@ from ibsym.codegen.formulas import ATOM, POWER, PRODUCT, SIGN, SUM, WORD, Code, 
 from ibsym.codegen.torch.sharing import FACTORS, Call, Ledger, Reading
 from ibsym.errors import EmissionError
 from ibsym.families import functions as f
+from ibsym.lowering.axes import Axes
+
+
+class excess(sympy.Function):
+    """e^t - 1 - t, of a difference t: written out, it would be taken twice."""
+
+    nargs = 1
+
 
 TENSOR: dict[type, str] = {
     sympy.exp: "torch.exp",
@@ -19,6 +27,7 @@ TENSOR: dict[type, str] = {
     f.logsigmoid: "F.logsigmoid",
     f.sigmoid: "torch.sigmoid",
     f.expm1: "torch.expm1",
+    excess: "_excess",
     f.unit_cumulant: "_unit_cumulant",
     f.unit_mean: "_unit_mean",
     f.log_bessel: "_log_bessel",
@@ -44,12 +53,13 @@ NUMBER: dict[type, str] = {
 
 
 class Operand(NamedTuple):
-    """What a symbol stands for: code and what it reads; its exponential, if that has a shorter code; whether it is a length."""
+    """What a symbol stands for: code and what it reads; its exponential, if that has a shorter code; whether it is a length; its axes."""
 
     code: Code
     reads: tuple[Reading, ...] = ()
     exponential: Code | None = None
     length: bool = False
+    axes: Axes = ()
 
 
 def render(expression: sympy.Expr, operand: Callable[[str], Code]) -> Code:
@@ -137,6 +147,16 @@ class Tensors(Formulas):
     def _print_ExpBase(self, e: sympy.Expr) -> Code:
         return Code("math.e", WORD, number=True, uses=frozenset({"math"})) if e.args[0] == 1 else self._print_Function(e)
 
+    def gathered(self, e: sympy.Expr) -> sympy.Expr:
+        """With e^t - 1 - t as one function, where t is a difference."""
+        for term in e.args:
+            factor, call = term.as_coeff_Mul()
+            if isinstance(call, f.expm1) and call.args[0].is_Add:
+                linear = {-factor * a for a in call.args[0].args}
+                if linear <= set(e.args):
+                    return sympy.Add(*{*e.args} - linear - {term}, factor * excess(call.args[0]))
+        return e
+
     def _print_standardised(self, e: f.standardised) -> Code:
         d, logvar = e.args
         if logvar.is_number:
@@ -146,9 +166,13 @@ class Tensors(Formulas):
 
     def _print_binary_cross_entropy(self, e: f.binary_cross_entropy) -> Code:
         values, logits = map(self.code, e.args)
-        alike = called("*torch.broadcast_tensors", [logits, values])
-        found = called("F.binary_cross_entropy_with_logits", [alike, 'reduction="none"'])
-        return found._replace(uses=union((values, logits)) | {"F", "torch"})
+        value, logit = (self.operand(a.name).axes if isinstance(a, sympy.Symbol) else () for a in e.args)
+        if value and value[0] != "S" and logit[len(logit) - len(value) :] == value:
+            alike = [logits, Code(f"{values.at(ATOM)}.expand_as({logits.text})")]
+        else:
+            alike = [called("*torch.broadcast_tensors", [logits, values])]
+        found = called("F.binary_cross_entropy_with_logits", [*alike, 'reduction="none"'])
+        return found._replace(uses=union((values, logits)) | {"F"} | ({"torch"} if len(alike) == 1 else frozenset()))
 
     def _print_bessel(self, e: sympy.Expr) -> Code:
         """log I_v or the ratio; both together, where both are read."""
@@ -197,7 +221,15 @@ def _quotient(value: sympy.Rational) -> bool:
 
 
 def total(parts: Iterable[tuple[sympy.Expr, Code]], operand: Callable[[str], Code]) -> Code:
-    """A weighted sum, in the order of its terms and with the signs that the bound has: ``kl_z - self.beta * log_p_x``."""
+    """A weighted sum, in the order of its terms and with the signs that the bound has: ``kl_z - self.beta * log_p_x``.
+
+    What all terms have in common is multiplied once: ``-0.5 * (i_x_y + i_y_x)``.
+    """
+    parts = list(parts)
+    common = parts[0][0] if parts else sympy.Integer(1)
+    if len(parts) > 1 and common not in (1, -1) and all(c in (common, -common) for c, _ in parts):
+        inside = total([(c / common, value) for c, value in parts], operand)
+        return total([(common, inside)], operand)
     text, used = "", []
     for coefficient, value in parts:
         negative = all(a.could_extract_minus_sign() for a in sympy.Add.make_args(coefficient))
