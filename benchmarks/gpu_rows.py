@@ -106,6 +106,20 @@ def correlation(g: Given, s: slice, beta: float = 6.0) -> Tensor:
     return bernoulli(g, s) + (beta - 1) * (together - apart).sum() / size
 
 
+def mixture(g: Given, s: slice) -> Tensor:
+    """log q(z|x) - log sum_m w_m N(z; m_m, e^l_m) - log Bernoulli(x), at draws z."""
+
+    def log_normal(mean: Tensor, logvar: Tensor) -> Tensor:
+        return -0.5 * ((z - mean) ** 2 / logvar.exp() + logvar + math.log(2 * math.pi)).sum(-1)
+
+    z = g["z"][s]
+    own = log_normal(g["q_z_mean"][s], g["q_z_logvar"][s])
+    z = z.unsqueeze(1)
+    prior = (log_normal(g["p_z_mean"], g["p_z_logvar"]) + g["p_z_logits"].log_softmax(-1)).logsumexp(1)
+    logits, x = g["x_logits"][s], g["x"][s]
+    return ((own - prior).sum() + (F.softplus(logits) - x * logits).sum()) / len(g["x"])
+
+
 def discrepancy(g: Given, s: slice, kernel: Callable[[Tensor], Tensor]) -> Tensor:
     """The unbiased squared maximum mean discrepancy of z and its reference."""
     z, r = g["z"], g["z_reference"]
@@ -217,6 +231,8 @@ def rows() -> list[Row]:
             Row(f"infovae discrepancy {b} x 64", "infovae", infovae, sizes, "infovae", goals, block=64),
             Row(f"wae discrepancy {b} x 64, 7 scales", "wae-mmd", wae, sizes, "wae_mmd", goals, block=64),
         ]
+    sizes = {"B": 4096, "M": 500, "L": 64, "D": 64}
+    found.append(Row("mixture 4096 x 500, 64 wide", "vampprior-vae", mixture, sizes, "vampprior_vae", PAIRS, block=256))
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         fused = ("liger", "liger float32 sums", "cut", "cut filtered")
         found.append(Row(f"linear head 8192 x 50000, {name}", HEAD, head, heads, "", FUSED, dtype, fused, block=1024))
@@ -228,7 +244,7 @@ def rows() -> list[Row]:
     return found
 
 
-TINY = {"B": 12, "D": 5, "L": 3, "K": 7, "N": 4, "E": 4}
+TINY = {"B": 12, "D": 5, "L": 3, "K": 7, "M": 6, "N": 4, "E": 4}
 
 
 def arguments(row: Row, loss: Any, device: str, tiny: bool) -> Given:

@@ -987,6 +987,9 @@ DOUBLE = (256, 4)
 CLASSES = (8192, 4096, 8)
 """Classes of a row that is read once; how many are taken at a time of longer rows, and the warps."""
 
+CODES = (16, 32, 16)
+"""Codes, vectors of a codebook and elements of a vector that one program compares at a time."""
+
 TILES = {"table": (32, 64, 4, 4), "apart": (32, 32, 2, 4), "by_row": (32, 64, 1, 4), "by_column": (16, 32, 2, 4)}
 """Rows, columns and coordinates that one program takes at a time, and its warps: the fastest of those that were timed."""
 
@@ -1111,9 +1114,21 @@ class Pass(Weighed):
         assert d is not None
         d.add_(values.view_as(d)) if self.again(name) else d.copy_(values.view_as(d))
 
-    def classes(self, kernel: Any, logits: str, index: str | None, learned: bool, classes: int, weight: float) -> None:
-        """The mean over rows of what is read off log softmax(logits)."""
+    def classes(
+        self,
+        kernel: Any,
+        logits: str,
+        learned: bool,
+        classes: int | None,
+        weight: float,
+        *,
+        index: str | None = None,
+        weights: str | None = None,
+    ) -> None:
+        """The mean over rows of what is read off log softmax(logits); without `classes`, all are one row."""
         table = self.given[logits]
+        beside: dict[str, Any] = {} if classes else {"shift": math.log(table.numel())}
+        classes = classes or table.numel()
         rows = table.numel() // classes
         whole = classes <= CLASSES[0]
         width, warps = (power_above(classes), 4 if classes <= 2048 else 8) if whole else CLASSES[1:]
@@ -1121,13 +1136,43 @@ class Pass(Weighed):
         blocks = blocks_of(rows, block)
         sums = self.parts(blocks)
         d = self.gradients[logits] if learned else None
-        beside = {} if index is None else {"index": self.given[index], "n_index": self.given[index].numel()}
+        beside |= {} if index is None else {"index": self.given[index], "n_index": self.given[index].numel()}
+        if weights is not None:
+            share, slopes = self.given[weights], self.gradients[weights] if learned else None
+            if share.numel() != table.numel():
+                raise Declined("weights of other rows")
+            beside |= {"weights": share, "d_weights": share if slopes is None else slopes, "WANTS_WEIGHTS": slopes is not None}
+            beside["ADDS_WEIGHTS"] = slopes is not None and self.again(weights)
         shape = {"WANTS": d is not None, "ADDS": d is not None and self.again(logits), "ROWS": block, "WIDTH": width}
         self.run(
             kernel, (blocks, 1), warps, logits=table, d=table if d is None else d, **beside, sums=sums, up=self.upstream,
             rows=rows, classes=classes, scale=weight / rows * self.rows, **shape, WHOLE=whole,
         )  # fmt: skip
         self.means.append((sums, blocks, rows))
+
+    def codebook(
+        self, kernel: Any, code: str, codebook: str, event: int, code_weight: float | None, weight: float | None, terms: int
+    ) -> None:
+        """The mean over rows of |code - e|^2, e nearest to the code, which moves the codes, the codebook or both."""
+        codes, vectors = self.given[code], self.given[codebook]
+        width, rows = vectors.numel() // len(vectors), codes.numel() / event
+        number = codes.numel() // width
+        block, side, across = CODES
+        blocks = blocks_of(number, block)
+        index, sums = self.parts(number, torch.int64), self.parts(blocks)
+        d = self.gradients[code] if code_weight is not None else None
+        shape = {"WANTS": d is not None, "ADDS": d is not None and self.again(code), "CODES": block, "VECTORS": side}
+        self.run(
+            kernel, (blocks, 1), 4, code=codes, codebook=vectors, d=codes if d is None else d, index=index, sums=sums,
+            up=self.upstream, codes=number, vectors=len(vectors), width=width, **shape,
+            scale=2 * (code_weight or 0.0) / rows * self.rows, WIDTH=min(across, power_above(width)),
+        )  # fmt: skip
+        if weight is not None and self.gradients[codebook] is not None:
+            self.plain = False
+            flat = vectors.view(len(vectors), width).float()
+            slopes = (flat[index] - codes.view(number, width).float()) * (2 * weight / rows * self.rows * self.upstream)
+            self.add(codebook, torch.zeros_like(flat).index_put_((index,), slopes, accumulate=True))
+        self.means += [(sums, blocks, rows)] * terms
 
     def side(self, parts: Sequence[tuple[str, int]], learns: bool) -> Side:
         """Values side by side, one point a row."""
@@ -1162,14 +1207,15 @@ class Pass(Weighed):
         pooled: bool,
         mask: str,
         total: int,
+        logits: str | None = None,
         **numbers: float,
     ) -> None:
-        """The means of what is read off a table of pairs: `kinds`, each with its weight in the loss."""
+        """The means of what is read off a table of pairs: `kinds`, each with its weight in the loss; `logits`, of columns' weights."""
         rows_side = self.side(row, learns)
         sides = {name: self.side(parts, learns) for name, parts in columns.items()}
         (every, width), count = rows_side.points.shape, len(next(iter(sides.values())).points)
         rows = every if pooled else count
-        if every % rows or (count < 2 and (mask or "off" in kinds)):
+        if every % rows or (count < 2 and ((mask and logits is None) or "off" in kinds)):
             raise Declined("sizes that do not fit")
         counts = {
             k: every * (count - 1 if k == "off" or (k, mask) == ("mapped", "exclude") else count if k == "mapped" else 1)
@@ -1185,7 +1231,14 @@ class Pass(Weighed):
         apart = launched["apart"].number if "apart" in kinds else 0
         sums = {k: self.parts(every // rows * apart if k == "apart" else every) for k in kinds}
         sizes = {"rows": rows, "columns": count}
-        masked = strata(mask, count, total) if mask else {}
+        masked: dict[str, Any] = strata(mask, count, total) if mask and logits is None else {}
+        wanted = rows_side.learns(sides)
+        if logits is not None:
+            self.plain = False
+            masked, wanted = (
+                {"log_weights": self.given[logits].float().log_softmax(-1)},
+                wanted or self.gradients[logits] is not None,
+            )
         names = [n for n in kernels["planes"].arg_names if n.startswith("p_")]
         planes = {n: self.parts(count * width) for n in names}
         own_planes = {f"w_{n}": side.points for n, side in sides.items()} | planes | {"columns": count, "width": width}
@@ -1199,11 +1252,14 @@ class Pass(Weighed):
             if read:
                 launched["table"](**both, matrix=matrix)
                 read_off = {f"sums_{k}": sums[k][draw * rows :] for k in read} | {f"scale_{k}": scales[k] for k in read}
-                whole = {"WANTS": rows_side.learns(sides), "WIDTH": power_above(count)}
+                whole = {"WANTS": wanted, "WIDTH": power_above(count)}
                 warps = 4 if count <= 4096 else 8
                 self.run(
                     kernels["rows"], (rows, 1), warps, matrix=matrix, **read_off, **sizes, **masked, **above, **numbers, **whole
                 )
+                if logits is not None and self.gradients[logits] is not None:
+                    slopes = matrix.view(rows, count).sum(0)
+                    self.add(logits, slopes - masked["log_weights"].exp() * slopes.sum())
             if "apart" in kinds:
                 above |= {"scale_apart": scales["apart"], "lse": lse[here], **masked}
                 launched["apart"](**both, **masked, lse=lse[here], sums=sums["apart"][draw * apart :])

@@ -138,8 +138,8 @@ class BetaTcvaeLoss(_Parametrised):
 
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
-_BESIDE = {"beta_tcvae.c": "ad2bec81b3268386", "beta_tcvae.triton.py": "c8bbdf61e70efc50",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"beta_tcvae.c": "ad2bec81b3268386", "beta_tcvae.triton.py": "1e4cda2c5149a0f2",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

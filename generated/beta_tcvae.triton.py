@@ -350,11 +350,11 @@ def totals(
     mean_1 = total(parts_1, n_1, BLOCK) / by_1
     mean_2 = total(parts_2, n_2, BLOCK) / by_2
     mean_3 = total(parts_3, n_3, BLOCK) / by_3
-    tl.store(out + 1, 0.5 * mean_0)
-    tl.store(out + 2, mean_2 + -1.0 * mean_3 + factor_0)
-    tl.store(out + 3, -1.0 * mean_1)
+    tl.store(out + 1, 0.5 * mean_2)
+    tl.store(out + 2, mean_0 + -1.0 * mean_1 + factor_0)
+    tl.store(out + 3, -1.0 * mean_3)
     tl.store(out,
-             rows * (1.0 * (0.5 * mean_0) + factor_1 * (mean_2 + -1.0 * mean_3 + factor_0) + -1.0 * (-1.0 * mean_1)))
+             rows * (1.0 * (0.5 * mean_2) + factor_1 * (mean_0 + -1.0 * mean_1 + factor_0) + -1.0 * (-1.0 * mean_3)))
 
 
 @triton.jit
@@ -379,8 +379,6 @@ def passes(g: Any) -> None:
     """The means that the terms are made of, each with its weight in the loss; then the terms and the loss."""
     if g.summed:
         g.rows = float(g.size["B"])
-    g.elements(elements_0, ["z_logvar", "z_mean"], ["z_logvar", "z_mean"], g.size["L"], [0.5])
-    g.elements(elements_1, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
     g.pairs(
         {"planes": planes_0, "table": table_0, "rows": rows_0, "apart": apart_0, "by_row": by_row_0,
          "by_column": by_column_0},
@@ -388,6 +386,8 @@ def passes(g: Any) -> None:
         {"together": g.parameter["beta"] - 1, "apart": 1 - g.parameter["beta"]}, learns=True, pooled=False, mask="",
         total=0,
     )
+    g.elements(elements_0, ["z_logvar", "z_mean"], ["z_logvar", "z_mean"], g.size["L"], [0.5])
+    g.elements(elements_1, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
     g.totals(
         totals, factor_0=g.size["L"] * math.log(g.size["B"]) - math.log(g.size["B"]), factor_1=g.parameter["beta"] - 1,
     )

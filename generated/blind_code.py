@@ -137,7 +137,7 @@ class BlindCodeLoss(_Parametrised):
 
 Loss = BlindCodeLoss
 _BESIDE = {"blind_code.c": "510f5e9346f339f1", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "5df3bb360b64731b", "ceb.triton.py": "ad8f8ad15fe0a8cb", "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"ceb.c": "5df3bb360b64731b", "ceb.triton.py": "217f8fdf2debdfac", "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

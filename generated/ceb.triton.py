@@ -217,5 +217,5 @@ def passes(g: Any) -> None:
         elements_0, ["b_z_logvar", "b_z_mean", "q_z_logvar", "q_z_mean"],
         ["b_z_logvar", "b_z_mean", "q_z_logvar", "q_z_mean"], g.size["L"], [0.5],
     )
-    g.classes(classes_0, "c_logits", "c", True, g.size["K"], -g.parameter["gamma"])
+    g.classes(classes_0, "c_logits", True, g.size["K"], -g.parameter["gamma"], index="c")
     g.totals(totals, factor_0=-g.parameter["gamma"])

@@ -96,7 +96,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"clip.c": "66ca975f983bfc7c", "clip.triton.py": "32f0f9d7d1dbe8f2", "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"clip.c": "66ca975f983bfc7c", "clip.triton.py": "9bc1ae5537529de3", "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

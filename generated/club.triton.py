@@ -263,9 +263,9 @@ def totals(parts_0, n_0, by_0, parts_1, n_1, by_1, parts_2, n_2, by_2, factor_0,
     mean_0 = total(parts_0, n_0, BLOCK) / by_0
     mean_1 = total(parts_1, n_1, BLOCK) / by_1
     mean_2 = total(parts_2, n_2, BLOCK) / by_2
-    tl.store(out + 1, mean_1 + -1.0 * mean_2)
-    tl.store(out + 2, mean_0)
-    tl.store(out, rows * (factor_0 * (mean_1 + -1.0 * mean_2) + -1.0 * (mean_0)))
+    tl.store(out + 1, mean_0 + -1.0 * mean_1)
+    tl.store(out + 2, mean_2)
+    tl.store(out, rows * (factor_0 * (mean_0 + -1.0 * mean_1) + -1.0 * (mean_2)))
 
 
 @triton.jit
@@ -290,10 +290,10 @@ def passes(g: Any) -> None:
     """The means that the terms are made of, each with its weight in the loss; then the terms and the loss."""
     if g.summed:
         g.rows = float(g.size["B"])
-    g.classes(classes_0, "c_logits", "c", True, g.size["K"], -1)
     g.pairs(
         {"planes": planes_0, "table": table_0, "rows": rows_0, "by_row": by_row_0, "by_column": by_column_0},
         [("z", g.size["L"])], {"z_logvar": [("z_logvar", g.size["L"])], "z_mean": [("z_mean", g.size["L"])]},
         {"own": g.parameter["beta"], "off": -g.parameter["beta"]}, learns=True, pooled=False, mask="", total=0,
     )
+    g.classes(classes_0, "c_logits", True, g.size["K"], -1, index="c")
     g.totals(totals, factor_0=g.parameter["beta"])

@@ -111,7 +111,7 @@ class CorexLoss(torch.nn.Module):
 
 Loss = CorexLoss
 _BESIDE = {"corex.c": "3abc37bee20f627e", "corex.triton.py": "00fd6b1559f2dd0c",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

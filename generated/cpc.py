@@ -95,7 +95,7 @@ class CpcLoss(torch.nn.Module):
 
 Loss = CpcLoss
 _WHY = "I_q(C;Z1) compares the rows of a batch"
-_BESIDE = {"cpc.c": "576d9373b5154e7d", "cpc.triton.py": "78ab4ed8a87d7012", "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"cpc.c": "576d9373b5154e7d", "cpc.triton.py": "d4437d196e50ddfd", "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -191,5 +191,5 @@ def passes(g: Any) -> None:
     if g.summed:
         g.rows = float(g.size["B"])
     g.elements(elements_0, ["s", "s_logits"], ["s", "s_logits"], g.size["G"], [-g.parameter["lam"]])
-    g.classes(classes_0, "c_logits", "c", True, g.size["K"], -1)
+    g.classes(classes_0, "c_logits", True, g.size["K"], -1, index="c")
     g.totals(totals, factor_0=g.parameter["lam"])

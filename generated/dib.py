@@ -123,7 +123,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "881a14a8cd6af151", "dib.triton.py": "7f46ec2f8c4a8f71", "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"dib.c": "881a14a8cd6af151", "dib.triton.py": "fcbae8b662eec1ac", "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -181,5 +181,5 @@ def passes(g: Any) -> None:
     """The means that the terms are made of, each with its weight in the loss; then the terms and the loss."""
     if g.summed:
         g.rows = float(g.size["B"])
-    g.classes(classes_0, "c_logits", "c", True, g.size["K"], -g.parameter["beta"])
+    g.classes(classes_0, "c_logits", True, g.size["K"], -g.parameter["beta"], index="c")
     g.totals(totals, factor_0=-g.parameter["beta"])

@@ -284,7 +284,7 @@ def passes(g: Any) -> None:
     g.elements(elements_1, ["z2_logvar", "z2_mean"], ["z2_logvar", "z2_mean"], g.size["L2"], [0.5])
     g.elements(elements_2, ["x1", "x1_mean"], ["x1", "x1_mean"], g.size["D1"], [0.5 * g.parameter["beta"]])
     g.elements(elements_3, ["x2", "x2_logits"], ["x2", "x2_logits"], g.size["D2"], [g.parameter["beta"]])
-    g.classes(classes_0, "z1_z2_scores", None, True, g.size["B"], -g.parameter["beta"])
+    g.classes(classes_0, "z1_z2_scores", True, g.size["B"], -g.parameter["beta"])
     g.totals(
         totals, factor_0=math.log(g.size["B"]), factor_1=-0.5 * g.size["D1"] * math.log(2 * 3.141592653589793),
         factor_2=-g.parameter["beta"],

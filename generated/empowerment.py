@@ -90,8 +90,8 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "49d8e0bb663d38f4", "empowerment.triton.py": "f4dfe9d758bb94da",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"empowerment.c": "49d8e0bb663d38f4", "empowerment.triton.py": "f0f7f435b7b6790b",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

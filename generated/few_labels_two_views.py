@@ -154,8 +154,8 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "6adbadc6aa4296bd", "few_labels_two_views.triton.py": "8c715d9464b29fc2",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"few_labels_two_views.c": "6adbadc6aa4296bd", "few_labels_two_views.triton.py": "35e7f10644579f2b",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

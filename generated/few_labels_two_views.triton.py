@@ -311,9 +311,9 @@ def passes(g: Any) -> None:
         g.rows = float(g.size["B"])
     g.elements(elements_0, ["z1_logvar", "z1_mean"], ["z1_logvar", "z1_mean"], g.size["L1"], [0.5])
     g.elements(elements_1, ["z2_logvar", "z2_mean"], ["z2_logvar", "z2_mean"], g.size["L2"], [0.5])
-    g.classes(classes_0, "p_c_logits", "c", True, g.size["K"], -g.parameter["beta"])
-    g.classes(classes_1, "r_c_logits", "c", True, g.size["K"], -g.parameter["beta"])
-    g.classes(classes_2, "z1_z2_scores", None, True, g.size["B_unlabelled"], -g.parameter["gamma"])
+    g.classes(classes_0, "p_c_logits", True, g.size["K"], -g.parameter["beta"], index="c")
+    g.classes(classes_1, "r_c_logits", True, g.size["K"], -g.parameter["beta"], index="c")
+    g.classes(classes_2, "z1_z2_scores", True, g.size["B_unlabelled"], -g.parameter["gamma"])
     g.totals(
         totals, factor_0=math.log(g.size["B_unlabelled"]), factor_1=-g.parameter["beta"], factor_2=-g.parameter["gamma"],
     )

@@ -120,8 +120,8 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "b2585cfbe0012998", "gm_vae.triton.py": "d89fdf1a3a180c7c",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"gm_vae.c": "b2585cfbe0012998", "gm_vae.triton.py": "232e43c6f19400e1",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

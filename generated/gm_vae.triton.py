@@ -387,7 +387,7 @@ def passes(g: Any) -> None:
           ["p_z_logvar", "p_z_mean", "z"], g.size["L"], [-0.5])],
         0, g.size["K"], g.size["B"], -1,
     )
-    g.classes(classes_0, "y_logits", None, True, g.size["K"], 1)
+    g.classes(classes_0, "y_logits", True, g.size["K"], 1)
     g.totals(
         totals, factor_0=math.log(g.size["K"]), factor_1=-0.5 * g.size["L"] * (1 + math.log(2 * 3.141592653589793)),
         factor_2=-0.5 * g.size["L"] * math.log(2 * 3.141592653589793),

@@ -114,12 +114,13 @@ class HfvaeLoss(_Parametrised):
         self.beta, self.gamma = beta, gamma
         self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction, 1)  # is it one?
+        type(self)._traced = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it
 
     def forward(self, *, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
                 x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = [z1_mean, z1_logvar, z2_mean, z2_logvar, z1, z2, x, x_logits]
-        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
+        run = None if self.group else getattr(self, "_traced", None) if torch.compiler.is_compiling() else _one_pass()
         return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z1_mean: Tensor, z1_logvar: Tensor, z2_mean: Tensor, z2_logvar: Tensor, z1: Tensor, z2: Tensor,
@@ -177,8 +178,8 @@ class HfvaeLoss(_Parametrised):
 
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"hfvae.c": "29d26835e995b0f3", "hfvae.triton.py": "a7ba6e1adbe53414",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"hfvae.c": "29d26835e995b0f3", "hfvae.triton.py": "81c76abd77dd6386",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

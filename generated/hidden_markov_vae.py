@@ -154,7 +154,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 Loss = HiddenMarkovVaeLoss
 _BESIDE = {"hidden_markov_vae.c": "ad98022fb93ced0a", "hidden_markov_vae.triton.py": "65f128f3166328af",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -141,7 +141,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 Loss = HyperpriorCompressionLoss
 _BESIDE = {"hyperprior_compression.c": "ef56f36be8debc4f", "hyperprior_compression.triton.py": "4d9fe9bdee3cf504",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -123,8 +123,8 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "47cf12bc72e16e61", "infobot.triton.py": "8620a87a332774f1",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"infobot.c": "47cf12bc72e16e61", "infobot.triton.py": "4f4939af1f95f554",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -184,5 +184,5 @@ def passes(g: Any) -> None:
     if g.summed:
         g.rows = float(g.size["B"])
     g.elements(elements_0, ["z_logvar", "z_mean"], ["z_logvar", "z_mean"], g.size["L"], [0.5 * g.parameter["beta"]])
-    g.classes(classes_0, "a_logits", "a", True, g.size["K"], -1)
+    g.classes(classes_0, "a_logits", True, g.size["K"], -1, index="a")
     g.totals(totals, factor_0=g.parameter["beta"])

@@ -137,8 +137,8 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "3c49f90c24476e90", "infogan.triton.py": "6ddb72c0421fd9da",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"infogan.c": "3c49f90c24476e90", "infogan.triton.py": "8924cff5e3b618f9",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -207,5 +207,5 @@ def passes(g: Any) -> None:
         g.rows = float(g.size["B"])
     g.elements(elements_0, ["x_critic"], [], 1, [0.0])
     g.elements(elements_1, ["x_critic_reference"], ["x_critic_reference"], 1, [0.0, -0.5])
-    g.classes(classes_0, "c_logits", "c", True, g.size["K"], -g.parameter["lam"])
+    g.classes(classes_0, "c_logits", True, g.size["K"], -g.parameter["lam"], index="c")
     g.totals(totals, factor_0=-g.parameter["lam"])

@@ -87,8 +87,8 @@ class InfonceLoss(torch.nn.Module):
 
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
-_BESIDE = {"infonce.c": "a1e35082fa24e216", "infonce.triton.py": "dde0dba03d4b1ad4",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"infonce.c": "a1e35082fa24e216", "infonce.triton.py": "ca1d825ac24e68d4",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

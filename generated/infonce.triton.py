@@ -112,5 +112,5 @@ def passes(g: Any) -> None:
     """The means that the terms are made of, each with its weight in the loss; then the terms and the loss."""
     if g.summed:
         g.rows = float(g.size["B"])
-    g.classes(classes_0, "z_y_scores", None, True, g.size["B"], -1)
+    g.classes(classes_0, "z_y_scores", True, g.size["B"], -1)
     g.totals(totals, factor_0=math.log(g.size["B"]))

@@ -146,8 +146,8 @@ class InfovaeLoss(_Parametrised):
 
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"infovae.c": "88c70e6d9535f254", "infovae.triton.py": "bbb09494c2c494d0",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"infovae.c": "88c70e6d9535f254", "infovae.triton.py": "b91a0bf7cc881c6f",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

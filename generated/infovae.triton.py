@@ -449,11 +449,11 @@ def totals(
     mean_2 = total(parts_2, n_2, BLOCK) / by_2
     mean_3 = total(parts_3, n_3, BLOCK) / by_3
     mean_4 = total(parts_4, n_4, BLOCK) / by_4
-    tl.store(out + 1, mean_2 + mean_3 + -2.0 * mean_4)
-    tl.store(out + 2, 0.5 * mean_0)
-    tl.store(out + 3, -1.0 * mean_1)
+    tl.store(out + 1, mean_0 + mean_1 + -2.0 * mean_2)
+    tl.store(out + 2, 0.5 * mean_3)
+    tl.store(out + 3, -1.0 * mean_4)
     tl.store(out,
-             rows * (factor_0 * (mean_2 + mean_3 + -2.0 * mean_4) + factor_1 * (0.5 * mean_0) + -1.0 * (-1.0 * mean_1)))
+             rows * (factor_0 * (mean_0 + mean_1 + -2.0 * mean_2) + factor_1 * (0.5 * mean_3) + -1.0 * (-1.0 * mean_4)))
 
 
 @triton.jit
@@ -478,9 +478,6 @@ def passes(g: Any) -> None:
     """The means that the terms are made of, each with its weight in the loss; then the terms and the loss."""
     if g.summed:
         g.rows = float(g.size["B"])
-    g.elements(elements_0, ["z_logvar", "z_mean"], ["z_logvar", "z_mean"], g.size["L"],
-               [0.5 - 0.5 * g.parameter["alpha"]])
-    g.elements(elements_1, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
     g.pairs(
         {"planes": planes_0, "table": table_0, "rows": rows_0, "by_row": by_row_0, "by_column": by_column_0},
         [("z", g.size["L"])], {"z": [("z", g.size["L"])]}, {"mapped": g.parameter["alpha"] + g.parameter["lam"] - 1},
@@ -498,4 +495,7 @@ def passes(g: Any) -> None:
         {"mapped": 2 - 2 * g.parameter["alpha"] - 2 * g.parameter["lam"]}, learns=True, pooled=True, mask="", total=0,
         size_L=g.size["L"],
     )
+    g.elements(elements_0, ["z_logvar", "z_mean"], ["z_logvar", "z_mean"], g.size["L"],
+               [0.5 - 0.5 * g.parameter["alpha"]])
+    g.elements(elements_1, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
     g.totals(totals, factor_0=g.parameter["alpha"] + g.parameter["lam"] - 1, factor_1=1 - g.parameter["alpha"])

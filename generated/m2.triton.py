@@ -439,6 +439,6 @@ def passes(g: Any) -> None:
           [-1])],
         0, g.size["K"], g.size["B_unlabelled"], -1,
     )
-    g.classes(classes_0, "u_c_logits", None, True, g.size["K"], 1)
-    g.classes(classes_1, "q_c_logits", "c", True, g.size["K"], -g.parameter["alpha"])
+    g.classes(classes_0, "u_c_logits", True, g.size["K"], 1)
+    g.classes(classes_1, "q_c_logits", True, g.size["K"], -g.parameter["alpha"], index="c")
     g.totals(totals, factor_0=math.log(g.size["K"]), factor_1=-g.parameter["alpha"])

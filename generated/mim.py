@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

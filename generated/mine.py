@@ -143,7 +143,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "8379bc231e0badd8", "mine.triton.py": "02027300b51a65d3", "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"mine.c": "8379bc231e0badd8", "mine.triton.py": "d7ebe5623152e405", "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

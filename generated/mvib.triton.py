@@ -322,6 +322,6 @@ def passes(g: Any) -> None:
         elements_1, ["b_a_z_logvar", "b_a_z_mean", "b_b_z_logvar", "b_b_z_mean"],
         ["b_a_z_logvar", "b_a_z_mean", "b_b_z_logvar", "b_b_z_mean"], g.size["L"], [0.25 * g.parameter["beta"]],
     )
-    g.classes(classes_0, "z_x2_scores", None, True, g.size["B"], -0.5)
-    g.classes(classes_1, "z_x1_scores", None, True, g.size["B"], -0.5)
+    g.classes(classes_0, "z_x2_scores", True, g.size["B"], -0.5)
+    g.classes(classes_1, "z_x1_scores", True, g.size["B"], -0.5)
     g.totals(totals, factor_0=math.log(g.size["B"]), factor_1=0.5 * g.parameter["beta"])

@@ -129,7 +129,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 Loss = PrivacyFunnelLoss
 _BESIDE = {"privacy_funnel.c": "04934097caa00b0e", "privacy_funnel.triton.py": "602fc20b20ce122d",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

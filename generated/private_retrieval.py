@@ -141,8 +141,8 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "7d0c0edbe876a275", "private_retrieval.triton.py": "c85ae0315f4e734b",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"private_retrieval.c": "7d0c0edbe876a275", "private_retrieval.triton.py": "ea97952891157970",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

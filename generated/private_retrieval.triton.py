@@ -213,7 +213,7 @@ def passes(g: Any) -> None:
     g.elements(elements_0, ["z1_logvar", "z1_mean"], ["z1_logvar", "z1_mean"], g.size["L"],
                [0.5 * g.parameter["gamma"]])
     g.elements(elements_1, ["x1", "x1_mean"], ["x1", "x1_mean"], g.size["D1"], [0.5 * g.parameter["gamma"]])
-    g.classes(classes_0, "z1_z2_scores", None, True, g.size["B"], -1)
+    g.classes(classes_0, "z1_z2_scores", True, g.size["B"], -1)
     g.totals(
         totals, factor_0=-0.5 * g.size["D1"] * math.log(2 * 3.141592653589793), factor_1=math.log(g.size["B"]),
         factor_2=g.parameter["gamma"], factor_3=-g.parameter["gamma"],

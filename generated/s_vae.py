@@ -94,7 +94,7 @@ class SVaeLoss(torch.nn.Module):
 
 Loss = SVaeLoss
 _BESIDE = {"s_vae.c": "ff06fab41b695764", "s_vae.triton.py": "68cf1354077c4d3d",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

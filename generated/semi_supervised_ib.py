@@ -172,8 +172,8 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "90255e2d9007b214", "semi_supervised_ib.triton.py": "7cc4220ecadf3f50",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"semi_supervised_ib.c": "90255e2d9007b214", "semi_supervised_ib.triton.py": "797a1f786782d3b3",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

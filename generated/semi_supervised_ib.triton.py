@@ -385,5 +385,5 @@ def passes(g: Any) -> None:
     g.elements(elements_2, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [g.parameter["beta_x"]])
     g.elements(elements_3, ["x_critic"], [], 1, [0.0])
     g.elements(elements_4, ["x_critic_reference"], ["x_critic_reference"], 1, [-g.parameter["beta_x"]])
-    g.classes(classes_0, "q_c_logits", "c", True, g.size["K"], -g.parameter["beta_c"])
+    g.classes(classes_0, "q_c_logits", True, g.size["K"], -g.parameter["beta_c"], index="c")
     g.totals(totals, factor_0=-g.parameter["beta_c"], factor_1=-g.parameter["beta_x"], factor_2=g.parameter["beta_x"])

@@ -109,7 +109,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "8aafe7fd0422c5bd", "vade.triton.py": "466528d4b934783e", "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"vade.c": "8aafe7fd0422c5bd", "vade.triton.py": "466528d4b934783e", "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

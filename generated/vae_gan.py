@@ -114,7 +114,7 @@ class VaeGanLoss(torch.nn.Module):
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"vae_gan.c": "a72629b59c813238", "vae_gan.triton.py": "55da3b7c61e35fee",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

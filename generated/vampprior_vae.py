@@ -109,12 +109,13 @@ class VamppriorVaeLoss(_Parametrised):
         self.beta = beta
         self.reduction, self.group = reduction, group and _runtime()["grouped"](group)  # by its name, which travels
         _reduced(torch.zeros(1), reduction)  # is it one?
+        type(self)._traced = _one_pass() if torch.cuda.is_available() else None  # what graphs have of it
 
     def forward(self, *, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
                 p_z_logits: Tensor, x: Tensor, x_logits: Tensor) -> Output:
         """The loss to minimise, and the terms it is made of."""
         given = [z, q_z_mean, q_z_logvar, p_z_mean, p_z_logvar, p_z_logits, x, x_logits]
-        run = None if self.group or torch.compiler.is_compiling() else _one_pass()
+        run = None if self.group else getattr(self, "_traced", None) if torch.compiler.is_compiling() else _one_pass()
         return run(self, given, _checked) if run else self.expression(*_checked(self.INPUTS, given, self.group))
 
     def expression(self, z: Tensor, q_z_mean: Tensor, q_z_logvar: Tensor, p_z_mean: Tensor, p_z_logvar: Tensor,
@@ -141,8 +142,8 @@ class VamppriorVaeLoss(_Parametrised):
 
 
 Loss = VamppriorVaeLoss
-_BESIDE = {"vampprior_vae.c": "57e3446ebbab540d", "vampprior_vae.triton.py": "0927619f58523de6",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"vampprior_vae.c": "57e3446ebbab540d", "vampprior_vae.triton.py": "abafb3f9a3e5b483",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

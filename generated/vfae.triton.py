@@ -583,15 +583,15 @@ def totals(
     mean_5 = total(parts_5, n_5, BLOCK) / by_5
     mean_6 = total(parts_6, n_6, BLOCK) / by_6
     mean_7 = total(parts_7, n_7, BLOCK) / by_7
-    tl.store(out + 1, 0.5 * mean_0)
-    tl.store(out + 2, -0.5 * mean_1 + factor_0)
-    tl.store(out + 3, -0.5 * mean_2 + factor_1)
-    tl.store(out + 4, -1.0 * mean_3)
-    tl.store(out + 5, mean_4)
-    tl.store(out + 6, mean_5 + mean_6 + -2.0 * mean_7)
+    tl.store(out + 1, 0.5 * mean_3)
+    tl.store(out + 2, -0.5 * mean_4 + factor_0)
+    tl.store(out + 3, -0.5 * mean_5 + factor_1)
+    tl.store(out + 4, -1.0 * mean_6)
+    tl.store(out + 5, mean_7)
+    tl.store(out + 6, mean_0 + mean_1 + -2.0 * mean_2)
     tl.store(out,
-             rows * (1.0 * (0.5 * mean_0) + 1.0 * (-0.5 * mean_1 + factor_0) + -1.0 * (-0.5 * mean_2 + factor_1)
-                     + -1.0 * (-1.0 * mean_3) + factor_2 * (mean_4) + factor_3 * (mean_5 + mean_6 + -2.0 * mean_7)))
+             rows * (1.0 * (0.5 * mean_3) + 1.0 * (-0.5 * mean_4 + factor_0) + -1.0 * (-0.5 * mean_5 + factor_1)
+                     + -1.0 * (-1.0 * mean_6) + factor_2 * (mean_7) + factor_3 * (mean_0 + mean_1 + -2.0 * mean_2)))
 
 
 @triton.jit
@@ -620,11 +620,6 @@ def passes(g: Any) -> None:
     """The means that the terms are made of, each with its weight in the loss; then the terms and the loss."""
     if g.summed:
         g.rows = float(g.size["B"])
-    g.elements(elements_0, ["z2_logvar", "z2_mean"], ["z2_logvar", "z2_mean"], g.size["L2"], [0.5])
-    g.elements(elements_1, ["q_z1_logvar"], ["q_z1_logvar"], g.size["L1"], [-0.5])
-    g.elements(elements_2, ["p_z1_logvar", "p_z1_mean", "z1"], ["p_z1_logvar", "p_z1_mean", "z1"], g.size["L1"], [0.5])
-    g.elements(elements_3, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
-    g.classes(classes_0, "c_logits", "c", True, g.size["K"], -g.parameter["alpha"])
     g.pairs(
         {"planes": planes_0, "table": table_0, "rows": rows_0, "by_row": by_row_0, "by_column": by_column_0},
         [("s", g.size["G"]), ("z1", g.size["L1"])], {"s_z1": [("s", g.size["G"]), ("z1", g.size["L1"])]},
@@ -645,6 +640,11 @@ def passes(g: Any) -> None:
         {"mapped": -2 * g.parameter["lam"]}, learns=True, pooled=True, mask="", total=0, size_G=g.size["G"],
         size_L1=g.size["L1"],
     )
+    g.elements(elements_0, ["z2_logvar", "z2_mean"], ["z2_logvar", "z2_mean"], g.size["L2"], [0.5])
+    g.elements(elements_1, ["q_z1_logvar"], ["q_z1_logvar"], g.size["L1"], [-0.5])
+    g.elements(elements_2, ["p_z1_logvar", "p_z1_mean", "z1"], ["p_z1_logvar", "p_z1_mean", "z1"], g.size["L1"], [0.5])
+    g.elements(elements_3, ["x", "x_logits"], ["x", "x_logits"], g.size["D"], [1])
+    g.classes(classes_0, "c_logits", True, g.size["K"], -g.parameter["alpha"], index="c")
     g.totals(
         totals, factor_0=-0.5 * g.size["L1"] * (1 + math.log(2 * 3.141592653589793)),
         factor_1=-0.5 * g.size["L1"] * math.log(2 * 3.141592653589793), factor_2=-g.parameter["alpha"],

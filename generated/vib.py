@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "32aad6684676dfa1", "vib.triton.py": "e40e577d5bd899fb", "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"vib.c": "32aad6684676dfa1", "vib.triton.py": "217254286a7a155c", "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -183,5 +183,5 @@ def passes(g: Any) -> None:
     if g.summed:
         g.rows = float(g.size["B"])
     g.elements(elements_0, ["z_logvar", "z_mean"], ["z_logvar", "z_mean"], g.size["L"], [0.5])
-    g.classes(classes_0, "c_logits", "c", True, g.size["K"], -g.parameter["beta"])
+    g.classes(classes_0, "c_logits", True, g.size["K"], -g.parameter["beta"], index="c")
     g.totals(totals, factor_0=-g.parameter["beta"])

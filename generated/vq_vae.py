@@ -106,8 +106,8 @@ class VqVaeLoss(torch.nn.Module):
 
 
 Loss = VqVaeLoss
-_BESIDE = {"vq_vae.c": "a8b2cfbc5d5a375c", "vq_vae.triton.py": "364f3cc67452ca6f",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"vq_vae.c": "a8b2cfbc5d5a375c", "vq_vae.triton.py": "2a2475112ba5b417",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -140,7 +140,7 @@ class WaeGanLoss(_Parametrised):
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"wae_gan.c": "2176d1a5ae574b3b", "wae_gan.triton.py": "d298bbc06bf917fe",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

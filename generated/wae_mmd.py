@@ -157,8 +157,8 @@ class WaeMmdLoss(_Parametrised):
 
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
-_BESIDE = {"wae_mmd.c": "2cc00ada3d775b4a", "wae_mmd.triton.py": "875d4d0e2f44628d",
-           "_ibsym_runtime.py": "d33c83039a9a389f"}
+_BESIDE = {"wae_mmd.c": "2cc00ada3d775b4a", "wae_mmd.triton.py": "43961c443178fbc8",
+           "_ibsym_runtime.py": "16979f55ae919e61"}
 
 
 @functools.cache

@@ -405,9 +405,9 @@ def totals(
     mean_1 = total(parts_1, n_1, BLOCK) / by_1
     mean_2 = total(parts_2, n_2, BLOCK) / by_2
     mean_3 = total(parts_3, n_3, BLOCK) / by_3
-    tl.store(out + 1, mean_1 + mean_2 + -2.0 * mean_3)
-    tl.store(out + 2, -0.5 * mean_0 + factor_0)
-    tl.store(out, rows * (factor_1 * (mean_1 + mean_2 + -2.0 * mean_3) + -1.0 * (-0.5 * mean_0 + factor_0)))
+    tl.store(out + 1, mean_0 + mean_1 + -2.0 * mean_2)
+    tl.store(out + 2, -0.5 * mean_3 + factor_0)
+    tl.store(out, rows * (factor_1 * (mean_0 + mean_1 + -2.0 * mean_2) + -1.0 * (-0.5 * mean_3 + factor_0)))
 
 
 @triton.jit
@@ -432,7 +432,6 @@ def passes(g: Any) -> None:
     """The means that the terms are made of, each with its weight in the loss; then the terms and the loss."""
     if g.summed:
         g.rows = float(g.size["B"])
-    g.elements(elements_0, ["x", "x_mean"], ["x", "x_mean"], g.size["D"], [0.5])
     g.pairs(
         {"planes": planes_0, "table": table_0, "rows": rows_0, "by_row": by_row_0, "by_column": by_column_0},
         [("z", g.size["L"])], {"z": [("z", g.size["L"])]}, {"mapped": g.parameter["lam"]}, learns=True, pooled=True,
@@ -448,6 +447,7 @@ def passes(g: Any) -> None:
         [("z", g.size["L"])], {"z_reference": [("z_reference", g.size["L"])]}, {"mapped": -2 * g.parameter["lam"]},
         learns=True, pooled=True, mask="", total=0, size_L=g.size["L"],
     )
+    g.elements(elements_0, ["x", "x_mean"], ["x", "x_mean"], g.size["D"], [0.5])
     g.totals(
         totals, factor_0=-0.5 * g.size["D"] * (2 * math.log(0.70710678) + math.log(2 * 3.141592653589793)),
         factor_1=g.parameter["lam"],

@@ -23,8 +23,13 @@ KINDS = {
     "vib": "a class that is picked",
     "categorical-ib": "formulas of classes",
     "infonce": "pairs of scores",
+    "two-critics": "logarithms of means over everything",
+    "relaxed": "classes with weights that learn, of arrays of symbols too",
     "beta-tcvae": "a mixture together and apart",
     "infovae": "a function of pairs",
+    "vampprior-vae": "pairs with the components of a mixture, and their weights",
+    "vq-vae": "codes and the vectors of a codebook",
+    "hfvae": "pairs of codes of several variables",
     "semi-supervised-ib": "terms left to tensor operations",
     "dib": "inputs that only what is left reads",
     "m2": "sums over a class",
@@ -102,6 +107,56 @@ def test_a_class_of_probability_zero_does_not_count(name):
     assert not given[logits].grad[..., 1].any()
 
 
+@pytest.mark.parametrize("sizes", [{"B": 2, "N": 1, "K": 1, "E": 1}, {"B": 5, "N": 7, "K": 70, "E": 37}], ids=["one", "odd"])
+def test_codes_of_one_vector_and_of_many(sizes):
+    check("vq-vae", arguments("vq-vae", sizes=sizes))
+
+
+def test_of_vectors_that_are_as_near_the_first_is_taken():
+    given = arguments("vq-vae", sizes={"K": 40})
+    given["z_codebook"][37] = given["z_codebook"][3]
+    given["z_codebook"][9] = given["z_codebook"][3]
+    given["z_code"][:] = given["z_codebook"][3] + 0.01
+    check("vq-vae", given)
+    given = learning(given)
+    module("vq-vae").Loss()(**given).loss.backward()
+    assert given["z_codebook"].grad[3].any()
+    assert not given["z_codebook"].grad[[9, 37]].any()
+
+
+def test_a_vector_that_is_no_number_is_seen():
+    given = arguments("vq-vae", sizes={"K": 40})
+    given["z_codebook"][37, 0] = math.nan
+    assert module("vq-vae").Loss()(**given).loss.isnan()
+
+
+@pytest.mark.parametrize("wanted", [("p_z_logits",), ("p_z_mean",), ("z",)])
+def test_weights_of_components_learn_by_themselves(wanted):
+    """Also where one of them is 0, or all rows have draws of their own."""
+    given = arguments("vampprior-vae", sizes={"B": 5, "M": 7})
+    given["p_z_logits"][2] = -math.inf
+    check("vampprior-vae", given)
+    some, whole = learning(given, wanted), learning(given)
+    (slope,) = (g for g in gradients(module("vampprior-vae").Loss()(**some).loss, some).values() if g is not None)
+    torch.testing.assert_close(slope, gradients(module("vampprior-vae").Loss()(**whole).loss, whole)[wanted[0]])
+
+
+def test_weights_of_relaxed_draws_that_are_0():
+    """They do not count where the reader holds the class for impossible; of others the loss is infinite."""
+    given = arguments("relaxed", sizes={"B": 4, "K": 3}, draws=False)
+    given["a"][:, 1], given["r_a_logits"][:, 1] = 0, -math.inf
+    check("relaxed", given)
+    given["a"][0, 1] = 0.5
+    assert module("relaxed").Loss()(**given).loss.isposinf()
+
+
+@pytest.mark.parametrize("height", [1e4, -1e4])
+def test_a_logarithm_of_a_mean_far_out(height):
+    given = arguments("two-critics", sizes={"B": 8}, draws=False)
+    given["x_z_critic_reference"] = torch.arange(8.0) + height
+    check("two-critics", given)
+
+
 @pytest.mark.parametrize("far", [-2e4, 2e4])
 def test_a_logarithm_over_draws_of_large_weights(far):
     """e^w is 0 or infinite, and its shares are not."""
@@ -116,7 +171,7 @@ def test_rows_of_many_classes():
 
 
 @pytest.mark.parametrize("dtype", HALF)
-@pytest.mark.parametrize("name", ["vae", "vib", "beta-tcvae"])
+@pytest.mark.parametrize("name", ["vae", "vib", "beta-tcvae", "relaxed", "vampprior-vae", "two-critics"])
 def test_half_precision(name, dtype):
     given = {n: t.to(dtype) if t.is_floating_point() else t for n, t in arguments(name).items()}
     check(name, given, HALF[dtype])

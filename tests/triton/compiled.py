@@ -43,6 +43,8 @@ class Compiled:
         made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": num_warps})
         assert made.asm["cubin"]
         print(self.__name__, len(made.asm["cubin"]))
+        if "index" in self.arg_names and self.__name__.startswith("codebook"):
+            given["index"].zero_()  # what it would have found is read next
 
 
 def compiled(name: str, dtype: torch.dtype) -> None:

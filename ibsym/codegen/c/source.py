@@ -17,7 +17,7 @@ from ibsym.lowering.fusion.calculus import Unfused
 from ibsym.lowering.fusion.pairing import ENTRY, SIZE, size_of
 from ibsym.lowering.fusion.plan import Kernel, Loop, event_axes, fused, name
 from ibsym.lowering.fusion.regions import Quantity
-from ibsym.lowering.fusion.sums import Affine, Bessel, Elements, Quantised, Relaxed, Sum
+from ibsym.lowering.fusion.sums import Affine, Bessel, Elements, Relaxed, Sum
 from ibsym.lowering.program import Input, LossProgram
 
 HEAD = (
@@ -39,7 +39,7 @@ def one_pass(program: LossProgram) -> OnePass | None:
     """The one-pass form of a program, or None where no term fuses."""
     if not all(part.isascii() for i in program.inputs for part in (i.name, *i.shape)):
         return None
-    found = fused(program, draws=True)
+    found = fused(program)
     if not found:
         return None
     writer = _Writer(program, found)
@@ -78,7 +78,7 @@ class _Writer(Writing):
         place |= {item: f"draws_{k}" for k, (item, _) in enumerate(self.draws)}
         place |= {item: f"by_class[{k}]" for k, (item, _) in enumerate(self.mixed)}
         for k, pair in enumerate(self.codebooks):
-            place |= {s: f"codebook_{k}" for s in self.sums if isinstance(s, Quantised) and (s.code, s.codebook) == pair}
+            place |= dict.fromkeys(self.quantised(*pair), f"codebook_{k}")
         for k, pair in enumerate(self.bessel):
             place |= {Bessel(*pair, moment): f"bessel_{k}[{int(moment)}]" for moment in (False, True)}
         for k, group in enumerate(self.shares):

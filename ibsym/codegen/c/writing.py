@@ -20,7 +20,6 @@ from ibsym.lowering.fusion.sums import (
     MeanLog,
     Observed,
     Picked,
-    Quantised,
     Relaxed,
     Shares,
 )
@@ -176,9 +175,8 @@ class Writing(Plan):
     def codebook_mean(self, k: int, code: Load, codebook: Load) -> str:
         """Codes and a codebook, whichever of the two is moved."""
         x, y = self.names[code.key], self.names[codebook.key]
-        moved = {
-            s.moves_code: s for s in self.weighted if isinstance(s, Quantised) and (s.code, s.codebook) == (code, codebook)
-        }
+        terms = self.quantised(code, codebook)
+        moved = {s.moves_code: s for s in terms if s in self.weighted}
         weights = {side: self.times(self.inside(self.weight(s))) for side, s in moved.items()}
         settings = {
             "code": f"g->in_{x}",
@@ -194,7 +192,6 @@ class Writing(Plan):
             "width": self.whole(size_of(codebook.axes[1:])),
             "event": self.whole(size_of(code.axes[1:])),
         }
-        terms = [s for s in self.sums if isinstance(s, Quantised) and (s.code, s.codebook) == (code, codebook)]
         about = comment(f"{self.texts(terms)}: {x} and its nearest vectors of {y}")
         return render(
             "c/codebook.c.j2", {"k": str(k), "comment": about, "settings": tuple(settings.items()), "each": self.each}

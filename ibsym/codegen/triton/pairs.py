@@ -12,7 +12,7 @@ import sympy
 from ibsym.codegen.templating import Text, render
 from ibsym.codegen.triton.printing import block
 from ibsym.codegen.triton.text import shared, signature
-from ibsym.lowering.fusion.calculus import Stable, derivative
+from ibsym.lowering.fusion.calculus import Stable, Unfused, derivative
 from ibsym.lowering.fusion.pairing import ENTRY, Table, parts_of
 from ibsym.lowering.fusion.plan import Kernel, hoisted, ordered
 from ibsym.lowering.program import Load
@@ -33,7 +33,10 @@ class Writer:
 
     def __init__(self, k: int, kernel: Kernel, of: Callable[[Load], str]):
         table = kernel.table
-        self.k, self.kinds, self.mask = k, kernel.by_kind, MASK if kernel.mask else ()
+        self.weighted = kernel.logits is not None
+        self.k, self.kinds, self.mask = k, kernel.by_kind, ("log_weights",) if self.weighted else MASK if kernel.mask else ()
+        if self.weighted and self.kinds.keys() != {"together"}:
+            raise Unfused("weights of components apart")
         self.excluded = kernel.mask == "exclude"
         self.names = column_names(table, of)
         row, columns = table.row[0], [s for s, _ in table.columns]
@@ -67,7 +70,7 @@ class Writer:
         places = ["row", *planes]
         sizes = ["rows", "columns", "width", *TILE]
         steps, (value,) = shared([self.value])
-        weighed = f"{value} + {self._log_weight()}" if self.mask else value
+        weighed = f"{value} + {self._log_weight()}" if self.mask and not self.weighted else value
         rows_statements, numbers = self._rows()
         rows_parameters = ["matrix", *(f"sums_{n}" for n in self.read), "up", "rows", "columns", *self.mask, *numbers]
         rows_parameters += [*(f"scale_{n}" for n in self.read), "WANTS: tl.constexpr", "WIDTH: tl.constexpr"]
@@ -180,6 +183,7 @@ class Writer:
             lines.append("tl.store(sums_off + i, tl.sum(tl.where(own_column, 0 * a, a), 0))")
         if "together" in self.kinds:
             weight = " + log_weight(i, j, columns, own, following, others)" if self.mask else ""
+            weight = " + tl.load(log_weights + j, real, 0.0)" if self.weighted else weight
             lines += [
                 f'b = tl.where(real, a{weight}, float("-inf"))',
                 "top = tl.max(b, 0)",

@@ -84,8 +84,7 @@ class Part(NamedTuple):
 class ClassReader:
     """Reads sums over classes as parts of a mean.
 
-    ``symbol`` gives a tensor its symbol; ``elements`` are the sums of a formula over every element of its operands; ``chains``, whether
-    several classes may be summed, and logarithms of their probabilities.
+    ``symbol`` gives a tensor its symbol; ``elements`` are the sums of a formula over every element of its operands.
     """
 
     def __init__(
@@ -93,10 +92,8 @@ class ClassReader:
         pairs: PairReader,
         symbol: Callable[[Load], sympy.Symbol],
         elements: Callable[[sympy.Expr, dict[sympy.Symbol, Load], int], Affine],
-        *,
-        chains: bool,
     ):
-        self.pairs, self.symbol, self.elements, self.chains = pairs, symbol, elements, chains
+        self.pairs, self.symbol, self.elements = pairs, symbol, elements
         self.order: list[int] = []
         self.names: dict[int, str] = {}
 
@@ -119,8 +116,6 @@ class ClassReader:
                 grouped[key] = found[1] if before is None else joined(before, found[1])
         if not grouped:
             raise Unfused("an exact sum of numbers")
-        if not self.chains and any(len(i.weights) > 1 or i.logarithms or i.observed for i in grouped.values()):
-            raise Unfused("more than sums of elements over one class")
         return Affine(constant, tuple((sympy.Integer(1), item) for item in grouped.values()))
 
     def _mixed(self, part: Part, rows: str) -> tuple[tuple[object, ...], tuple[sympy.Expr, Mixed]]:

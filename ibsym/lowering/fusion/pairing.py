@@ -84,10 +84,10 @@ SIZE = "size_"
 
 
 class PairReader:
-    """Reads nodes as tables over pairs; with ``weighted``, sums of tables, and components with weights along ``component``."""
+    """Reads nodes as tables over pairs; ``component`` is the axis of the components of a mixture."""
 
-    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], *, weighted: bool = True, component: str = ""):
-        self.steps, self.name, self.weighted, self.component = steps, name, weighted, component
+    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], component: str = ""):
+        self.steps, self.name, self.component = steps, name, component
 
     def resolved(self, node: Node) -> Node:
         """The node that a reference stands for, through any number of them."""
@@ -118,9 +118,9 @@ class PairReader:
             if node.expression == sympy.Add(*node.expression.free_symbols):
                 return replace(self.matrix(operands[other]), mask="stratified", total=stratified.total)
         weights = {n: self.resolved(v.operand) for n, v in operands.items() if isinstance(v, LogSoftmax)}
-        if self.weighted and len(operands) == 2 and len(weights) == 1:
+        if len(operands) == 2 and len(weights) == 1:
             return self._mixture(node.expression, operands, *weights.items())
-        if self.weighted and len(operands) > 1 and node.expression == sympy.Add(*node.expression.free_symbols):
+        if len(operands) > 1 and node.expression == sympy.Add(*node.expression.free_symbols):
             return self._joint([self.matrix(inner) for inner in operands.values()])
         if len(operands) == 1:
             ((_, inner),) = operands.items()

@@ -5,7 +5,7 @@ A target writes the passes; formulas that read the same inputs share one, and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -237,6 +237,10 @@ class Plan:
                 found.setdefault(item.own, []).append(item)
         return list(found.values())
 
+    def quantised(self, code: Load, codebook: Load) -> list[Quantised]:
+        """The sums over some codes and their nearest vectors."""
+        return [s for s in self.sums if isinstance(s, Quantised) and (s.code, s.codebook) == (code, codebook)]
+
     @property
     def every_loop(self) -> list[Loop]:
         """The loops of means, then those inside of logarithms over draws and of sums over a class."""
@@ -304,12 +308,16 @@ class Plan:
         return [i for i in self.program.inputs if i.key in keys]
 
 
-def fused(program: LossProgram, draws: bool = False, chains: bool = True) -> list[Quantity | None]:
+def every(_: Sum) -> bool:
+    """Whether a target that computes all sums computes one."""
+    return True
+
+
+def fused(program: LossProgram, can: Callable[[Sum], bool] = every) -> list[Quantity | None]:
     """For each term of a program what a pass computes of it, its inputs by symbols ``v_NAME``; none where no term fuses.
 
-    ``draws``: logarithms over draws and exact sums over classes too, where a target has them; ``chains``: over several, and of logarithms;
-    mixtures with weights; codebooks; shares of classes in a batch; logarithms of means over everything; Bessel functions.
+    ``can`` says which sums a target computes.
     """
     names = {i.key: i.name for i in program.inputs}
-    found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}", draws, chains))
+    found = quantities(program, Reader(program.steps, lambda load: f"v_{names[load.key]}"), can)
     return list(found) if any(found) else []

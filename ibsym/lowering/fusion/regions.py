@@ -29,6 +29,7 @@ from ibsym.lowering.fusion.sums import (
     Matched,
     Picked,
     Relaxed,
+    Sum,
     added,
     one,
 )
@@ -54,15 +55,12 @@ from ibsym.lowering.program import (
 
 
 class Reader:
-    """Reads nodes as affine combinations of sums; with ``draws``, logarithms over draws and exact sums over a class too.
+    """Reads nodes as affine combinations of sums; ``name`` gives an input the name of its symbol."""
 
-    ``name`` gives an input the name of its symbol.
-    """
-
-    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str], draws: bool = False, chains: bool = True):
-        self.steps, self.name, self.draws, self.chains = steps, name, draws, chains
-        self.pairs = PairReader(steps, lambda load: name(load).removeprefix("v_"), weighted=chains)
-        self.classes = ClassReader(self.pairs, self.symbol, self._elements, chains=chains)
+    def __init__(self, steps: tuple[Step, ...], name: Callable[[Load], str]):
+        self.steps, self.name = steps, name
+        self.pairs = PairReader(steps, lambda load: name(load).removeprefix("v_"))
+        self.classes = ClassReader(self.pairs, self.symbol, self._elements)
 
     def mean(self, node: Node) -> Affine:
         """The mean of a node over its rows and draws."""
@@ -71,13 +69,11 @@ class Reader:
                 return self.mean(self.steps[node.index].node)
             case Mean() | OverDraws(kind="mean"):
                 return self.mean(node.operand)
-            case OverDraws(kind="logmeanexp") if self.draws:
+            case OverDraws(kind="logmeanexp"):
                 return one(Draws(self._weights(node.operand)))
-            case LogMeanExp() if (
-                self.chains and isinstance(load := self.pairs.resolved(node.operand), Load) and not load.integer
-            ):
+            case LogMeanExp() if isinstance(load := self.pairs.resolved(node.operand), Load) and not load.integer:
                 return one(LogMean(load))
-            case Reduce(kind="mean") if self.chains:
+            case Reduce(kind="mean"):
                 return one(mean_log(node, self.pairs.resolved))
             case Reduce(kind="logsumexp", dims=(-1,)):
                 return one(self.pairs.matrix(node.operand))
@@ -90,11 +86,7 @@ class Reader:
             case Reduce(kind="sum", operand=Pick() as pick, dims=dims):
                 return self._symbols(pick, len(dims))
             case Reduce(kind="sum"):
-                for read in (
-                    self._summed,
-                    *([self.classes.mean] if self.draws else []),
-                    *([self._quantised, self._mean_log] if self.chains else []),
-                ):
+                for read in (self._summed, self.classes.mean, self._quantised, self._mean_log):
                     with suppress(Unfused):
                         return read(node)
             case Pick(table=LogSoftmax(operand=Load() as logits), index=Load() as index) if set(index.axes) <= set(logits.axes):
@@ -164,7 +156,7 @@ class Reader:
         if sorted(node.dims) != list(range(-event, 0)):
             raise Unfused("a sum over inner axes")
         inner = self.pairs.resolved(node.operand)
-        if self.chains and isinstance(inner, Reduce) and (inner.kind, inner.dims) == ("sum", (-1,)):
+        if isinstance(inner, Reduce) and (inner.kind, inner.dims) == ("sum", (-1,)):
             return self._arrays(node, inner)
         apart = self._apart(node, event)
         if apart is not None:
@@ -177,10 +169,8 @@ class Reader:
         if len(tables) > 1 or event > 1:
             raise Unfused("a sum over the classes of several tables")
         ((symbol, logits),) = tables.items()
-        if operands and self.chains:
-            return one(self._relaxed(formula, symbol, logits, operands))
         if operands:
-            raise Unfused("a sum over classes with weights")
+            return one(self._relaxed(formula, symbol, logits, operands))
         return one(Classes(formula.xreplace({symbol: LOG_P}), logits))
 
     def _relaxed(self, formula: sympy.Expr, symbol: sympy.Symbol, logits: Load, operands: dict[sympy.Symbol, Load]) -> Relaxed:
@@ -262,7 +252,7 @@ class Reader:
         """An affine formula of means is one of their sums; a formula of one element is an event of none."""
         sizes = {name: self.pairs.size(n) for name, n in node.operands if isinstance(n, Size)}
         others = {n: v for n, v in node.operands if n not in sizes}
-        if self.chains and node.expression.has(heads.log_bessel, heads.bessel_ratio):
+        if node.expression.has(heads.log_bessel, heads.bessel_ratio):
             return self._spherical(substituted(node.expression, sizes), others)
         expression = substituted(own(node.expression), sizes)
         if others and all(isinstance(v, Load) for v in others.values()):
@@ -293,9 +283,12 @@ class Quantity:
     minimised: Affine
 
 
-def quantities(program: LossProgram, reader: Reader) -> tuple[Quantity | None, ...]:
-    """For each term what fuses, or None where the tensor expression computes it."""
-    return tuple(_quantity(reader, t.value, t.surrogate) for t in program.terms)
+def quantities(program: LossProgram, reader: Reader, can: Callable[[Sum], bool]) -> tuple[Quantity | None, ...]:
+    """For each term what fuses to sums that a target ``can`` compute, or None where the tensor expression computes it."""
+    found = [_quantity(reader, t.value, t.surrogate) for t in program.terms]
+    return tuple(
+        q if q is not None and all(can(s) for a in (q.value, q.minimised) for _, s in a.parts) else None for q in found
+    )
 
 
 def _quantity(reader: Reader, value: Ref, surrogate: Ref | None) -> Quantity | None:
