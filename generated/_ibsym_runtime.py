@@ -845,14 +845,308 @@ class Weighed:
         d = d.view(*lengths.values(), loop.event)
         return (d.sum(without) if without else d).reshape(-1, own).sum(0)
 
+# ------------------------------------------------------------------------------------------------ small
+#
+# Means over small tensors, tables of classes and one number a row: by PyTorch's own operations, each with its gradient.
+
+Law = tuple[str, bool] | None
+"""Shares of classes: by an input's name, and whether it is a class index; or equal ones."""
+Placed = tuple[str, Sequence[str]]
+"""A table's name and its axes, its own class last."""
+
+
+class Small:
+    """The part of a pass that needs no kernels of its own."""
+
+    given: dict[str, Tensor]
+    gradients: dict[str, Tensor | None]
+    rows: float
+    plain: bool
+    upstream: Tensor
+    means: list[tuple[Tensor, int, float]]
+    add: Callable[[str, Tensor], None]
+
+    def mean(self, value: Tensor) -> None:
+        """One more mean, which is known; the launches before and after it are not all that there is to repeat."""
+        self.plain = False
+        self.means.append((value.double().reshape(1), 1, 1.0))
+
+    def learned(self, name: str) -> bool:
+        """Whether an input wants a gradient."""
+        return self.gradients.get(name) is not None
+
+    def by_logits(self, name: str, log_p: Tensor, slopes: Tensor) -> None:
+        """Adds a gradient by logits, of that by the logarithms of their softmax."""
+        self.add(name, slopes - log_p.exp() * slopes.sum(-1, keepdim=True))
+
+    def law(self, law: Law, classes: int, like: Tensor) -> tuple[Tensor | None, Tensor]:
+        """The log-probabilities of every row, where there are any, and the logarithms of the shares."""
+        if law is None:
+            return None, like.new_full((classes,), -math.log(classes), dtype=torch.float64)
+        name, counted = law
+        if counted:
+            index = self.given[name].view(-1, 1)
+            share = (index == torch.arange(classes, device=index.device)).double().mean(0)
+            return None, torch.where(share.sum() > 1 - 0.5 / len(index), share, math.nan).log()  # a class that is none
+        log_p = self.given[name].view(-1, classes).double().log_softmax(-1)
+        return log_p, log_p.logsumexp(0) - math.log(len(log_p))
+
+    def shares(self, classes: int, own: Law, others: Sequence[Law], weights: Sequence[float]) -> None:
+        """The means of logarithms of shares under those of one law: sum_c r_c log m_c, 0 log 0 = 0."""
+        scale = self.upstream.double() * self.rows
+        slope: Any = 0.0
+        log_p, log_share = self.law(own, classes, self.upstream)
+        share = log_share.exp()
+        for law, weight in zip(others, weights, strict=True):
+            log_q, log_other = (log_p, log_share) if law == own else self.law(law, classes, self.upstream)
+            values = torch.where((share != 0) | (log_other != -math.inf), log_other, 0.0)
+            self.mean((share * values).sum())
+            slope = slope + weight * values
+            if law is not None and law != own and log_q is not None and self.learned(law[0]):
+                relative = torch.where(share != 0, share * (log_q - log_other).exp(), 0.0)
+                self.by_logits(law[0], log_q, relative * (weight * scale / len(log_q)))
+        if own is not None and log_p is not None and self.learned(own[0]):
+            self.by_logits(own[0], log_p, log_p.exp() * slope * (scale / len(log_p)))
+
+    def bessel(self, name: str, dimensions: float, log_weight: float, moment_weight: float) -> None:
+        """The means of log I_v(t) - v log t and of t I_{v+1}(t) / I_v(t), v = dimensions / 2 - 1.
+
+        Both by the integral of `_bessel` over a grid; the slope of the ratio by the variance under it.
+        """
+        t, a = self.given[name].double().flatten(), (dimensions + 1) / 2
+        t = torch.where(t >= 0, t, math.nan)
+        u = torch.linspace(-3.7, 3.7, 96, dtype=torch.float64, device=t.device)
+        y = torch.asinh(t / a).unsqueeze(-1) + 2 / math.sqrt(a) * torch.sinh(u)
+        far = torch.sigmoid(-y)  # (1 - c) / 2
+        exponents = a * (2 * torch.nn.functional.logsigmoid(y) - y) + torch.log(torch.cosh(u)) - 2 * far * t.unsqueeze(-1)
+        share = exponents.softmax(-1)
+        first = (share * far).sum(-1)
+        variance = (share * (far - first.unsqueeze(-1)) ** 2).sum(-1)
+        below = dimensions + t * (1 - 2 * first)
+        constant = math.log(7.4 / 95 * 2 / math.sqrt(a * math.pi)) + dimensions / 2 * math.log(2) - math.lgamma(a)
+        self.mean((t + exponents.logsumexp(-1) + torch.log(below) + constant).mean())
+        self.mean((t * t / below).mean())
+        if self.learned(name):
+            slope = t / below * ((dimensions - 4 * t * t * variance) / below)
+            d = (log_weight + moment_weight) * t / below + moment_weight * slope
+            self.add(name, d * (self.rows / len(t)) * self.upstream)
+
+    def class_logarithms(
+        self,
+        sizes: Mapping[str, int],
+        weights: Sequence[Placed],
+        logarithms: Sequence[tuple[float, str, Sequence[str]]],
+        weight: float | None,
+    ) -> None:
+        """The mean over draws and rows of sum_k1 p(k1) sum_k2 p(k2|k1) ... sum_m f_m log p_m.
+
+        ``sizes`` are those of classes, the outermost first, and of rows.
+        """
+        order = ("draw", *sizes)
+        tables: dict[Placed, Tensor] = {}
+        for name, axes in (*weights, *((name, axes) for _, name, axes in logarithms)):
+            lengths = [sizes.get(axis, -1) for axis in axes]  # of draws, as many as there are
+            tables[name, tuple(axes)] = self.given[name].double().reshape(lengths).log_softmax(-1)
+
+        def placed(name: str, axes: Sequence[str]) -> Tensor:
+            inner = tables[name, tuple(axes)].permute([axes.index(axis) for axis in order if axis in axes])
+            shape = iter(inner.shape)
+            return inner.reshape([next(shape) if axis in axes else 1 for axis in order])
+
+        log_share: Any = sum(placed(*table) for table in weights)
+        values: Any = sum(factor * placed(name, axes) for factor, name, axes in logarithms)
+        share, values = torch.broadcast_tensors(log_share.exp(), values)
+        values = torch.where(share > 0, values, 0.0)
+        inside = [k for k, axis in enumerate(order) if axis not in ("draw", "row")]
+        self.mean((share * values).sum(inside).mean())
+        if weight is None:
+            return
+        share = share * (weight * self.rows / (share.shape[0] * share.shape[-1]) * self.upstream.double())
+        slopes: dict[Placed, Any] = {}
+        for factor, name, axes in (*((None, *table) for table in weights), *logarithms):
+            key = name, tuple(axes)
+            slopes[key] = slopes.get(key, 0.0) + (share * values if factor is None else factor * share)
+        for (name, axes), slope in slopes.items():
+            if self.learned(name):
+                log_p = tables[name, axes]
+                own = [axis for axis in order if axis in axes]
+                inner = slope.sum_to_size(placed(name, axes).shape).reshape([log_p.shape[axes.index(axis)] for axis in own])
+                self.by_logits(name, log_p, inner.permute([own.index(axis) for axis in axes]))
+
+# ----------------------------------------------------------------------------------------------- tables
+#
+# Tables of pairs by kernels: their entries by tiles, what is read off their rows, and the gradients by rows and by columns.
+
+WIDEST = 32768
+"""The most columns of a table whose rows one program holds."""
+
+TILES = {"table": (32, 64, 4, 4), "apart": (32, 32, 2, 4), "by_row": (32, 64, 1, 4), "by_column": (16, 32, 2, 4)}
+"""Rows, columns and coordinates that one program takes at a time, and its warps: the fastest of those that were timed."""
+
+
+class Tiles:
+    """A kernel over tiles of a table of pairs."""
+
+    def __init__(self, run: Any, kernel: Any, shape: tuple[int, int, int, int], rows: int, columns: int, width: int):
+        self.run = run
+        *tile, self.warps = shape
+        tile[2] = min(tile[2], power_above(width))
+        even = not (rows % tile[0] or columns % tile[1] or width % tile[2])
+        self.kernel, self.tile = kernel, {**dict(zip(("BI", "BJ", "BL"), tile, strict=True)), "EVEN": even}
+        down, across, along = (blocks_of(n, b) for n, b in zip((rows, columns, width), tile, strict=True))
+        name = kernel.__name__
+        self.grid = (down, across) if name.startswith("table") else (along, across if name.startswith("by_column") else down)
+        self.number = self.grid[0] * self.grid[1]
+
+    def __call__(self, **arguments: Any) -> None:
+        """Runs it."""
+        self.run(self.kernel, self.grid, self.warps, **arguments, **self.tile)
+
+
+class Side(NamedTuple):
+    """The values of all rows, or of all columns, of a table: the inputs that they are made of, and room for their gradient."""
+
+    parts: Sequence[tuple[str, int]]
+    points: Tensor
+    slopes: Tensor | None
+
+    def learns(self, others: dict[str, Side]) -> bool:
+        """Whether this side or another wants a gradient."""
+        return any(side.slopes is not None for side in (self, *others.values()))
+
+
+def strata(mask: str, columns: int, total: int) -> dict[str, float]:
+    """log w_ij, by which column j counts in row i's mixture: its own, the one that follows, any other."""
+    if mask == "exclude":
+        return {"own": -math.inf, "following": 0.0, "others": 0.0}
+    left = columns - 1
+    return {"own": -math.log(total), "following": math.log((total - left) / (total * left)), "others": -math.log(left)}
+
+
+class Tables:
+    """The part of a pass that compares pairs of rows."""
+
+    kernels: Any
+    given: dict[str, Tensor]
+    gradients: dict[str, Tensor | None]
+    rows: float
+    plain: bool
+    upstream: Tensor
+    room: Tensor
+    means: list[tuple[Tensor, int, float]]
+    run: Callable[..., None]
+    parts: Callable[..., Tensor]
+    again: Callable[[str], bool]
+    add: Callable[[str, Tensor], None]
+
+    def side(self, parts: Sequence[tuple[str, int]], learns: bool) -> Side:
+        """Values side by side, one point a row."""
+        tensors = [self.given[name].view(-1, width) for name, width in parts]
+        wants = learns and any(self.gradients[name] is not None for name, _ in parts)
+        if len(parts) == 1:
+            return Side(parts, tensors[0], self.gradients[parts[0][0]] if wants else None)
+        self.plain = False
+        rows = max(map(len, tensors))
+        points = torch.cat([t.repeat(rows // len(t), 1) for t in tensors], 1)
+        return Side(parts, points, torch.empty_like(points) if wants else None)
+
+    def adds(self, side: Side) -> bool:
+        """Whether a side's gradient is added to what is there: a room of its own is new."""
+        return side.slopes is not None and len(side.parts) == 1 and self.again(side.parts[0][0])
+
+    def scattered(self, side: Side) -> None:
+        """A gradient by points, to the inputs that stand side by side in them."""
+        if side.slopes is None or len(side.parts) == 1:
+            return
+        for (name, _), piece in zip(side.parts, side.slopes.split([width for _, width in side.parts], 1), strict=True):
+            if self.gradients[name] is not None:
+                self.add(name, piece.reshape(-1, self.given[name].numel()).sum(0))
+
+    def pairs(
+        self,
+        kernels: dict[str, Any],
+        row: Sequence[tuple[str, int]],
+        columns: dict[str, Sequence[tuple[str, int]]],
+        kinds: dict[str, float],
+        learns: bool,
+        pooled: bool,
+        mask: str,
+        total: int,
+        logits: str | None = None,
+        **numbers: float,
+    ) -> None:
+        """The means of what is read off a table of pairs: `kinds`, each with its weight in the loss; `logits`, of columns' weights."""
+        rows_side = self.side(row, learns)
+        sides = {name: self.side(parts, learns) for name, parts in columns.items()}
+        (every, width), count = rows_side.points.shape, len(next(iter(sides.values())).points)
+        rows = every if pooled else count
+        if every % rows or (count < 2 and ((mask and logits is None) or "off" in kinds)):
+            raise Declined("sizes that do not fit")
+        counts = {
+            k: every * (count - 1 if k == "off" or (k, mask) == ("mapped", "exclude") else count if k == "mapped" else 1)
+            for k in kinds
+        }
+        read = [k for k in kinds if k != "apart"]
+        if read and count > WIDEST:
+            raise Declined("rows that no program holds")
+        scales = {k: weight / counts[k] * self.rows for k, weight in kinds.items()}
+        matrix = self.parts(rows * count) if read else self.room
+        lse = self.parts(every * width).view(every, width) if "apart" in kinds else self.room
+        launched = {name: Tiles(self.run, kernels[name], TILES[name], rows, count, width) for name in kernels if name in TILES}
+        apart = launched["apart"].number if "apart" in kinds else 0
+        sums = {k: self.parts(every // rows * apart if k == "apart" else every) for k in kinds}
+        sizes = {"rows": rows, "columns": count}
+        masked: dict[str, Any] = strata(mask, count, total) if mask and logits is None else {}
+        wanted = rows_side.learns(sides)
+        if logits is not None:
+            self.plain = False
+            masked, wanted = (
+                {"log_weights": self.given[logits].float().log_softmax(-1)},
+                wanted or self.gradients[logits] is not None,
+            )
+        names = [n for n in kernels["planes"].arg_names if n.startswith("p_")]
+        planes = {n: self.parts(count * width) for n in names}
+        own_planes = {f"w_{n}": side.points for n, side in sides.items()} | planes | {"columns": count, "width": width}
+        self.run(kernels["planes"], (blocks_of(count * width, 1024), 1), 4, **own_planes, BLOCK=1024)
+        row_adds = self.adds(rows_side)
+        for draw in range(every // rows):
+            here = slice(draw * rows, (draw + 1) * rows)
+            both: dict[str, Any] = {"row": rows_side.points[here], **sizes, "width": width}
+            both |= planes
+            above: dict[str, Any] = {"up": self.upstream}
+            if read:
+                launched["table"](**both, matrix=matrix)
+                read_off = {f"sums_{k}": sums[k][draw * rows :] for k in read} | {f"scale_{k}": scales[k] for k in read}
+                whole = {"WANTS": wanted, "WIDTH": power_above(count)}
+                warps = 4 if count <= 4096 else 8
+                self.run(
+                    kernels["rows"], (rows, 1), warps, matrix=matrix, **read_off, **sizes, **masked, **above, **numbers, **whole
+                )
+                if logits is not None and self.gradients[logits] is not None:
+                    slopes = matrix.view(rows, count).sum(0)
+                    self.add(logits, slopes - masked["log_weights"].exp() * slopes.sum())
+            if "apart" in kinds:
+                above |= {"scale_apart": scales["apart"], "lse": lse[here], **masked}
+                launched["apart"](**both, **masked, lse=lse[here], sums=sums["apart"][draw * apart :])
+            if read:
+                above |= {"matrix": matrix}
+            if rows_side.slopes is not None:
+                launched["by_row"](**both, **above, d_row=rows_side.slopes.view(-1, width)[here], ADDS=row_adds)
+            if any(side.slopes is not None for side in sides.values()):
+                for name, side in sides.items():
+                    wants = side.slopes is not None
+                    above |= {f"d_{name}": side.slopes if wants else side.points, f"WANTS_{name}": wants}
+                    above[f"ADDS_{name}"] = self.adds(side) if draw == 0 else wants
+                launched["by_column"](**both, **above)
+        for side in (rows_side, *sides.values()):
+            self.scattered(side)
+        self.means += [(sums[k], sums[k].numel(), counts[k]) for k in kinds]
+
 # ---------------------------------------------------------------------------------------------- kernels
 #
 # (loss, dloss/dinputs) on a GPU by the Triton kernels beside a loss.
 #
 # One launch for the elements that share inputs, some for a table of pairs, one for the totals; nothing waits for the device.
-
-WIDEST = 32768
-"""The most columns of a table whose rows one program holds."""
 
 
 class Kernels:
@@ -990,50 +1284,8 @@ CLASSES = (8192, 4096, 8)
 CODES = (16, 32, 16)
 """Codes, vectors of a codebook and elements of a vector that one program compares at a time."""
 
-TILES = {"table": (32, 64, 4, 4), "apart": (32, 32, 2, 4), "by_row": (32, 64, 1, 4), "by_column": (16, 32, 2, 4)}
-"""Rows, columns and coordinates that one program takes at a time, and its warps: the fastest of those that were timed."""
 
-
-class Tiles:
-    """A kernel over tiles of a table of pairs."""
-
-    def __init__(self, run: Any, kernel: Any, shape: tuple[int, int, int, int], rows: int, columns: int, width: int):
-        self.run = run
-        *tile, self.warps = shape
-        tile[2] = min(tile[2], power_above(width))
-        even = not (rows % tile[0] or columns % tile[1] or width % tile[2])
-        self.kernel, self.tile = kernel, {**dict(zip(("BI", "BJ", "BL"), tile, strict=True)), "EVEN": even}
-        down, across, along = (blocks_of(n, b) for n, b in zip((rows, columns, width), tile, strict=True))
-        name = kernel.__name__
-        self.grid = (down, across) if name.startswith("table") else (along, across if name.startswith("by_column") else down)
-        self.number = self.grid[0] * self.grid[1]
-
-    def __call__(self, **arguments: Any) -> None:
-        """Runs it."""
-        self.run(self.kernel, self.grid, self.warps, **arguments, **self.tile)
-
-
-class Side(NamedTuple):
-    """The values of all rows, or of all columns, of a table: the inputs that they are made of, and room for their gradient."""
-
-    parts: Sequence[tuple[str, int]]
-    points: Tensor
-    slopes: Tensor | None
-
-    def learns(self, others: dict[str, Side]) -> bool:
-        """Whether this side or another wants a gradient."""
-        return any(side.slopes is not None for side in (self, *others.values()))
-
-
-def strata(mask: str, columns: int, total: int) -> dict[str, float]:
-    """log w_ij, by which column j counts in row i's mixture: its own, the one that follows, any other."""
-    if mask == "exclude":
-        return {"own": -math.inf, "following": 0.0, "others": 0.0}
-    left = columns - 1
-    return {"own": -math.log(total), "following": math.log((total - left) / (total * left)), "others": -math.log(left)}
-
-
-class Pass(Weighed):
+class Pass(Weighed, Tables, Small):
     """One evaluation: what is read, what is written, and the means that the loss is made of."""
 
     def __init__(
@@ -1173,109 +1425,6 @@ class Pass(Weighed):
             slopes = (flat[index] - codes.view(number, width).float()) * (2 * weight / rows * self.rows * self.upstream)
             self.add(codebook, torch.zeros_like(flat).index_put_((index,), slopes, accumulate=True))
         self.means += [(sums, blocks, rows)] * terms
-
-    def side(self, parts: Sequence[tuple[str, int]], learns: bool) -> Side:
-        """Values side by side, one point a row."""
-        tensors = [self.given[name].view(-1, width) for name, width in parts]
-        wants = learns and any(self.gradients[name] is not None for name, _ in parts)
-        if len(parts) == 1:
-            return Side(parts, tensors[0], self.gradients[parts[0][0]] if wants else None)
-        self.plain = False
-        rows = max(map(len, tensors))
-        points = torch.cat([t.repeat(rows // len(t), 1) for t in tensors], 1)
-        return Side(parts, points, torch.empty_like(points) if wants else None)
-
-    def adds(self, side: Side) -> bool:
-        """Whether a side's gradient is added to what is there: a room of its own is new."""
-        return side.slopes is not None and len(side.parts) == 1 and self.again(side.parts[0][0])
-
-    def scattered(self, side: Side) -> None:
-        """A gradient by points, to the inputs that stand side by side in them."""
-        if side.slopes is None or len(side.parts) == 1:
-            return
-        for (name, _), piece in zip(side.parts, side.slopes.split([width for _, width in side.parts], 1), strict=True):
-            if self.gradients[name] is not None:
-                self.add(name, piece.reshape(-1, self.given[name].numel()).sum(0))
-
-    def pairs(
-        self,
-        kernels: dict[str, Any],
-        row: Sequence[tuple[str, int]],
-        columns: dict[str, Sequence[tuple[str, int]]],
-        kinds: dict[str, float],
-        learns: bool,
-        pooled: bool,
-        mask: str,
-        total: int,
-        logits: str | None = None,
-        **numbers: float,
-    ) -> None:
-        """The means of what is read off a table of pairs: `kinds`, each with its weight in the loss; `logits`, of columns' weights."""
-        rows_side = self.side(row, learns)
-        sides = {name: self.side(parts, learns) for name, parts in columns.items()}
-        (every, width), count = rows_side.points.shape, len(next(iter(sides.values())).points)
-        rows = every if pooled else count
-        if every % rows or (count < 2 and ((mask and logits is None) or "off" in kinds)):
-            raise Declined("sizes that do not fit")
-        counts = {
-            k: every * (count - 1 if k == "off" or (k, mask) == ("mapped", "exclude") else count if k == "mapped" else 1)
-            for k in kinds
-        }
-        read = [k for k in kinds if k != "apart"]
-        if read and count > WIDEST:
-            raise Declined("rows that no program holds")
-        scales = {k: weight / counts[k] * self.rows for k, weight in kinds.items()}
-        matrix = self.parts(rows * count) if read else self.room
-        lse = self.parts(every * width).view(every, width) if "apart" in kinds else self.room
-        launched = {name: Tiles(self.run, kernels[name], TILES[name], rows, count, width) for name in kernels if name in TILES}
-        apart = launched["apart"].number if "apart" in kinds else 0
-        sums = {k: self.parts(every // rows * apart if k == "apart" else every) for k in kinds}
-        sizes = {"rows": rows, "columns": count}
-        masked: dict[str, Any] = strata(mask, count, total) if mask and logits is None else {}
-        wanted = rows_side.learns(sides)
-        if logits is not None:
-            self.plain = False
-            masked, wanted = (
-                {"log_weights": self.given[logits].float().log_softmax(-1)},
-                wanted or self.gradients[logits] is not None,
-            )
-        names = [n for n in kernels["planes"].arg_names if n.startswith("p_")]
-        planes = {n: self.parts(count * width) for n in names}
-        own_planes = {f"w_{n}": side.points for n, side in sides.items()} | planes | {"columns": count, "width": width}
-        self.run(kernels["planes"], (blocks_of(count * width, 1024), 1), 4, **own_planes, BLOCK=1024)
-        row_adds = self.adds(rows_side)
-        for draw in range(every // rows):
-            here = slice(draw * rows, (draw + 1) * rows)
-            both: dict[str, Any] = {"row": rows_side.points[here], **sizes, "width": width}
-            both |= planes
-            above: dict[str, Any] = {"up": self.upstream}
-            if read:
-                launched["table"](**both, matrix=matrix)
-                read_off = {f"sums_{k}": sums[k][draw * rows :] for k in read} | {f"scale_{k}": scales[k] for k in read}
-                whole = {"WANTS": wanted, "WIDTH": power_above(count)}
-                warps = 4 if count <= 4096 else 8
-                self.run(
-                    kernels["rows"], (rows, 1), warps, matrix=matrix, **read_off, **sizes, **masked, **above, **numbers, **whole
-                )
-                if logits is not None and self.gradients[logits] is not None:
-                    slopes = matrix.view(rows, count).sum(0)
-                    self.add(logits, slopes - masked["log_weights"].exp() * slopes.sum())
-            if "apart" in kinds:
-                above |= {"scale_apart": scales["apart"], "lse": lse[here], **masked}
-                launched["apart"](**both, **masked, lse=lse[here], sums=sums["apart"][draw * apart :])
-            if read:
-                above |= {"matrix": matrix}
-            if rows_side.slopes is not None:
-                launched["by_row"](**both, **above, d_row=rows_side.slopes.view(-1, width)[here], ADDS=row_adds)
-            if any(side.slopes is not None for side in sides.values()):
-                for name, side in sides.items():
-                    wants = side.slopes is not None
-                    above |= {f"d_{name}": side.slopes if wants else side.points, f"WANTS_{name}": wants}
-                    above[f"ADDS_{name}"] = self.adds(side) if draw == 0 else wants
-                launched["by_column"](**both, **above)
-        for side in (rows_side, *sides.values()):
-            self.scattered(side)
-        self.means += [(sums[k], sums[k].numel(), counts[k]) for k in kinds]
 
     def totals(self, kernel: Any, **numbers: float) -> None:
         """The terms and the loss, of the means."""

@@ -153,8 +153,8 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "ad98022fb93ced0a", "hidden_markov_vae.triton.py": "65f128f3166328af",
-           "_ibsym_runtime.py": "16979f55ae919e61"}
+_BESIDE = {"hidden_markov_vae.c": "ad98022fb93ced0a", "hidden_markov_vae.triton.py": "5052610c343f1660",
+           "_ibsym_runtime.py": "8aa1b4e0af9e3302"}
 
 
 @functools.cache

@@ -93,8 +93,8 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ff06fab41b695764", "s_vae.triton.py": "68cf1354077c4d3d",
-           "_ibsym_runtime.py": "16979f55ae919e61"}
+_BESIDE = {"s_vae.c": "ff06fab41b695764", "s_vae.triton.py": "c348fc998d53f180",
+           "_ibsym_runtime.py": "8aa1b4e0af9e3302"}
 
 
 @functools.cache

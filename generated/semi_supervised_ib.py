@@ -172,8 +172,8 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "90255e2d9007b214", "semi_supervised_ib.triton.py": "797a1f786782d3b3",
-           "_ibsym_runtime.py": "16979f55ae919e61"}
+_BESIDE = {"semi_supervised_ib.c": "90255e2d9007b214", "semi_supervised_ib.triton.py": "3ed01f2d68e1be6b",
+           "_ibsym_runtime.py": "8aa1b4e0af9e3302"}
 
 
 @functools.cache

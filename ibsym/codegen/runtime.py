@@ -93,7 +93,7 @@ def native_runtime() -> str:
         passes = passes.replace(line, with_more, 1)
     sections = (
         part
-        for name in ("libraries", "launches", "weighed", "kernels", "graphs", "streams", "both_ways")
+        for name in ("libraries", "launches", "weighed", "small", "tables", "kernels", "graphs", "streams", "both_ways")
         for part in _section(name)
     )
     kernels = "\n".join(_section("stream_kernels"))

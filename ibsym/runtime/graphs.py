@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ._ibsym_runtime import GPU, INTERPRETED, OnePass
-from .kernels import WIDEST, Kernels
+from .kernels import Kernels
+from .tables import WIDEST
 
 
 def in_graphs(run: OnePass) -> Callable[..., Any]:

@@ -46,7 +46,7 @@ class Blocks(Reals):
 class Numbers(Formulas):
     """The same of sizes and parameters, in Python: fields ``size`` and ``parameter`` of a pass ``g``."""
 
-    calls: ClassVar[Mapping[type, str]] = {sympy.exp: "math.exp", sympy.log: "math.log"}
+    calls: ClassVar[Mapping[type, str]] = {sympy.exp: "math.exp", sympy.log: "math.log", sympy.loggamma: "math.lgamma"}
 
     def number(self, e: sympy.Expr) -> Code:
         """A whole number as it is, another as a float."""

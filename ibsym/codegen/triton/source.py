@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -28,7 +28,9 @@ from ibsym.lowering.fusion.sums import (
     Mixed,
     Picked,
     Relaxed,
+    Shares,
     Sum,
+    Weights,
 )
 from ibsym.lowering.program import Load, LossProgram
 
@@ -42,8 +44,8 @@ def computed(item: Sum) -> bool:
     """Whether there are kernels for a sum."""
     match item:
         case Mixed():
-            return len(item.weights) == 1 and not item.logarithms and not item.observed
-    return not isinstance(item, MeanLog | Bessel)
+            return not item.observed and (len(item.weights) == 1 or not item.elements)
+    return True
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,8 @@ class _Writer(Plan):
             arguments = [f"classes_{k}", quoted(self.names[item.logits.key]), str(item in self.weighted), width]
             lines.append(call("g.classes", [*arguments, self._weights([item])[1:-1], *([beside] if beside else [])]))
         lines += [self._codebook_call(k, *pair) for k, pair in enumerate(self.codebooks)]
+        lines += [*map(self._shares, self.shares), *(self._bessel(*pair) for pair in self.bessel)]
+        lines += map(self._logarithms, self.logarithmic)
         lines.append(call("g.totals", ["totals", *(f"{n}={self._number(e)}" for e, n in self.factors.items())]))
         return [part for line in lines for part in line.split("\n")]
 
@@ -177,7 +181,12 @@ class _Writer(Plan):
         """Logarithms over draws, then sums over a class: the loops inside, and what counts their cells."""
         over_draws: list[tuple[Draws | Mixed, list[Loop], weighed.Kinds]]
         over_draws = [(item, inner, weighed.OF_DRAWS) for item, inner in self.draws]
-        return [*over_draws, *((item, inner, weighed.OF_CLASSES) for item, inner in self.mixed)]
+        return [*over_draws, *((item, inner, weighed.OF_CLASSES) for item, inner in self.mixed if item.elements)]
+
+    @property
+    def logarithmic(self) -> list[Mixed]:
+        """Sums over classes of logarithms of their probabilities."""
+        return [item for item, _ in self.mixed if not item.elements]
 
     def _weighed_calls(self) -> list[str]:
         """Logarithms over draws and sums over a class: their loops, and how they are put together."""
@@ -263,6 +272,34 @@ class _Writer(Plan):
         ]
         return call("g.codebook", arguments)
 
+    def _law(self, shares: Shares | None) -> str:
+        return "None" if shares is None else f"({quoted(self.names[shares.load.key])}, {shares.counted})"
+
+    def _shares(self, group: Sequence[MeanLog]) -> str:
+        laws = [item.others for item in group] + [item.own for item in group if item.own is not None]
+        classes = self._number(size_of(next(law.load for law in laws if not law.counted).axes[-1:]))
+        others = f"[{', '.join(self._law(item.others) for item in group)}]"
+        return call("g.shares", [classes, self._law(group[0].own), others, self._weights(group)])
+
+    def _bessel(self, load: Load, dimensions: sympy.Expr) -> str:
+        weights = self._weights([Bessel(load, dimensions, moment) for moment in (False, True)])
+        return call("g.bessel", [quoted(self.names[load.key]), self._number(dimensions), weights[1:-1]])
+
+    def _logarithms(self, item: Mixed) -> str:
+        inward = range(len(item.classes))
+        sizes = [f'"class_{k}": {self._number(size_of((item.classes[k],)))}' for k in reversed(inward)]
+        sizes.append(f'"row": {self._number(size_of((item.rows,)))}')
+
+        def placed(w: Weights) -> str:
+            before = [f"class_{k}" for k in reversed(inward) if k in w.axes.classes and k != w.own]
+            axes = ["draw"] * w.axes.draws + before + ["row"] * w.axes.rows + [f"class_{w.own}"]
+            return f"{quoted(self.names[w.logits.key])}, {tupled(map(quoted, axes))}"
+
+        weights = ", ".join(f"({placed(w)})" for w in item.weights)
+        logarithms = ", ".join(f"({self._number(f)}, {placed(w)})" for f, w in item.logarithms)
+        weight = self._number(self.weight(item)) if item in self.weighted else "None"
+        return call("g.class_logarithms", [f"{{{', '.join(sizes)}}}", f"[{weights}]", f"[{logarithms}]", weight])
+
     def _totals(self) -> str:
         places = [
             *(s for kernel in self.kernels for s in kernel.by_kind.values()),
@@ -270,6 +307,9 @@ class _Writer(Plan):
             *(item for item, _, _ in self.weighing),
             *self.classes,
             *(s for pair in self.codebooks for s in self.quantised(*pair)),
+            *(s for group in self.shares for s in group),
+            *(Bessel(*pair, moment) for pair in self.bessel for moment in (False, True)),
+            *self.logarithmic,
         ]
         mean: dict[Sum, str] = {s: f"mean_{m}" for m, s in enumerate(places)}
         values = dict(self.terms)
