@@ -1422,7 +1422,7 @@ class Pass(Weighed, Tables, Small):
         if weight is not None and self.gradients[codebook] is not None:
             self.plain = False
             flat = vectors.view(len(vectors), width).float()
-            slopes = (flat[index] - codes.view(number, width).float()) * (2 * weight / rows * self.rows * self.upstream)
+            slopes = flat[index].sub_(codes.view(number, width)).mul_(2 * weight / rows * self.rows * self.upstream)
             self.add(codebook, torch.zeros_like(flat).index_put_((index,), slopes, accumulate=True))
         self.means += [(sums, blocks, rows)] * terms
 

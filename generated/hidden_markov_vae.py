@@ -154,7 +154,7 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 Loss = HiddenMarkovVaeLoss
 _BESIDE = {"hidden_markov_vae.c": "ad98022fb93ced0a", "hidden_markov_vae.triton.py": "5052610c343f1660",
-           "_ibsym_runtime.py": "8aa1b4e0af9e3302"}
+           "_ibsym_runtime.py": "08e6b010a40db876"}
 
 
 @functools.cache

@@ -94,7 +94,7 @@ class SVaeLoss(torch.nn.Module):
 
 Loss = SVaeLoss
 _BESIDE = {"s_vae.c": "ff06fab41b695764", "s_vae.triton.py": "c348fc998d53f180",
-           "_ibsym_runtime.py": "8aa1b4e0af9e3302"}
+           "_ibsym_runtime.py": "08e6b010a40db876"}
 
 
 @functools.cache

@@ -109,7 +109,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "8aafe7fd0422c5bd", "vade.triton.py": "6d0a1e6f1ea18c02", "_ibsym_runtime.py": "8aa1b4e0af9e3302"}
+_BESIDE = {"vade.c": "8aafe7fd0422c5bd", "vade.triton.py": "6d0a1e6f1ea18c02", "_ibsym_runtime.py": "08e6b010a40db876"}
 
 
 @functools.cache

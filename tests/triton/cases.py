@@ -309,13 +309,14 @@ class Read:
         return make_boxed_func(graph.forward)
 
 
+@pytest.mark.parametrize("name", ["beta-tcvae", "vampprior-vae", "hfvae"])
 @pytest.mark.parametrize("gradient", [False, True])
-def test_a_graph_has_the_kernels_of_tables_as_an_operator(gradient, monkeypatch):
+def test_a_graph_has_the_kernels_of_tables_as_an_operator(name, gradient, monkeypatch):
     """As a graph is traced on a GPU: there the constructor finds the pass."""
-    found = module("beta-tcvae")
+    found = module(name)
     loss = found.Loss()
     monkeypatch.setattr(found.Loss, "_traced", found._one_pass(), raising=False)
-    given = arguments("beta-tcvae", sizes={"B": 9})
+    given = arguments(name, sizes={"B": 9})
     given = learning(given) if gradient else given
     whole = torch.compile(lambda **g: loss(**g), fullgraph=True, backend=aot_autograd(fw_compiler=(read := Read())))
     got, wanted = whole(**given), loss(**given)
