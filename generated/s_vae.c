@@ -437,22 +437,28 @@ typedef struct {
     double log_weight, moment_weight; /* derivatives of the loss by the means */
 } Bessel;
 
+#ifdef DOUBLE
 #define NODES 96
+#define REACH 3.7
+#else
+#define NODES 64
+#define REACH 3.3
+#endif
 
 /* I_{v+1}(t) t^-(v+1) is an integral of e^(t c) (1 - c^2)^(a-1) over -1 < c < 1, a = (dimensions + 1) / 2, up to a
-   constant. With c = tanh(y/2), y the mode, asinh(t/a), plus 2 sinh(u) / sqrt(a), a grid of u gives 15 digits. */
+   constant. With c = tanh(y/2), y the mode, asinh(t/a), plus 2 sinh(u) / sqrt(a), a grid of u has all digits. */
 typedef struct {
-    double a, beside[NODES], log_cosh[NODES], constant; /* 2 sinh(u) / sqrt(a) and log cosh(u) */
+    double a, growth[NODES], log_cosh[NODES], constant; /* e^(y - mode) and log cosh(u) */
 } Grid;
 
 static Grid grid_of(double dimensions)
 {
     Grid g = {.a = (dimensions + 1) / 2};
     for (int k = 0; k < NODES; k++) {
-        const double u = -3.7 + 7.4 * k / (NODES - 1);
-        g.beside[k] = 2 / sqrt(g.a) * sinh(u), g.log_cosh[k] = log(cosh(u));
+        const double u = REACH * (2.0 * k / (NODES - 1) - 1);
+        g.growth[k] = exp(2 / sqrt(g.a) * sinh(u)), g.log_cosh[k] = log(cosh(u));
     }
-    g.constant = log(7.4 / (NODES - 1) * 2 / sqrt(g.a * acos(-1))) + dimensions / 2 * log(2) - lgamma(g.a);
+    g.constant = log(2 * REACH / (NODES - 1) * 2 / sqrt(g.a * acos(-1))) + dimensions / 2 * log(2) - lgamma(g.a);
     return g;
 }
 
@@ -460,12 +466,12 @@ static Grid grid_of(double dimensions)
    dimensions, and the slope of I_{v+1} / I_v by t is (n - 4 t^2 variance) over the square of that. */
 static void bessel_row(const Bessel *b, const Grid *g, int64_t i, double values[2])
 {
-    const double n = b->dimensions, t = b->t[i] >= 0 ? (double)b->t[i] : NAN, mode = asinh(t / g->a);
+    const double n = b->dimensions, t = b->t[i] >= 0 ? (double)b->t[i] : NAN, at_mode = t / g->a + hypot(1, t / g->a);
     double far[NODES], exponent[NODES], highest = -INFINITY, whole = 0, first = 0, variance = 0;
     for (int k = 0; k < NODES; k++) {
-        const double y = mode + g->beside[k], e = exp(-fabs(y)), rest = log1p(e);
-        far[k] = (y < 0 ? 1 : e) / (1 + e);
-        exponent[k] = -g->a * (fabs(y) + 2 * rest) + g->log_cosh[k] - 2 * far[k] * t;
+        const double grown = at_mode * g->growth[k]; /* e^y */
+        far[k] = 1 / (1 + grown);
+        exponent[k] = g->a * log(grown * far[k] * far[k]) + g->log_cosh[k] - 2 * far[k] * t;
         highest = exponent[k] > highest ? exponent[k] : highest;
     }
     for (int k = 0; k < NODES; k++) {

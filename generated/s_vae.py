@@ -93,7 +93,7 @@ class SVaeLoss(torch.nn.Module):
 
 
 Loss = SVaeLoss
-_BESIDE = {"s_vae.c": "ff06fab41b695764", "s_vae.triton.py": "c348fc998d53f180",
+_BESIDE = {"s_vae.c": "dba165fabf06ca94", "s_vae.triton.py": "c348fc998d53f180",
            "_ibsym_runtime.py": "08e6b010a40db876"}
 
 
