@@ -865,6 +865,9 @@ class Small:
     upstream: Tensor
     means: list[tuple[Tensor, int, float]]
     add: Callable[[str, Tensor], None]
+    parts: Callable[..., Tensor]
+    drawn: Callable[..., int]
+    cells: Callable[..., None]
 
     def mean(self, value: Tensor) -> None:
         """One more mean, which is known; the launches before and after it are not all that there is to repeat."""
@@ -931,16 +934,19 @@ class Small:
             d = (log_weight + moment_weight) * t / below + moment_weight * slope
             self.add(name, d * (self.rows / len(t)) * self.upstream)
 
-    def class_logarithms(
+    def class_sums(
         self,
         sizes: Mapping[str, int],
         weights: Sequence[Placed],
         logarithms: Sequence[tuple[float, str, Sequence[str]]],
         weight: float | None,
+        loops: Sequence[tuple[Any, ...]] = (),
+        own: str = "",
     ) -> None:
-        """The mean over draws and rows of sum_k1 p(k1) sum_k2 p(k2|k1) ... sum_m f_m log p_m.
+        """The mean over draws and rows of sum_k1 p(k1) sum_k2 p(k2|k1) ... w.
 
-        ``sizes`` are those of classes, the outermost first, and of rows.
+        ``sizes`` are those of classes, the outermost first, and of rows. w is sum_m f_m log p_m, or what ``loops`` find at draws, rows and
+        the class ``own``.
         """
         order = ("draw", *sizes)
         tables: dict[Placed, Tensor] = {}
@@ -953,11 +959,14 @@ class Small:
             shape = iter(inner.shape)
             return inner.reshape([next(shape) if axis in axes else 1 for axis in order])
 
+        inside = [k for k, axis in enumerate(order) if axis not in ("draw", "row")]
         log_share: Any = sum(placed(*table) for table in weights)
-        values: Any = sum(factor * placed(name, axes) for factor, name, axes in logarithms)
+        if loops:
+            values = self.at_cells(log_share.exp(), order, sizes, [Inside(*loop) for loop in loops], own, weight)
+        else:
+            values = sum(factor * placed(name, axes) for factor, name, axes in logarithms)
         share, values = torch.broadcast_tensors(log_share.exp(), values)
         values = torch.where(share > 0, values, 0.0)
-        inside = [k for k, axis in enumerate(order) if axis not in ("draw", "row")]
         self.mean((share * values).sum(inside).mean())
         if weight is None:
             return
@@ -969,9 +978,29 @@ class Small:
         for (name, axes), slope in slopes.items():
             if self.learned(name):
                 log_p = tables[name, axes]
-                own = [axis for axis in order if axis in axes]
-                inner = slope.sum_to_size(placed(name, axes).shape).reshape([log_p.shape[axes.index(axis)] for axis in own])
-                self.by_logits(name, log_p, inner.permute([own.index(axis) for axis in axes]))
+                kept = [axis for axis in order if axis in axes]
+                inner = slope.sum_to_size(placed(name, axes).shape).reshape([log_p.shape[axes.index(axis)] for axis in kept])
+                self.by_logits(name, log_p, inner.permute([kept.index(axis) for axis in axes]))
+
+    def at_cells(
+        self,
+        share: Tensor,
+        order: Sequence[str],
+        sizes: Mapping[str, int],
+        loops: Sequence[Inside],
+        own: str,
+        weight: float | None,
+    ) -> Any:
+        """What loops find at every draw, class and row, by kernels, and their gradients by the share of each."""
+        rows, classes, place = sizes["row"], sizes[own], order.index(own)
+        draws = max(share.shape[0], self.drawn(loops, {"class": classes, "row": rows}))
+        lengths = {"draw": draws, "class": classes, "row": rows}
+        others = [k for k in range(1, len(order) - 1) if k != place]
+        cell = (share.sum(others) if others else share).expand(-1, classes, rows).contiguous()
+        values = self.parts(math.prod(lengths.values()), torch.float64)
+        scale = None if weight is None else weight / (draws * rows) * self.rows
+        self.cells(loops, lengths, values, cell, 0.0, scale, values_too=True)
+        return values.view([{0: draws, place: classes, len(order) - 1: rows}.get(k, 1) for k in range(len(order))])
 
 # ----------------------------------------------------------------------------------------------- tables
 #

@@ -132,7 +132,7 @@ class AaeLoss(_Parametrised):
 
 
 Loss = AaeLoss
-_BESIDE = {"aae.c": "fb2582d988b0ffd4", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"aae.c": "fb2582d988b0ffd4", "aae.triton.py": "75aa5385895c85bc", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class AliceLoss(_Parametrised):
 Loss = AliceLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
 _BESIDE = {"alice.c": "4f5661e97119c6e7", "alice.triton.py": "69a15b7975975ced",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

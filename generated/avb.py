@@ -99,7 +99,7 @@ class AvbLoss(torch.nn.Module):
 
 
 Loss = AvbLoss
-_BESIDE = {"avb.c": "f7afbda1473dc4eb", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"avb.c": "f7afbda1473dc4eb", "avb.triton.py": "87420c1fbb83dc44", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

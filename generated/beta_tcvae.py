@@ -139,7 +139,7 @@ class BetaTcvaeLoss(_Parametrised):
 Loss = BetaTcvaeLoss
 _WHY = "TC_q(Z) compares the rows of a batch"
 _BESIDE = {"beta_tcvae.c": "ad2bec81b3268386", "beta_tcvae.triton.py": "1e4cda2c5149a0f2",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

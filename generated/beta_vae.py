@@ -124,7 +124,7 @@ class BetaVaeLoss(_Parametrised):
 
 Loss = BetaVaeLoss
 _BESIDE = {"beta_vae.c": "f8fc991aa5b0552b", "beta_vae.triton.py": "3029d3b766cdc68d",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class BibAeLoss(_Parametrised):
 Loss = BibAeLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"bib_ae.c": "cdfdce7b4d1704e6", "bib_ae.triton.py": "c1d988d0da1d2187",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -97,7 +97,7 @@ class BiganLoss(torch.nn.Module):
 Loss = BiganLoss
 _WHY = "JS(q(x,z)||p(x,z)) has samples of two batches"
 _BESIDE = {"bigan.c": "668bd462c6cca8c9", "bigan.triton.py": "08841f5d05aa646f",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -137,7 +137,7 @@ class BlindCodeLoss(_Parametrised):
 
 Loss = BlindCodeLoss
 _BESIDE = {"blind_code.c": "510f5e9346f339f1", "blind_code.triton.py": "72da07e7524eeac0",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -95,7 +95,7 @@ class CganLoss(torch.nn.Module):
 
 Loss = CganLoss
 _WHY = "JS(data(x,c)||p(x,c)) has samples of two batches"
-_BESIDE = {"cgan.c": "8a9a1fea7e9214c0", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"cgan.c": "8a9a1fea7e9214c0", "cgan.triton.py": "04f993a2d0e5f459", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

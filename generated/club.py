@@ -132,7 +132,7 @@ class ClubLoss(_Parametrised):
 
 Loss = ClubLoss
 _WHY = "I_q(X;Z) compares the rows of a batch"
-_BESIDE = {"club.c": "61667c1c1df8e94e", "club.triton.py": "c2878810e193de64", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"club.c": "61667c1c1df8e94e", "club.triton.py": "c2878810e193de64", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

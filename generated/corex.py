@@ -111,7 +111,7 @@ class CorexLoss(torch.nn.Module):
 
 Loss = CorexLoss
 _BESIDE = {"corex.c": "3abc37bee20f627e", "corex.triton.py": "00fd6b1559f2dd0c",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class CvaeLoss(torch.nn.Module):
 
 
 Loss = CvaeLoss
-_BESIDE = {"cvae.c": "63591feb5de5c44c", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"cvae.c": "63591feb5de5c44c", "cvae.triton.py": "662231cfe8ba60e6", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

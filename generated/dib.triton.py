@@ -115,7 +115,7 @@ def passes(g: Any) -> None:
     if g.summed:
         g.rows = float(g.size["B"])
     g.classes(classes_0, "c_logits", True, g.size["K"], -g.parameter["beta"], index="c")
-    g.class_logarithms(
+    g.class_sums(
         {"class_0": g.size["M"], "row": g.size["B"]}, [("q_z_logits", ("row", "class_0"))],
         [(1, "p_z_logits", ("class_0",))], -1,
     )

@@ -159,7 +159,7 @@ class DimLoss(_Parametrised):
 
 Loss = DimLoss
 _WHY = "JS(q(x,z)||q(x)q(z)) has samples of two batches"
-_BESIDE = {"dim.c": "7eb15f6d2c0b4d20", "dim.triton.py": "81e7f354e393a861", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"dim.c": "7eb15f6d2c0b4d20", "dim.triton.py": "81e7f354e393a861", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -138,7 +138,7 @@ class DvccaLoss(_Parametrised):
 
 Loss = DvccaLoss
 _BESIDE = {"dvcca.c": "5c34bf59d19c3317", "dvcca.triton.py": "d5889355e738b4e3",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -147,7 +147,7 @@ class DvccaPrivateLoss(_Parametrised):
 
 Loss = DvccaPrivateLoss
 _BESIDE = {"dvcca_private.c": "1ec6fb43b0050c21", "dvcca_private.triton.py": "992c47664063c876",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -91,7 +91,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 Loss = EmpowermentLoss
 _BESIDE = {"empowerment.c": "49d8e0bb663d38f4", "empowerment.triton.py": "f0f7f435b7b6790b",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

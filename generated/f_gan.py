@@ -92,7 +92,7 @@ class FGanLoss(torch.nn.Module):
 Loss = FGanLoss
 _WHY = "F[pearson](data(x)||p(x)) has samples of two batches"
 _BESIDE = {"f_gan.c": "add0c27aa3e1e821", "f_gan.triton.py": "17b75a95574bb402",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -149,7 +149,7 @@ class FactorVaeLoss(_Parametrised):
 
 Loss = FactorVaeLoss
 _BESIDE = {"factor_vae.c": "d5653fd9bb741a64", "factor_vae.triton.py": "f4495bfe37a96229",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -155,7 +155,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"few_labels_two_views.c": "6adbadc6aa4296bd", "few_labels_two_views.triton.py": "35e7f10644579f2b",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class GanLoss(torch.nn.Module):
 
 Loss = GanLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"gan.c": "9d2398c3443559e5", "gan.triton.py": "f3b2f9b8d1d8ff18", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"gan.c": "9d2398c3443559e5", "gan.triton.py": "f3b2f9b8d1d8ff18", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ class GenerativeCompressionLoss(_Parametrised):
 Loss = GenerativeCompressionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
 _BESIDE = {"generative_compression.c": "36b441f7cbe20803", "generative_compression.triton.py": "f4eaa02ef85e9b6a",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

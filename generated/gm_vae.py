@@ -121,7 +121,7 @@ class GmVaeLoss(torch.nn.Module):
 
 Loss = GmVaeLoss
 _BESIDE = {"gm_vae.c": "b2585cfbe0012998", "gm_vae.triton.py": "232e43c6f19400e1",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

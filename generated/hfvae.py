@@ -179,7 +179,7 @@ class HfvaeLoss(_Parametrised):
 Loss = HfvaeLoss
 _WHY = "TC_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"hfvae.c": "29d26835e995b0f3", "hfvae.triton.py": "81c76abd77dd6386",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

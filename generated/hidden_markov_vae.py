@@ -153,8 +153,8 @@ class HiddenMarkovVaeLoss(torch.nn.Module):
 
 
 Loss = HiddenMarkovVaeLoss
-_BESIDE = {"hidden_markov_vae.c": "ad98022fb93ced0a", "hidden_markov_vae.triton.py": "5052610c343f1660",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"hidden_markov_vae.c": "ad98022fb93ced0a", "hidden_markov_vae.triton.py": "3bc794ba466ef8bf",
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

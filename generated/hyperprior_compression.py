@@ -141,7 +141,7 @@ class HyperpriorCompressionLoss(_Parametrised):
 
 Loss = HyperpriorCompressionLoss
 _BESIDE = {"hyperprior_compression.c": "ef56f36be8debc4f", "hyperprior_compression.triton.py": "4d9fe9bdee3cf504",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -153,7 +153,7 @@ class InfomaxVaeLoss(_Parametrised):
 Loss = InfomaxVaeLoss
 _WHY = "I_q(X;Z) has samples of two batches"
 _BESIDE = {"infomax_vae.c": "dde5a3b4e90099d3", "infomax_vae.triton.py": "e41f158f431fa3b1",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -147,7 +147,7 @@ class InfovaeLoss(_Parametrised):
 Loss = InfovaeLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
 _BESIDE = {"infovae.c": "88c70e6d9535f254", "infovae.triton.py": "b91a0bf7cc881c6f",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

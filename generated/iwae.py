@@ -97,7 +97,7 @@ class IwaeLoss(torch.nn.Module):
 
 
 Loss = IwaeLoss
-_BESIDE = {"iwae.c": "44cbebf43ac831eb", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"iwae.c": "44cbebf43ac831eb", "iwae.triton.py": "455c78df9655242c", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

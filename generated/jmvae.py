@@ -151,7 +151,7 @@ class JmvaeLoss(_Parametrised):
 
 Loss = JmvaeLoss
 _BESIDE = {"jmvae.c": "1a3cd6d7f7acdb54", "jmvae.triton.py": "83f0e9ab298c7d95",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

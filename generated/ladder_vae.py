@@ -139,7 +139,7 @@ class LadderVaeLoss(_Parametrised):
 
 Loss = LadderVaeLoss
 _BESIDE = {"ladder_vae.c": "9dcbf4841b77ee9c", "ladder_vae.triton.py": "d19bca85bec068d9",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

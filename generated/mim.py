@@ -93,7 +93,7 @@ class MimLoss(torch.nn.Module):
 
 
 Loss = MimLoss
-_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"mim.c": "57bd479dc8ee19c7", "mim.triton.py": "f2af2e161ce44a12", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -175,7 +175,7 @@ class MvaeLoss(_Parametrised):
 
 
 Loss = MvaeLoss
-_BESIDE = {"mvae.c": "524efe288d6a3503", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"mvae.c": "524efe288d6a3503", "mvae.triton.py": "826295896dee73dc", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

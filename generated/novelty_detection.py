@@ -153,7 +153,7 @@ class NoveltyDetectionLoss(_Parametrised):
 Loss = NoveltyDetectionLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"novelty_detection.c": "347e86837d9bacba", "novelty_detection.triton.py": "a28bfd3ba1b7a852",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

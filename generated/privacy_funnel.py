@@ -129,7 +129,7 @@ class PrivacyFunnelLoss(_Parametrised):
 
 Loss = PrivacyFunnelLoss
 _BESIDE = {"privacy_funnel.c": "04934097caa00b0e", "privacy_funnel.triton.py": "602fc20b20ce122d",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

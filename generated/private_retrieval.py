@@ -142,7 +142,7 @@ class PrivateRetrievalLoss(_Parametrised):
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
 _BESIDE = {"private_retrieval.c": "7d0c0edbe876a275", "private_retrieval.triton.py": "ea97952891157970",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -150,7 +150,7 @@ class RateDistortionPerceptionLoss(_Parametrised):
 Loss = RateDistortionPerceptionLoss
 _WHY = "JS(data(x)||g(x)) has samples of two batches"
 _BESIDE = {"rate_distortion_perception.c": "fc838e0a249d505e",
-           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "08e6b010a40db876"}
+           "rate_distortion_perception.triton.py": "7ace1328cf5ad444", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -94,7 +94,7 @@ class SVaeLoss(torch.nn.Module):
 
 Loss = SVaeLoss
 _BESIDE = {"s_vae.c": "dba165fabf06ca94", "s_vae.triton.py": "c348fc998d53f180",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -173,7 +173,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
 _BESIDE = {"semi_supervised_ib.c": "90255e2d9007b214", "semi_supervised_ib.triton.py": "3ed01f2d68e1be6b",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

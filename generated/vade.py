@@ -109,7 +109,7 @@ class VadeLoss(torch.nn.Module):
 
 
 Loss = VadeLoss
-_BESIDE = {"vade.c": "8aafe7fd0422c5bd", "vade.triton.py": "6d0a1e6f1ea18c02", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"vade.c": "8aafe7fd0422c5bd", "vade.triton.py": "032bf42370d33b67", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -276,7 +276,7 @@ def passes(g: Any) -> None:
           ["p_z_logvar", "p_z_mean", "q_z_logvar", "q_z_mean"], g.size["L"], [0.5])],
         0, g.size["K"], g.size["B"], 1,
     )
-    g.class_logarithms(
+    g.class_sums(
         {"class_0": g.size["K"], "row": g.size["B"]}, [("q_c_logits", ("row", "class_0"))],
         [(1, "q_c_logits", ("row", "class_0")), (-1, "p_c_logits", ("class_0",))], 1,
     )

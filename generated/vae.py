@@ -90,7 +90,7 @@ class VaeLoss(torch.nn.Module):
 
 
 Loss = VaeLoss
-_BESIDE = {"vae.c": "9ed561ced69a98db", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"vae.c": "9ed561ced69a98db", "vae.triton.py": "3293fb34d494d17a", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -114,7 +114,7 @@ class VaeGanLoss(torch.nn.Module):
 Loss = VaeGanLoss
 _WHY = "KL(q(x)||p(x)) has samples of two batches"
 _BESIDE = {"vae_gan.c": "a72629b59c813238", "vae_gan.triton.py": "55da3b7c61e35fee",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -143,7 +143,7 @@ class VamppriorVaeLoss(_Parametrised):
 
 Loss = VamppriorVaeLoss
 _BESIDE = {"vampprior_vae.c": "57e3446ebbab540d", "vampprior_vae.triton.py": "abafb3f9a3e5b483",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

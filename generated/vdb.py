@@ -163,7 +163,7 @@ class VdbLoss(_Parametrised):
 
 Loss = VdbLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"vdb.c": "aa093499b818e9e3", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "08e6b010a40db876"}
+_BESIDE = {"vdb.c": "aa093499b818e9e3", "vdb.triton.py": "adfac9c82346bb08", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

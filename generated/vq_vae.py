@@ -107,7 +107,7 @@ class VqVaeLoss(torch.nn.Module):
 
 Loss = VqVaeLoss
 _BESIDE = {"vq_vae.c": "a8b2cfbc5d5a375c", "vq_vae.triton.py": "2a2475112ba5b417",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -140,7 +140,7 @@ class WaeGanLoss(_Parametrised):
 Loss = WaeGanLoss
 _WHY = "JS(p(z)||q(z)) has samples of two batches"
 _BESIDE = {"wae_gan.c": "2176d1a5ae574b3b", "wae_gan.triton.py": "d298bbc06bf917fe",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

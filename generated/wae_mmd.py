@@ -158,7 +158,7 @@ class WaeMmdLoss(_Parametrised):
 Loss = WaeMmdLoss
 _WHY = "KL(q(z)||p(z)) compares two samples as wholes"
 _BESIDE = {"wae_mmd.c": "2cc00ada3d775b4a", "wae_mmd.triton.py": "43961c443178fbc8",
-           "_ibsym_runtime.py": "08e6b010a40db876"}
+           "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import sympy
 
@@ -44,8 +44,25 @@ def computed(item: Sum) -> bool:
     """Whether there are kernels for a sum."""
     match item:
         case Mixed():
-            return not item.observed and (len(item.weights) == 1 or not item.elements)
+            return not item.observed and (len(item.weights) == 1 or len(own_classes(item)) <= 1)
     return True
+
+
+def own_classes(item: Mixed) -> set[int]:
+    """The classes, counted from the rows outwards, that the elements of a sum over classes know."""
+    loads = [load for _, e in item.elements for _, load in e.operands]
+    inward = range(len(item.classes))
+    return {k for load in loads for k in inward if load.axes[len(item.classes) - k] != "1"}
+
+
+def of_one_class(loop: Loop, classes: int, own: int) -> Loop:
+    """A loop inside of a sum over several classes, whose operands know one of them, without the axes of the others."""
+
+    def kept(load: Load) -> Load:
+        return replace(load, axes=(load.axes[0], load.axes[classes - own], *load.axes[classes + 1 :]))
+
+    sums = (replace(e, operands=tuple((s, kept(load)) for s, load in e.operands)) for e in loop.sums)
+    return replace(loop, sums=tuple(sums))
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,8 @@ class _Writer(Plan):
         self.factors: dict[sympy.Expr, str] = {}
         self.axes: set[str] = set()
         kernels = [elements.written(k, loop, self.texts(loop.sums)) for k, loop in enumerate(self.loops)]
-        inside = ((item, loop, kinds) for item, inner, kinds in self.weighing for loop in inner)
+        inside = [(item, loop, kinds) for item, inner, kinds in self.weighing for loop in inner]
+        inside += [(item, loop, weighed.OF_CLASSES) for item, inner in self.chains for loop in inner]
         kernels += [weighed.written(k, loop, kinds, self.texts([item])) for k, (item, loop, kinds) in enumerate(inside)]
         kernels += [
             classes.written(k, item, self.texts([item]), self.names[item.logits.key]) for k, item in enumerate(self.classes)
@@ -159,7 +177,8 @@ class _Writer(Plan):
                     ],
                 )
             )
-        lines += self._weighed_calls()
+        numbered = itertools.count()
+        lines += self._weighed_calls(numbered)
         for k, item in enumerate(self.classes):
             width = "None" if isinstance(item, LogMean) else self._number(size_of(item.logits.axes[-1:]))
             beside = ", ".join(
@@ -172,7 +191,7 @@ class _Writer(Plan):
             lines.append(call("g.classes", [*arguments, self._weights([item])[1:-1], *([beside] if beside else [])]))
         lines += [self._codebook_call(k, *pair) for k, pair in enumerate(self.codebooks)]
         lines += [*map(self._shares, self.shares), *(self._bessel(*pair) for pair in self.bessel)]
-        lines += map(self._logarithms, self.logarithmic)
+        lines += [self._chain(item, inner, numbered) for item, inner in self.chains]
         lines.append(call("g.totals", ["totals", *(f"{n}={self._number(e)}" for e, n in self.factors.items())]))
         return [part for line in lines for part in line.split("\n")]
 
@@ -181,30 +200,30 @@ class _Writer(Plan):
         """Logarithms over draws, then sums over a class: the loops inside, and what counts their cells."""
         over_draws: list[tuple[Draws | Mixed, list[Loop], weighed.Kinds]]
         over_draws = [(item, inner, weighed.OF_DRAWS) for item, inner in self.draws]
-        return [*over_draws, *((item, inner, weighed.OF_CLASSES) for item, inner in self.mixed if item.elements)]
+        one = [(item, inner) for item, inner in self.mixed if item.elements and len(item.weights) == 1]
+        return [*over_draws, *((item, inner, weighed.OF_CLASSES) for item, inner in one)]
 
     @property
-    def logarithmic(self) -> list[Mixed]:
-        """Sums over classes of logarithms of their probabilities."""
-        return [item for item, _ in self.mixed if not item.elements]
+    def chains(self) -> list[tuple[Mixed, list[Loop]]]:
+        """Sums over several classes, and of logarithms of their probabilities, with the loops inside."""
+        found = []
+        for item, inner in self.mixed:
+            if not item.elements or len(item.weights) > 1:
+                own = max(own_classes(item), default=0)
+                found.append((item, [of_one_class(loop, len(item.classes), own) for loop in inner]))
+        return found
 
-    def _weighed_calls(self) -> list[str]:
+    def _weighed_calls(self, numbered: Iterator[int]) -> list[str]:
         """Logarithms over draws and sums over a class: their loops, and how they are put together."""
         lines: list[str] = []
-        numbered = itertools.count()
         for item, inner, kinds in self.weighing:
             inside = item.elements if isinstance(item, Mixed) else item.weights.parts
-            factors: dict[Sum, sympy.Expr] = {s: f for f, s in inside}
             constant = item.weights.constant if isinstance(item, Draws) else sympy.Integer(0)
-            loops = []
-            for loop in inner:
-                places = {name(s): weighed.place(load, loop, kinds) for s, load in loop.operands.items()}
-                operands = ", ".join(f"{quoted(x)}: {tupled(map(quoted, own))}" for x, own in places.items())
-                learned, event = listed(map(name, loop.differentiated())), self._number(size_of(event_axes(loop)))
-                weights = ", ".join(self._number(factors[s]) for s in loop.sums)
-                loops.append(f"(weighed_{next(numbered)}, {{{operands}}}, {learned}, {event}, [{weights}])")
+            loops = self._inside(
+                inner, [next(f for f, s in inside if s == e) for loop in inner for e in loop.sums], kinds, numbered
+            )
             weight = self._number(self.weight(item)) if item in self.weighted else "None"
-            common = [f"[{', '.join(loops)}]", self._number(constant)]
+            common = [loops, self._number(constant)]
             rows = self._number(size_of((item.rows,)))
             if isinstance(item, Draws):
                 lines.append(call("g.draws", ["over_draws", *common, rows, weight]))
@@ -213,6 +232,19 @@ class _Writer(Plan):
                 logits, classes = quoted(self.names[table.key]), self._number(size_of(table.axes[-1:]))
                 lines.append(call("g.mixed", ["class_shares", "over_classes", logits, *common, classes, rows, weight]))
         return lines
+
+    def _inside(
+        self, inner: Sequence[Loop], factors: Sequence[sympy.Expr], kinds: weighed.Kinds, numbered: Iterator[int]
+    ) -> str:
+        """The loops inside of a logarithm or of a sum, with the factors of their sums in turn."""
+        loops, left = [], iter(factors)
+        for loop in inner:
+            places = {name(s): weighed.place(load, loop, kinds) for s, load in loop.operands.items()}
+            operands = ", ".join(f"{quoted(x)}: {tupled(map(quoted, own))}" for x, own in places.items())
+            learned, event = listed(map(name, loop.differentiated())), self._number(size_of(event_axes(loop)))
+            weights = ", ".join(self._number(next(left)) for _ in loop.sums)
+            loops.append(f"(weighed_{next(numbered)}, {{{operands}}}, {learned}, {event}, [{weights}])")
+        return f"[{', '.join(loops)}]"
 
     def _table_call(self, k: int, kernel: Kernel) -> list[str]:
         table, kinds = kernel.table, kernel.by_kind
@@ -285,7 +317,7 @@ class _Writer(Plan):
         weights = self._weights([Bessel(load, dimensions, moment) for moment in (False, True)])
         return call("g.bessel", [quoted(self.names[load.key]), self._number(dimensions), weights[1:-1]])
 
-    def _logarithms(self, item: Mixed) -> str:
+    def _chain(self, item: Mixed, inner: Sequence[Loop], numbered: Iterator[int]) -> str:
         inward = range(len(item.classes))
         sizes = [f'"class_{k}": {self._number(size_of((item.classes[k],)))}' for k in reversed(inward)]
         sizes.append(f'"row": {self._number(size_of((item.rows,)))}')
@@ -298,7 +330,13 @@ class _Writer(Plan):
         weights = ", ".join(f"({placed(w)})" for w in item.weights)
         logarithms = ", ".join(f"({self._number(f)}, {placed(w)})" for f, w in item.logarithms)
         weight = self._number(self.weight(item)) if item in self.weighted else "None"
-        return call("g.class_logarithms", [f"{{{', '.join(sizes)}}}", f"[{weights}]", f"[{logarithms}]", weight])
+        arguments = [f"{{{', '.join(sizes)}}}", f"[{weights}]", f"[{logarithms}]", weight]
+        if inner:
+            known = [loop for other, loops in self.mixed if other == item for loop in loops]
+            factors = [next(f for f, s in item.elements if s == e) for loop in known for e in loop.sums]
+            arguments.append(self._inside(inner, factors, weighed.OF_CLASSES, numbered))
+            arguments.append(f'"class_{max(own_classes(item), default=0)}"')
+        return call("g.class_sums", arguments)
 
     def _totals(self) -> str:
         places = [
@@ -309,7 +347,7 @@ class _Writer(Plan):
             *(s for pair in self.codebooks for s in self.quantised(*pair)),
             *(s for group in self.shares for s in group),
             *(Bessel(*pair, moment) for pair in self.bessel for moment in (False, True)),
-            *self.logarithmic,
+            *(item for item, _ in self.chains),
         ]
         mean: dict[Sum, str] = {s: f"mean_{m}" for m, s in enumerate(places)}
         values = dict(self.terms)
