@@ -79,7 +79,10 @@ def classes_0(
     less = tl.where(k[None, :] == first[:, None], rest, (rest + 1) * tl.exp(top - highest[:, None]))
     less = tl.sum(less, 1)
     norm, log_norm = 1 + less, log1p(less)
-    value = highest + (log_norm - shift)
+    value, most = highest + (log_norm - shift), tl.max(top, 1)
+    numbers = tl.sum(tl.where(rest == rest, 0.0, 1.0), 1) == 0
+    value = tl.where((most == float("inf")) & numbers, float("inf"), value)
+    value = tl.where((most <= -3.4e38) & numbers, float("-inf"), value)
     tl.store(sums + tl.program_id(0), tl.sum(tl.where(row, value, 0.0), 0))
     if WANTS:
         scale *= tl.load(up).to(tl.float32)

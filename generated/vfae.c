@@ -570,11 +570,16 @@ INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e
     return at_class(c, i % c->classes, c->scale, logit, e, soft, d, sum);
 }
 
-/* log of the mean e^logit of all */
+/* log of the mean e^logit of all; infinite where the largest is */
 INLINE int whole(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
 {
-    (void)i, (void)logit;
-    *sum += (double)soft.top + (double)soft.log_norm - log((double)c->classes);
+    (void)i;
+    double value = (double)soft.top + (double)soft.log_norm - log((double)c->classes);
+    if (absolute(soft.top) == INFINITY) {
+        value = (double)soft.top;
+        for (int64_t k = 0; k < c->classes; k++) value = logit[k] == logit[k] ? value : NAN;
+    }
+    *sum += value;
     if (!d) return 0;
     LOOP
     for (int64_t k = 0; k < c->classes; k++) {

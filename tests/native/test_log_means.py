@@ -41,3 +41,17 @@ def test_not_a_number_stays_none():
     given = worlds.arguments("two-critics")
     given["x_z_critic_reference"][0, 0] = torch.nan
     assert worlds.module("two-critics").Loss()(**given).loss.isnan()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "mean"), [((math.inf, 1.0), math.inf), ((-math.inf, -math.inf), -math.inf), ((-math.inf, 0.0), -math.log(2))]
+)
+def test_infinite_critics(numbers, mean):
+    """The mean is infinite where one number is, or all are; a NaN stays one."""
+    given = worlds.arguments("two-critics", sizes={"B": 2}, draws=False)
+    given["x_z_critic_reference"] = torch.tensor(numbers)
+    given["x_z_critic"] = torch.zeros(2)
+    found = worlds.module("two-critics").Loss()(**given)
+    assert float(found.terms["I_q(X;Z)"]) == pytest.approx(-mean)
+    given["x_z_critic_reference"][1] = math.nan
+    assert worlds.module("two-critics").Loss()(**given).loss.isnan()

@@ -183,6 +183,15 @@ def test_edges_of_small_tables(name):
         assert module(name).Loss()(**given).loss.isfinite()
 
 
+@pytest.mark.parametrize("numbers", [(math.inf, 1.0), (-math.inf, -math.inf), (-math.inf, 0.0)])
+def test_a_logarithm_of_a_mean_of_infinite_numbers(numbers):
+    given = arguments("two-critics", sizes={"B": 2}, draws=False)
+    given["x_z_critic_reference"], loss = torch.tensor(numbers), module("two-critics").Loss()
+    torch.testing.assert_close(loss(**given).loss, loss.expression(*given.values()).loss)
+    given["x_z_critic_reference"][1] = math.nan
+    assert loss(**given).loss.isnan()
+
+
 @pytest.mark.parametrize("far", [-2e4, 2e4])
 def test_a_logarithm_over_draws_of_large_weights(far):
     """e^w is 0 or infinite, and its shares are not."""

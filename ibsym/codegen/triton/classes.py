@@ -64,14 +64,28 @@ def _reading(item: Item) -> Reading:
         case Relaxed():
             return _weighted()
         case LogMean():
-            return Reading("log of the mean e^logit of all", ("value = highest + (log_norm - shift)",), "e * (1 / norm)[:, None]",
-                           parameters=("shift",))  # fmt: skip
+            return _mean()
         case Picked():
             return _picked(
                 "log softmax(logits) at a class", "tl.load(index + i % n_index, row, 0)[:, None]", ("index", "n_index")
             )
         case Matched():
             return _picked("log softmax(logits) of a row's own entry among its pairs", "(i % classes)[:, None]", ())
+
+
+def _mean() -> Reading:
+    """log of the mean e^logit of all, infinite where the largest is."""
+    return Reading(
+        "log of the mean e^logit of all",
+        (
+            "value, most = highest + (log_norm - shift), tl.max(top, 1)",
+            "numbers = tl.sum(tl.where(rest == rest, 0.0, 1.0), 1) == 0",
+            'value = tl.where((most == float("inf")) & numbers, float("inf"), value)',
+            'value = tl.where((most <= -3.4e38) & numbers, float("-inf"), value)',
+        ),
+        "e * (1 / norm)[:, None]",
+        parameters=("shift",),
+    )
 
 
 def _picked(about: str, chosen: str, parameters: Lines) -> Reading:
