@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "e62cb1f0fb97ba28", "infobot.triton.py": "4f4939af1f95f554",
+_BESIDE = {"infobot.c": "c598321b22f42fef", "infobot.triton.py": "4f4939af1f95f554",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

@@ -562,11 +562,15 @@ INLINE int matched(const Classes *c, int64_t i, const REAL *logit, const REAL *e
     return at_class(c, i % c->classes, c->scale, logit, e, soft, d, sum);
 }
 
-/* log of the mean e^logit of all; infinite where the largest is */
+/* log of the mean e^logit of all, which may be many: added up in double precision; infinite where the largest is */
 INLINE int whole(const Classes *c, int64_t i, const REAL *logit, const REAL *e, Softmax soft, REAL *d, double *sum)
 {
     (void)i;
-    double value = (double)soft.top + (double)soft.log_norm - log((double)c->classes);
+    double norm = 0;
+    LOOP_SUM(norm)
+    for (int64_t k = 0; k < c->classes; k++) norm += (double)e[k];
+    double value = (double)soft.top + log(norm / (double)c->classes);
+    const REAL share = (REAL)((double)c->scale / norm);
     if (absolute(soft.top) == INFINITY) {
         value = (double)soft.top;
         for (int64_t k = 0; k < c->classes; k++) value = logit[k] == logit[k] ? value : NAN;
@@ -575,7 +579,7 @@ INLINE int whole(const Classes *c, int64_t i, const REAL *logit, const REAL *e, 
     if (!d) return 0;
     LOOP
     for (int64_t k = 0; k < c->classes; k++) {
-        const REAL slope = c->scale * (e[k] * soft.r);
+        const REAL slope = share * e[k];
         d[k] = c->adds ? d[k] + slope : slope;
     }
     return 0;

@@ -1549,8 +1549,9 @@ RUNTIME = [
     *mutants(
         "ibsym/runtime/class_means.h",
         ("tests/native/test_log_means.py",),
-        ("- log((double)c->classes)", ""),
-        ("c->scale * (e[k] * soft.r);\n        d[k] = c->adds", "(e[k] * soft.r);\n        d[k] = c->adds"),
+        ("log(norm / (double)c->classes)", "log(norm)"),
+        ("(REAL)((double)c->scale / norm)", "(REAL)(1 / norm)"),
+        ("value = (double)soft.top;", ""),
     ),
     *mutants(
         "ibsym/lowering/fusion/regions.py",

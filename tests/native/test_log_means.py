@@ -55,3 +55,12 @@ def test_infinite_critics(numbers, mean):
     assert float(found.terms["I_q(X;Z)"]) == pytest.approx(-mean)
     given["x_z_critic_reference"][1] = math.nan
     assert worlds.module("two-critics").Loss()(**given).loss.isnan()
+
+
+def test_of_many_numbers_the_mean_keeps_its_digits():
+    """As PyTorch's own sum does, which adds up in a tree."""
+    given = worlds.arguments("two-critics", sizes={"B": 300_000}, draws=False, seed=4)
+    exact = worlds.module("two-critics").Loss().expression(*(t.double() for t in given.values()))
+    found = worlds.module("two-critics").Loss()(**given)
+    for text, value in exact.terms.items():
+        assert float(found.terms[text]) == pytest.approx(float(value), abs=2e-7 * 4)
