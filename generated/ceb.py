@@ -127,7 +127,7 @@ class CebLoss(_Parametrised):
 
 
 Loss = CebLoss
-_BESIDE = {"ceb.c": "66cb9d7acfc3c07c", "ceb.triton.py": "217f8fdf2debdfac", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"ceb.c": "66cb9d7acfc3c07c", "ceb.triton.py": "a1ef719b483dd9ba", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -96,7 +96,7 @@ class ClipLoss(torch.nn.Module):
 
 Loss = ClipLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"clip.c": "440a1a1ecaa56d15", "clip.triton.py": "9bc1ae5537529de3", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"clip.c": "440a1a1ecaa56d15", "clip.triton.py": "d08923027be861c3", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

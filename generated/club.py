@@ -132,7 +132,7 @@ class ClubLoss(_Parametrised):
 
 Loss = ClubLoss
 _WHY = "I_q(X;Z) compares the rows of a batch"
-_BESIDE = {"club.c": "354c15bb8ef7545d", "club.triton.py": "c2878810e193de64", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"club.c": "354c15bb8ef7545d", "club.triton.py": "1c34d07eae551dd4", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

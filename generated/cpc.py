@@ -95,7 +95,7 @@ class CpcLoss(torch.nn.Module):
 
 Loss = CpcLoss
 _WHY = "I_q(C;Z1) compares the rows of a batch"
-_BESIDE = {"cpc.c": "bfaebc919c362ab8", "cpc.triton.py": "d4437d196e50ddfd", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"cpc.c": "bfaebc919c362ab8", "cpc.triton.py": "886264b5a12fc8dd", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -154,7 +154,7 @@ class DannLoss(_Parametrised):
 
 Loss = DannLoss
 _WHY = "I_u(Z;S) is averaged over the batch B_domains, E_q[log p(c|z)] over B"
-_BESIDE = {"dann.c": "b0cbe39cfa6c52ea", "dann.triton.py": "4d6ea9709d821f6f", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"dann.c": "b0cbe39cfa6c52ea", "dann.triton.py": "a309dab2c3e89847", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -136,7 +136,8 @@ def classes_0(
             top = tl.maximum(top, a)
             picked += tl.where(chosen == (start + k)[None, :], a, 0.0)
     highest = tl.max(top, 1)
-    highest = tl.where(highest == float("inf"), float("nan"), highest)  # where one is infinite, no share is known
+    # where one is infinite, or all are -infinity, no share is known
+    highest = tl.where((highest == float("inf")) | (highest <= -3.4e38), float("nan"), highest)
     first = tl.min(tl.where(top == highest[:, None], k[None, :], WIDTH), 1)
     less = tl.where(k[None, :] == first[:, None], rest, (rest + 1) * tl.exp(top - highest[:, None]))
     less = tl.sum(less, 1)

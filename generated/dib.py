@@ -123,7 +123,7 @@ class DibLoss(_Parametrised):
 
 
 Loss = DibLoss
-_BESIDE = {"dib.c": "1ef37bcf150921d3", "dib.triton.py": "09ebb3c463592f95", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"dib.c": "1ef37bcf150921d3", "dib.triton.py": "b7b0f397e9399a75", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

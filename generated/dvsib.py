@@ -155,7 +155,7 @@ class DvsibLoss(_Parametrised):
 
 Loss = DvsibLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"dvsib.c": "12a77286356bdf13", "dvsib.triton.py": "9d5fc5cc923b3621",
+_BESIDE = {"dvsib.c": "12a77286356bdf13", "dvsib.triton.py": "5a9c89a126d14d57",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

@@ -90,7 +90,7 @@ class EmpowermentLoss(torch.nn.Module):
 
 
 Loss = EmpowermentLoss
-_BESIDE = {"empowerment.c": "60a7f29045d1423a", "empowerment.triton.py": "f0f7f435b7b6790b",
+_BESIDE = {"empowerment.c": "60a7f29045d1423a", "empowerment.triton.py": "dd7189269314480d",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

@@ -81,7 +81,8 @@ def classes_0(
             rest = tl.where(a > top, (rest + 1) * e, rest + e)
             top = tl.maximum(top, a)
     highest = tl.max(top, 1)
-    highest = tl.where(highest == float("inf"), float("nan"), highest)  # where one is infinite, no share is known
+    # where one is infinite, or all are -infinity, no share is known
+    highest = tl.where((highest == float("inf")) | (highest <= -3.4e38), float("nan"), highest)
     first = tl.min(tl.where(top == highest[:, None], k[None, :], WIDTH), 1)
     less = tl.where(k[None, :] == first[:, None], rest, (rest + 1) * tl.exp(top - highest[:, None]))
     less = tl.sum(less, 1)
@@ -134,7 +135,8 @@ def classes_1(
             rest = tl.where(a > top, (rest + 1) * e, rest + e)
             top = tl.maximum(top, a)
     highest = tl.max(top, 1)
-    highest = tl.where(highest == float("inf"), float("nan"), highest)  # where one is infinite, no share is known
+    # where one is infinite, or all are -infinity, no share is known
+    highest = tl.where((highest == float("inf")) | (highest <= -3.4e38), float("nan"), highest)
     first = tl.min(tl.where(top == highest[:, None], k[None, :], WIDTH), 1)
     less = tl.where(k[None, :] == first[:, None], rest, (rest + 1) * tl.exp(top - highest[:, None]))
     less = tl.sum(less, 1)

@@ -154,7 +154,7 @@ class FewLabelsTwoViewsLoss(_Parametrised):
 
 Loss = FewLabelsTwoViewsLoss
 _WHY = "I_u(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"few_labels_two_views.c": "3fa8dfe149d51dc1", "few_labels_two_views.triton.py": "35e7f10644579f2b",
+_BESIDE = {"few_labels_two_views.c": "3fa8dfe149d51dc1", "few_labels_two_views.triton.py": "dc65b5ee6bd7adb5",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

@@ -120,7 +120,7 @@ class GmVaeLoss(torch.nn.Module):
 
 
 Loss = GmVaeLoss
-_BESIDE = {"gm_vae.c": "12cc17e42f44dc58", "gm_vae.triton.py": "232e43c6f19400e1",
+_BESIDE = {"gm_vae.c": "12cc17e42f44dc58", "gm_vae.triton.py": "ff00b4e063eb2df3",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

@@ -123,7 +123,7 @@ class InfobotLoss(_Parametrised):
 
 
 Loss = InfobotLoss
-_BESIDE = {"infobot.c": "c598321b22f42fef", "infobot.triton.py": "4f4939af1f95f554",
+_BESIDE = {"infobot.c": "c598321b22f42fef", "infobot.triton.py": "f215053e3f24a3f5",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

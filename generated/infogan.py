@@ -137,7 +137,7 @@ class InfoganLoss(_Parametrised):
 
 Loss = InfoganLoss
 _WHY = "JS(data(x)||p(x)) has samples of two batches"
-_BESIDE = {"infogan.c": "0b7e7f2b71d55b39", "infogan.triton.py": "8924cff5e3b618f9",
+_BESIDE = {"infogan.c": "0b7e7f2b71d55b39", "infogan.triton.py": "adac6a86b9277e8e",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

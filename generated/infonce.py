@@ -87,7 +87,7 @@ class InfonceLoss(torch.nn.Module):
 
 Loss = InfonceLoss
 _WHY = "I_q(Z;Y) compares the rows of a batch"
-_BESIDE = {"infonce.c": "927eccf4026cc2a7", "infonce.triton.py": "ca1d825ac24e68d4",
+_BESIDE = {"infonce.c": "927eccf4026cc2a7", "infonce.triton.py": "bf7f379cdca7ea0f",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

@@ -167,7 +167,7 @@ class M2Loss(_Parametrised):
 
 Loss = M2Loss
 _WHY = "KL(q(z|x,c)||p(z)) is averaged over the batch B, KL(u(z|x,c)||p(z)) over B_unlabelled"
-_BESIDE = {"m2.c": "a53c241f1b338773", "m2.triton.py": "312a09ac66e5f9a4", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"m2.c": "a53c241f1b338773", "m2.triton.py": "8acbfe0780c1e05b", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -143,7 +143,7 @@ class MineLoss(_Parametrised):
 
 Loss = MineLoss
 _WHY = "I_q(X;Z) has samples of two batches"
-_BESIDE = {"mine.c": "15d2bf3dbdcfc057", "mine.triton.py": "31243f5625ee3256", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"mine.c": "15d2bf3dbdcfc057", "mine.triton.py": "541e6251cd2f3d8c", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

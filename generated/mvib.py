@@ -162,7 +162,7 @@ class MvibLoss(_Parametrised):
 
 Loss = MvibLoss
 _WHY = "I_a(Z;X2) compares the rows of a batch"
-_BESIDE = {"mvib.c": "32c6f1bacd64a6ae", "mvib.triton.py": "880915ba9cae7c3f", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"mvib.c": "32c6f1bacd64a6ae", "mvib.triton.py": "825d0962b0c7c7c3", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

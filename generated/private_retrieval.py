@@ -141,7 +141,7 @@ class PrivateRetrievalLoss(_Parametrised):
 
 Loss = PrivateRetrievalLoss
 _WHY = "I_q(Z1;Z2) compares the rows of a batch"
-_BESIDE = {"private_retrieval.c": "a63f91cc968c8a92", "private_retrieval.triton.py": "ea97952891157970",
+_BESIDE = {"private_retrieval.c": "a63f91cc968c8a92", "private_retrieval.triton.py": "99b911274cfe9042",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

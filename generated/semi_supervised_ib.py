@@ -172,7 +172,7 @@ class SemiSupervisedIbLoss(_Parametrised):
 
 Loss = SemiSupervisedIbLoss
 _WHY = "KL(q(c)||u(c)) compares the marginals of two batches"
-_BESIDE = {"semi_supervised_ib.c": "35d5d349d4fae2a3", "semi_supervised_ib.triton.py": "3ed01f2d68e1be6b",
+_BESIDE = {"semi_supervised_ib.c": "35d5d349d4fae2a3", "semi_supervised_ib.triton.py": "509b0ee854687caa",
            "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 

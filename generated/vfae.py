@@ -174,7 +174,7 @@ class VfaeLoss(_Parametrised):
 
 Loss = VfaeLoss
 _WHY = "KL(q(s,z1)||q(z1)q(s)) compares two samples as wholes"
-_BESIDE = {"vfae.c": "cc38fd58c868d93a", "vfae.triton.py": "c8dd9b45ebb5c7ef", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"vfae.c": "cc38fd58c868d93a", "vfae.triton.py": "8859c99ab1880a49", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

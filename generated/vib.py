@@ -121,7 +121,7 @@ class VibLoss(_Parametrised):
 
 
 Loss = VibLoss
-_BESIDE = {"vib.c": "5931c66c5efea3e5", "vib.triton.py": "217254286a7a155c", "_ibsym_runtime.py": "fe2e88a31423be8f"}
+_BESIDE = {"vib.c": "5931c66c5efea3e5", "vib.triton.py": "6b457a58db839ad5", "_ibsym_runtime.py": "fe2e88a31423be8f"}
 
 
 @functools.cache

@@ -183,6 +183,15 @@ def test_edges_of_small_tables(name):
         assert module(name).Loss()(**given).loss.isfinite()
 
 
+@pytest.mark.parametrize(
+    ("name", "logits"), [("empowerment", "w_a_logits"), ("categorical-ib", "z_logits"), ("vib", "c_logits")]
+)
+def test_a_row_without_any_class_is_no_number(name, logits):
+    given = arguments(name, sizes={"B": 3}, draws=False)
+    given[logits][0] = -math.inf
+    assert module(name).Loss()(**given).loss.isnan()
+
+
 @pytest.mark.parametrize("numbers", [(math.inf, 1.0), (-math.inf, -math.inf), (-math.inf, 0.0)])
 def test_a_logarithm_of_a_mean_of_infinite_numbers(numbers):
     given = arguments("two-critics", sizes={"B": 2}, draws=False)
