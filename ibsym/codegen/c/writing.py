@@ -122,8 +122,6 @@ class Writing(Plan):
 
     def share_means(self, k: int, group: Sequence[MeanLog]) -> str:
         """The means of some logarithms under the same shares."""
-        laws = [item.others for item in group] + [item.own for item in group if item.own is not None]
-        logits = next(law.load for law in laws if not law.counted)
         own = group[0].own
         about = comment(f"{self.texts(group)}: sum of r log m over classes, r the shares of {self._of(own)}")
         weights = [self.times(self.inside(self.weight(s))) if s in self.weighted else "0" for s in group]
@@ -137,7 +135,7 @@ class Writing(Plan):
                 "same": ", ".join(str(int(item.others == own)) for item in group),
                 "weights": ", ".join(weights),
                 "count": str(len(group)),
-                "classes": self.whole(size_of(logits.axes[-1:])),
+                "classes": self.whole(self.counted_classes(group)),
                 "each": self.each,
             },
         )

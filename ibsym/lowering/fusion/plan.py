@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sympy
 
 from ibsym.lowering.fusion.calculus import derivative, expected, times, weighted
-from ibsym.lowering.fusion.pairing import Beside, Pairs, Table
+from ibsym.lowering.fusion.pairing import Beside, Pairs, Table, size_of
 from ibsym.lowering.fusion.regions import Quantity, Reader, quantities
 from ibsym.lowering.fusion.sums import (
     LOG_P,
@@ -236,6 +236,11 @@ class Plan:
             if isinstance(item, MeanLog):
                 found.setdefault(item.own, []).append(item)
         return list(found.values())
+
+    def counted_classes(self, group: Sequence[MeanLog]) -> sympy.Expr:
+        """How many classes the shares of a group have: as many as the logits of a law among them."""
+        laws = [law for item in group for law in (item.others, item.own) if law is not None]
+        return size_of(next(law.load for law in laws if not law.counted).axes[-1:])
 
     def quantised(self, code: Load, codebook: Load) -> list[Quantised]:
         """The sums over some codes and their nearest vectors."""
