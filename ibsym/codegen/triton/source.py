@@ -6,6 +6,7 @@ import ast
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import sympy
 
@@ -62,6 +63,21 @@ def of_one_class(loop: Loop, classes: int, own: int) -> Loop:
     return replace(loop, sums=tuple(sums))
 
 
+class Chain(NamedTuple):
+    """A sum over several classes: the class that its elements know, the loops inside by that class, the factors of their sums."""
+
+    item: Mixed
+    own: int
+    inner: list[Loop]
+    factors: list[sympy.Expr]
+
+
+def factors_of(inside: Iterable[tuple[sympy.Expr, Sum]], inner: Iterable[Loop]) -> list[sympy.Expr]:
+    """What each sum of some loops is multiplied by, loop by loop."""
+    factors = {s: f for f, s in inside}
+    return [factors[e] for loop in inner for e in loop.sums]
+
+
 @dataclass(frozen=True)
 class Kernels:
     """The text of a program's kernels, and whether tables of pairs are among what they compute."""
@@ -92,7 +108,7 @@ class _Writer(Plan):
         self.axes: set[str] = set()
         kernels = [elements.written(k, loop, self.texts(loop.sums)) for k, loop in enumerate(self.loops)]
         inside = [(item, loop, kinds) for item, inner, kinds in self.weighing for loop in inner]
-        inside += [(item, loop, weighed.OF_CLASSES) for item, inner in self.chains for loop in inner]
+        inside += [(chain.item, loop, weighed.OF_CLASSES) for chain in self.chains for loop in chain.inner]
         kernels += [weighed.written(k, loop, kinds, self.texts([item])) for k, (item, loop, kinds) in enumerate(inside)]
         kernels += [
             classes.written(k, item, self.texts([item]), self.names[item.logits.key]) for k, item in enumerate(self.classes)
@@ -188,7 +204,7 @@ class _Writer(Plan):
             lines.append(call("g.classes", [*arguments, self._weights([item])[1:-1], *([beside] if beside else [])]))
         lines += [self._codebook_call(k, *pair) for k, pair in enumerate(self.codebooks)]
         lines += [*map(self._shares, self.shares), *(self._bessel(*pair) for pair in self.bessel)]
-        lines += [self._chain(item, inner, numbered) for item, inner in self.chains]
+        lines += [self._chain(chain, numbered) for chain in self.chains]
         lines.append(call("g.totals", ["totals", *(f"{n}={self._number(e)}" for e, n in self.factors.items())]))
         return [part for line in lines for part in line.split("\n")]
 
@@ -201,13 +217,14 @@ class _Writer(Plan):
         return [*over_draws, *((item, inner, weighed.OF_CLASSES) for item, inner in one)]
 
     @property
-    def chains(self) -> list[tuple[Mixed, list[Loop]]]:
-        """Sums over several classes, and of logarithms of their probabilities, with the loops inside."""
+    def chains(self) -> list[Chain]:
+        """Sums over several classes, and of logarithms of their probabilities."""
         found = []
         for item, inner in self.mixed:
             if not item.elements or len(item.weights) > 1:
                 own = max(own_classes(item), default=0)
-                found.append((item, [of_one_class(loop, len(item.classes), own) for loop in inner]))
+                loops = [of_one_class(loop, len(item.classes), own) for loop in inner]
+                found.append(Chain(item, own, loops, factors_of(item.elements, inner)))
         return found
 
     def _weighed_calls(self, numbered: Iterator[int]) -> list[str]:
@@ -216,9 +233,7 @@ class _Writer(Plan):
         for item, inner, kinds in self.weighing:
             inside = item.elements if isinstance(item, Mixed) else item.weights.parts
             constant = item.weights.constant if isinstance(item, Draws) else sympy.Integer(0)
-            loops = self._inside(
-                inner, [next(f for f, s in inside if s == e) for loop in inner for e in loop.sums], kinds, numbered
-            )
+            loops = self._inside(inner, factors_of(inside, inner), kinds, numbered)
             weight = self._number(self.weight(item)) if item in self.weighted else "None"
             common = [loops, self._number(constant)]
             rows = self._number(size_of((item.rows,)))
@@ -313,7 +328,8 @@ class _Writer(Plan):
         weights = self._weights([Bessel(load, dimensions, moment) for moment in (False, True)])
         return call("g.bessel", [quoted(self.names[load.key]), self._number(dimensions), weights[1:-1]])
 
-    def _chain(self, item: Mixed, inner: Sequence[Loop], numbered: Iterator[int]) -> str:
+    def _chain(self, chain: Chain, numbered: Iterator[int]) -> str:
+        item = chain.item
         inward = range(len(item.classes))
         sizes = [f'"class_{k}": {self._number(size_of((item.classes[k],)))}' for k in reversed(inward)]
         sizes.append(f'"row": {self._number(size_of((item.rows,)))}')
@@ -327,11 +343,9 @@ class _Writer(Plan):
         logarithms = ", ".join(f"({self._number(f)}, {placed(w)})" for f, w in item.logarithms)
         weight = self._number(self.weight(item)) if item in self.weighted else "None"
         arguments = [f"{{{', '.join(sizes)}}}", f"[{weights}]", f"[{logarithms}]", weight]
-        if inner:
-            known = [loop for other, loops in self.mixed if other == item for loop in loops]
-            factors = [next(f for f, s in item.elements if s == e) for loop in known for e in loop.sums]
-            arguments.append(self._inside(inner, factors, weighed.OF_CLASSES, numbered))
-            arguments.append(f'"class_{max(own_classes(item), default=0)}"')
+        if chain.inner:
+            arguments.append(self._inside(chain.inner, chain.factors, weighed.OF_CLASSES, numbered))
+            arguments.append(f'"class_{chain.own}"')
         return call("g.class_sums", arguments)
 
     def _totals(self) -> str:
@@ -343,7 +357,7 @@ class _Writer(Plan):
             *(s for pair in self.codebooks for s in self.quantised(*pair)),
             *(s for group in self.shares for s in group),
             *(Bessel(*pair, moment) for pair in self.bessel for moment in (False, True)),
-            *(item for item, _ in self.chains),
+            *(chain.item for chain in self.chains),
         ]
         mean: dict[Sum, str] = {s: f"mean_{m}" for m, s in enumerate(places)}
         values = dict(self.terms)
